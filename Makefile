@@ -1,0 +1,29 @@
+# On a fresh clone `make report` and `make test` need python3 (3.11 or later) with its venv module, nothing else.
+# Another interpreter: make test PYTHON=python3.13. Further arguments: make test ARGS="-k lagrange".
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: report test lint clean
+
+report: .venv/installed
+	$(BIN)/bptt report -o out/ $(ARGS)
+
+test: .venv/installed
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "bptt needs Python 3.11 or later, and '$(PYTHON)' was not found; try: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bptt needs Python 3.11 or later, and \"$(PYTHON)\" is %d.%d; try: make PYTHON=/path/to/python3" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -b constraints.txt -e '.[dev]'
+	@touch $@

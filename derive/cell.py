@@ -1,0 +1,277 @@
+"""`Cell`: a recurrent cell as data, read from a few lines of text."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import sympy
+from sympy import Expr, Rational, Symbol
+
+from . import functions, linear
+from .errors import Error, NotationError, Source
+from .linear import Shape, Shapes, shape_of
+from .notation import spell
+from .shapes import bounds, declared_shape, dimension, infer
+from .syntax import Text, closest, read, value_names
+from .written import negated, operands, renamed
+
+ZOO = resources.files(__package__) / "zoo"
+
+
+def previous(name: str) -> Symbol:
+    """Return the symbol of a state's value at t−1.
+
+    >>> previous("h")
+    h_prev
+    """
+    return Symbol(f"{name}_prev")
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One line of a cell: `target = written`, with factors and terms in the author's order."""
+
+    target: Symbol
+    written: Expr
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell.
+
+    Attributes:
+        name: under which reports speak of it.
+        doc: what it says of itself, with its source.
+        inputs, states, params: name -> dimensions, as strings: {"W_xi": ("n", "m")}.
+        equations: in order; a state's symbol means its value at t once assigned, and `<state>_prev` its value at t−1.
+        shapes: symbol -> shape in SymPy dimensions, for every symbol of the equations.
+    """
+
+    name: str
+    doc: str
+    inputs: Mapping[str, tuple[str, ...]]
+    states: Mapping[str, tuple[str, ...]]
+    params: Mapping[str, tuple[str, ...]]
+    equations: tuple[Equation, ...]
+    shapes: Shapes = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        """The first sentence of what the cell says of itself, or its name."""
+        return self.doc.strip().splitlines()[0].rstrip(".") if self.doc.strip() else self.name
+
+    @property
+    def text(self) -> str:
+        """The cell in its own notation; parsing it gives the same cell again.
+
+        >>> print(parse("x: input[m]\\nh: state[n]\\nh = tanh(W@x+U@h)").text)
+        x: input[m]
+        h: state[n]
+        W: param[n, m]
+        U: param[n, n]
+        h = tanh(W @ x + U @ h)
+        """
+        kinds = {"input": self.inputs, "state": self.states, "param": self.params}
+        quote = '"""'
+        lines = [f"{quote}{self.doc}{quote}"] if self.doc else []
+        for kind, names in kinds.items():
+            lines += [f"{name}: {kind}[{', '.join(d)}]" if d else f"{name}: {kind}" for name, d in names.items()]
+        states = {previous(name): Symbol(name) for name in self.states}
+        lines += [f"{line.target} = {spell(renamed(line.written, states))}" for line in self.equations]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse(text: str, name: str = "cell") -> Cell:
+    """Read a cell from its text; nothing in the text is executed.
+
+    Args:
+        text: declarations (`x: input[m]`), then equations (`h = tanh(W @ x + U @ h + b)`).
+        name: how reports and error messages call it.
+
+    Raises:
+        NotationError: with line, column and a caret, where the text isn't a cell.
+        ShapeError: where shapes conflict or stay ambiguous.
+
+    >>> parse("x: input[m]\\nh: state[n]\\nh = tanh(W @ x + U @ h + b)").params
+    {'W': ('n', 'm'), 'U': ('n', 'n'), 'b': ('n',)}
+    """
+    taken = read(Source(name, text))
+    _check_order(taken)
+    shapes = infer(taken)
+    builder = _Builder(taken, shapes)
+    equations = tuple(builder.equation(line.target, line.value) for line in taken.assignments)
+    kinds = {d.name: d.kind for d in taken.declarations}
+    assigned = {line.target for line in taken.assignments}
+    used = [n.id for line in taken.assignments for n in value_names(line.value)]
+    params = [*(d.name for d in taken.declarations if d.kind == "param")]
+    params += [n for n in dict.fromkeys(used) if n not in kinds and n not in assigned]
+
+    def table(names: list[str]) -> dict[str, tuple[str, ...]]:
+        return {n: tuple(map(str, shapes[n])) for n in names}
+
+    symbols = {Symbol(n): shape for n, shape in shapes.items()}
+    states = [d.name for d in taken.declarations if d.kind == "state"]
+    symbols |= {previous(n): shapes[n] for n in states}
+    inputs = [d.name for d in taken.declarations if d.kind == "input"]
+    return Cell(Path(name).stem, taken.doc, table(inputs), table(states), table(params), equations, symbols)
+
+
+def load(name: str | os.PathLike[str]) -> Cell:
+    """Read a cell by its zoo name, or from the path of a .cell file.
+
+    Raises:
+        Error: when there is no such cell or file, or the file isn't text.
+
+    >>> load("rnn").states
+    {'h': ('n',)}
+    """
+    wanted = os.fspath(name)
+    if wanted in zoo():
+        return parse((ZOO / f"{wanted}.cell").read_text(encoding="utf-8"), wanted)
+    path = Path(wanted)
+    if path.suffix != ".cell" and not path.exists():
+        raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Error(f"{wanted}: not text in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})") from None
+    except OSError as error:
+        raise Error(f"{wanted}: can't be read: {(error.strerror or str(error)).lower()}") from None
+    return parse(text, wanted)
+
+
+def zoo() -> list[str]:
+    """Return the names of the cells that ship with bptt, sorted.
+
+    >>> "rnn" in zoo()
+    True
+    """
+    return sorted(entry.name.removesuffix(".cell") for entry in ZOO.iterdir() if entry.name.endswith(".cell"))
+
+
+def _check_order(text: Text) -> None:
+    """Refuse names declared or assigned twice, used before their assignment, and states never assigned."""
+    declared: dict[str, str] = {}
+    for declaration in text.declarations:
+        if declaration.name in declared:
+            raise text.fail(declaration.place, f"'{declaration.name}' is declared twice")
+        declared[declaration.name] = declaration.kind
+    states = [name for name, kind in declared.items() if kind == "state"]
+    if not states:
+        raise NotationError(f"{text.source.name}: no state is declared. Add a line such as 'h: state[n]'.")
+    targets = {line.target: line for line in text.assignments}
+    done: set[str] = set()
+    for line in text.assignments:
+        for name in value_names(line.value):
+            _check_use(text, name, declared, targets.keys() - done, done)
+        if line.target in done:
+            raise text.fail(line.place, f"'{line.target}' is assigned twice", "Give the new value a name of its own.")
+        if declared.get(line.target, "state") != "state":
+            kind = declared[line.target]
+            raise text.fail(line.place, f"'{line.target}' is declared as {kind} and can't be assigned")
+        done.add(line.target)
+    for declaration in text.declarations:
+        if declaration.kind == "state" and declaration.name not in targets:
+            hint = f"Add an equation '{declaration.name} = ...' that gives its value at t."
+            raise text.fail(declaration.place, f"the state '{declaration.name}' is never assigned", hint)
+
+
+def _check_use(text: Text, name: ast.Name, declared: Mapping[str, str], later: set[str], done: set[str]) -> None:
+    if name.id in later and name.id not in declared:
+        hint = "Equations run from top to bottom: move its line up, or declare it as a state."
+        raise text.fail(name, f"'{name.id}' is used before it is assigned", hint)
+    known = dict.fromkeys([*declared, *sorted(done)])
+    if name.id.endswith(("_prev", "_next")) or name.id.startswith("delta_"):
+        base = name.id.removesuffix("_prev").removesuffix("_next").removeprefix("delta_")
+        hint = f"Known here: {', '.join(known)}."
+        if declared.get(base) == "state" and name.id.endswith("_prev"):
+            hint += f" Before its assignment, '{base}' already means the previous value."
+        raise text.fail(name, f"'{name.id}' is not defined", hint)
+
+
+class _Builder:
+    """Python's syntax tree -> SymPy expression, unevaluated: factors and terms stay in the author's order."""
+
+    def __init__(self, text: Text, shapes: Mapping[str, Shape]) -> None:
+        self.text = text
+        self.symbols = {n: Symbol(n) for n in shapes}
+        self.shapes = {Symbol(n): shape for n, shape in shapes.items()}
+        for declaration in text.declarations:
+            if declaration.kind == "state":
+                self.symbols[declaration.name] = previous(declaration.name)
+                self.shapes[previous(declaration.name)] = declared_shape(declaration)
+
+    def equation(self, target: str, value: ast.expr) -> Equation:
+        written = self.build(value)
+        self.symbols[target] = Symbol(target)
+        return Equation(Symbol(target), written)
+
+    def build(self, node: ast.expr) -> Expr:
+        match node:
+            case ast.Name(id=name):
+                return self.symbols[name]
+            case ast.Constant(value=value):
+                return Rational(str(value))
+            case ast.UnaryOp(op=op, operand=operand):
+                inner = self.build(operand)
+                return negated(inner) if isinstance(op, ast.USub) else inner
+            case ast.Attribute(value=value):
+                return linear.transposed(self.build(value))
+            case ast.Subscript(value=value, slice=index):
+                return self._subscript(node, self.build(value), index)
+            case ast.BinOp(op=op, left=left, right=right):
+                return self._operation(op, self.build(left), self.build(right))
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                if name == "ones":
+                    return linear.ones(*(dimension(a.id if isinstance(a, ast.Name) else a.value) for a in arguments))  # type: ignore[attr-defined]
+                return self._call(name, [self.build(argument) for argument in arguments])
+        raise AssertionError(f"syntax let {ast.dump(node)} through")
+
+    def _operation(self, op: ast.operator, left: Expr, right: Expr) -> Expr:
+        match op:
+            case ast.Add():
+                return sympy.Add(*operands(sympy.Add, left), right, evaluate=False)
+            case ast.Sub():
+                return sympy.Add(*operands(sympy.Add, left), negated(right), evaluate=False)
+            case ast.Mult():
+                return sympy.Mul(*operands(sympy.Mul, left), right, evaluate=False)
+            case ast.Div():
+                return sympy.Mul(*operands(sympy.Mul, left), sympy.Pow(right, -1, evaluate=False), evaluate=False)
+            case ast.Pow():
+                return sympy.Pow(left, right, evaluate=False)
+        ranks = len(shape_of(left, self.shapes)), len(shape_of(right, self.shapes))
+        if ranks == (1, 1):
+            return linear.total(sympy.Mul(left, right, evaluate=False))
+        return linear.product(linear.transposed(right), left) if ranks == (1, 2) else linear.product(left, right)
+
+    def _call(self, name: str, arguments: list[Expr]) -> Expr:
+        first = arguments[0]
+        if name in functions.FUNCTIONS:
+            return functions.FUNCTIONS[name](*arguments)
+        if name == "sum":
+            return linear.total(first)
+        if name == "norm":
+            return functions.sqrt(linear.total(sympy.Pow(first, 2, evaluate=False)))
+        if name == "dot":
+            return linear.total(sympy.Mul(*arguments, evaluate=False))
+        return linear.NODES[name](*arguments)
+
+    def _subscript(self, node: ast.expr, value: Expr, index: ast.expr) -> Expr:
+        size = shape_of(value, self.shapes)[0]
+        if isinstance(index, ast.Slice):
+            start, stop = bounds(index, size)
+            if size.is_Integer and stop.is_Integer and not start < stop <= size:
+                raise self.text.fail(node, f"this slice is empty or reaches past the end ({size} entries)")
+            return linear.part(value, start, stop)
+        position = dimension(index.id if isinstance(index, ast.Name) else index.value)  # type: ignore[attr-defined]
+        if size.is_Integer and position.is_Integer and position >= size:
+            raise self.text.fail(node, f"index {position} is past the end: there are {size} entries, counted from 0")
+        return linear.entry(value, position)

@@ -1,0 +1,160 @@
+"""`Derivation`: everything that follows from a cell's equations, as lists of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import sympy
+from sympy import Expr, Function, MatrixExpr, Symbol
+
+from .adjoint import adjoint_program, delta, incoming
+from .cell import Cell, previous
+from .errors import Error
+from .jacobian import jacobian
+from .program import Program, Step, forward_program, quantities, split
+from .syntax import closest
+from .written import added, operands, renamed
+
+TIME = Symbol("t", integer=True, positive=True)
+LENGTH = Symbol("T", integer=True, positive=True)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The derivation of a cell.
+
+    Attributes:
+        cell: what was derived.
+        prologue: forward steps that depend on parameters alone: run once.
+        forward: one step in time; reads x_t, s_{t−1} and the parameters.
+        backward: one step back in time. Reads the forward values and, for every state s, `incoming_s`: ∂L_t/∂s_t
+            plus what step t+1 sent back. Gives `delta_<state>_prev`, `delta_<input>`, and this step's share of the
+            gradient of each parameter, `delta_<param>`.
+        epilogue: turns the gradients of the prologue's values, `incoming_<value>`, into gradients of parameters.
+    """
+
+    cell: Cell
+    prologue: Program
+    forward: Program
+    backward: Program
+    epilogue: Program
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in the order in which they are carried out."""
+        programs = (self.prologue, self.forward, self.backward, self.epilogue)
+        return tuple(step for program in programs for step in program.steps)
+
+    @property
+    def adjoints(self) -> list[tuple[Symbol, Expr]]:
+        """Ordered (symbol, expression) pairs of one backward step, without the parameters' shares.
+
+        >>> from .cell import load
+        >>> for symbol, expr in derive(load("rnn")).adjoints: print(symbol, "=", expr)
+        delta_h = incoming_h
+        delta_a_h = delta_h*(1 - h**2)
+        delta_h_prev = product(transpose(W_hh), delta_a_h)
+        delta_x = product(transpose(W_xh), delta_a_h)
+        """
+        shares = {delta(symbol) for symbol in self._fixed}
+        return [(step.target, step.expr) for step in self.backward.steps if step.target not in shares]
+
+    @property
+    def _fixed(self) -> tuple[Symbol, ...]:
+        return (*map(Symbol, self.cell.params), *self.prologue.outputs)
+
+    @cached_property
+    def shares(self) -> dict[str, Expr]:
+        """One step's share of the gradient of each parameter, and of each value of the prologue."""
+        at = {step.target: step.expr for step in self.backward.steps}
+        return {symbol.name: at[delta(symbol)] for symbol in self._fixed}
+
+    def jacobian(self, value: str, state: str) -> MatrixExpr:
+        """Return ∂value_t/∂state_{t−1} as a SymPy matrix expression in one step's values.
+
+        Raises:
+            Error: for a name that isn't one of the cell's, or where a matrix-valued quantity is on the way.
+
+        >>> from .cell import load
+        >>> derive(load("lstm")).jacobian("c", "c")
+        Diagonal(f, n)
+        """
+        if state not in self.cell.states:
+            raise Error(f"'{state}' is not a state. States: {', '.join(self.cell.states)}.")
+        if Symbol(value) not in self.forward.shapes:
+            raise Error(f"the cell has no value called '{value}'. {closest(value, map(str, self.cell.shapes))}")
+        return jacobian(self.forward, Symbol(value), previous(state))
+
+    @property
+    def recursion(self) -> dict[str, Expr]:
+        """The total adjoint of each state at t, with what step t+1 sends back written out.
+
+        `loss_h(t)` stands for ∂L_t/∂h_t, the direct influence of the state on the loss of its own step.
+
+        >>> from .cell import load
+        >>> derive(load("rnn")).recursion["h"]
+        loss_h(t) + product(transpose(W_hh), delta_a_h(t + 1))
+        """
+        at = {step.target: step.expr for step in self.backward.steps}
+        found = {}
+        for name in self.cell.states:
+            back = at_time(at[delta(previous(name))], self._fixed, TIME + 1)
+            outside = added(Function(f"loss_{name}")(TIME), back)
+            total = renamed(
+                at_time(at[delta(Symbol(name))], self._fixed), {Function(f"incoming_{name}")(TIME): outside}
+            )
+            found[name] = added(*operands(sympy.Add, total))
+        return found
+
+    @cached_property
+    def gradients(self) -> dict[str, Expr]:
+        """The gradient of each parameter, summed over time: quantities are functions of t, parameters are not.
+
+        >>> from .cell import load
+        >>> derive(load("rnn")).gradients["W_hh"]
+        Sum(outer(delta_a_h(t), h(t - 1)), (t, 1, T))
+        """
+        sums = {name: sum_over_time(share, self._fixed) for name, share in self.shares.items()}
+        last = {step.target: step.expr for step in self.epilogue.steps}
+        names: dict[Expr, Expr] = {incoming(value): sums[value.name] for value in self.prologue.outputs}
+        for step in self.epilogue.steps:
+            names[step.target] = renamed(step.expr, names)
+        once = {name: names[delta(Symbol(name))] for name in self.cell.params if delta(Symbol(name)) in last}
+        return {name: added(sums[name], once.get(name, sympy.Integer(0))) for name in self.cell.params}
+
+
+def derive(cell: Cell) -> Derivation:
+    """Derive the backward pass of a cell through time.
+
+    >>> from .cell import load
+    >>> len(derive(load("lstm")).backward.steps)
+    24
+    """
+    params = tuple(map(Symbol, cell.params))
+    prologue, forward = split(forward_program(cell), params)
+    wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
+    backward = adjoint_program(forward, map(Symbol, cell.states), wanted)
+    epilogue = adjoint_program(prologue, prologue.outputs, params if prologue.steps else ())
+    return Derivation(cell, prologue, forward, backward, epilogue)
+
+
+def sum_over_time(share: Expr, fixed: tuple[Symbol, ...]) -> Expr:
+    """Return Σ_{t=1}^{T} of a step's share; symbols not in `fixed` become functions of t."""
+    if share == 0:
+        return share
+    return sympy.Sum(at_time(share, fixed), (TIME, 1, LENGTH))
+
+
+def at_time(expr: Expr, fixed: tuple[Symbol, ...], time: Expr = TIME) -> Expr:
+    """Write the time of each quantity: `h` becomes h(t) and `h_prev` becomes h(t − 1); `fixed` ones stay.
+
+    >>> at_time(Symbol("f") * Symbol("c_prev"), ())
+    c(t - 1)*f(t)
+    """
+
+    def timed(symbol: Symbol) -> Expr:
+        name, past = symbol.name.removesuffix("_prev"), symbol.name.endswith("_prev")
+        return Function(name)(time - 1 if past else time)
+
+    return renamed(expr, {symbol: timed(symbol) for symbol in quantities(expr) if symbol not in fixed})

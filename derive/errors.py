@@ -1,0 +1,49 @@
+"""Errors that a user can cause: each says where, what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Error(ValueError):
+    """Base of every error that a user of bptt can cause."""
+
+
+class NotationError(Error):
+    """The text of a cell can't be read."""
+
+
+class ShapeError(Error):
+    """Shapes in a cell's equations, or of the arrays given to it, don't fit together."""
+
+
+class ProgramError(Error):
+    """A program reads a value before it is defined: a fault of the pass that made the program."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text with the name under which a reader knows it: a file's path or a cell's name."""
+
+    name: str
+    text: str
+
+    def point(self, line: int, column: int, width: int, message: str, hint: str = "") -> str:
+        """Return `message` with its place, the line it speaks of, a caret under the columns, and a hint.
+
+        Args:
+            line: 1-based line.
+            column: 0-based column, counted in characters.
+            width: characters to underline.
+
+        >>> print(Source("my.cell", "h = tnh(x)").point(1, 4, 3, "unknown function 'tnh'", "Try tanh."))
+        my.cell, line 1, column 5: unknown function 'tnh'
+            h = tnh(x)
+                ^^^
+        Try tanh.
+        """
+        lines = self.text.splitlines() or [""]
+        shown = lines[min(line, len(lines)) - 1]
+        width = max(1, min(width, len(shown) - column))
+        place = f"{self.name}, line {line}, column {column + 1}: {message}"
+        return "\n".join([place, f"    {shown}", f"    {' ' * column}{'^' * width}"] + [hint] * bool(hint))

@@ -1,0 +1,124 @@
+"""What expressions mean, entry by entry: a slow, plain interpreter over NumPy arrays of any kind of number.
+
+The entries may be floats, complex numbers, mpmath numbers or SymPy expressions; only the meaning of an elementwise
+function is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy import Expr, Symbol
+
+from .errors import Error
+from .functions import Elementwise, exp
+from .linear import Node
+from .program import Program
+
+Array = np.ndarray[Any, Any]
+Apply = Callable[..., Any]
+
+
+def size(expr: Expr, sizes: Mapping[str, int]) -> int:
+    """Return a dimension as a number.
+
+    >>> n = Symbol("n", integer=True, positive=True)
+    >>> size(n + 1, {"n": 4})
+    5
+    """
+    unknown = sorted(symbol.name for symbol in expr.atoms(Symbol) if symbol.name not in sizes)
+    if unknown:
+        raise Error(f"the size of dimension {', '.join(unknown)} is not given; given: {dict(sizes)}")
+    return int(expr.xreplace({symbol: sympy.Integer(sizes[symbol.name]) for symbol in expr.atoms(Symbol)}))
+
+
+def evaluate(expr: Expr, values: Mapping[Symbol, Array], sizes: Mapping[str, int], apply: Apply, one: Any = 1) -> Array:
+    """Return the value of an expression.
+
+    Args:
+        expr: an expression of a program.
+        values: symbol -> array of the symbol's shape.
+        sizes: dimension -> number.
+        apply: (function class, *scalars) -> scalar: what an elementwise function does to one entry.
+        one: the number 1 in the kind of number used; rational constants are made from it.
+    """
+
+    def value(part: Expr) -> Array:
+        return evaluate(part, values, sizes, apply, one)
+
+    if isinstance(expr, Symbol):
+        return np.asarray(size(expr, sizes) * one) if expr.is_integer else values[expr]
+    if isinstance(expr, sympy.Rational):
+        return np.asarray(expr.p * one / expr.q if expr.q != 1 else expr.p * one)
+    if isinstance(expr, Node):
+        return _node(expr, value, sizes, apply, one)
+    if isinstance(expr, Elementwise):
+        return np.asarray(
+            np.frompyfunc(lambda *entries: apply(expr.func, *entries), len(expr.args), 1)(*map(value, expr.args))
+        )
+    if expr.is_NumberSymbol:
+        return np.asarray(apply(expr))
+    operands = list(map(value, expr.args))
+    if isinstance(expr, sympy.Pow):
+        return _power(operands[0], expr.exp, apply)
+    result = operands[0]
+    for operand in operands[1:]:
+        result = result + operand if isinstance(expr, sympy.Add) else result * operand
+    return np.asarray(result)
+
+
+def run(
+    program: Program, values: Mapping[Symbol, Array], sizes: Mapping[str, int], apply: Apply, one: Any = 1
+) -> dict[Symbol, Array]:
+    """Carry out a program and return the values of all its symbols, each in its full shape."""
+    known = dict(values)
+    for step in program.steps:
+        shape = tuple(size(dimension, sizes) for dimension in program.shapes[step.target])
+        known[step.target] = np.broadcast_to(evaluate(step.expr, known, sizes, apply, one), shape)
+    return known
+
+
+def _power(base: Array, exponent: sympy.Rational, apply: Apply) -> Array:
+    if exponent.q == 1:
+        return np.asarray(base ** int(exponent) if exponent > 0 else 1 / base ** int(-exponent))
+    return np.asarray(np.frompyfunc(lambda entry: apply(sympy.Pow, entry, exponent), 1, 1)(base))
+
+
+def _node(node: Node, value: Callable[[Expr], Array], sizes: Mapping[str, int], apply: Apply, one: Any) -> Array:
+    match node.func.__name__:
+        case "product":
+            return np.asarray(np.dot(value(node.args[0]), value(node.args[1])))
+        case "transpose":
+            return value(node.args[0]).T
+        case "outer":
+            return np.multiply.outer(value(node.args[0]), value(node.args[1]))
+        case "total":
+            return np.asarray(value(node.args[0]).sum())
+        case "broadcast":
+            number = value(node.args[0])
+            return np.broadcast_to(number, tuple(size(s, sizes) for s in node.args[1:]))
+        case "ones":
+            return np.full(tuple(size(s, sizes) for s in node.args), one)
+        case "concat":
+            return np.concatenate([value(piece) for piece in node.args])
+        case "part":
+            return value(node.args[0])[size(node.args[1], sizes) : size(node.args[2], sizes)]
+        case "pad":
+            inner, start, length = value(node.args[0]), size(node.args[1], sizes), size(node.args[2], sizes)
+            padded = np.full(length, 0 * one, dtype=inner.dtype)
+            padded[start : start + len(inner)] = inner
+            return padded
+        case "entry":
+            return np.asarray(value(node.args[0])[size(node.args[1], sizes)])
+        case "softmax":
+            return _softmax(value(node.args[0]), apply)
+    raise TypeError(f"the interpreter has no meaning for {node.func.__name__}")
+
+
+def _softmax(vector: Array, apply: Apply) -> Array:
+    shift = max(vector, key=lambda entry: entry.real) if vector.dtype != object else 0
+    grown = np.frompyfunc(lambda entry: apply(exp, entry), 1, 1)(vector - shift)
+    return np.asarray(grown / grown.sum())

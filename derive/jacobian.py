@@ -1,0 +1,225 @@
+"""Jacobian blocks ∂s_t/∂s_{t−1} in matrix form, by carrying matrix expressions forward through the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import sympy
+from sympy import Expr, MatrixExpr, MatrixSymbol, Symbol
+from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, ZeroMatrix
+
+from .errors import Error
+from .linear import Node, Shape, shape_of, transpose
+from .program import Program, quantities
+from .slopes import known_values, partials
+from .written import canonical, multiplied
+
+
+class Diagonal(MatrixExpr):
+    """diag(v): the square matrix with the entries of an elementwise expression on its diagonal."""
+
+    def __new__(cls, vector: Expr, size: Expr) -> Diagonal:
+        return super().__new__(cls, vector, size)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.args[1], self.args[1]
+
+
+class Column(MatrixExpr):
+    """A vector as a matrix of one column."""
+
+    def __new__(cls, vector: Expr, size: Expr) -> Column:
+        return super().__new__(cls, vector, size)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.args[1], sympy.Integer(1)
+
+
+class Rows(MatrixExpr):
+    """The rows `start` to `stop` of the identity: it takes a piece out of a vector; transposed, it puts it back."""
+
+    def __new__(cls, start: Expr, stop: Expr, size: Expr) -> Rows:
+        return super().__new__(cls, start, stop, size)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        start, stop, size = self.args
+        return stop - start, size
+
+
+def jacobian(program: Program, value: Symbol, source: Symbol) -> MatrixExpr:
+    """Return ∂value/∂source through one run of the program, as a sum of products of matrices.
+
+    Elementwise slopes become `Diagonal`, weights `MatrixSymbol`; both are stated in the forward pass's values.
+
+    Raises:
+        Error: where value or source is a matrix, or depends on the other through one (its Jacobian has four indices).
+
+    >>> from .cell import load
+    >>> from .program import forward_program
+    >>> jacobian(forward_program(load("rnn")), Symbol("h"), Symbol("h_prev"))
+    Diagonal(1 - h**2, n)*W_hh
+    """
+    return _Carrier(program, source).of(value)
+
+
+class _Carrier:
+    """∂(each value)/∂source, as lists of (factors of a matrix product)."""
+
+    def __init__(self, program: Program, source: Symbol) -> None:
+        self.program = program
+        self.shapes = program.shapes
+        self.source = source
+        self.columns = self._size(source)
+        self.known = known_values(program)
+        self.words: dict[Symbol, list[MatrixExpr]] = {source: [Identity(self.columns)]}
+        for step in program.steps:
+            words = self._merged(self._through(step.expr))
+            if words:
+                self.words[step.target] = words
+
+    def of(self, value: Symbol) -> MatrixExpr:
+        words = self.words.get(value, [])
+        if not words:
+            return ZeroMatrix(self._size(value), self.columns)
+        return words[0] if len(words) == 1 else MatAdd(*words, evaluate=False)
+
+    def _size(self, symbol: Symbol) -> Expr:
+        shape = self.shapes[symbol]
+        if len(shape) > 1:
+            raise Error(f"the Jacobian block of {symbol} has more than two indices: it is a matrix itself")
+        return shape[0] if shape else sympy.Integer(1)
+
+    def _through(self, expr: Expr) -> list[MatrixExpr]:
+        if isinstance(expr, Symbol):
+            return self.words.get(expr, [])
+        if not any(symbol in self.words for symbol in quantities(expr)):
+            return []
+        if isinstance(expr, Node):
+            return self._through_node(expr)
+        return self._through_elementwise(expr)
+
+    def _through_elementwise(self, expr: Expr) -> list[MatrixExpr]:
+        whole = shape_of(expr, self.shapes)
+        found: list[MatrixExpr] = []
+        for atom, slope in partials(expr, self.known):
+            if words := self._through(atom):
+                factor = self._slope(slope, whole, shape_of(atom, self.shapes))
+                found += [times(factor, word) for word in words]
+        return found
+
+    def _slope(self, slope: Expr, whole: Shape, part: Shape) -> MatrixExpr:
+        if len(whole) > 1:
+            raise Error("a value on the way is a matrix: its Jacobian has more than two indices")
+        if not whole:
+            return Diagonal(slope, sympy.Integer(1))
+        return Diagonal(slope, whole[0]) if part else Column(slope, whole[0])
+
+    def _through_node(self, node: Node) -> list[MatrixExpr]:
+        if any(len(shape_of(a, self.shapes)) > 1 for a in node.args if not a.is_integer and self._through(a)):
+            raise Error("a matrix on the way depends on the state: its Jacobian has more than two indices")
+        rule = MATRICES.get(node.func.__name__)
+        if rule is None:
+            raise Error(f"{node.func.__name__} has no Jacobian in matrix form")
+        return [times(matrix, word) for matrix, argument in rule(node, self) for word in self._through(argument)]
+
+    def _merged(self, words: list[MatrixExpr]) -> list[MatrixExpr]:
+        """Add up the diagonal factors of words that are otherwise the same."""
+        merged: dict[tuple[MatrixExpr, ...], list[Expr]] = {}
+        for word in words:
+            factors = word.args if isinstance(word, MatMul) else (word,)
+            if isinstance(factors[0], Diagonal):
+                merged.setdefault((factors[0].args[1], *factors[1:]), []).append(factors[0].args[0])
+            elif isinstance(factors[0], Identity):
+                merged.setdefault((factors[0].args[0],), []).append(sympy.Integer(1))
+            else:
+                merged.setdefault((sympy.Integer(0), *factors), []).append(sympy.Integer(1))
+        joined = []
+        for (size, *rest), slopes in merged.items():
+            if size == 0:
+                joined.append(_product(rest) if len(slopes) == 1 else _product([sympy.Integer(len(slopes)), *rest]))
+                continue
+            slope = slopes[0] if len(slopes) == 1 else sympy.Add(*slopes, evaluate=False)
+            joined.append(times(Diagonal(slope, size), _product(rest)) if rest else _diagonal(slope, size))
+        return joined
+
+
+def _product(factors: list[MatrixExpr]) -> MatrixExpr:
+    return factors[0] if len(factors) == 1 else MatMul(*factors, evaluate=False)
+
+
+def _diagonal(slope: Expr, size: Expr) -> MatrixExpr:
+    return Identity(size) if slope == 1 else Diagonal(slope, size)
+
+
+def times(left: MatrixExpr, right: MatrixExpr) -> MatrixExpr:
+    """Multiply, joining neighbouring diagonal matrices and dropping identities.
+
+    >>> f, n = Symbol("f"), Symbol("n", integer=True, positive=True)
+    >>> times(Diagonal(f, n), times(Identity(n), Diagonal(1 - f, n)))
+    Diagonal(f*(1 - f), n)
+    """
+    first = list(left.args) if isinstance(left, MatMul) else [left]
+    second = list(right.args) if isinstance(right, MatMul) else [right]
+    if isinstance(first[-1], Diagonal) and isinstance(second[0], Diagonal):
+        slope = multiplied(first[-1].args[0], second[0].args[0])
+        first, second = [*first[:-1], Diagonal(slope, second[0].args[1])], second[1:]
+    kept = [
+        m for m in (*first, *second) if not isinstance(m, Identity) and not (isinstance(m, Diagonal) and m.args[0] == 1)
+    ]
+    return _product(kept) if kept else Identity(right.shape[0])
+
+
+def _matrix(expr: Expr, carrier: _Carrier) -> MatrixExpr:
+    """Return a matrix-valued quantity, or the transpose of one, as a SymPy matrix expression."""
+    if isinstance(expr, transpose):
+        return Transpose(_matrix(expr.args[0], carrier))
+    if not isinstance(expr, Symbol):
+        raise Error(f"{expr} can't be written as one matrix")
+    return MatrixSymbol(expr.name, *shape_of(expr, carrier.shapes))
+
+
+def _of_concat(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    start: Expr = sympy.Integer(0)
+    size = shape_of(node, carrier.shapes)[0]
+    pieces = []
+    for piece in node.args:
+        stop = start + shape_of(piece, carrier.shapes)[0]
+        pieces.append((Transpose(Rows(start, stop, size)), piece))
+        start = stop
+    return pieces
+
+
+def _of_softmax(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    value, size = carrier.known[canonical(node)], shape_of(node, carrier.shapes)[0]
+    inner = MatAdd(
+        Diagonal(value, size), MatMul(-1, Column(value, size), Transpose(Column(value, size)), evaluate=False)
+    )
+    return [(inner, node.args[0])]
+
+
+def _ones(size: Expr) -> MatrixExpr:
+    return Column(sympy.Integer(1), size)
+
+
+def _of_total(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    return [(Transpose(_ones(shape_of(node.args[0], carrier.shapes)[0])), node.args[0])]
+
+
+def _of_entry(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    vector, index = node.args
+    return [(Rows(index, index + 1, shape_of(vector, carrier.shapes)[0]), vector)]
+
+
+# tensor map -> (its matrix, the argument it multiplies), for maps from vectors to vectors
+MATRICES: Mapping[str, Callable[[Node, _Carrier], list[tuple[MatrixExpr, Expr]]]] = {
+    "product": lambda node, carrier: [(_matrix(node.args[0], carrier), node.args[1])],
+    "concat": _of_concat,
+    "softmax": _of_softmax,
+    "total": _of_total,
+    "broadcast": lambda node, carrier: [(_ones(node.args[1]), node.args[0])],
+    "part": lambda node, carrier: [(Rows(*node.args[1:], shape_of(node.args[0], carrier.shapes)[0]), node.args[0])],
+    "entry": _of_entry,
+}

@@ -1,0 +1,170 @@
+"""Maps between tensors that aren't elementwise, each an opaque node with one rule for its transpose.
+
+This table and `sympy.diff` on what lies between the nodes are the whole of reverse mode. A node is linear in each of
+its arguments; `softmax` is the one exception, and its rule is written in its own output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sympy
+from sympy import Expr, Integer, Symbol
+
+from .written import added, multiplied, negated
+
+Shape = tuple[Expr, ...]
+Shapes = Mapping[Symbol, Shape]
+
+
+class Node(sympy.Function):
+    """Base of the tensor maps; `node(...)` below makes the concrete ones."""
+
+    rule: Map
+
+    @classmethod
+    def eval(cls, *args: Expr) -> None:
+        """Never evaluate by itself."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        raise TypeError(f"{self.func.__name__} is differentiated by its transpose, not entry by entry")
+
+
+Transpose = Callable[[Expr, "Node", int, Shapes], Expr]
+
+
+@dataclass(frozen=True)
+class Map:
+    """What is known of a tensor map.
+
+    Attributes:
+        name: the node's name.
+        shape: (node, shapes) -> shape of the value.
+        transpose: (adjoint of the value, node, index, shapes) -> adjoint of the argument at that index.
+        tensors: how many leading arguments are tensors (the rest are sizes); None for all of them.
+        why: the rule in words, for the derivation's justification column.
+    """
+
+    name: str
+    shape: Callable[[Node, Shapes], Shape]
+    transpose: Transpose
+    tensors: int | None
+    why: str
+
+
+NODES: dict[str, type[Node]] = {}
+
+
+def node(
+    name: str, shape: Callable[[Node, Shapes], Shape], transpose: Transpose, *, tensors: int | None = 1, why: str
+) -> type[Node]:
+    """Enter a tensor map into the table; a second rule for a name is an error."""
+    if name in NODES:
+        raise KeyError(f"the table of tensor maps already has a rule for {name!r}")
+    NODES[name] = type(name, (Node,), {"rule": Map(name, shape, transpose, tensors, why)})
+    return NODES[name]
+
+
+def shape_of(expr: Expr, shapes: Shapes) -> Shape:
+    """Return the shape of an expression: its own rule's for a node, else that of its tensor operands."""
+    if isinstance(expr, Symbol):
+        return shapes.get(expr, ())
+    if isinstance(expr, Node):
+        return expr.rule.shape(expr, shapes)
+    return max((shape_of(operand, shapes) for operand in expr.args), key=len, default=())
+
+
+def tensor_arguments(at: Node) -> tuple[Expr, ...]:
+    """Return the arguments that are tensors, without sizes and bounds."""
+    return at.args[: at.rule.tensors]
+
+
+def transposed(expr: Expr) -> Expr:
+    """Return the transpose of a matrix expression, pushed inwards as far as it goes."""
+    if isinstance(expr, transpose):
+        return expr.args[0]
+    if isinstance(expr, outer):
+        return outer(expr.args[1], expr.args[0])
+    if isinstance(expr, sympy.Mul) and expr.args[0].is_Rational:
+        return multiplied(expr.args[0], transposed(multiplied(*expr.args[1:])))
+    return transpose(expr)
+
+
+def _product_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
+    left, right = at.args
+    if index == 1:
+        return product(transposed(left), bar)
+    return outer(bar, right) if len(shape_of(right, shapes)) == 1 else product(bar, transposed(right))
+
+
+def _concat_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
+    sizes = [shape_of(piece, shapes)[0] for piece in at.args]
+    start = sympy.Add(*sizes[:index])
+    return part(bar, start, start + sizes[index])
+
+
+product = node(
+    "product",
+    lambda at, shapes: shape_of(at.args[0], shapes)[:1] + shape_of(at.args[1], shapes)[1:],
+    _product_transpose,
+    tensors=2,
+    why="the transpose of u ↦ A u is v ↦ Aᵀ v; that of A ↦ A u is v ↦ v uᵀ",
+)
+transpose = node(
+    "transpose",
+    lambda at, shapes: shape_of(at.args[0], shapes)[::-1],
+    lambda bar, at, index, shapes: transposed(bar),
+    why="transposing is its own transpose",
+)
+outer = node(
+    "outer",
+    lambda at, shapes: shape_of(at.args[0], shapes) + shape_of(at.args[1], shapes),
+    lambda bar, at, index, shapes: product((bar, transposed(bar))[index], at.args[1 - index]),
+    tensors=2,
+    why="the transpose of u ↦ u vᵀ is A ↦ A v; that of v ↦ u vᵀ is A ↦ Aᵀ u",
+)
+total = node(
+    "total",
+    lambda at, shapes: (),
+    lambda bar, at, index, shapes: broadcast(bar, *shape_of(at.args[0], shapes)),
+    why="the transpose of a sum spreads the adjoint over every entry",
+)
+broadcast = node(
+    "broadcast",
+    lambda at, shapes: at.args[1:],
+    lambda bar, at, index, shapes: total(bar),
+    why="the transpose of spreading a number over entries is their sum",
+)
+ones = node("ones", lambda at, shapes: at.args, lambda bar, at, index, shapes: bar, tensors=0, why="a constant")
+concat = node(
+    "concat",
+    lambda at, shapes: (sympy.Add(*(shape_of(piece, shapes)[0] for piece in at.args)),),
+    _concat_transpose,
+    tensors=None,
+    why="the transpose of stacking takes the piece back out",
+)
+part = node(
+    "part",
+    lambda at, shapes: (at.args[2] - at.args[1],),
+    lambda bar, at, index, shapes: pad(bar, at.args[1], shape_of(at.args[0], shapes)[0]),
+    why="the transpose of taking a piece puts it back among zeros",
+)
+pad = node(
+    "pad",
+    lambda at, shapes: (at.args[2],),
+    lambda bar, at, index, shapes: part(bar, at.args[1], at.args[1] + shape_of(at.args[0], shapes)[0]),
+    why="the transpose of padding with zeros takes the piece back out",
+)
+entry = node(
+    "entry",
+    lambda at, shapes: (),
+    lambda bar, at, index, shapes: pad(broadcast(bar, Integer(1)), at.args[1], shape_of(at.args[0], shapes)[0]),
+    why="the transpose of reading one entry puts it back among zeros",
+)
+softmax = node(
+    "softmax",
+    lambda at, shapes: shape_of(at.args[0], shapes),
+    lambda bar, at, index, shapes: multiplied(at, added(bar, negated(total(multiplied(at, bar))))),
+    why="for y = softmax(u) the Jacobian is diag(y) − y yᵀ, which is symmetric",
+)

@@ -1,0 +1,263 @@
+"""Shapes of all names, found by unifying dimensions through the equations."""
+
+from __future__ import annotations
+
+import ast
+
+import sympy
+from sympy import Dummy, Expr, Integer, Symbol
+
+from .errors import ShapeError
+from .functions import FUNCTIONS
+from .linear import Shape
+from .syntax import Declaration, Text, value_names
+
+
+def dimension(name: str | int) -> Expr:
+    """Return the symbol of a named dimension, or a whole number.
+
+    >>> dimension("n") + dimension("m"), dimension(2)
+    (m + n, 2)
+    """
+    return Integer(name) if isinstance(name, int) else Symbol(name, integer=True, positive=True)
+
+
+def spelled(shape: Shape) -> str:
+    """Spell a shape for a reader; a dimension that isn't known yet is '?'.
+
+    >>> spelled((dimension("n"), dimension("m"))), spelled(())
+    ('n×m', 'a number')
+    """
+    names = ["?" if size.atoms(Dummy) else str(size) for size in shape]
+    return {0: "a number", 1: f"a vector of {names[0] if names else ''}"}.get(len(shape), "×".join(names))
+
+
+def infer(text: Text) -> dict[str, Shape]:
+    """Return the shape of every input, state, parameter and assigned name of a cell's text.
+
+    Raises:
+        ShapeError: where two shapes conflict, or where one stays ambiguous (it says which name to annotate).
+    """
+    inference = _Inference(text)
+    inference.run()
+    return inference.resolved()
+
+
+def declared_shape(declaration: Declaration) -> Shape:
+    """Return the shape that a declaration states."""
+    return tuple(
+        dimension(d.id if isinstance(d, ast.Name) else d.value)  # type: ignore[attr-defined]
+        for d in declaration.dimensions
+    )
+
+
+class _Inference:
+    """Names' shapes, None while unknown; unknown dimensions are SymPy dummies, solved one by one."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.sizes: dict[Dummy, Expr] = {}
+        self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
+        self.changed = True
+
+    def run(self) -> None:
+        while self.changed:
+            self.changed = False
+            for line in self.text.assignments:
+                shape = self.up(line.value)
+                known = self.shapes.get(line.target)
+                if known is not None:
+                    self.down(line.value, known)
+                    if shape is not None:
+                        self.unify(line.value, known, shape, f"'{line.target}' is")
+                elif shape is not None:
+                    self.set(line.target, shape)
+
+    def resolved(self) -> dict[str, Shape]:
+        places = {name.id: name for line in self.text.assignments for name in value_names(line.value)}
+        assigned = {line.target for line in self.text.assignments}
+        names = sorted(places, key=lambda name: name in assigned)
+        for name in names:
+            shape = self.shapes.get(name)
+            if shape is None or any(self.find(size).atoms(Dummy) for size in shape):
+                example = f"{name}: param[n]" if shape is None or len(shape) == 1 else f"{name}: param[n, k]"
+                hint = f"Annotate it, for example '{example}' (or '{name}: param' for a number)."
+                raise self.text.fail(places[name], f"the shape of '{name}' is ambiguous", hint, ShapeError)
+        return {name: tuple(map(self.find, shape)) for name, shape in self.shapes.items() if shape is not None}
+
+    def set(self, name: str, shape: Shape) -> None:
+        self.shapes[name] = shape
+        self.changed = True
+
+    def find(self, size: Expr) -> Expr:
+        while size.atoms(Dummy) & self.sizes.keys():
+            size = size.xreplace(self.sizes)
+        return size
+
+    def unify(self, place: ast.AST, expected: Shape, found: Shape, because: str) -> None:
+        """Make two shapes equal by solving for an unknown dimension, or say that they conflict."""
+        expected, found = tuple(map(self.find, expected)), tuple(map(self.find, found))
+        if len(expected) == len(found):
+            for one, other in zip(expected, found):
+                difference = self.find(one) - self.find(other)
+                holes = sorted(difference.atoms(Dummy), key=lambda hole: hole.dummy_index)
+                if difference == 0:
+                    continue
+                solvable = [hole for hole in holes if abs(difference.coeff(hole)) == 1]
+                if not solvable:
+                    break
+                solution = sympy.expand(solvable[0] - difference * difference.coeff(solvable[0]))
+                self.sizes[solvable[0]] = solution
+                self.changed = True
+            else:
+                return
+        hint = "Check the declarations above, or annotate the parameter whose shape was inferred otherwise."
+        message = f"shapes conflict: {because} {spelled(expected)}, this is {spelled(found)}"
+        raise self.text.fail(place, message, hint, ShapeError)
+
+    def hole(self) -> Dummy:
+        return Dummy("k", integer=True, positive=True)
+
+    def need(self, node: ast.expr, shape: Shape, because: str) -> Shape:
+        """Push a shape down into `node` and return the one it has then."""
+        self.down(node, shape)
+        found = self.up(node)
+        if found is not None:
+            self.unify(node, shape, found, because)
+        return shape
+
+    def up(self, node: ast.expr) -> Shape | None:
+        """Return the shape of an expression from its parts, None while unknown."""
+        match node:
+            case ast.Name(id=name):
+                return self.shapes.get(name)
+            case ast.Constant():
+                return ()
+            case ast.UnaryOp(operand=operand):
+                return self.up(operand)
+            case ast.Attribute(value=value):
+                return self._up_transpose(node, self.up(value))
+            case ast.Subscript(value=value, slice=index):
+                return self._up_subscript(node, self.up(value), index)
+            case ast.BinOp(op=ast.MatMult(), left=left, right=right):
+                return self._up_product(node, left, right)
+            case ast.BinOp(op=ast.Pow(), left=left):
+                return self.up(left)
+            case ast.BinOp(left=left, right=right):
+                return self._up_elementwise(node, [left, right])
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self._up_call(node, name, arguments)
+        raise AssertionError(f"syntax let {ast.dump(node)} through")
+
+    def down(self, node: ast.expr, shape: Shape) -> None:
+        """Tell an expression the shape it must have."""
+        match node:
+            case ast.Name(id=name) if self.shapes.get(name) is None:
+                self.set(name, shape)
+            case ast.UnaryOp(operand=operand) | ast.BinOp(op=ast.Pow(), left=operand):
+                self.down(operand, shape)
+            case ast.Attribute(value=value) if len(shape) == 2:
+                self.down(value, shape[::-1])
+            case ast.BinOp(op=ast.MatMult(), left=left, right=right):
+                self._down_product(left, right, shape)
+            case ast.BinOp(left=left, right=right):
+                self._down_elementwise([left, right], shape)
+            case ast.Call(func=ast.Name(id=name), args=arguments) if name in FUNCTIONS:
+                self._down_elementwise(arguments, shape)
+            case ast.Call(func=ast.Name(id="softmax"), args=[argument]):
+                self.down(argument, shape)
+            case ast.Call(func=ast.Name(id="outer"), args=[left, right]) if len(shape) == 2:
+                self.down(left, shape[:1])
+                self.down(right, shape[1:])
+            case ast.Call(func=ast.Name(id="concat"), args=arguments) if len(shape) == 1:
+                self._down_concat(arguments, shape[0])
+
+    def _up_elementwise(self, node: ast.expr, operands: list[ast.expr]) -> Shape | None:
+        shapes = [self.up(operand) for operand in operands]
+        whole = max((s for s in shapes if s), key=len, default=None)
+        if whole is None:
+            return None if None in shapes else ()
+        for operand, shape in zip(operands, shapes):
+            if shape != ():
+                self.need(operand, whole, "the other side is")
+        return whole
+
+    def _down_elementwise(self, operands: list[ast.expr], shape: Shape) -> None:
+        for operand in operands:
+            if self.up(operand) is None:
+                self.down(operand, shape)
+
+    def _up_transpose(self, node: ast.expr, shape: Shape | None) -> Shape | None:
+        if shape is not None and len(shape) != 2:
+            raise self.text.fail(node, f".T needs a matrix, this is {spelled(shape)}", "", ShapeError)
+        return None if shape is None else shape[::-1]
+
+    def _up_subscript(self, node: ast.expr, shape: Shape | None, index: ast.expr) -> Shape | None:
+        if shape is None:
+            return None
+        if len(shape) != 1:
+            raise self.text.fail(node, f"only a vector can be sliced, this is {spelled(shape)}", "", ShapeError)
+        if not isinstance(index, ast.Slice):
+            return ()
+        start, stop = bounds(index, shape[0])
+        return (stop - start,)
+
+    def _up_product(self, node: ast.expr, left: ast.expr, right: ast.expr) -> Shape | None:
+        first, second = self.up(left), self.up(right)
+        if first is None and second is not None and len(second) == 1:
+            first = self.need(left, (self.hole(), second[0]), "the right side is")
+        if first is None or second is None:
+            return None
+        if not first or not second:
+            hint = "Use * with a number."
+            raise self.text.fail(node, "@ multiplies vectors and matrices, one side is a number", hint, ShapeError)
+        self.unify(
+            right,
+            first[-1:],
+            second[:1],
+            f"the left side is {spelled(tuple(map(self.find, first)))}, so the right side must start with",
+        )
+        return first[:-1] + second[1:]
+
+    def _down_product(self, left: ast.expr, right: ast.expr, shape: Shape) -> None:
+        first, second = self.up(left), self.up(right)
+        if first is not None and second is None and first:
+            rest = shape[len(first) - 1 :]
+            self.down(right, first[-1:] + rest)
+        elif first is None and second is not None and len(second) == 2 and shape:
+            self.down(left, shape[:-1] + second[:1])
+
+    def _up_call(self, node: ast.expr, name: str, arguments: list[ast.expr]) -> Shape | None:
+        if name in FUNCTIONS:
+            return self._up_elementwise(node, arguments)
+        if name == "ones":
+            return tuple(dimension(a.id if isinstance(a, ast.Name) else a.value) for a in arguments)  # type: ignore[attr-defined]
+        shapes = [self.up(argument) for argument in arguments]
+        if name == "dot":
+            self._up_elementwise(node, arguments)
+        if name in ("sum", "norm", "dot"):
+            return ()
+        if None in shapes:
+            return None
+        for argument, shape in zip(arguments, shapes):
+            if shape is not None and len(shape) != 1:
+                raise self.text.fail(argument, f"{name} takes vectors, this is {spelled(shape)}", "", ShapeError)
+        sizes = [shape[0] for shape in shapes if shape]
+        return {"softmax": (sizes[0],), "outer": tuple(sizes), "concat": (sympy.Add(*sizes),)}[name]
+
+    def _down_concat(self, arguments: list[ast.expr], size: Expr) -> None:
+        shapes = [self.up(argument) for argument in arguments]
+        if shapes.count(None) == 1:
+            known = sympy.Add(*(shape[0] for shape in shapes if shape))
+            self.down(arguments[shapes.index(None)], (self.find(size - known),))
+
+
+def bounds(index: ast.Slice, size: Expr) -> tuple[Expr, Expr]:
+    """Return the first index and the one past the last that a slice names."""
+
+    def bound(node: ast.expr | None, default: Expr) -> Expr:
+        if node is None:
+            return default
+        return dimension(node.id if isinstance(node, ast.Name) else node.value)  # type: ignore[attr-defined]
+
+    return bound(index.lower, Integer(0)), bound(index.upper, size)

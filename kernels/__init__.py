@@ -1,0 +1,1 @@
+"""Derivations compiled: readable Numba modules for the forward and the backward pass."""

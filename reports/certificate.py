@@ -1,0 +1,69 @@
+"""Proof -> certificate: what was expanded, how many entries were compared, and what came out."""
+
+from __future__ import annotations
+
+from sympy import Symbol
+
+from ..derive.functions import FUNCTIONS
+from ..derive.polynomials import POINTS
+from ..derive.proof import Check, Proof
+from .document import Block, Code, Inline, Mark, Note, Paragraph, Strong, Table, Text
+from .formula import Formula
+from .mathematics import Mathematics
+from .phrases import Phrases
+
+
+def certificate(proof: Proof, math: Mathematics, phrases: Phrases) -> tuple[Block, ...]:
+    """Return the verdict, what was done, and a table of every check."""
+    blocks: list[Block] = [verdict(proof, phrases), Paragraph(_how(proof, math, phrases))]
+    fields = [_quantity(check, math) for check in proof.checks if check.method == "field"]
+    if fields:
+        prime = math.call("prime_field")
+        names = phrases.join(fields)
+        blocks.append(Paragraph(phrases.text("proof.field", names=names, points=str(POINTS), prime=prime)))
+    if proof.functions:
+        names = phrases.join([math.call("function_title", check.name) for check in proof.functions])
+        blocks.append(Paragraph(phrases.text("proof.functions", functions=names)))
+    blocks.append(_table(proof.checks, math, phrases))
+    for check in (*proof.functions, *proof.checks):
+        if not check.holds:
+            text = phrases.text(
+                "proof.counterexample", quantity=_quantity(check, math), counterexample=Code(check.counterexample)
+            )
+            blocks.append(Note(phrases.plain("proof.counter"), text, bad=True))
+    return tuple(blocks)
+
+
+def verdict(proof: Proof, phrases: Phrases) -> Note:
+    """Return the one-line verdict."""
+    checks = (*proof.functions, *proof.checks)
+    if proof.holds:
+        return Note("", (Mark(True), " ", Strong(phrases.plain("proof.holds", entries=f"{proof.entries:,}"))))
+    failed = sum(not check.holds for check in checks)
+    return Note(
+        "", (Mark(False), " ", Strong(phrases.plain("proof.fails", failed=failed, checks=len(checks)))), bad=True
+    )
+
+
+def _how(proof: Proof, math: Mathematics, phrases: Phrases) -> Text:
+    sizes: list[Inline] = [
+        math.formula(Symbol(name, integer=True)) + math.sign("equals") + math.call("digits", size)
+        for name, size in proof.sizes.items()
+    ]
+    steps = math.call("time", Symbol("T")) + math.sign("equals") + math.call("digits", proof.steps)
+    return phrases.text("proof.how", sizes=phrases.join(sizes), steps=steps)
+
+
+def _quantity(check: Check, math: Mathematics) -> Formula | str:
+    return check.name if check.name in FUNCTIONS else math.call("gradient", check.name)
+
+
+def _table(checks: tuple[Check, ...], math: Mathematics, phrases: Phrases) -> Table:
+    """Return the checks, in two columns of rows where there are many."""
+    head = tuple((phrases.plain(f"column.{name}"),) for name in ("quantity", "entries", "agrees"))
+    cells: list[tuple[Text, ...]] = [((_quantity(c, math),), (f"{c.entries:,}",), (Mark(c.holds),)) for c in checks]
+    if len(cells) <= 8:
+        return Table(head, tuple(cells), "lrc")
+    half = (len(cells) + 1) // 2
+    padded = [*cells, *[((), (), ())] * (2 * half - len(cells))]
+    return Table(head * 2, tuple(a + b for a, b in zip(padded[:half], padded[half:])), "lrclrc")

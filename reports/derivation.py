@@ -1,0 +1,226 @@
+"""Derivation -> document: the page that a lecturer hands out."""
+
+from __future__ import annotations
+
+import sympy
+from sympy import Expr, Symbol
+
+from ..derive.derivation import Derivation
+from ..derive.errors import Error
+from ..derive.functions import Elementwise
+from ..derive.linear import broadcast, entry, ones, pad, part, total
+from ..derive.program import Step
+from ..derive.proof import Proof
+from .certificate import certificate
+from .document import Block, Document, Equations, Heading, Inline, Note, Paragraph, Row, Text
+from .formula import Formula
+from .mathematics import Mathematics
+from .phrases import Phrases
+from .reasons import Reasons
+from .symbols import notation_table, sizes_of, used
+
+TIME = Symbol("t", integer=True, positive=True)
+LENGTH = Symbol("T", integer=True, positive=True)
+
+
+def derivation_document(derivation: Derivation, proof: Proof | None = None, language: str = "en") -> Document:
+    """Return the derivation of a cell as a document.
+
+    Args:
+        derivation: from `bptt.derive`.
+        proof: its proof, printed as a certificate.
+        language: which file of sentences to use.
+
+    >>> import bptt
+    >>> derivation_document(bptt.derive(bptt.load("rnn"))).title
+    'Simple recurrent network with tanh'
+    """
+    page = _Page(derivation, Phrases(language))
+    blocks = [
+        *page.notation(),
+        *page.forward(),
+        *page.parts(),
+        *page.backward(),
+        *page.recursion(),
+        *page.gradients(),
+        *page.jacobian(),
+        *page.kinks(),
+    ]
+    if proof is not None:
+        blocks += [Heading(page.phrases.plain("section.proof")), *certificate(proof, page.math, page.phrases)]
+    cell = derivation.cell
+    return Document(
+        cell.title, page.phrases.plain("kind.derivation", name=cell.name), sources(cell.doc), tuple(blocks), language
+    )
+
+
+def sources(doc: str) -> tuple[Text, ...]:
+    """Return what a cell says of itself after its first line, one text per paragraph."""
+    rest = doc.strip().splitlines()[1:]
+    paragraphs = "\n".join(line.strip() for line in rest).strip().split("\n\n")
+    return tuple((" ".join(paragraph.split()),) for paragraph in paragraphs if paragraph.strip())
+
+
+def mathematics(derivation: Derivation) -> Mathematics:
+    """Return the typesetter of a derivation's symbols."""
+    programs = (derivation.forward, derivation.prologue, derivation.epilogue, derivation.backward)
+    shapes = {symbol: shape for program in programs for symbol, shape in program.shapes.items()}
+    return Mathematics(shapes, fixed_symbols(derivation))
+
+
+def fixed_symbols(derivation: Derivation) -> tuple[Symbol, ...]:
+    """Return the symbols that carry no time."""
+    return (*map(Symbol, derivation.cell.params), *derivation.prologue.outputs)
+
+
+def equations_of(derivation: Derivation, math: Mathematics) -> Equations:
+    """Return a cell's equations as its author wrote them."""
+    rows = (Row(math.formula(line.target), math.formula(line.written)) for line in derivation.cell.equations)
+    return Equations(tuple(rows), boxed=True)
+
+
+class _Page:
+    """The sections of the document, one method each."""
+
+    def __init__(self, derivation: Derivation, phrases: Phrases) -> None:
+        self.derivation = derivation
+        self.phrases = phrases
+        self.fixed = fixed_symbols(derivation)
+        self.math = mathematics(derivation)
+        self.reasons = Reasons(self.math, phrases, self.fixed)
+        self.states = list(derivation.cell.states)
+
+    def heading(self, name: str) -> Heading:
+        return Heading(self.phrases.plain(f"section.{name}"))
+
+    def paragraph(self, key: str, **parts: Inline | Text) -> Paragraph:
+        return Paragraph(self.phrases.text(key, **parts))
+
+    def row(self, step: Step, why: Text | None = None) -> Row:
+        reason = self.reasons.of(step) if why is None else why
+        return Row(self.math.formula(step.target), self.math.formula(step.expr), reason)
+
+    def time(self, time: Expr) -> Formula:
+        return self.math.call("time", time)
+
+    def notation(self) -> list[Block]:
+        table = notation_table(self.derivation, self.math, self.phrases)
+        sizes = self.phrases.join([self.math.formula(size) for size in sizes_of(self.derivation)])
+        math, text = self.math, self.phrases.text
+        conventions = text("meaning.sizes", sizes=sizes, T=self.time(LENGTH)) if sizes else ()
+        conventions += (" ",) * bool(sizes) + text("meaning.conventions", odot=math.sign("odot"))
+        one = math.sign("one")
+        if used(self.derivation, total, broadcast, ones):
+            v = math.call("letter", "v")
+            conventions += (" ",) + text("meaning.one", one=one, total=math.call("total_of", "v"), v=v)
+        if any(isinstance(f, Elementwise) and f.rule.name in ("step", "geq") for f in self._functions()):
+            conventions += (" ",) + text("meaning.indicator", indicator=math.call("indicator_of"))
+        if used(self.derivation, part, pad, entry):
+            rows, span = math.call("rows_of", "E"), math.call("rows_of", "")
+            conventions += (" ",) + text("meaning.rows", rows=rows, span=span)
+        return [self.heading("notation"), table, Paragraph(conventions)]
+
+    def _functions(self) -> list[Elementwise]:
+        steps = self.derivation.steps
+        return [f for step in steps for f in sympy.preorder_traversal(step.expr) if isinstance(f, Elementwise)]
+
+    def forward(self) -> list[Block]:
+        cell = self.derivation.cell
+        join, formula = self.phrases.join, self.math.formula
+        before = join([formula(Symbol(n)) for n in cell.inputs] + [formula(Symbol(f"{n}_prev")) for n in cell.states])
+        after = join([formula(Symbol(name)) for name in cell.states])
+        lead = self.paragraph("text.forward", before=before, after=after)
+        return [self.heading("forward"), lead, equations_of(self.derivation, self.math)]
+
+    def parts(self) -> list[Block]:
+        """The forward program; left out where it says no more than the author's equations."""
+        blocks: list[Block] = []
+        if self.derivation.prologue.steps:
+            rows = tuple(self.row(step, ()) for step in self.derivation.prologue.steps)
+            blocks += [self.heading("prologue"), self.paragraph("text.prologue"), Equations(rows)]
+        steps = self.derivation.forward.steps
+        if any(step.reasons[0].rule == "named" for step in steps):
+            rows = tuple(self.row(step, ()) for step in steps)
+            blocks += [self.heading("parts"), self.paragraph("text.parts"), Equations(rows)]
+        return blocks
+
+    def backward(self) -> list[Block]:
+        shares = {Symbol(f"delta_{symbol}") for symbol in self.fixed}
+        steps = [step for step in self.derivation.backward.steps if step.target not in shares]
+        state = self.states[0]
+        lead = self.paragraph(
+            "text.backward",
+            whole=self.math.call("whole_loss"),
+            delta=self.math.call("quantity_text", f"delta_{state}", TIME),
+            definition=self.math.call("gradient", state, TIME),
+        )
+        return [self.heading("backward"), lead, Equations(tuple(self.row(step) for step in steps))]
+
+    def recursion(self) -> list[Block]:
+        rows = tuple(
+            Row(self.math.call("quantity_text", f"delta_{name}", TIME), self.math.formula(expr))
+            for name, expr in self.derivation.recursion.items()
+        )
+        lead = self.paragraph("text.recursion", T=self.time(LENGTH), next=self.time(TIME + 1))
+        return [self.heading("recursion"), lead, Equations(rows, boxed=True)]
+
+    def gradients(self) -> list[Block]:
+        if not self.derivation.cell.params:
+            return []
+        reasons = {step.target: self.reasons.of(step) for step in self.derivation.backward.steps}
+        once = {step.target: step for step in self.derivation.epilogue.steps}
+        rows = []
+        for name, expr in self.derivation.gradients.items():
+            target = Symbol(f"delta_{name}")
+            later = target in once and once[target].expr != 0
+            why = self.reasons.of(once[target]) if later else reasons[target]
+            rows.append(Row(self.math.call("gradient", name), self.math.formula(expr), why))
+        lead = self.phrases.text("text.gradients")
+        if self.derivation.epilogue.steps:
+            lead += (" ", *self.phrases.text("text.epilogue"))
+        return [self.heading("gradients"), Paragraph(lead), Equations(tuple(rows))]
+
+    def jacobian(self) -> list[Block]:
+        blocks: list[Block] = [self.heading("jacobian")]
+        try:
+            found = {(a, b): self.derivation.jacobian(a, b) for a in self.states for b in self.states}
+        except Error:
+            return [*blocks, self.paragraph("text.no_jacobians")]
+        call = self.math.call
+        many = len(self.states) > 1
+        lead = "text.product_many" if many else "text.product_one"
+        blocks.append(self.paragraph(lead, s=call("stacked")))
+        if many:
+            grid = [[call("block", a, b) for b in self.states] for a in self.states]
+            blocks.append(Equations((Row(call("step_matrix"), self.math.grid(grid)),)))
+            blocks.append(self.paragraph("text.blocks"))
+            rows = tuple(Row(call("block", a, b), self.math.formula(found[a, b])) for a, b in found)
+            blocks.append(Equations(rows))
+        else:
+            state = self.states[0]
+            only = call("step_matrix") + self.math.sign("equals") + call("block", state, state)
+            blocks.append(Equations((Row(only, self.math.formula(found[state, state])),)))
+        blocks.append(self.paragraph("text.flow", k=call("letter", "k")))
+        name = "" if many else self.states[0]
+        blocks.append(Equations((Row(call("lagged", name), call("gradient_product", name)),), boxed=True))
+        blocks.append(self.paragraph("text.fate", k=call("letter", "k")))
+        return blocks
+
+    def kinks(self) -> list[Block]:
+        used_rules = {f.rule.name: f.rule for f in self._functions()}
+        texts = [
+            self.phrases.text(
+                "text.kink", function=self.math.call("function_title", name), kink=self.kink(rule.name, rule.kink)
+            )
+            for name, rule in used_rules.items()
+            if rule.kink and name not in ("step", "geq")
+        ]
+        if not texts:
+            return []
+        blocks: list[Block] = [self.heading("kinks"), self.paragraph("text.kinks")]
+        return blocks + [Note("", text) for text in texts]
+
+    def kink(self, name: str, english: str) -> str:
+        """Return the table's remark, in the language of the document where its catalogue has one."""
+        key = f"kink.{name}"
+        return self.phrases.plain(key) if key in self.phrases else english

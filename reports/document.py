@@ -1,0 +1,155 @@
+"""A document as data: what every renderer, Typst, LaTeX, HTML or Markdown, turns into a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .formula import Formula
+
+
+@dataclass(frozen=True)
+class Strong:
+    text: str
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a reader types or reads on a screen: a command, a file name."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A tick, or a cross where something failed."""
+
+    good: bool
+
+
+Inline = str | Formula | Strong | Emphasis | Code | Mark
+Text = tuple[Inline, ...]
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: Text
+
+
+@dataclass(frozen=True)
+class Row:
+    """`left = right`, and why it holds.
+
+    Attributes:
+        left: None where the row continues the one before it.
+        right: may be broken at its marks.
+        why: the justification, beside the equation.
+    """
+
+    left: Formula
+    right: Formula
+    why: Text = ()
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Rows aligned at their equals signs; a boxed group is a main result."""
+
+    rows: tuple[Row, ...]
+    boxed: bool = False
+
+    @property
+    def has_reasons(self) -> bool:
+        return any(row.why for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes:
+    header: one text per column.
+    rows: cells, row by row.
+    align: 'l', 'c' or 'r' per column.
+    caption: under the table; may be empty.
+    wide: index of the column that takes the width that is left, or -1.
+    """
+
+    header: tuple[Text, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    align: str
+    caption: Text = ()
+    wide: int = -1
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Attributes:
+    svg: the picture; text in it is paths.
+    alt: what the picture shows, in words.
+    caption: under the picture.
+    width: of the text's width, 0 to 1.
+    """
+
+    svg: bytes = field(repr=False)
+    alt: str
+    caption: Text
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """A short remark set apart; `bad` marks a failure."""
+
+    title: str
+    text: Text
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lines for a screen, such as commands."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of several things that stand side by side where there is room."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Sides:
+    sides: tuple[Side, ...]
+
+
+Block = Heading | Paragraph | Equations | Table | Figure | Note | Listing | Sides
+
+
+@dataclass(frozen=True)
+class Document:
+    """Attributes:
+    title: plain text.
+    kind: what sort of page it is, above the title.
+    subtitle: lines under the title, such as sources.
+    blocks: the page.
+    language: code of the language, such as "en".
+    contents: name of the whole for page headers.
+    """
+
+    title: str
+    kind: str
+    subtitle: tuple[Text, ...]
+    blocks: tuple[Block, ...]
+    language: str = "en"

@@ -1,0 +1,127 @@
+"""`Formula`: one piece of mathematics in every dialect, with the places where its line may be broken."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# A break mark stands before an operator. Its code point tells how deep: even between the terms of a sum, odd between
+# the factors of a product, and two more for each pair of parentheses around it.
+FIRST_MARK = 0xE000
+DEEPEST = 31
+MARK, FACTOR_MARK = chr(FIRST_MARK), chr(FIRST_MARK + 1)
+TALL = chr(FIRST_MARK + 0xFF)  # stands beside what is taller than a line, so that parentheses around it grow
+MARKS = re.compile(f"[{MARK}-{chr(FIRST_MARK + DEEPEST)}]")
+SILENT = re.compile(f"[{MARK}-{TALL}]")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Mathematics as text in each dialect; the three texts carry the same break marks.
+
+    Attributes:
+        typst: inside Typst's `$...$`.
+        latex: inside LaTeX's `$...$`; amsmath is enough.
+        plain: readable Unicode, for screen readers and for estimating widths.
+    """
+
+    typst: str
+    latex: str
+    plain: str
+
+    def __add__(self, other: Formula) -> Formula:
+        return Formula(self.typst + other.typst, self.latex + other.latex, self.plain + other.plain)
+
+    @property
+    def width(self) -> float:
+        """A cautious estimate of the width in ems of the text's font."""
+        return plain_width(self.plain)
+
+
+def unmarked(text: str) -> str:
+    """Return a text without marks."""
+    return SILENT.sub("", text)
+
+
+def deeper(text: str) -> str:
+    """Return a text that is put in parentheses: its break marks become less attractive.
+
+    >>> deeper(MARK) == chr(FIRST_MARK + 2)
+    True
+    """
+    return MARKS.sub(lambda mark: chr(min(ord(mark[0]) + 2, FIRST_MARK + DEEPEST)), text)
+
+
+def plain_width(text: str) -> float:
+    """Estimate the width in ems of a formula from its plain text: what is in a script counts less.
+
+    >>> plain_width("h") < plain_width("h_t") < plain_width("h+t")
+    True
+    """
+    width, script = 0.0, 0
+    wide = {
+        "⊙": 1.25,
+        "+": 1.2,
+        "−": 1.2,
+        "=": 1.25,
+        "⊤": 0.55,
+        " ": 0.12,
+        "(": 0.4,
+        ")": 0.4,
+        "{": 0,
+        "}": 0,
+        ",": 0.35,
+    }
+    for letter in unmarked(text):
+        if letter in "_^":
+            script = max(script, 1)
+        elif letter == "{" and script:
+            script += 1
+        elif letter == "}" and script > 1:
+            script -= 1
+            script = 0 if script == 1 else script
+        else:
+            width += wide.get(letter, 0.72 if letter.isupper() or ord(letter) > 0x1000 else 0.56) * (
+                0.72 if script else 1
+            )
+            script = 0 if script == 1 else script
+    return width
+
+
+def lines(formula: Formula, width: float) -> tuple[Formula, ...]:
+    """Break a formula into lines of at most `width` ems where its marks allow it, outermost marks first.
+
+    Returns:
+        The lines without marks; each but the first opens with its operator.
+
+    >>> long = Formula(*[f"a{MARK}+ b{MARK}+ c"] * 3)
+    >>> [line.plain for line in lines(long, 3)]
+    ['a+ b', '+ c']
+    """
+    return tuple(map(clean, _broken(formula, width, 0)))
+
+
+def _broken(formula: Formula, width: float, depth: int) -> list[Formula]:
+    if formula.width <= width or depth > DEEPEST:
+        return [formula]
+    found: list[Formula] = []
+    is_open = False
+    for part in _split(formula, depth):
+        fits = part.width <= width
+        if is_open and fits and (found[-1] + part).width <= width:
+            found[-1] += part
+        else:
+            found += [part] if fits else _broken(part, width, depth + 1)
+        is_open = fits
+    return found
+
+
+def clean(formula: Formula) -> Formula:
+    """Return a formula without marks."""
+    return Formula(unmarked(formula.typst), unmarked(formula.latex), unmarked(formula.plain))
+
+
+def _split(formula: Formula, depth: int) -> list[Formula]:
+    mark = chr(FIRST_MARK + depth)
+    texts = [text.split(mark) for text in (formula.typst, formula.latex, formula.plain)]
+    return [Formula(*parts) for parts in zip(*texts, strict=True)]

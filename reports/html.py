@@ -1,0 +1,192 @@
+"""Document -> one self-contained HTML file: text as text, mathematics as inline SVG from the Typst compiler."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html import escape
+from importlib import resources
+
+from .document import (
+    Block,
+    Code,
+    Document,
+    Emphasis,
+    Equations,
+    Figure,
+    Heading,
+    Inline,
+    Listing,
+    Mark,
+    Note,
+    Paragraph,
+    Row,
+    Sides,
+    Strong,
+    Table,
+    Text,
+)
+from .formula import Formula, clean, lines
+
+EMS = 32.0
+EMS_WITH_REASON = 26.0
+POINTS = 10.0  # size of the font in which the mathematics is set: 1 em
+DEPTH = 0.4  # ems below the baseline that each inline formula takes
+HOLE = re.compile("\x00(\\d+)\x00")
+SYMBOLS = re.compile(r"<symbol\b.*?</symbol>", re.DOTALL)
+DEFINITIONS = re.compile(r"<defs\b.*?</defs>", re.DOTALL)
+SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+PREAMBLE = f"""
+#set page(width: auto, height: auto, margin: 0pt, fill: none)
+#set text(font: ("New Computer Modern", "Libertinus Serif"), size: {POINTS}pt)
+#set par(leading: 0pt)
+#show math.equation: set text(font: ("New Computer Modern Math", "Libertinus Serif", "DejaVu Sans Mono"))
+#let inline(body) = [#box(height: 1.35em, width: 0pt, baseline: {DEPTH}em)#body]
+#let display(lefts, left, ..pieces) = context {{
+  let width = calc.max(..lefts.map(it => measure(it).width))
+  stack(dir: ttb, spacing: 0.7em, ..pieces.pos().enumerate().map(((place, body)) =>
+    box[#box(width: width, align(right, if place == 0 {{ left }} else {{ [] }}))#h(0.28em)#box(body)]))
+}}
+"""
+
+
+def html_page(document: Document) -> str:
+    """Return the document as one HTML file that needs nothing from outside.
+
+    >>> "<h2>Proof</h2>" in html_page(Document("T", "K", (), (Heading("Proof"),)))
+    True
+    """
+    page = _Page()
+    style = (resources.files(__package__) / "templates" / "page.css").read_text(encoding="utf-8")
+    subtitle = "".join(f'<p class="source">{page.text(line)}</p>\n' for line in document.subtitle)
+    body = "\n".join(page.block(block) for block in document.blocks)
+    head = (
+        f'<header><p class="kind">{escape(document.kind)}</p>\n<h1>{escape(document.title)}</h1>\n{subtitle}</header>'
+    )
+    content, symbols = page.filled(f"<main>\n{head}\n{body}\n</main>")
+    return (
+        f'<!DOCTYPE html>\n<html lang="{document.language}">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(document.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>\n{content}\n</body>\n</html>\n'
+    )
+
+
+class _Page:
+    """Writes blocks, and collects the mathematics that Typst will draw, one page each."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[tuple[str, str, str], int] = {}
+
+    def picture(self, source: str, kind: str, label: str) -> str:
+        """Return a placeholder for a picture: 'm' inline or 'd' display."""
+        return f"\x00{self.pictures.setdefault((source, kind, label), len(self.pictures))}\x00"
+
+    def filled(self, content: str) -> tuple[str, str]:
+        """Return the content with all pictures drawn, and the glyphs that they share."""
+        if not self.pictures:
+            return content, ""
+        import typst
+
+        source = PREAMBLE + "\n#pagebreak()\n".join(f"#{picture}" for picture, _, _ in self.pictures)
+        made = typst.compile(source.encode(), format="svg", ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload]
+        pages = [made] if isinstance(made, bytes) else made
+        symbols: dict[str, None] = {}
+        drawn = []
+        for page, (_, kind, label) in zip(pages, self.pictures, strict=True):
+            svg = page.decode()
+            symbols |= dict.fromkeys(SYMBOLS.findall(svg))
+            drawn.append(_embedded(svg, kind, label))
+        return HOLE.sub(lambda hole: drawn[int(hole[1])], content), "".join(symbols)
+
+    def text(self, parts: Text) -> str:
+        return "".join(map(self.inline, parts))
+
+    def inline(self, part: Inline) -> str:
+        if isinstance(part, Formula):
+            shown = clean(part)
+            return self.picture(f"inline(${shown.typst.strip()}$)", "m", spoken(shown))
+        if isinstance(part, Strong):
+            return f"<strong>{escape(part.text)}</strong>"
+        if isinstance(part, Emphasis):
+            return f"<em>{escape(part.text)}</em>"
+        if isinstance(part, Code):
+            return f"<code>{escape(part.text)}</code>"
+        if isinstance(part, Mark):
+            return '<span class="good">✓</span>' if part.good else '<span class="bad">✗</span>'
+        return escape(part, quote=False)
+
+    def block(self, block: Block) -> str:
+        match block:
+            case Heading(text=title, level=level):
+                return f"<h{level + 1}>{escape(title)}</h{level + 1}>"
+            case Paragraph(text=parts):
+                return f"<p>{self.text(parts)}</p>"
+            case Equations():
+                return self.equations(block)
+            case Table():
+                return self.table(block)
+            case Figure():
+                data = base64.b64encode(block.svg).decode()
+                image = f'<img alt="{escape(block.alt)}" src="data:image/svg+xml;base64,{data}">'
+                return f'<figure>{image}<figcaption class="caption">{self.text(block.caption)}</figcaption></figure>'
+            case Note():
+                title = f"<strong>{escape(block.title)}.</strong> " if block.title else ""
+                return f'<div class="note{" bad" * block.bad}">{title}{self.text(block.text)}</div>'
+            case Listing():
+                return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
+            case Sides():
+                inner = (
+                    f"<section><h3>{escape(s.title)}</h3>{''.join(map(self.block, s.blocks))}</section>"
+                    for s in block.sides
+                )
+                return f'<div class="sides">{"".join(inner)}</div>'
+
+    def equations(self, equations: Equations) -> str:
+        lefts = "".join(f"$display({clean(row.left).typst})$, " for row in equations.rows)
+        ems = EMS_WITH_REASON if equations.has_reasons else EMS
+        width = max(ems - max(row.left.width for row in equations.rows) - 1.5, 8)
+        rows = "\n".join(self.row(row, f"({lefts})", width) for row in equations.rows)
+        kinds = "equations" + " boxed" * equations.boxed + " reasons" * equations.has_reasons
+        return f'<div class="{kinds}">\n{rows}\n</div>'
+
+    def row(self, row: Row, lefts: str, width: float) -> str:
+        left, pieces = clean(row.left), lines(row.right, width)
+        right = "".join(f", $display({'=' if n == 0 else QUAD} {p.typst})$" for n, p in enumerate(pieces))
+        label = f"{spoken(left)} = {spoken(clean(row.right))}"
+        drawn = self.picture(f"display({lefts}, $display({left.typst})${right})", "d", label)
+        why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
+        return f'<div class="row"><div>{drawn}</div>{why}</div>'
+
+    def table(self, table: Table) -> str:
+        def line(cells: tuple[Text, ...], tag: str) -> str:
+            kinds = [side + " wide" * (place == table.wide) for place, side in enumerate(table.align)]
+            inner = (f'<{tag} class="{kind}">{self.text(c)}</{tag}>' for c, kind in zip(cells, kinds, strict=True))
+            return f"<tr>{''.join(inner)}</tr>"
+
+        body = "\n".join(line(cells, "td") for cells in table.rows)
+        caption = f'<p class="caption">{self.text(table.caption)}</p>' if table.caption else ""
+        head = line(table.header, "th")
+        return f'<div class="scroll"><table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table></div>{caption}'
+
+
+QUAD = 'quad ""'
+
+
+def spoken(formula: Formula) -> str:
+    """Return a formula as text for a screen reader."""
+    return formula.plain.replace("{", "(").replace("}", ")").replace("𝟏", "1")
+
+
+def _embedded(svg: str, kind: str, label: str) -> str:
+    """Return a drawn page for use within a line: sized in ems, in the colour of the text, without its own glyphs."""
+    size = SIZE.search(svg)
+    if size is None:
+        raise ValueError("Typst drew a page without a size")
+    width, height = (float(number) for number in size.groups())
+    body = DEFINITIONS.sub("", svg[svg.index(">") + 1 : svg.rindex("</svg>")]).replace("#000000", "currentColor")
+    style = f"width:{width / POINTS:.3f}em" + (f";height:{height / POINTS:.3f}em" if kind == "m" else "")
+    attributes = (
+        f'class="{kind}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" style="{style}"'
+    )
+    return f"<svg {attributes}>{body.strip()}</svg>"

@@ -1,0 +1,111 @@
+"""Document -> Markdown with LaTeX mathematics, as GitHub and most viewers show it."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from .document import (
+    Block,
+    Code,
+    Document,
+    Emphasis,
+    Equations,
+    Figure,
+    Heading,
+    Inline,
+    Listing,
+    Mark,
+    Note,
+    Paragraph,
+    Sides,
+    Strong,
+    Table,
+    Text,
+)
+from .formula import Formula, clean, lines
+
+LINE_EMS = 44.0
+
+
+def markdown_text(document: Document) -> str:
+    """Return the document as Markdown.
+
+    >>> markdown_text(Document("T", "K", (), (Heading("Proof"),)))
+    '# T\\n\\nK\\n\\n## Proof\\n'
+    """
+    parts = [f"# {escaped(document.title)}", escaped(document.kind), *map(text, document.subtitle)]
+    return "\n\n".join([*parts, *map(block, document.blocks)]) + "\n"
+
+
+def text(parts: Text) -> str:
+    return "".join(map(inline, parts))
+
+
+def inline(part: Inline) -> str:
+    if isinstance(part, Formula):
+        return f"${clean(part).latex.strip()}$"
+    if isinstance(part, Strong):
+        return f"**{escaped(part.text)}**"
+    if isinstance(part, Emphasis):
+        return f"*{escaped(part.text)}*"
+    if isinstance(part, Code):
+        return f"`{part.text}`"
+    if isinstance(part, Mark):
+        return "✓" if part.good else "✗"
+    return escaped(part)
+
+
+def escaped(plain: str) -> str:
+    r"""Return plain text with Markdown's signs escaped.
+
+    >>> escaped("a_b *c*")
+    'a\\_b \\*c\\*'
+    """
+    return re.sub(r"([\\`*_\[\]<>|$#])", r"\\\1", plain)
+
+
+def block(block: Block) -> str:
+    """Return a block in Markdown."""
+    match block:
+        case Heading(text=title, level=level):
+            return f"{'#' * (level + 1)} {escaped(title)}"
+        case Paragraph(text=parts):
+            return text(parts)
+        case Equations():
+            return _equations(block)
+        case Table():
+            rows = [block.header, *block.rows]
+            written = ["| " + " | ".join(text(cell) for cell in row) + " |" for row in rows]
+            rule = "|" + "|".join({"l": ":--", "c": ":-:", "r": "--:"}[side] for side in block.align) + "|"
+            caption = f"\n\n{text(block.caption)}" if block.caption else ""
+            return "\n".join([written[0], rule, *written[1:]]) + caption
+        case Figure():
+            data = base64.b64encode(block.svg).decode()
+            return f"![{escaped(block.alt)}](data:image/svg+xml;base64,{data})\n\n{text(block.caption)}"
+        case Note():
+            return f"> {f'**{escaped(block.title)}.** ' if block.title else ''}{text(block.text)}"
+        case Listing():
+            return "\n".join(["```", *block.lines, "```"])
+        case Sides():
+            parts = []
+            for side in block.sides:
+                parts += [f"### {escaped(side.title)}", *map(_block, side.blocks)]
+            return "\n\n".join(parts)
+
+
+_block = block
+
+
+def _equations(equations: Equations) -> str:
+    """One display of aligned rows; reasons stand in a list below, since math and text don't mix well here."""
+    left = max(row.left.width for row in equations.rows)
+    rows = []
+    for row in equations.rows:
+        pieces = lines(row.right, max(LINE_EMS - left, 8))
+        rows.append(rf"{clean(row.left).latex} &= {pieces[0].latex}")
+        rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
+    body = " \\\\\n".join(rows)
+    display = f"```math\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n```"
+    reasons = [f"- ${clean(row.left).latex.strip()}$: {text(row.why)}" for row in equations.rows if row.why]
+    return "\n\n".join([display, "\n".join(reasons)]) if reasons else display

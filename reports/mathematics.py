@@ -1,0 +1,153 @@
+"""Expressions and names of one cell -> formulas in Typst, LaTeX and plain Unicode at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sympy
+from sympy import Expr, MatrixExpr, Symbol
+
+from ..derive.functions import FUNCTIONS
+from ..derive.linear import Shape
+from ..derive.notation import SUM
+from .dialects import LATEX, PLAIN, TYPST
+from .formula import TALL, Formula
+from .names import taken_apart
+from .typesetter import Typesetter
+
+T = Symbol("t", integer=True, positive=True)
+
+
+class Mathematics:
+    """Typesets the symbols and expressions of one cell in every dialect at once.
+
+    Args:
+        shapes: of every symbol, in named dimensions.
+        fixed: symbols that carry no time: parameters and what is made of parameters alone.
+
+    >>> n = Symbol("n", integer=True, positive=True)
+    >>> f, c = sympy.symbols("f c")
+    >>> Mathematics({f: (n,), c: (n,)}).formula(sympy.Mul(f, c, evaluate=False)).plain
+    'f_t ⊙ c_t'
+    """
+
+    def __init__(self, shapes: Mapping[Symbol, Shape], fixed: Iterable[Symbol] = ()) -> None:
+        fixed = tuple(fixed)
+        self.shapes = shapes
+        self.printers = [Phrased(dialect, shapes, fixed) for dialect in (TYPST, LATEX, PLAIN)]
+
+    def formula(self, expr: Expr | MatrixExpr, at_least: int = SUM) -> Formula:
+        """Return an expression as a formula, with break marks."""
+        return Formula(*(printer.show(expr, at_least) for printer in self.printers))
+
+    def name(self, name: str, time: Expr | None = None) -> Formula:
+        """Return a name as a formula, at a time or without one."""
+        return Formula(*(printer.name(name, time) for printer in self.printers))
+
+    def call(self, method: str, *arguments: object) -> Formula:
+        """Return what a method of the printer gives, as a formula."""
+        return Formula(*(getattr(printer, method)(*arguments) for printer in self.printers))
+
+    def grid(self, rows: list[list[Formula]]) -> Formula:
+        """Return a matrix of formulas in brackets."""
+        texts = ([[getattr(entry, p.dialect.name) for entry in row] for row in rows] for p in self.printers)
+        return Formula(*(p.dialect.blocks(t) + TALL for p, t in zip(self.printers, texts, strict=True)))
+
+    def sign(self, name: str) -> Formula:
+        return Formula(*(printer.dialect.sign(name) for printer in self.printers))
+
+
+class Phrased(Typesetter):
+    """Formulas that documents speak of beside a cell's own expressions."""
+
+    def letter(self, letter: str) -> str:
+        return self.dialect.letter(letter)
+
+    def digits(self, number: int) -> str:
+        return str(number)
+
+    def prime_field(self) -> str:
+        return f"{self.dialect.scripts('2', '', '61')} {self.sign('minus')} 1"
+
+    def log_norm(self) -> str:
+        """ln ‖∂ℒ_T/∂s_{T−k}‖."""
+        below = self.dialect.scripts(self.dialect.bold("s"), f"T{self.sign('minus')}k")
+        ratio = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), below, sloped=True)
+        return f"{self.dialect.operator('ln')}{self.sign('space')}{self.dialect.norm(ratio)}"
+
+    def whole_number(self, number: int) -> str:
+        return str(number)
+
+    def quantity_text(self, name: str, time: Expr) -> str:
+        return self.quantity(name, time)[0]
+
+    def sent_back(self, state: str) -> str:
+        return self.adjoint(state, T, sent=True)[0]
+
+    def direct_sloped(self, state: str) -> str:
+        return self.derivative(self.dialect.scripts(self.sign("loss"), "t"), self.name(state, T), sloped=True)
+
+    def whole_loss(self) -> str:
+        """ℒ = ℒ_1 + ... + ℒ_T."""
+        loss, plus = self.sign("loss"), self.sign("plus")
+        first, last = self.dialect.scripts(loss, "1"), self.dialect.scripts(loss, "T")
+        return f"{loss} {self.sign('equals')} {first} {plus} {self.sign('dots')} {plus} {last}"
+
+    def gradient(self, name: str, time: Expr | None = None) -> str:
+        """∂ℒ/∂name, with a sloped line where it has a time and stands in a sentence."""
+        return self.derivative(self.sign("loss"), self.name(name, time), sloped=True)
+
+    def slope(self, value: str, argument: str) -> str:
+        names = (self.quantity(name, T)[0] for name in (value, argument))
+        return self.derivative(*names, sloped=True)
+
+    def block(self, value: str, state: str) -> str:
+        return self.derivative(self.name(value, T), self.name(state, T - 1), sloped=True)
+
+    def stacked(self, time: Expr = T) -> str:
+        return self.dialect.scripts(self.dialect.bold("s"), self.time(time))
+
+    def step_matrix(self, time: Expr = T) -> str:
+        return self.dialect.scripts(self.dialect.bold("J"), self.time(time))
+
+    def lagged(self, state: str) -> str:
+        """∂ℒ_T/∂s_{T−k}: the loss of the last step by the state k steps before."""
+        past = f"T{self.sign('minus')}k"
+        below = (
+            self.name(state, Symbol("T") - Symbol("k")) if state else self.dialect.scripts(self.dialect.bold("s"), past)
+        )
+        return self.derivative(self.dialect.scripts(self.sign("loss"), "T"), below) + TALL
+
+    def gradient_product(self, state: str) -> str:
+        minus, plus, top = self.sign("minus"), self.sign("plus"), self.sign("top")
+        last = self.name(state, Symbol("T")) if state else self.stacked(Symbol("T"))
+        bold = self.dialect.bold("J")
+        matrices = [self.dialect.scripts(bold, time, top) for time in (f"T{minus}k{plus}1", f"T{minus}k{plus}2", "T")]
+        end = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), last) + TALL
+        return f"{matrices[0]} {matrices[1]} {self.sign('dots')} {matrices[2]} {end}"
+
+    def softmax_jacobian(self, name: str) -> str:
+        y = self.quantity(name, T)[0]
+        diagonal = self.dialect.call(self.dialect.operator("diag"), y)
+        return f"{diagonal} {self.sign('minus')} {y} {self.dialect.scripts(y, '', self.sign('top'))}"
+
+    def function_title(self, name: str) -> str:
+        rule = FUNCTIONS[name].rule
+        token = taken_apart(rule.symbol or name).base
+        return self.token(token) if token.pieces[0][0] == "greek" else self.dialect.operator(rule.symbol or name)
+
+    def space(self, symbol: Symbol) -> str:
+        """The set in which a quantity lives: ℝ, ℝ^n or ℝ^{n×m}."""
+        shape = self.shape(symbol)
+        sizes = [self.parenthesised(self.size(s)) if s.is_Add and len(shape) > 1 else self.size(s) for s in shape]
+        return self.dialect.scripts(self.sign("real"), "", self.sign("times").join(sizes))
+
+    def total_of(self, letter: str) -> str:
+        return f"{self.dialect.scripts(self.sign('one'), '', self.sign('top'))} {self.dialect.letter(letter)}"
+
+    def indicator_of(self) -> str:
+        return self.sign("one") + self.dialect.brackets(f"{self.sign('dots')}")
+
+    def rows_of(self, letter: str) -> str:
+        span = f"a{self.sign('colon')}b"
+        return self.dialect.scripts(self.dialect.letter(letter), span) if letter else span

@@ -1,0 +1,71 @@
+"""Sentences of the reports, from one file per language, with formulas put in."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from .document import Inline, Text
+
+FOLDER = resources.files(__package__) / "language"
+HOLE = re.compile(r"\{(\w+)\}")
+
+
+@cache
+def catalogue(language: str) -> dict[str, Any]:
+    """Return all sentences of a language, as nested tables."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+class Phrases:
+    """Gives sentences by their place in the catalogue, such as "why.incoming"."""
+
+    def __init__(self, language: str = "en") -> None:
+        self.language = language
+
+    def __contains__(self, key: str) -> bool:
+        return isinstance(self._find(key), str)
+
+    def plain(self, key: str, **parts: object) -> str:
+        """Return a sentence whose holes take plain text.
+
+        >>> Phrases().plain("section.gradients")
+        'Gradients of the parameters'
+        """
+        found = self._find(key)
+        if not isinstance(found, str):
+            raise KeyError(f"the catalogue '{self.language}' has no sentence '{key}'")
+        return HOLE.sub(lambda hole: str(parts[hole[1]]), found)
+
+    def text(self, key: str, **parts: Inline | Text) -> Text:
+        """Return a sentence whose holes take formulas, or whole texts.
+
+        >>> Phrases().text("why.incoming", step="A", back="B")[1]
+        'A'
+        """
+        found = self._find(key)
+        if not isinstance(found, str):
+            raise KeyError(f"the catalogue '{self.language}' has no sentence '{key}'")
+        pieces: list[Inline] = []
+        for place, piece in enumerate(HOLE.split(found)):
+            part = piece if place % 2 == 0 else parts[piece]
+            pieces += part if isinstance(part, tuple) else [part] if part != "" else []
+        return tuple(pieces)
+
+    def join(self, items: list[Inline]) -> Text:
+        """Return items as an enumeration: a, b and c."""
+        joined: list[Inline] = []
+        for place, item in enumerate(items):
+            if place:
+                joined.append(self.plain("list.last") if place == len(items) - 1 else self.plain("list.between"))
+            joined.append(item)
+        return tuple(joined)
+
+    def _find(self, key: str) -> object:
+        found: Any = catalogue(self.language)
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        return found

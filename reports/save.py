@@ -1,0 +1,90 @@
+"""`save`: a derivation, a study or a document -> one file, whose suffix decides the format."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..derive.derivation import Derivation
+from ..derive.errors import Error
+from .derivation import derivation_document
+from .document import Document
+from .html import html_page
+from .markdown import markdown_text
+from .tex import tex_source
+from .typst import pdf, typst_source
+
+FORMATS: dict[str, Callable[[Document], str | bytes]] = {
+    ".pdf": pdf,
+    ".typ": typst_source,
+    ".tex": tex_source,
+    ".html": html_page,
+    ".md": markdown_text,
+}
+
+
+def save(thing: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a derivation or a document to a file.
+
+    The file appears whole or not at all: it is written under a temporary name in the same folder and renamed.
+
+    Args:
+        thing: a `Derivation`, or a `Document` from `derivation_document` or `comparison_document`.
+        path: its suffix is one of .pdf .typ .tex .html .md.
+
+    Raises:
+        Error: for an unknown suffix, a folder that is missing or can't be written, or a thing that isn't a document.
+    """
+    target = Path(path)
+    check_target(target)
+    document = derivation_document(thing) if isinstance(thing, Derivation) else thing
+    if not isinstance(document, Document):
+        raise Error(
+            f"{type(thing).__name__} can't be saved as a document: give a derivation, or a document made from one"
+        )
+    content = FORMATS[target.suffix.lower()](document)
+    write(target, content.encode() if isinstance(content, str) else content)
+    return target
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that `save` can't write, before any work is spent.
+
+    >>> check_target("page.docx")
+    Traceback (most recent call last):
+    bptt.derive.errors.Error: page.docx: unknown kind of document '.docx'. Known: .pdf .typ .tex .html .md
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise Error(f"{target}: unknown kind of document '{target.suffix}'. Known: {' '.join(FORMATS)}")
+    if target.is_dir():
+        raise Error(f"{target}: this is a folder. Give the name of a file in it")
+    folder = target.parent
+    if not folder.is_dir():
+        raise Error(f"{target}: the folder '{folder}' does not exist. Make it first, or choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Error(f"{target}: the folder '{folder}' can't be written. Choose another")
+
+
+def write(target: Path, content: bytes) -> None:
+    """Write bytes under a temporary name in the same folder, then rename.
+
+    Raises:
+        Error: when the file can't be written; what was there stays as it was.
+    """
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise Error(f"{target}: can't be written: {(error.strerror or str(error)).lower()}") from None

@@ -1,0 +1,118 @@
+"""The notation table of a derivation: every symbol with its role, its dimensions and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy
+from sympy import Expr, Symbol
+
+from ..derive.derivation import Derivation
+from ..derive.linear import product, transpose
+from ..derive.program import quantities
+from .document import Inline, Table, Text
+from .formula import Formula
+from .mathematics import Mathematics
+from .phrases import Phrases
+
+TIME = Symbol("t", integer=True, positive=True)
+
+
+def notation_table(derivation: Derivation, math: Mathematics, phrases: Phrases) -> Table:
+    """Return the table; symbols of the same role, dimensions and meaning share a row."""
+    rows: dict[tuple[str, str, Text], list[Formula]] = {}
+    shown: dict[tuple[str, str, Text], Formula] = {}
+    for symbol, role, meaning in _entries(derivation, math, phrases):
+        space = math.call("space", symbol)
+        key = (role, space.plain, meaning)
+        rows.setdefault(key, []).append(math.formula(symbol))
+        shown[key] = space
+    cells = [
+        (_listed(symbols), (phrases.plain(f"role.{key[0]}"),), (shown[key],), key[2]) for key, symbols in rows.items()
+    ]
+    cells += _adjoints(derivation, math, phrases)
+    header = tuple((phrases.plain(f"column.{name}"),) for name in ("symbol", "role", "dimensions", "meaning"))
+    return Table(header, tuple(cells), "llll", wide=3)
+
+
+def _listed(symbols: list[Formula]) -> Text:
+    text: list[Inline] = []
+    for symbol in symbols:
+        text += [", "] * bool(text) + [symbol]
+    return tuple(text)
+
+
+def _entries(derivation: Derivation, math: Mathematics, phrases: Phrases) -> Iterable[tuple[Symbol, str, Text]]:
+    cell = derivation.cell
+    time = math.call("time", TIME)
+    for name in cell.inputs:
+        yield Symbol(name), "input", phrases.text("meaning.input", t=time)
+    for name in cell.states:
+        start = math.call("name", name, sympy.Integer(0))
+        yield Symbol(name), "state", phrases.text("meaning.state", t=time, start=start)
+    for name in cell.params:
+        yield Symbol(name), "parameter", _meaning_of_parameter(Symbol(name), derivation, math, phrases)
+    written = {equation.target for equation in cell.equations} - set(map(Symbol, cell.states))
+    for step in (*derivation.prologue.steps, *derivation.forward.steps):
+        if step.target in derivation.prologue.outputs:
+            yield step.target, "fixed", phrases.text("meaning.fixed")
+        elif step.target in written:
+            yield step.target, "value", phrases.text("meaning.value", t=time)
+        elif step.target.name not in cell.states:
+            yield step.target, "part", phrases.text("meaning.part")
+
+
+def _meaning_of_parameter(symbol: Symbol, derivation: Derivation, math: Mathematics, phrases: Phrases) -> Text:
+    exprs = [equation.written for equation in derivation.cell.equations]
+    arguments = [arg for expr in exprs for arg in _multiplied_by(symbol, expr)]
+    if arguments and all(isinstance(argument, Symbol) for argument in arguments):
+        of = phrases.join(list(dict.fromkeys(map(math.formula, arguments))))
+        return phrases.text("meaning.weights", of=of)
+    if not arguments and all(_is_only_added(symbol, expr) for expr in exprs):
+        return phrases.text("meaning.bias")
+    return phrases.text("meaning.parameter")
+
+
+def _multiplied_by(symbol: Symbol, expr: Expr) -> list[Expr]:
+    nodes = [node for node in sympy.preorder_traversal(expr) if isinstance(node, product)]
+    return [node.args[1] for node in nodes if node.args[0] in (symbol, transpose(symbol))]
+
+
+def _is_only_added(symbol: Symbol, expr: Expr) -> bool:
+    inside = [node for node in sympy.preorder_traversal(expr) if symbol in node.args]
+    return all(isinstance(node, sympy.Add) for node in inside)
+
+
+def _adjoints(derivation: Derivation, math: Mathematics, phrases: Phrases) -> list[tuple[Text, Text, Text, Text]]:
+    state = next(iter(derivation.cell.states))
+    value = Symbol(state)
+    role: Text = (phrases.plain("role.adjoint"),)
+    definition = math.call("gradient", state, TIME)
+    space: Text = (math.call("space", value),)
+    parts = {"value": math.formula(value), "total": math.call("quantity_text", f"delta_{state}", TIME)}
+    after, last = math.call("time", TIME + 1), math.call("time", Symbol("T"))
+    total = phrases.text("meaning.adjoint", definition=definition, value=parts["value"])
+    sent = phrases.text("meaning.sent", total=parts["total"], next=after, T=last)
+    whole = math.call("whole_loss")
+    direct = phrases.text("meaning.loss", state=parts["value"], whole=whole)
+    return [
+        ((parts["total"],), role, space, total),
+        ((math.call("sent_back", state),), role, space, sent),
+        ((math.call("direct_sloped", state),), role, space, direct),
+    ]
+
+
+def used(derivation: Derivation, *kinds: type[Expr]) -> bool:
+    """Return whether any step of a derivation holds a node of these kinds."""
+    exprs = [step.expr for step in derivation.steps]
+    return any(expr.has(*kinds) for expr in exprs)
+
+
+def sizes_of(derivation: Derivation) -> list[Symbol]:
+    """Return the named sizes of a cell, in order of appearance."""
+    cell = derivation.cell
+    shapes = [cell.shapes[Symbol(n)] for table in (cell.inputs, cell.states, cell.params) for n in table]
+    return list(dict.fromkeys(s for shape in shapes for size in shape for s in sorted(size.free_symbols, key=str)))
+
+
+__all__ = ["notation_table", "quantities", "sizes_of", "used"]

@@ -1,0 +1,178 @@
+"""Document -> LaTeX that compiles under plain pdflatex with amsmath and nothing else."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from importlib import resources
+
+from .dialects import math_letter
+from .document import (
+    Block,
+    Code,
+    Document,
+    Emphasis,
+    Equations,
+    Figure,
+    Heading,
+    Inline,
+    Listing,
+    Mark,
+    Note,
+    Paragraph,
+    Sides,
+    Strong,
+    Table,
+    Text,
+)
+from .formula import Formula, clean, lines
+from .names import spelled
+
+LINE_EMS = 40.0
+REASON_EMS = 14.5
+ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}",
+    "|": r"\ensuremath{|}", '"': "''", "–": "--", "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "…": r"\dots{}",
+    "·": r"\ensuremath{\cdot}", "×": r"\ensuremath{\times}", "±": r"\ensuremath{\pm}", "−": r"\ensuremath{-}",
+    "∂": r"\ensuremath{\partial}", "⊙": r"\ensuremath{\odot}", "ᵀ": r"\ensuremath{^{\top}}", "≤": r"\ensuremath{\leq}",
+    "≥": r"\ensuremath{\geq}", "≈": r"\ensuremath{\approx}", "∞": r"\ensuremath{\infty}", "→": r"\ensuremath{\to}",
+    "↦": r"\ensuremath{\mapsto}", "‖": r"\ensuremath{\|}", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}",
+    "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}", "©": r"\copyright{}",
+    "°": r"\ensuremath{^{\circ}}", "\N{NO-BREAK SPACE}": "~",
+}  # fmt: skip
+TEXT_ACCENTS = {
+    "̀": "`", "́": "'", "̂": "^", "̃": "~", "̄": "=", "̆": "u ", "̇": ".", "̈": '"', "̊": "r ", "̋": "H ", "̌": "v ", "̧": "c ",
+}  # fmt: skip
+
+
+def tex_source(document: Document) -> str:
+    r"""Return the document as one LaTeX file.
+
+    >>> r"\section*{Proof}" in tex_source(Document("T", "K", (), (Heading("Proof"),)))
+    True
+    """
+    template = (resources.files(__package__) / "templates" / "page.tex").read_text(encoding="utf-8")
+    subtitle = "\n\n".join(text(line) for line in document.subtitle)
+    head = [
+        template,
+        r"\begin{document}",
+        rf"{{\small {escaped(document.kind)}}}",
+        "",
+        rf"{{\LARGE\bfseries\raggedright {escaped(document.title)}\par}}",
+        rf"{{\small\raggedright {subtitle}\par}}" if subtitle else "",
+        r"\medskip\hrule\medskip",
+    ]
+    return "\n".join([*head, "", *(f"{block(b)}\n" for b in document.blocks), r"\end{document}", ""])
+
+
+def block(block: Block, ems: float = LINE_EMS) -> str:
+    """Return a block in LaTeX."""
+    return WRITERS[type(block)](block, ems)
+
+
+def text(parts: Text) -> str:
+    """Return running text."""
+    return "".join(map(inline, parts))
+
+
+def inline(part: Inline) -> str:
+    if isinstance(part, Formula):
+        return f"${clean(part).latex.strip()}$"
+    if isinstance(part, Strong):
+        return rf"\textbf{{{escaped(part.text)}}}"
+    if isinstance(part, Emphasis):
+        return rf"\emph{{{escaped(part.text)}}}"
+    if isinstance(part, Code):
+        return rf"\texttt{{{escaped(part.text)}}}"
+    if isinstance(part, Mark):
+        return r"$\surd$" if part.good else r"\textbf{$\times$ (fails)}"
+    return escaped(part)
+
+
+def escaped(plain: str) -> str:
+    r"""Return plain text in LaTeX; a character that plain pdflatex has no glyph for becomes its code.
+
+    >>> escaped("50% é ∂ 中")
+    "50\\% \\'{e} \\ensuremath{\\partial} U+4E2D"
+    """
+    return "".join(map(_letter, plain))
+
+
+def _letter(letter: str) -> str:
+    if letter in ESCAPES:
+        return ESCAPES[letter]
+    if letter.isascii():
+        return letter
+    base, *marks = unicodedata.normalize("NFD", letter)
+    if base.isascii() and len(marks) == 1 and marks[0] in TEXT_ACCENTS:
+        return rf"\{TEXT_ACCENTS[marks[0]]}{{{base}}}"
+    math = math_letter(letter)
+    return rf"\ensuremath{{{math.strip()}}}" if math.startswith("\\") else spelled(letter)
+
+
+def _equations(equations: Equations, ems: float) -> str:
+    """Aligned rows, the reason flushed to the right margin; boxed groups stand in a frame."""
+    left = max(row.left.width for row in equations.rows)
+    width = max(ems - left - 3 - (REASON_EMS if equations.has_reasons else 0), 8)
+    written = []
+    for row in equations.rows:
+        pieces = lines(row.right, width)
+        why = rf" &\quad& \why{{{text(row.why)}}}" if row.why else ""
+        rows = [rf"{clean(row.left).latex} &= {pieces[0].latex}{why}"]
+        rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
+        written.append(" \\\\\n".join(rows))
+    body = " \\\\\n".join(written)
+    if equations.boxed:
+        return f"\\[\n\\boxed{{\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n}}\n\\]"
+    name = "alignat*}{2" if equations.has_reasons else "align*"
+    return f"\\begin{{{name}}}\n{body}\n\\end{{{name.split('}')[0]}}}"
+
+
+def _table(table: Table, ems: float) -> str:
+    columns = "".join("p{85mm}" if place == table.wide else side for place, side in enumerate(table.align))
+    rows = [" & ".join(rf"\textbf{{{text(cell)}}}" for cell in table.header)]
+    rows += [" & ".join(text(cell) for cell in cells) for cells in table.rows]
+    body = " \\\\\n".join([rows[0], *rows[1:]]).replace("\\\\\n", "\\\\ \\hline\n", 1)
+    caption = rf"\par\smallskip{{\small {text(table.caption)}}}" if table.caption else ""
+    tabular = f"\\begin{{tabular}}{{{columns}}}\n\\hline\n{body} \\\\ \\hline\n\\end{{tabular}}"
+    return f"\\par\\medskip{{\\small\n{tabular}}}{caption}\\par\\medskip"
+
+
+def _figure(figure: Figure, ems: float) -> str:
+    framed = rf"\fbox{{\parbox{{155mm}}{{\small {escaped(figure.alt)}}}}}"
+    return rf"\par\medskip {framed}\par\smallskip{{\small {text(figure.caption)}}}\par\medskip"
+
+
+def _note(note: Note, ems: float) -> str:
+    title = rf"\textbf{{{escaped(note.title)}.}} " if note.title else ""
+    return rf"\remark{{{title}{text(note.text)}}}"
+
+
+def _sides(sides: Sides, ems: float) -> str:
+    parts = []
+    for side in sides.sides:
+        parts.append(rf"\paragraph*{{{escaped(side.title)}}}")
+        parts += [block(b, ems) for b in side.blocks]
+    return "\n\n".join(parts)
+
+
+def _listing(listing: Listing, ems: float) -> str:
+    body = r"\\ ".join(rf"\texttt{{{escaped(line)}}}" for line in listing.lines)
+    return rf"\remark{{{body}}}"
+
+
+def _heading(heading: Heading, ems: float) -> str:
+    return rf"\{'sub' * (heading.level - 1)}section*{{{escaped(heading.text)}}}"
+
+
+WRITERS: dict[type, Callable[..., str]] = {
+    Heading: _heading,
+    Paragraph: lambda paragraph, ems: text(paragraph.text) + "\n",
+    Listing: _listing,
+    Equations: _equations,
+    Table: _table,
+    Figure: _figure,
+    Note: _note,
+    Sides: _sides,
+}

@@ -1,0 +1,343 @@
+"""Expression -> mathematics: the one printer, which holds all of the structure and none of the spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy
+from sympy import Expr, MatrixExpr, Rational, Symbol
+from sympy.core.function import AppliedUndef
+from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, ZeroMatrix
+
+from ..derive.functions import Elementwise
+from ..derive.jacobian import Column, Diagonal, Rows
+from ..derive.linear import Node, Shape, shape_of
+from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, decimal_text, split_sign
+from ..derive.written import rebuilt
+from .dialects import Dialect
+from .formula import FACTOR_MARK, MARK, TALL
+from .names import Token, taken_apart
+
+HALF = Rational(1, 2)
+DELTA, LOSS, INCOMING, PAST = "delta_", "loss_", "incoming_", "_prev"
+
+
+class Typesetter(Printer):
+    """Holds all of the structure; the dialect holds all of the spelling."""
+
+    def __init__(self, dialect: Dialect, shapes: Mapping[Symbol, Shape], fixed: tuple[Symbol, ...]) -> None:
+        self.dialect = dialect
+        self.sign = dialect.sign
+        self.shapes = shapes
+        self.fixed = frozenset(fixed)
+
+    def shape(self, expr: Expr) -> Shape:
+        """Return an expression's shape; quantities may be written as functions of time."""
+        if isinstance(expr, sympy.Sum):
+            return self.shape(expr.function)
+
+        def bare(part: Expr) -> Expr | None:
+            if isinstance(part, sympy.Sum):
+                return bare(part.function) or rebuilt(part.function, bare)
+            return self.untimed(part) if isinstance(part, AppliedUndef) else None
+
+        return shape_of(rebuilt(expr, bare), self.shapes)
+
+    def untimed(self, expr: AppliedUndef) -> Symbol:
+        name = expr.func.__name__
+        bare = Symbol(name.removeprefix(LOSS)) if name.startswith(LOSS) else Symbol(name)
+        return bare if bare in self.shapes else Symbol(name)
+
+    # names
+
+    def token(self, token: Token) -> str:
+        spell = {"greek": self.dialect.greek, "letter": self.dialect.letter, "word": self.dialect.word, "digits": str}
+        text = " ".join(spell[kind](piece) for kind, piece in token.pieces)
+        text = text if self.dialect.name == "typst" else text.replace(" ", "") if self.dialect.name == "plain" else text
+        for accent in token.accents:
+            text = self.dialect.accent(accent, text)
+        return text
+
+    def name(self, name: str, time: Expr | None = None, above: str = "") -> str:
+        """Typeset a name, with its time as the last subscript."""
+        apart = taken_apart(name)
+        subscripts = [self.token(token) for token in apart.subscripts]
+        if time is not None:
+            subscripts.append(self.time(time))
+        return self.dialect.scripts(self.token(apart.base), self.sign("tight").join(subscripts), above)
+
+    def time(self, time: Expr) -> str:
+        """Typeset t, t−1, t+1 or a number."""
+        terms = sympy.Add.make_args(sympy.sympify(time))
+        text = ""
+        for term in sorted(terms, key=lambda term: (term.is_Number, term.could_extract_minus_sign(), str(term))):
+            negative, sign = term.could_extract_minus_sign(), "minus" if term.could_extract_minus_sign() else "plus"
+            text += (self.sign(sign) if text or negative else "") + str(
+                abs(term) if term.is_Number else -term if negative else term
+            )
+        return text
+
+    def symbol(self, symbol: Symbol) -> Piece:
+        if symbol.is_integer:
+            return self.name(symbol.name), ATOM
+        return self.quantity(symbol.name, Symbol("t"))
+
+    def quantity(self, name: str, time: Expr) -> Piece:
+        """Typeset a forward value or an adjoint at a time; `_prev` means one step earlier."""
+        if name.startswith(INCOMING):
+            inner = name.removeprefix(INCOMING)
+            if Symbol(inner) in self.fixed:
+                return self.adjoint(inner, None)
+            plus = f" {MARK}{self.sign('plus')} "
+            return self.direct(inner, time) + plus + self.adjoint(inner, time, sent=True)[0], SUM
+        if name.startswith(LOSS):
+            return self.direct(name.removeprefix(LOSS), time), ATOM
+        if name.startswith(DELTA):
+            inner = name.removeprefix(DELTA)
+            if inner.endswith(PAST):
+                return self.adjoint(inner.removesuffix(PAST), time - 1, sent=True)
+            return self.adjoint(inner, None if Symbol(inner) in self.fixed else time)
+        if name.endswith(PAST):
+            return self.name(name.removesuffix(PAST), time - 1), ATOM
+        return self.name(name, None if Symbol(name) in self.fixed else time), ATOM
+
+    def adjoint(self, name: str, time: Expr | None, sent: bool = False) -> Piece:
+        """Typeset δname, or with an arrow the part of it that the next step sends back."""
+        delta = self.sign("delta")
+        delta = self.dialect.scripts(delta.strip(), "", self.sign("arrow")) if sent else delta
+        space = " " if self.dialect.name != "plain" else ""
+        return f"{delta}{space}{self.name(name, time)}", POWER
+
+    def derivative(self, above: str, below: str, sloped: bool = False) -> str:
+        d = self.sign("partial")
+        space = " " if self.dialect.name == "typst" else ""
+        over, under = f"{d}{space}{above}", f"{d}{space}{below}"
+        return f"{over}{self.sign('slash')}{under}" if sloped else self.dialect.fraction(over, under) + TALL
+
+    def direct(self, name: str, time: Expr) -> str:
+        """Typeset ∂L_t/∂name_t: the direct influence on the loss of the same step."""
+        loss = self.dialect.scripts(self.sign("loss"), self.time(time))
+        return self.derivative(loss, self.name(name, time))
+
+    def other(self, expr: Expr) -> Piece:
+        if isinstance(expr, AppliedUndef):
+            return self.quantity(expr.func.__name__, expr.args[0])
+        if isinstance(expr, sympy.Sum):
+            variable, low, high = expr.limits[0]
+            lower = f"{self.time(variable)}{self.sign('equals')}{self.time(low)}"
+            return self.dialect.sum(lower, self.time(high), self.show(expr.function, PRODUCT)) + TALL, PRODUCT
+        if isinstance(expr, MatrixExpr):
+            return self.matrix(expr)
+        if expr is sympy.pi:
+            return self.dialect.greek("pi"), ATOM
+        return super().other(expr)
+
+    # elementwise algebra
+
+    def parenthesised(self, text: str) -> str:
+        return self.dialect.parentheses(text)
+
+    def negated(self, text: str) -> str:
+        return f"{self.sign('minus')}{text}"
+
+    def number(self, number: Rational) -> Piece:
+        if number < 0:
+            return self.negated(self.number(-number)[0]), PRODUCT
+        decimal = decimal_text(number)
+        if decimal and len(decimal) < 12:
+            return decimal, ATOM
+        return self.dialect.fraction(str(number.p), str(number.q)) + TALL, ATOM
+
+    def piece(self, expr: Expr) -> Piece:
+        return self.matrix(expr) if isinstance(expr, MatrixExpr) else super().piece(expr)
+
+    def sum(self, expr: Expr) -> Piece:
+        text = ""
+        for term in expr.args:
+            negative, body = self.term(term)
+            if not text:
+                text = self.negated(body) if negative else body
+            else:
+                text += f" {MARK}{self.sign('minus' if negative else 'plus')} {body}"
+        return text, SUM
+
+    def term(self, term: Expr) -> tuple[bool, str]:
+        """Return whether a term of a sum is negative, and its text without the sign."""
+        if isinstance(term, MatMul):
+            return term.args[0] == -1, self.matrix_product(term)
+        if isinstance(term, Symbol) and term.name.startswith(INCOMING):
+            return False, self.show(term)
+        negative, factors = split_sign(term)
+        return negative, self.show(sympy.Mul(*factors, evaluate=False) if negative else term, PRODUCT)
+
+    def factors(self, factors: tuple[Expr, ...]) -> Piece:
+        """Typeset a product: ⊙ between tensors, a thin space beside numbers, a fraction for what is divided by."""
+        below = tuple(1 / factor for factor in factors if _is_inverse(factor))
+        above = tuple(factor for factor in factors if not _is_inverse(factor))
+        if below:
+            over = self.factors(above)[0] if above else "1"
+            return self.dialect.fraction(over, self.factors(below)[0]) + TALL, POWER
+        if len(above) == 1:
+            return self.piece(above[0])
+        text, tensor = "", False
+        for place, factor in enumerate(above):
+            is_tensor = bool(self.shape(factor))
+            plain_end = place == len(above) - 1 and not tensor and type(factor).__name__ in ("product", "outer")
+            body = self.show(factor, PRODUCT if plain_end else POWER)
+            if text and tensor and is_tensor:
+                text += FACTOR_MARK + self.sign("odot") + body
+            elif text:
+                text += self.sign("dot" if body[:1].isdigit() else "space") + body
+            else:
+                text = body
+            tensor = tensor or is_tensor
+        return text, PRODUCT
+
+    def power(self, base: Expr, exponent: Expr) -> Piece:
+        if exponent == HALF:
+            return self.dialect.root(self.show(base)) + TALL, ATOM
+        if isinstance(base, Elementwise) and base.rule.name not in SPECIAL and len(base.args) == 1:
+            return self.applied(self.dialect.scripts(self.function_name(base), "", self.show(exponent)), base), POWER
+        return self.dialect.scripts(self.show(base, ATOM), "", self.show(exponent)), POWER
+
+    def function_name(self, expr: Elementwise) -> str:
+        symbol = expr.rule.symbol or expr.rule.name
+        token = taken_apart(symbol).base
+        if token.pieces[0][0] == "greek":
+            return self.dialect.greek(symbol).strip()
+        return self.dialect.operator(symbol)
+
+    def applied(self, name: str, expr: Expr) -> str:
+        return self.dialect.call(name, self.sign("comma").join(map(self.show, expr.args)))
+
+    def function(self, expr: Elementwise) -> Piece:
+        special = SPECIAL.get(expr.rule.name)
+        return special(self, *expr.args) if special else (self.applied(self.function_name(expr), expr), ATOM)
+
+    # tensor maps
+
+    def product(self, left: Expr, right: Expr) -> Piece:
+        return f"{self.show(left, POWER)}{self.sign('space')}{self.show(right, POWER)}", PRODUCT
+
+    def transpose(self, matrix: Expr) -> Piece:
+        return self.dialect.scripts(self.show(matrix, ATOM), "", self.sign("top")), POWER
+
+    def outer(self, left: Expr, right: Expr) -> Piece:
+        return f"{self.show(left, POWER)}{self.sign('space')}{self.transpose(right)[0]}", PRODUCT
+
+    def total(self, argument: Expr) -> Piece:
+        rank = len(self.shape(argument))
+        factors = argument.args if isinstance(argument, sympy.Mul) else (argument,)
+        if isinstance(argument, sympy.Pow) and argument.exp == 2:
+            return self.dialect.scripts(self.dialect.norm(self.show(argument.base)), "", "2"), POWER
+        if len(factors) == 2 and all(len(self.shape(factor)) == rank for factor in factors):
+            left, right = factors
+            if rank == 1:
+                return self.product(Transposed(left), right)
+            return self.dialect.angles(f"{self.show(left)}{self.sign('comma')}{self.show(right)}"), ATOM
+        one = self.sign("one")
+        text = f"{self.dialect.scripts(one, '', self.sign('top'))} {self.show(argument, POWER)}"
+        return (text if rank == 1 else f"{text} {one}"), PRODUCT
+
+    def broadcast(self, number: Expr, *sizes: Expr) -> Piece:
+        return f"{self.show(number, POWER)}{self.sign('space')}{self.ones(*sizes)[0]}", PRODUCT
+
+    def ones(self, *sizes: Expr) -> Piece:
+        return self.dialect.scripts(self.sign("one"), self.sign("times").join(map(self.show, sizes))), ATOM
+
+    def concat(self, *pieces: Expr) -> Piece:
+        return self.dialect.stack([self.show(piece) for piece in pieces]) + TALL, ATOM
+
+    def span(self, start: Expr, stop: Expr) -> str:
+        return f"{self.size(start + 1)}{self.sign('colon')}{self.size(stop)}"
+
+    def size(self, size: Expr) -> str:
+        """Typeset a size or an index, with its number last: m + 1."""
+        rest, number = sympy.expand(size).as_coeff_Add()[::-1]
+        return self.show(rest if number == 0 else number if rest == 0 else sympy.Add(rest, number, evaluate=False))
+
+    def part(self, vector: Expr, start: Expr, stop: Expr) -> Piece:
+        return self.dialect.scripts(self.dialect.brackets(self.show(vector)), self.span(start, stop)), ATOM
+
+    def pad(self, vector: Expr, start: Expr, size: Expr) -> Piece:
+        zero, end = self.sign("zero"), start + self.shape(vector)[0]
+        pieces = [zero] * (start != 0) + [self.show(vector)] + [zero] * (sympy.expand(size - end) != 0)
+        return self.dialect.stack(pieces) + TALL, ATOM
+
+    def entry(self, vector: Expr, index: Expr) -> Piece:
+        return self.dialect.scripts(self.dialect.brackets(self.show(vector)), self.show(index + 1)), ATOM
+
+    def softmax(self, vector: Expr) -> Piece:
+        return self.applied_text("softmax", self.show(vector))
+
+    # matrices of the Jacobian
+
+    def show(self, expr: Expr, at_least: int = SUM) -> str:
+        if isinstance(expr, Transposed):
+            return self.transpose(expr.of)[0]
+        return super().show(expr, at_least)
+
+    def matrix(self, expr: MatrixExpr) -> Piece:
+        if isinstance(expr, MatAdd):
+            return self.sum(expr)
+        if isinstance(expr, MatMul):
+            text = self.matrix_product(expr)
+            return (self.negated(text) if expr.args[0] == -1 else text), PRODUCT
+        if isinstance(expr, Diagonal):
+            vector, size = expr.args
+            if size == 1:
+                return self.show(vector, POWER), POWER
+            if vector.is_Rational:
+                return f"{self.show(vector, POWER)}{self.sign('space')}{self.dialect.letter('I')}", PRODUCT
+            return self.applied_text("diag", self.show(vector))
+        if isinstance(expr, Transpose):
+            return self.transpose(expr.args[0])
+        if isinstance(expr, Column):
+            return (self.sign("one"), ATOM) if expr.args[0] == 1 else self.piece(expr.args[0])
+        if isinstance(expr, Rows):
+            return self.dialect.scripts(self.dialect.letter("E"), self.span(*expr.args[:2])), ATOM
+        if isinstance(expr, Identity):
+            return (self.dialect.letter("I") if expr.args[0] != 1 else "1"), ATOM
+        if isinstance(expr, ZeroMatrix):
+            return self.sign("zero"), ATOM
+        if isinstance(expr, sympy.MatrixSymbol):
+            return self.quantity(expr.name, Symbol("t"))
+        raise TypeError(f"can't typeset the matrix {type(expr).__name__}: {expr}")
+
+    def matrix_product(self, expr: MatMul) -> str:
+        factors = expr.args[1:] if expr.args[0] == -1 else expr.args
+        return f"{FACTOR_MARK}{self.sign('space')}".join(self.show(factor, POWER) for factor in factors)
+
+    def applied_text(self, name: str, body: str) -> Piece:
+        return self.dialect.call(self.dialect.operator(name), body), ATOM
+
+
+class Transposed:
+    """A vector that is to be written as a row; lives only inside the printer."""
+
+    def __init__(self, of: Expr) -> None:
+        self.of = of
+
+
+def _is_inverse(factor: Expr) -> bool:
+    return isinstance(factor, sympy.Pow) and bool(factor.exp.is_negative)
+
+
+def _indicator(printer: Typesetter, left: Expr, sign: str, right: str) -> Piece:
+    inside = f"{printer.show(left)} {printer.sign(sign)} {right}"
+    return printer.sign("one") + printer.dialect.brackets(inside), ATOM
+
+
+SPECIAL = {
+    "sqrt": lambda printer, x: (
+        (printer.dialect.norm(printer.show(x.args[0].base)), ATOM)
+        if isinstance(x, Node)
+        and isinstance(x.args[0], sympy.Pow)
+        and x.args[0].exp == 2
+        and type(x).__name__ == "total"
+        else (printer.dialect.root(printer.show(x)) + TALL, ATOM)
+    ),
+    "abs": lambda printer, x: (printer.dialect.bars(printer.show(x)), ATOM),
+    "step": lambda printer, x: _indicator(printer, x, "greater", "0"),
+    "geq": lambda printer, a, b: _indicator(printer, a, "geq", printer.show(b)),
+}

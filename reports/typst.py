@@ -1,0 +1,172 @@
+"""Document -> Typst source, and through the `typst` package PDF or PNG; no network, no fonts of the system."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import resources
+
+from .document import (
+    Block,
+    Code,
+    Document,
+    Emphasis,
+    Equations,
+    Figure,
+    Heading,
+    Inline,
+    Listing,
+    Mark,
+    Note,
+    Paragraph,
+    Row,
+    Sides,
+    Strong,
+    Table,
+    Text,
+)
+from .formula import Formula, clean, lines
+from .names import is_covered, spelled
+
+PAGE_EMS = 43.5
+REASON_SHARE = 0.36
+SIDE_EMS = 19.0
+UNBROKEN_EMS = 16
+MARGIN_EMS = 3.0
+SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~])")
+
+
+def typst_source(document: Document) -> str:
+    """Return the document as one self-contained Typst file.
+
+    >>> "= Proof" in typst_source(Document("T", "K", (), (Heading("Proof"),)))
+    True
+    """
+    template = (resources.files(__package__) / "templates" / "page.typ").read_text(encoding="utf-8")
+    subtitle = "".join(f"[{text(line)}], " for line in document.subtitle)
+    head = [
+        f"#set document(title: {quoted(document.title)}, date: none)",
+        f'#set text(lang: "{document.language}")',
+        f"#let running = [{escaped(document.title)}]",
+        template,
+        f"#title-block([{escaped(document.kind)}], [{escaped(document.title)}], ({subtitle}))",
+    ]
+    return "\n".join([*head, "", flowing(document.blocks)])
+
+
+def pdf(document: Document) -> bytes:
+    """Return the document as PDF; the same document gives the same bytes."""
+    return compiled(typst_source(document), "pdf")
+
+
+def compiled(source: str, kind: str) -> bytes:
+    """Compile Typst source to one file."""
+    import typst
+
+    # The time is fixed, so that the same source gives the same bytes on any day.
+    return typst.compile(source.encode(), format=kind, ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload, no-any-return]
+
+
+def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
+    """Return blocks one after the other; a lead sentence stays on the page of what it announces."""
+    written = []
+    for this, following in zip(blocks, (*blocks[1:], None)):
+        source = block(this, ems)
+        announces = isinstance(this, Paragraph) and isinstance(following, Equations | Table | Listing | Figure)
+        written.append(f"#lead[{source}]\n" if announces else f"{source}\n")
+    return "\n".join(written)
+
+
+def block(block: Block, ems: float = PAGE_EMS) -> str:
+    """Return a block in Typst; `ems` is the width that its lines may take."""
+    return WRITERS[type(block)](block, ems)
+
+
+def text(parts: Text) -> str:
+    """Return running text in Typst's markup."""
+    return "".join(map(inline, parts))
+
+
+def inline(part: Inline) -> str:
+    if isinstance(part, Formula):
+        shown = f"${clean(part).typst.strip()}$"
+        # What is short and could be broken stays in one piece.
+        return f"#box({shown})" if part != clean(part) and part.width < UNBROKEN_EMS else shown
+    if isinstance(part, Strong):
+        return f"#strong[{escaped(part.text)}]"
+    if isinstance(part, Emphasis):
+        return f"#emph[{escaped(part.text)}]"
+    if isinstance(part, Code):
+        return f"#raw({quoted(part.text)})"
+    if isinstance(part, Mark):
+        return "#tick" if part.good else "#cross"
+    return escaped(part)
+
+
+def escaped(plain: str) -> str:
+    r"""Return plain text as Typst markup.
+
+    >>> escaped("a_b // #1")
+    'a\\_b /\\/ \\#1'
+    """
+    shown = "".join(c if is_covered(c) else spelled(c) for c in plain)
+    shown = SPECIAL.sub(r"\\\1", shown).replace("//", "/\\/").replace("/*", "/\\*")
+    return re.sub(r"^(\s*)([-+=/]|\d+\.)", r"\1#[]\2", shown, flags=re.MULTILINE)
+
+
+def quoted(plain: str) -> str:
+    """Return a string literal."""
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def row(row: Row, ems: float) -> str:
+    """Return (left, lines of the right side, reason); `ems` is for the right side alone."""
+    left = clean(row.left)
+    pieces = lines(row.right, ems)
+    first = f"$display(= {pieces[0].typst})$"
+    rest = "".join(f'$display(quad "" {piece.typst})$, ' for piece in pieces[1:])
+    return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why)}])"
+
+
+def _equations(equations: Equations, ems: float) -> str:
+    ems = ems * (1 - REASON_SHARE) if equations.has_reasons else ems
+    ems = max(ems - max(row.left.width for row in equations.rows) - MARGIN_EMS, 8)
+    rows = "".join(f"  {row(r, ems)},\n" for r in equations.rows)
+    options = f"boxed: {str(equations.boxed).lower()}, reasons: {str(equations.has_reasons).lower()}"
+    return f"#equations((\n{rows}), {options})"
+
+
+def _table(table: Table, ems: float) -> str:
+    columns = ", ".join("1fr" if place == table.wide else "auto" for place in range(len(table.align)))
+    sides = ", ".join({"l": "left", "r": "right", "c": "center"}[side] for side in table.align)
+    header = "".join(f"[{text(cell)}], " for cell in table.header)
+    rows = "".join(f"  ({''.join(f'[{text(cell)}], ' for cell in cells)}),\n" for cells in table.rows)
+    caption = f"[{text(table.caption)}]" if table.caption else "none"
+    return f"#datatable(({columns},), ({sides},), ({header}), (\n{rows}), {caption})"
+
+
+def _figure(figure: Figure, ems: float) -> str:
+    data = f"bytes({quoted(figure.svg.decode())})"
+    return f"#picture({data}, {figure.width:.0%}, {quoted(figure.alt)}, [{text(figure.caption)}])"
+
+
+def _note(note: Note, ems: float) -> str:
+    title = f"[{escaped(note.title)}]" if note.title else "none"
+    return f"#note({title}, [{text(note.text)}], bad: {str(note.bad).lower()})"
+
+
+def _sides(sides: Sides, ems: float) -> str:
+    items = "".join(f"  side([{escaped(side.title)}], [{flowing(side.blocks, SIDE_EMS)}]),\n" for side in sides.sides)
+    return f"#sides(\n{items})"
+
+
+WRITERS: dict[type, Callable[..., str]] = {
+    Heading: lambda heading, ems: f"{'=' * heading.level} {escaped(heading.text)}",
+    Paragraph: lambda paragraph, ems: text(paragraph.text),
+    Listing: lambda listing, ems: f"#raw(block: true, {quoted(chr(10).join(listing.lines))})",
+    Equations: _equations,
+    Table: _table,
+    Figure: _figure,
+    Note: _note,
+    Sides: _sides,
+}

@@ -1,0 +1,53 @@
+"""Recurrent cells as data: backpropagation through time derived, proved, compiled and measured.
+
+Importing `bptt` is cheap: a layer, with the libraries it needs, loads when one of its names is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_LAYERS = ("derive", "kernels", "analysis", "reports")
+
+_PUBLIC = {
+    "Cell": "bptt.derive",
+    "Derivation": "bptt.derive",
+    "Error": "bptt.derive",
+    "Proof": "bptt.derive",
+    "load": "bptt.derive",
+    "parse": "bptt.derive",
+    "zoo": "bptt.derive",
+    "Kernel": "bptt.kernels",
+    "compile": "bptt.kernels",
+    "flow": "bptt.analysis",
+    "save": "bptt.reports",
+}
+
+if TYPE_CHECKING:
+    from .analysis import flow as flow
+    from .derive import Cell as Cell
+    from .derive import Derivation as Derivation
+    from .derive import Error as Error
+    from .derive import Proof as Proof
+    from .derive import derive as derive  # at run time the layer itself, which is callable
+    from .derive import load as load
+    from .derive import parse as parse
+    from .derive import zoo as zoo
+    from .kernels import Kernel as Kernel
+    from .kernels import compile as compile
+    from .reports import save as save
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> object:
+        if name in _LAYERS:
+            return import_module(f"bptt.{name}")
+        if name in _PUBLIC:
+            return getattr(import_module(_PUBLIC[name]), name)
+        if name == "__version__":
+            return import_module("importlib.metadata").version("bptt")
+        raise AttributeError(f"module 'bptt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_LAYERS, *_PUBLIC, "__version__"])

@@ -1,0 +1,228 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import bptt
+from bptt import kernels
+from bptt.analysis import flow, half_life, summarise
+from bptt.derive import Error, load, parse, zoo
+from tests.analysis.conftest import PlainKernel
+
+DECAY = "x: input[n]\nh: state[n]\na: param\nh = a * h + x"
+NO_INPUT = "h: state[n]\na: param\nh = a * h"
+
+
+def measure(lines, params, inputs, state=None, **options):
+    kernel = PlainKernel(parse(lines))
+    params, inputs = ({name: np.asarray(a, float) for name, a in group.items()} for group in (params, inputs))
+    return flow(kernel, params, inputs, state, **options)
+
+
+def curve(values, lags=None):
+    return xr.DataArray(np.asarray(values, float), {"lag": lags or range(len(values))})
+
+
+# ---- ground truths
+
+
+@pytest.mark.parametrize("a", [0.5, 0.9, -0.9, 1.0, 1.1])
+def test_a_linear_decay_falls_by_its_factor_at_each_step(a):
+    found = measure(DECAY, {"a": a}, {"x": np.ones((40, 3, 4))})
+    assert found.log_norm.dims == ("sample", "lag") and found.lag.values.tolist() == list(range(41))
+    expected = np.arange(41) * np.log(abs(a))
+    assert found.log_norm.values == pytest.approx(np.stack([expected] * 3), abs=1e-12)
+    known = np.log(2) / -np.log(abs(a)) if abs(a) < 1 else np.inf
+    assert half_life(found.log_norm).values == pytest.approx([known] * 3, rel=1e-12)
+
+
+def test_each_lag_belongs_to_its_step():
+    """The factor is another at every step: a lag off by one, or time run forwards, shows."""
+    x = np.random.default_rng(0).uniform(0.2, 1.5, (20, 3))
+    found = measure("x: input\nh: state[n]\nu: param[n]\nh = x * h + u", {"u": np.ones(4)}, {"x": x})
+    expected = np.concatenate([np.zeros((1, 3)), np.cumsum(np.log(x[::-1]), axis=0)])
+    assert pytest.approx(expected, abs=1e-12) == found.log_norm.values.T
+
+
+def test_an_orthogonal_matrix_keeps_the_norm():
+    rng = np.random.default_rng(0)
+    W, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    found = measure("x: input[n]\nh: state[n]\nh = W @ h + x", {"W": W}, {"x": rng.standard_normal((200, 2, 6))})
+    assert abs(found.log_norm.values).max() < 1e-12
+
+
+def test_a_matrix_acts_transposed():
+    W = np.triu(np.random.default_rng(0).standard_normal((3, 3)))
+    found = measure("x: input[n]\nh: state[n]\nh = W @ h + x", {"W": W}, {"x": np.zeros((5, 400, 3))})
+    mean_square = np.exp(2 * found.log_norm).mean("sample").values
+    powers = [np.linalg.matrix_power(W, k) for k in range(6)]
+    # an isotropic unit vector v has E ‖Aᵀv‖² = ‖A‖²/n in the Frobenius norm
+    assert mean_square == pytest.approx([np.sum(p**2) / 3 for p in powers], rel=0.15)  # 400 directions
+    rotated = {"U": np.array([[0.0, 1.0], [0.0, 0.0]])}
+    shift = measure("x: input[n]\nh: state[n]\nh = U @ h + x", rotated, {"x": np.zeros((2, 1, 2))})
+    assert np.isneginf(shift.log_norm.values[0, 2])
+
+
+def test_the_norm_is_of_the_full_state_and_the_direction_isotropic():
+    """Of 1 + 2 + 6 entries in three states of different shapes, one step lets only the last six through."""
+    lines = "s: state\nv: state[n]\nM: state[n, k]\nq: param\ns = q * s\nv = q * v\nM = M + q * M"
+    state = {"s": np.ones(3000), "v": np.ones((3000, 2)), "M": np.ones((3000, 2, 3))}
+    found = measure(lines, {"q": 0}, {}, state, steps=1)
+    assert found.log_norm.sel(lag=0).values == pytest.approx(np.zeros(3000), abs=1e-14)
+    share = np.exp(2 * found.log_norm.sel(lag=1))
+    assert float(share.mean()) == pytest.approx(6 / 9, abs=5 * float(share.std()) / np.sqrt(3000))
+
+
+@pytest.mark.parametrize("name", zoo())
+def test_compiled_kernels_agree_with_complex_steps(name):
+    cell = load(name)
+    kernel, plain = kernels.compile(cell), PlainKernel(cell)
+    params = plain.init({"m": 3, "n": 4}, seed=1)
+    x = np.random.default_rng(2).standard_normal((12, 2, 3))
+    expected = flow(plain, params, {"x": x}, seed=5)
+    xr.testing.assert_allclose(flow(kernel, params, {"x": x}, seed=5), expected, rtol=0, atol=1e-10)
+
+
+# ---- the ends of the number range
+
+
+def test_a_gradient_that_is_exactly_zero():
+    found = measure(DECAY, {"a": 0}, {"x": np.ones((3, 2, 4))})
+    assert found.log_norm.values.tolist() == [[pytest.approx(0, abs=1e-15), *[-np.inf] * 3]] * 2
+
+
+@pytest.mark.parametrize("a", [1e-200, 1e200])
+def test_norms_whose_squares_leave_the_range_of_floats(a):
+    found = measure(DECAY, {"a": a}, {"x": np.zeros((1, 2, 4))})
+    assert found.log_norm.sel(lag=1).values == pytest.approx([np.log(a)] * 2, rel=1e-15)
+
+
+def test_a_gradient_past_the_largest_float():
+    found = measure(DECAY, {"a": 1e200}, {"x": np.zeros((2, 1, 4))})
+    assert found.log_norm.values[0, 2] == np.inf
+
+
+def test_a_state_that_overflows():
+    with pytest.raises(Error, match="the state 'h' overflows at step 3 of 5. Try a smaller gain"):
+        measure(DECAY, {"a": 1e200}, {"x": np.ones((5, 1, 4))})
+
+
+# ---- the same numbers again
+
+
+def test_seeds():
+    settings = DECAY.replace("a * h", "W @ h").replace("a: param", ""), {"W": np.diag([1.0, 2, 3])}
+    first, again, other = (measure(*settings, {"x": np.zeros((4, 3, 3))}, seed=s) for s in (7, 7, 8))
+    assert first.identical(again) and not first.log_norm.equals(other.log_norm)
+    assert len(set(first.log_norm.sel(lag=4).values)) == 3  # each sequence has a direction of its own
+
+
+def test_the_dataset_says_what_it_is():
+    found = measure(DECAY, {"a": 1}, {"x": np.zeros((2, 1, 4))}, seed=3)
+    assert found.log_norm.attrs["units"] == "natural log" and found.lag.attrs["units"] == "steps"
+    assert "full state" in found.attrs["method"] and found.attrs["seed"] == 3
+    assert found.log_norm.dtype == np.float64
+
+
+def test_the_public_name():
+    assert bptt.flow is flow and callable(flow)
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize("bad, spelled", [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])
+def test_values_that_are_not_finite(bad, spelled):
+    x, h = np.zeros((3, 2, 4)), np.zeros((2, 4))
+    with pytest.raises(Error, match=rf"parameter 'a' holds a value that isn't finite \({spelled}\). Grad"):
+        measure(DECAY, {"a": bad}, {"x": x})
+    h[1, 3] = bad
+    with pytest.raises(Error, match=rf"initial state 'h' holds a value .* finite \({spelled} at \[1, 3\]"):
+        measure(DECAY, {"a": 1}, {"x": x}, {"h": h})
+    x[2, 0, 1] = x[2, 1, 1] = bad
+    with pytest.raises(Error, match=rf"input 'x' holds 2 values .* finite \({spelled} at \[2, 0, 1\]"):
+        measure(DECAY, {"a": 1}, {"x": x})
+
+
+@pytest.mark.parametrize("given", [{}, {"steps": 3}, {"state": {"h": np.zeros((2, 4))}}])
+def test_no_inputs_and_no_length(given):
+    with pytest.raises(Error, match="nothing says how long to run: give steps and an initial state"):
+        measure(NO_INPUT, {"a": 1}, {}, **given)
+
+
+# ---- half-lives
+
+
+LN2 = np.log(2)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([0, -LN2, -2 * LN2], 1),
+        ([0, 0, -2 * LN2], 1.5),
+        ([0, 3, 3 - LN2 / 2, 3 - LN2 * 3 / 2], 2.5),  # a lag counts from 0, the fall from the peak
+        ([0, 5, 2, 9, 9 - 2 * LN2], 3.5),  # the fall before the peak doesn't count
+        ([0, -2 * LN2, -LN2 / 9, -9], 0.5),  # the first fall counts
+        ([0, -LN2 * 0.999, -LN2 * 0.999], np.inf),
+        ([0, 1, 2], np.inf),
+        ([0], np.inf),
+        ([0, 0, -np.inf], 1),
+        ([0, 1, np.inf], np.inf),
+        ([-np.inf, -np.inf], np.nan),
+        ([0, np.nan, -9], np.nan),
+    ],
+)
+def test_half_life(values, expected):
+    assert float(half_life(curve(values))) == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+def test_half_life_in_the_units_of_lag():
+    assert float(half_life(curve([0, -LN2 / 2, -LN2 * 3 / 2], [0, 10, 30]))) == pytest.approx(20)
+
+
+# ---- summaries
+
+
+def study(rates, length=20):
+    rates = xr.DataArray(rates, dims=("cell", "data", "seed"))
+    return xr.Dataset({"log_norm": -rates * curve(range(length))}, attrs={"gain": 1.5})
+
+
+def test_a_summary():
+    found = summarise(study([[[0.09, 0.1, 0.11]], [[0.5, 0.5, 0.5]]]))
+    assert found["mean"].dims == ("cell", "data", "lag") and found.half_life.dims == ("cell", "data")
+    assert found.half_life.values.ravel() == pytest.approx([LN2 / 0.1, LN2 / 0.5])
+    lives = LN2 / np.array([0.09, 0.1, 0.11])
+    half = 4.302652730 * lives.std(ddof=1) / np.sqrt(3)  # t of 97.5 % with 2 degrees of freedom
+    assert found.half_life_low.values.ravel() == pytest.approx([lives.mean() - half, LN2 / 0.5])
+    assert found.half_life_high.values.ravel() == pytest.approx([lives.mean() + half, LN2 / 0.5])
+    assert found.attrs == {"gain": 1.5, "level": 0.95}
+    assert found["low"].attrs["units"] == "natural log" and found.half_life_low.attrs["units"] == "steps"
+
+
+@pytest.mark.parametrize(
+    "rates, low, high",
+    [
+        ([0.1, 0.001, 0.2], LN2 / 0.2, np.inf),  # one seed outlasts the lags
+        ([0, 0, -1], np.inf, np.inf),
+        ([0.1], np.nan, np.nan),
+        ([0.0], np.nan, np.nan),
+        ([0.05, 2, 2], 0, None),  # a t-interval that would reach below 0
+    ],
+)
+def test_bounds_of_half_lives(rates, low, high):
+    found = summarise(study([[rates]]))
+    assert found.half_life_low.item() == pytest.approx(low, nan_ok=True)
+    assert high is None or found.half_life_high.item() == pytest.approx(high, nan_ok=True)
+
+
+def test_a_curve_that_reaches_zero_stays_visible_as_such():
+    values = study([[[0.1, 0.1]]])
+    values.log_norm[0, 0, 0, 5:] = -np.inf
+    found = summarise(values)
+    assert np.isneginf(found["mean"].values[0, 0, 5:]).all() and np.isnan(found["low"].values[0, 0, 5:]).all()
+
+
+def test_a_level_outside_0_and_1():
+    with pytest.raises(Error, match="level is 95"):
+        summarise(study([[[0.1, 0.2]]]), level=95)

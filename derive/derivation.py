@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import sympy
 from sympy import Expr, Function, MatrixExpr, Symbol
@@ -15,6 +17,9 @@ from .jacobian import jacobian
 from .program import Program, Step, forward_program, quantities, split
 from .syntax import closest
 from .written import added, operands, renamed
+
+if TYPE_CHECKING:
+    from .proof import Proof
 
 TIME = Symbol("t", integer=True, positive=True)
 LENGTH = Symbol("T", integer=True, positive=True)
@@ -69,6 +74,12 @@ class Derivation:
         """One step's share of the gradient of each parameter, and of each value of the prologue."""
         at = {step.target: step.expr for step in self.backward.steps}
         return {symbol.name: at[delta(symbol)] for symbol in self._fixed}
+
+    def prove(self, progress: Callable[[str], None] = lambda name: None) -> Proof:
+        """Prove every gradient against `sympy.diff` on the expanded loss; see `proof.prove`."""
+        from .proof import prove
+
+        return prove(self, progress)
 
     def jacobian(self, value: str, state: str) -> MatrixExpr:
         """Return ∂value_t/∂state_{t−1} as a SymPy matrix expression in one step's values.

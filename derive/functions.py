@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Integer, Rational
+from sympy import Expr, Rational
 
 Slope = Callable[..., Expr | int]
 
@@ -139,7 +139,7 @@ sqrt = function(
     code="math.sqrt(x) if x >= 0 else math.nan",
 )
 sin = function("sin", sympy.sin, lambda x, y: cos(x), lipschitz=1, code="math.sin(x) if math.isfinite(x) else math.nan")
-cos = function(
+cos: type[Elementwise] = function(
     "cos", sympy.cos, lambda x, y: -sin(x), lipschitz=1, code="math.cos(x) if math.isfinite(x) else math.nan"
 )
 arctan = function("arctan", sympy.atan, lambda x, y: 1 / (1 + x**2), lipschitz=1, code="math.atan(x)")
@@ -207,7 +207,7 @@ def slope_residues(rule: Rule) -> list[Expr]:
     positive = sympy.Symbol("p", positive=True)
     other = sympy.Symbol("q", positive=True)
     sides = [positive] if rule.sampled[0] > 0 else [positive, -positive]
-    arguments = [(side,) for side in sides]
+    arguments: list[tuple[Expr, ...]] = [(side,) for side in sides]
     if len(rule.slopes) == 2:
         arguments = [(other + positive, other), (other, other + positive)]
     residues = []
@@ -216,7 +216,7 @@ def slope_residues(rule: Rule) -> list[Expr]:
         value = rule.definition(*names)
         for index, slope in enumerate(rule.slopes):
             stated = slope(*names, value)
-            difference = (value.diff(names[index]) - _in_sympy(sympy.sympify(stated))).subs(dict(zip(names, at)))
+            difference = (value.diff(names[index]) - _in_sympy(sympy.sympify(stated))).subs(dict(zip(names, at, strict=True)))
             residues.append(sympy.cancel(difference.doit().rewrite(sympy.exp).expand(func=True)))
     return residues
 

@@ -213,6 +213,11 @@ def _of_entry(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
     return [(Rows(index, index + 1, shape_of(vector, carrier.shapes)[0]), vector)]
 
 
+def _of_part(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    vector, start, stop = node.args
+    return [(Rows(start, stop, shape_of(vector, carrier.shapes)[0]), vector)]
+
+
 # tensor map -> (its matrix, the argument it multiplies), for maps from vectors to vectors
 MATRICES: Mapping[str, Callable[[Node, _Carrier], list[tuple[MatrixExpr, Expr]]]] = {
     "product": lambda node, carrier: [(_matrix(node.args[0], carrier), node.args[1])],
@@ -220,6 +225,6 @@ MATRICES: Mapping[str, Callable[[Node, _Carrier], list[tuple[MatrixExpr, Expr]]]
     "softmax": _of_softmax,
     "total": _of_total,
     "broadcast": lambda node, carrier: [(_ones(node.args[1]), node.args[0])],
-    "part": lambda node, carrier: [(Rows(*node.args[1:], shape_of(node.args[0], carrier.shapes)[0]), node.args[0])],
+    "part": _of_part,
     "entry": _of_entry,
 }

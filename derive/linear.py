@@ -130,7 +130,7 @@ total = node(
     lambda bar, at, index, shapes: broadcast(bar, *shape_of(at.args[0], shapes)),
     why="the transpose of a sum spreads the adjoint over every entry",
 )
-broadcast = node(
+broadcast: type[Node] = node(
     "broadcast",
     lambda at, shapes: at.args[1:],
     lambda bar, at, index, shapes: total(bar),
@@ -150,7 +150,7 @@ part = node(
     lambda bar, at, index, shapes: pad(bar, at.args[1], shape_of(at.args[0], shapes)[0]),
     why="the transpose of taking a piece puts it back among zeros",
 )
-pad = node(
+pad: type[Node] = node(
     "pad",
     lambda at, shapes: (at.args[2],),
     lambda bar, at, index, shapes: part(bar, at.args[1], at.args[1] + shape_of(at.args[0], shapes)[0]),

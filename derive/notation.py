@@ -136,7 +136,7 @@ def split_sign(term: Expr) -> tuple[bool, tuple[Expr, ...]]:
 
     >>> z, h = sympy.symbols("z h")
     >>> split_sign(-z * h)[0], split_sign(z)
-    (True, (z,))
+    (True, (False, (z,)))
     """
     factors = term.args if isinstance(term, sympy.Mul) else (term,)
     negative = False

@@ -65,6 +65,12 @@ class Proof:
         """How many scalar entries of gradients were compared."""
         return sum(check.entries for check in self.checks)
 
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} = {number}" for name, number in self.sizes.items())
+        head = f"{self.entries} entries of {len(self.checks)} gradients against sympy.diff at {sizes}, T = {self.steps}"
+        wrong = [check.counterexample for check in (*self.functions, *self.checks) if not check.holds]
+        return "\n  ".join([f"Not proved: {head}", *wrong]) if wrong else f"Proved: {head} ({self.seconds:.1f} s)"
+
 
 def prove(derivation: Derivation, progress: Callable[[str], None] = lambda name: None) -> Proof:
     """Compare every gradient of a derivation with `sympy.diff` on the expanded loss, entry by entry and exactly.

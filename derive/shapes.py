@@ -98,7 +98,7 @@ class _Inference:
         """Make two shapes equal by solving for an unknown dimension, or say that they conflict."""
         expected, found = tuple(map(self.find, expected)), tuple(map(self.find, found))
         if len(expected) == len(found):
-            for one, other in zip(expected, found):
+            for one, other in zip(expected, found, strict=True):
                 difference = self.find(one) - self.find(other)
                 holes = sorted(difference.atoms(Dummy), key=lambda hole: hole.dummy_index)
                 if difference == 0:
@@ -177,7 +177,7 @@ class _Inference:
         whole = max((s for s in shapes if s), key=len, default=None)
         if whole is None:
             return None if None in shapes else ()
-        for operand, shape in zip(operands, shapes):
+        for operand, shape in zip(operands, shapes, strict=True):
             if shape != ():
                 self.need(operand, whole, "the other side is")
         return whole
@@ -239,7 +239,7 @@ class _Inference:
             return ()
         if None in shapes:
             return None
-        for argument, shape in zip(arguments, shapes):
+        for argument, shape in zip(arguments, shapes, strict=True):
             if shape is not None and len(shape) != 1:
                 raise self.text.fail(argument, f"{name} takes vectors, this is {spelled(shape)}", "", ShapeError)
         sizes = [shape[0] for shape in shapes if shape]

@@ -72,7 +72,7 @@ def read(source: Source) -> Text:
         line, column = error.lineno or 1, (error.offset or 1) - 1
         raise NotationError(
             source.point(line, max(column, 0), 1, f"not valid: {error.msg}", _keyword_hint(source, line))
-        )
+        ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(f"{source.name}: not a cell's text: {error or 'nested too deeply'}") from None
     text = Text(source, ast.get_docstring(tree) or "", (), ())
@@ -135,7 +135,8 @@ def _declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
     hint = "Declare as in 'x: input[m]', 'h: state[n]', 'p: param[n]', 'V: input[L, D]', or 's: state' for a number."
     if not isinstance(statement.target, ast.Name) or statement.value is not None:
         raise text.fail(statement, "a declaration names one quantity and gives it no value", hint)
-    annotation, dimensions = statement.annotation, ()
+    annotation = statement.annotation
+    dimensions: tuple[ast.expr, ...] = ()
     if isinstance(annotation, ast.Subscript):
         inside = annotation.slice
         dimensions = tuple(inside.elts) if isinstance(inside, ast.Tuple) else (inside,)

@@ -53,7 +53,7 @@ def rebuilt(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     if not expr.args:
         return expr
     args = [rebuilt(operand, change) for operand in expr.args]
-    if all(new is old for new, old in zip(args, expr.args)):
+    if all(new is old for new, old in zip(args, expr.args, strict=True)):
         return expr
     return expr.func(*args, evaluate=False) if isinstance(expr, sympy.Add | sympy.Mul | sympy.Pow) else expr.func(*args)
 

@@ -1,10 +1,9 @@
 """Documents: derivations, figures and tables as PDF, HTML and TeX."""
 
-# from .comparison import comparison_document
+from .comparison import comparison_document
 from .derivation import derivation_document
 from .document import Document
-
-# from .figures import flow_figure
+from .figures import flow_figure
 from .save import check_target, save
 
-__all__ = ["Document", "check_target", "derivation_document", "save"]
+__all__ = ["Document", "check_target", "comparison_document", "derivation_document", "flow_figure", "save"]

@@ -66,4 +66,4 @@ def _table(checks: tuple[Check, ...], math: Mathematics, phrases: Phrases) -> Ta
         return Table(head, tuple(cells), "lrc")
     half = (len(cells) + 1) // 2
     padded = [*cells, *[((), (), ())] * (2 * half - len(cells))]
-    return Table(head * 2, tuple(a + b for a, b in zip(padded[:half], padded[half:])), "lrclrc")
+    return Table(head * 2, tuple(a + b for a, b in zip(padded[:half], padded[half:], strict=True)), "lrclrc")

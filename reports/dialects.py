@@ -186,7 +186,7 @@ class Latex(Dialect):
         return rf"\mathbf{{{letter}}}"
 
     def greek(self, name: str) -> str:
-        return rf"\{dict(epsilon='varepsilon', phi='varphi').get(name, name)} "
+        return rf"\{VARIANTS.get(name, name)} "
 
     def operator(self, name: str) -> str:
         known = {"ln", "tanh", "exp", "log", "sin", "cos", "arctan", "max", "min"}
@@ -235,6 +235,7 @@ class Latex(Dialect):
         return self.big(r"\prod", low, high, body)
 
 
+VARIANTS = {"epsilon": "varepsilon", "phi": "varphi"}
 MATH_ACCENTS = {
     "̀": "grave", "́": "acute", "̂": "hat", "̃": "tilde", "̄": "bar", "̆": "breve", "̇": "dot", "̈": "ddot", "̌": "check",
 }  # fmt: skip
@@ -250,7 +251,7 @@ def math_letter(letter: str) -> str:
         return rf"\{LETTERS[letter]} "
     if letter.isascii() and letter.isalnum():
         return letter
-    base, *marks = unicodedata.normalize("NFD", letter)
+    base, *marks = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in MATH_ACCENTS:
         return rf"\{MATH_ACCENTS[marks[0]]}{{{base}}}"
     return r"\_" if letter == "_" else spelled(letter).replace("+", "{+}")

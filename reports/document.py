@@ -97,12 +97,14 @@ class Figure:
     alt: what the picture shows, in words.
     caption: under the picture.
     width: of the text's width, 0 to 1.
+    narrow: the same picture for a narrow screen, or nothing.
     """
 
     svg: bytes = field(repr=False)
     alt: str
     caption: Text
     width: float = 1.0
+    narrow: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,6 @@ class Document:
     subtitle: lines under the title, such as sources.
     blocks: the page.
     language: code of the language, such as "en".
-    contents: name of the whole for page headers.
     """
 
     title: str

@@ -33,7 +33,8 @@ EMS_WITH_REASON = 26.0
 POINTS = 10.0  # size of the font in which the mathematics is set: 1 em
 DEPTH = 0.4  # ems below the baseline that each inline formula takes
 HOLE = re.compile("\x00(\\d+)\x00")
-SYMBOLS = re.compile(r"<symbol\b.*?</symbol>", re.DOTALL)
+SYMBOLS = re.compile(r'(<symbol\b[^>]*? id="(\w+)".*?</symbol>)', re.DOTALL)
+USES = re.compile(r'<use xlink:href="#(\w+)"')
 DEFINITIONS = re.compile(r"<defs\b.*?</defs>", re.DOTALL)
 SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 PREAMBLE = f"""
@@ -41,8 +42,8 @@ PREAMBLE = f"""
 #set text(font: ("New Computer Modern", "Libertinus Serif"), size: {POINTS}pt)
 #set par(leading: 0pt)
 #show math.equation: set text(font: ("New Computer Modern Math", "Libertinus Serif", "DejaVu Sans Mono"))
-#let inline(body) = [#box(height: 1.35em, width: 0pt, baseline: {DEPTH}em)#body]
-#let display(lefts, left, ..pieces) = context {{
+#let within(body) = [#box(height: 1.35em, width: 0pt, baseline: {DEPTH}em)#body]
+#let aligned(lefts, left, ..pieces) = context {{
   let width = calc.max(..lefts.map(it => measure(it).width))
   stack(dir: ttb, spacing: 0.7em, ..pieces.pos().enumerate().map(((place, body)) =>
     box[#box(width: width, align(right, if place == 0 {{ left }} else {{ [] }}))#h(0.28em)#box(body)]))
@@ -89,23 +90,29 @@ class _Page:
         import typst
 
         source = PREAMBLE + "\n#pagebreak()\n".join(f"#{picture}" for picture, _, _ in self.pictures)
-        made = typst.compile(source.encode(), format="svg", ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload]
+        made = typst.compile(source.encode(), format="svg", ignore_system_fonts=True, timestamp=0)
         pages = [made] if isinstance(made, bytes) else made
-        symbols: dict[str, None] = {}
+        names: dict[str, str] = {}
+        symbols = []
         drawn = []
         for page, (_, kind, label) in zip(pages, self.pictures, strict=True):
             svg = page.decode()
-            symbols |= dict.fromkeys(SYMBOLS.findall(svg))
-            drawn.append(_embedded(svg, kind, label))
+            for symbol, name in SYMBOLS.findall(svg):
+                if name not in names:
+                    names[name] = f"g{len(names)}"
+                    symbols.append(symbol.replace(name, names[name]))
+            drawn.append(_embedded(svg, kind, label, names))
         return HOLE.sub(lambda hole: drawn[int(hole[1])], content), "".join(symbols)
 
     def text(self, parts: Text) -> str:
-        return "".join(map(self.inline, parts))
+        """Return running text; a comma is never parted from the formula before it."""
+        joined = "".join(map(self.inline, parts))
+        return re.sub("(\x00\\d+\x00[,.;:)]+)", r'<span class="k">\1</span>', joined)
 
     def inline(self, part: Inline) -> str:
         if isinstance(part, Formula):
             shown = clean(part)
-            return self.picture(f"inline(${shown.typst.strip()}$)", "m", spoken(shown))
+            return self.picture(f"within(${shown.typst.strip()}$)", "m", spoken(shown))
         if isinstance(part, Strong):
             return f"<strong>{escape(part.text)}</strong>"
         if isinstance(part, Emphasis):
@@ -127,8 +134,11 @@ class _Page:
             case Table():
                 return self.table(block)
             case Figure():
-                data = base64.b64encode(block.svg).decode()
-                image = f'<img alt="{escape(block.alt)}" src="data:image/svg+xml;base64,{data}">'
+                image = f'<img alt="{escape(block.alt)}" src="{_data(block.svg)}">'
+                if block.narrow:
+                    image = (
+                        f'<picture><source media="(max-width: 640px)" srcset="{_data(block.narrow)}">{image}</picture>'
+                    )
                 return f'<figure>{image}<figcaption class="caption">{self.text(block.caption)}</figcaption></figure>'
             case Note():
                 title = f"<strong>{escape(block.title)}.</strong> " if block.title else ""
@@ -154,7 +164,7 @@ class _Page:
         left, pieces = clean(row.left), lines(row.right, width)
         right = "".join(f", $display({'=' if n == 0 else QUAD} {p.typst})$" for n, p in enumerate(pieces))
         label = f"{spoken(left)} = {spoken(clean(row.right))}"
-        drawn = self.picture(f"display({lefts}, $display({left.typst})${right})", "d", label)
+        drawn = self.picture(f"aligned({lefts}, $display({left.typst})${right})", "d", label)
         why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
         return f'<div class="row"><div>{drawn}</div>{why}</div>'
 
@@ -173,18 +183,26 @@ class _Page:
 QUAD = 'quad ""'
 
 
+def _data(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
 def spoken(formula: Formula) -> str:
     """Return a formula as text for a screen reader."""
     return formula.plain.replace("{", "(").replace("}", ")").replace("𝟏", "1")
 
 
-def _embedded(svg: str, kind: str, label: str) -> str:
+def _embedded(svg: str, kind: str, label: str, names: dict[str, str]) -> str:
     """Return a drawn page for use within a line: sized in ems, in the colour of the text, without its own glyphs."""
     size = SIZE.search(svg)
     if size is None:
         raise ValueError("Typst drew a page without a size")
     width, height = (float(number) for number in size.groups())
-    body = DEFINITIONS.sub("", svg[svg.index(">") + 1 : svg.rindex("</svg>")]).replace("#000000", "currentColor")
+    body = DEFINITIONS.sub("", svg[svg.index(">") + 1 : svg.rindex("</svg>")])
+    body = USES.sub(lambda use: f'<use href="#{names[use[1]]}"', body)
+    for verbose in (' y="0"', ' fill="#000000"', ' fill-rule="nonzero"', "<g/>"):
+        body = body.replace(verbose, "")
+    body = body.replace("#000000", "currentColor")
     style = f"width:{width / POINTS:.3f}em" + (f";height:{height / POINTS:.3f}em" if kind == "m" else "")
     attributes = (
         f'class="{kind}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" style="{style}"'

@@ -88,10 +88,8 @@ def block(block: Block) -> str:
         case Listing():
             return "\n".join(["```", *block.lines, "```"])
         case Sides():
-            parts = []
-            for side in block.sides:
-                parts += [f"### {escaped(side.title)}", *map(_block, side.blocks)]
-            return "\n\n".join(parts)
+            titled = [[f"### {escaped(side.title)}", *map(_block, side.blocks)] for side in block.sides]
+            return "\n\n".join(part for side in titled for part in side)
 
 
 _block = block

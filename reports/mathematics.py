@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import sympy
 from sympy import Expr, MatrixExpr, Symbol
 
 from ..derive.functions import FUNCTIONS
@@ -27,7 +26,7 @@ class Mathematics:
 
     >>> n = Symbol("n", integer=True, positive=True)
     >>> f, c = sympy.symbols("f c")
-    >>> Mathematics({f: (n,), c: (n,)}).formula(sympy.Mul(f, c, evaluate=False)).plain
+    >>> clean(Mathematics({f: (n,), c: (n,)}).formula(sympy.Mul(f, c, evaluate=False))).plain
     'f_t ⊙ c_t'
     """
 
@@ -75,9 +74,6 @@ class Phrased(Typesetter):
         ratio = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), below, sloped=True)
         return f"{self.dialect.operator('ln')}{self.sign('space')}{self.dialect.norm(ratio)}"
 
-    def whole_number(self, number: int) -> str:
-        return str(number)
-
     def quantity_text(self, name: str, time: Expr) -> str:
         return self.quantity(name, time)[0]
 
@@ -98,8 +94,7 @@ class Phrased(Typesetter):
         return self.derivative(self.sign("loss"), self.name(name, time), sloped=True)
 
     def slope(self, value: str, argument: str) -> str:
-        names = (self.quantity(name, T)[0] for name in (value, argument))
-        return self.derivative(*names, sloped=True)
+        return self.derivative(self.quantity(value, T)[0], self.quantity(argument, T)[0], sloped=True)
 
     def block(self, value: str, state: str) -> str:
         return self.derivative(self.name(value, T), self.name(state, T - 1), sloped=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -43,8 +44,8 @@ class Phrases:
     def text(self, key: str, **parts: Inline | Text) -> Text:
         """Return a sentence whose holes take formulas, or whole texts.
 
-        >>> Phrases().text("why.incoming", step="A", back="B")[1]
-        'A'
+        >>> Phrases().text("why.chain_long", value="A")
+        ('chain rule through ', 'A')
         """
         found = self._find(key)
         if not isinstance(found, str):
@@ -55,7 +56,7 @@ class Phrases:
             pieces += part if isinstance(part, tuple) else [part] if part != "" else []
         return tuple(pieces)
 
-    def join(self, items: list[Inline]) -> Text:
+    def join(self, items: Sequence[Inline]) -> Text:
         """Return items as an enumeration: a, b and c."""
         joined: list[Inline] = []
         for place, item in enumerate(items):

@@ -78,11 +78,11 @@ class Reasons:
     def slope(self, target: Symbol, reason: Reason) -> Formula:
         """Return ∂through/∂value = slope, with a sloped line."""
         value = target.name.removeprefix("delta_")
-        left = self.math.call("slope", reason.through.name, value)
+        left = self.math.call("slope", str(reason.through), value)
         return left + self.math.sign("equals") + self.math.formula(reason.slope)
 
     def softmax_jacobian(self, reason: Reason) -> Formula:
-        return self.math.call("softmax_jacobian", reason.through.name)
+        return self.math.call("softmax_jacobian", str(reason.through))
 
 
 def _is_one(reason: Reason) -> bool:

@@ -32,7 +32,7 @@ def save(thing: Any, path: str | os.PathLike[str]) -> Path:
     The file appears whole or not at all: it is written under a temporary name in the same folder and renamed.
 
     Args:
-        thing: a `Derivation`, or a `Document` from `derivation_document` or `comparison_document`.
+        thing: a `Derivation` (it is proved first), or a `Document` from `derivation_document` or `comparison_document`.
         path: its suffix is one of .pdf .typ .tex .html .md.
 
     Raises:
@@ -40,7 +40,7 @@ def save(thing: Any, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     check_target(target)
-    document = derivation_document(thing) if isinstance(thing, Derivation) else thing
+    document = derivation_document(thing, thing.prove()) if isinstance(thing, Derivation) else thing
     if not isinstance(document, Document):
         raise Error(
             f"{type(thing).__name__} can't be saved as a document: give a derivation, or a document made from one"

@@ -27,7 +27,7 @@ def notation_table(derivation: Derivation, math: Mathematics, phrases: Phrases) 
         key = (role, space.plain, meaning)
         rows.setdefault(key, []).append(math.formula(symbol))
         shown[key] = space
-    cells = [
+    cells: list[tuple[Text, ...]] = [
         (_listed(symbols), (phrases.plain(f"role.{key[0]}"),), (shown[key],), key[2]) for key, symbols in rows.items()
     ]
     cells += _adjoints(derivation, math, phrases)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from importlib import resources
+from textwrap import wrap
 
 from .dialects import math_letter
 from .document import (
@@ -30,6 +31,7 @@ from .names import spelled
 
 LINE_EMS = 40.0
 REASON_EMS = 14.5
+WRAPPED_EMS = 10
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}",
@@ -104,7 +106,7 @@ def _letter(letter: str) -> str:
         return ESCAPES[letter]
     if letter.isascii():
         return letter
-    base, *marks = unicodedata.normalize("NFD", letter)
+    base, *marks = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and len(marks) == 1 and marks[0] in TEXT_ACCENTS:
         return rf"\{TEXT_ACCENTS[marks[0]]}{{{base}}}"
     math = math_letter(letter)
@@ -130,13 +132,40 @@ def _equations(equations: Equations, ems: float) -> str:
 
 
 def _table(table: Table, ems: float) -> str:
-    columns = "".join("p{85mm}" if place == table.wide else side for place, side in enumerate(table.align))
-    rows = [" & ".join(rf"\textbf{{{text(cell)}}}" for cell in table.header)]
-    rows += [" & ".join(text(cell) for cell in cells) for cells in table.rows]
-    body = " \\\\\n".join([rows[0], *rows[1:]]).replace("\\\\\n", "\\\\ \\hline\n", 1)
+    rows = [_line(table.header, _head), *(_line(cells, text) for cells in table.rows)]
+    body = " \\\\\n".join(rows).replace("\\\\\n", "\\\\ \\hline\n", 1)
     caption = rf"\par\smallskip{{\small {text(table.caption)}}}" if table.caption else ""
-    tabular = f"\\begin{{tabular}}{{{columns}}}\n\\hline\n{body} \\\\ \\hline\n\\end{{tabular}}"
+    tabular = f"\\begin{{tabular}}{{{_columns(table)}}}\n\\hline\n{body} \\\\ \\hline\n\\end{{tabular}}"
     return f"\\par\\medskip{{\\small\n{tabular}}}{caption}\\par\\medskip"
+
+
+def _line(cells: tuple[Text, ...], write: Callable[[Text], str]) -> str:
+    return " & ".join(map(write, cells))
+
+
+def _head(cell: Text) -> str:
+    """Return a column's head in bold, on several lines where it is long."""
+    lines_of = [rf"\textbf{{{line}}}" for line in wrap(text(cell), 14)]
+    return r"\begin{tabular}[b]{@{}l@{}}" + r" \\ ".join(lines_of) + r"\end{tabular}" if lines_of else ""
+
+
+def _columns(table: Table) -> str:
+    """Return the columns' kinds: long lists wrap, and the wide column takes what is left of the line."""
+    widths = [max(map(_width, column), default=0) for column in zip(*table.rows, strict=True)]
+    wraps = [width > WRAPPED_EMS for width in widths]
+    taken = sum(
+        1.2 + (WRAPPED_EMS if wrapped else width)
+        for place, (width, wrapped) in enumerate(zip(widths, wraps, strict=True))
+        if place != table.wide
+    )
+    kinds = [f"p{{{WRAPPED_EMS}em}}" if wrapped else side for side, wrapped in zip(table.align, wraps, strict=True)]
+    if table.wide >= 0:
+        kinds[table.wide] = rf"p{{{max(LINE_EMS - taken - 1, 12):.1f}em}}"
+    return "".join(kinds)
+
+
+def _width(parts: Text) -> float:
+    return sum(part.width if isinstance(part, Formula) else 0.5 * len(inline(part)) for part in parts)
 
 
 def _figure(figure: Figure, ems: float) -> str:

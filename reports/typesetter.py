@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import sympy
 from sympy import Expr, MatrixExpr, Rational, Symbol
@@ -51,7 +51,12 @@ class Typesetter(Printer):
     # names
 
     def token(self, token: Token) -> str:
-        spell = {"greek": self.dialect.greek, "letter": self.dialect.letter, "word": self.dialect.word, "digits": str}
+        spell: dict[str, Callable[[str], str]] = {
+            "greek": self.dialect.greek,
+            "letter": self.dialect.letter,
+            "word": self.dialect.word,
+            "digits": str,
+        }
         text = " ".join(spell[kind](piece) for kind, piece in token.pieces)
         text = text if self.dialect.name == "typst" else text.replace(" ", "") if self.dialect.name == "plain" else text
         for accent in token.accents:
@@ -231,9 +236,9 @@ class Typesetter(Printer):
         if isinstance(argument, sympy.Pow) and argument.exp == 2:
             return self.dialect.scripts(self.dialect.norm(self.show(argument.base)), "", "2"), POWER
         if len(factors) == 2 and all(len(self.shape(factor)) == rank for factor in factors):
-            left, right = factors
+            left, right = factors[0], factors[1]
             if rank == 1:
-                return self.product(Transposed(left), right)
+                return f"{self.transpose(left)[0]}{self.sign('space')}{self.show(right, POWER)}", PRODUCT
             return self.dialect.angles(f"{self.show(left)}{self.sign('comma')}{self.show(right)}"), ATOM
         one = self.sign("one")
         text = f"{self.dialect.scripts(one, '', self.sign('top'))} {self.show(argument, POWER)}"
@@ -272,11 +277,6 @@ class Typesetter(Printer):
 
     # matrices of the Jacobian
 
-    def show(self, expr: Expr, at_least: int = SUM) -> str:
-        if isinstance(expr, Transposed):
-            return self.transpose(expr.of)[0]
-        return super().show(expr, at_least)
-
     def matrix(self, expr: MatrixExpr) -> Piece:
         if isinstance(expr, MatAdd):
             return self.sum(expr)
@@ -312,13 +312,6 @@ class Typesetter(Printer):
         return self.dialect.call(self.dialect.operator(name), body), ATOM
 
 
-class Transposed:
-    """A vector that is to be written as a row; lives only inside the printer."""
-
-    def __init__(self, of: Expr) -> None:
-        self.of = of
-
-
 def _is_inverse(factor: Expr) -> bool:
     return isinstance(factor, sympy.Pow) and bool(factor.exp.is_negative)
 
@@ -328,7 +321,7 @@ def _indicator(printer: Typesetter, left: Expr, sign: str, right: str) -> Piece:
     return printer.sign("one") + printer.dialect.brackets(inside), ATOM
 
 
-SPECIAL = {
+SPECIAL: dict[str, Callable[..., Piece]] = {
     "sqrt": lambda printer, x: (
         (printer.dialect.norm(printer.show(x.args[0].base)), ATOM)
         if isinstance(x, Node)

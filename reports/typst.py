@@ -64,13 +64,13 @@ def compiled(source: str, kind: str) -> bytes:
     import typst
 
     # The time is fixed, so that the same source gives the same bytes on any day.
-    return typst.compile(source.encode(), format=kind, ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload, no-any-return]
+    return typst.compile(source.encode(), format=kind, ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload]
 
 
 def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
     """Return blocks one after the other; a lead sentence stays on the page of what it announces."""
     written = []
-    for this, following in zip(blocks, (*blocks[1:], None)):
+    for this, following in zip(blocks, (*blocks[1:], None), strict=True):
         source = block(this, ems)
         announces = isinstance(this, Paragraph) and isinstance(following, Equations | Table | Listing | Figure)
         written.append(f"#lead[{source}]\n" if announces else f"{source}\n")

@@ -1,11 +1,23 @@
 """The command line. Heavy libraries load inside the commands, so that `--help` answers at once."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import click
 
 import bptt
 
+OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
+
 
 class _Group(click.Group):
+    """Turns what a user can cause into one message and exit status 2."""
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -19,11 +31,172 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bptt")
 def main() -> None:
-    """Recurrent cells as data: backpropagation through time derived, proved, compiled and measured."""
+    """Recurrent cells as data: backpropagation through time derived, proved, compiled and measured.
+
+    CELL is a name that `bptt cells` lists, or the path of a .cell file.
+    """
 
 
 @main.command()
 def cells() -> None:
     """List the cells that ship with bptt."""
-    for name in bptt.zoo():
-        click.echo(name)
+    names = bptt.zoo()
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name:<{width}}  {bptt.load(name).title}")
+
+
+@main.command()
+@click.argument("cell")
+@OUTPUT
+def derive(cell: str, output: Path | None) -> None:
+    """Derive a cell's backward pass through time, and prove it.
+
+    Without -o the steps are printed. With -o they become a document: .pdf .tex .typ .html or .md.
+    """
+    from rich.progress import track
+
+    derivation = bptt.derive(bptt.load(cell))
+    if output is None:
+        click.echo(_steps(derivation))
+        click.echo(f"\n{derivation.prove()}")
+        return
+    from bptt.reports import check_target, derivation_document
+
+    check_target(output)
+    for _ in track([0], description="Proving", console=_console(), transient=True):
+        proof = derivation.prove()
+    bptt.save(derivation_document(derivation, proof), output)
+    click.echo(f"{proof}\nWrote {output}")
+    if not proof.holds:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("cell")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
+@OUTPUT
+def kernel(cell: str, dtype: str, output: Path | None) -> None:
+    """Print the generated Numba module of a cell, or write it to a .py file."""
+    source = bptt.compile(bptt.load(cell), dtype).source
+    if output is None:
+        click.echo(source, nl=False)
+        return
+    from bptt.reports.save import write
+
+    write(output, source.encode())
+    click.echo(f"Wrote {output}")
+
+
+def _study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that set up a study of gradient flow."""
+    options = [
+        click.option("--hidden", type=click.IntRange(1), help="Size of the state and of other free dimensions."),
+        click.option("--steps", type=click.IntRange(1), help="Length T of each sequence, in characters."),
+        click.option("--batch", type=click.IntRange(1), help="Sequences per seed."),
+        click.option("--seeds", type=click.IntRange(1), help="Independent draws of weights and sequences."),
+        click.option("--gain", type=float, help="Weights are drawn from N(0, gain²/columns); 1 by default."),
+        click.option("--text", "text_path", type=click.Path(), help="A text file; Python's own help texts by default."),
+        click.option("--quick", is_flag=True, help="A small study, for a first look."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("cell", nargs=-1, required=True)
+@OUTPUT
+@_study_options
+def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) -> None:
+    """Measure the gradient flow of cells side by side, on text and on the same characters shuffled."""
+    from bptt.analysis import flow_study, summarise
+    from bptt.reports import check_target, comparison_document
+
+    if output is not None:
+        check_target(output)
+    loaded = [bptt.load(name) for name in cell]
+    with _progress() as advance:
+        study = flow_study(
+            loaded,
+            progress=lambda done, total: advance("Measuring gradient flow", done, total),
+            **_settings(quick, given),
+        )
+    click.echo(_half_lives(summarise(study)))
+    if output is not None:
+        bptt.save(comparison_document([bptt.derive(c) for c in loaded], study, command=_command()), output)
+        click.echo(f"Wrote {output}")
+
+
+@main.command()
+@click.argument("cell", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder.")
+@_study_options
+def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> None:
+    """Write the comparative report: derivations, proofs, gradient flow and cost of cells side by side."""
+    from bptt.reports.report import made_folder, write_report
+
+    made_folder(output)
+    loaded = [bptt.load(name) for name in cell]
+    with _progress() as advance:
+        written = write_report(output, loaded, command=_command(), progress=advance, **_settings(quick, given))
+    for path in written:
+        click.echo(f"Wrote {path}")
+
+
+def _settings(quick: bool, given: dict[str, Any]) -> dict[str, Any]:
+    from bptt.reports.report import settings
+
+    return settings("quick" if quick else "full")[1] | {name: value for name, value in given.items() if value is not None}
+
+
+def _command() -> str:
+    return " ".join(["bptt", *sys.argv[1:]])
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function (stage, done, total) that draws a bar for each stage."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=_console()) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def _steps(derivation: bptt.Derivation) -> str:
+    """Return the programs of a derivation as text, each under its heading."""
+    parts = {
+        "Once, from parameters": derivation.prologue,
+        "Forward, step t": derivation.forward,
+        "Backward, step t": derivation.backward,
+        "Once, from summed gradients": derivation.epilogue,
+    }
+    return "\n\n".join(f"{title}\n{program}" for title, program in parts.items() if program.steps)
+
+
+def _half_lives(summary: Any) -> str:
+    """Return the half-lives as lines of text, with their intervals."""
+    lines = ["Half-life of the gradient, in steps, with its 95 % interval"]
+    width = max(len(str(name)) for name in summary.cell.values)
+    for name in summary.cell.values:
+        at = summary.sel(cell=name)
+        found = [
+            f"{kind}: {float(one.half_life):.2f} ({float(one.half_life_low):.2f} to {float(one.half_life_high):.2f})"
+            for kind, one in ((kind, at.sel(data=kind)) for kind in summary.data.values)
+        ]
+        lines.append(f"{name!s:<{width}}  {'   '.join(found)}")
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""`bptt report`: from cells to a folder with a comparative report, a derivation of each cell, and the numbers."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..analysis import flow_study, summarise
+from ..derive import Cell, derive, load
+from ..derive.errors import Error
+from .comparison import comparison_document
+from .derivation import derivation_document
+from .save import save, write
+
+Progress = Callable[[str, int, int], None]
+
+
+def settings(size: str) -> tuple[list[str], dict[str, int]]:
+    """Return the cells that are compared by default, and the study's settings for 'full' or 'quick'.
+
+    >>> names, sizes = settings("quick")
+    >>> sorted(sizes)
+    ['batch', 'hidden', 'seeds', 'steps']
+    """
+    table = tomllib.loads((resources.files(__package__) / "comparison.toml").read_text(encoding="utf-8"))
+    return table["cells"], table[size]
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    cells: Sequence[Cell] = (),
+    *,
+    command: str = "bptt report",
+    progress: Progress = lambda stage, done, total: None,
+    **study: Any,
+) -> list[Path]:
+    """Derive and prove cells, measure how their gradients flow, and write what was found.
+
+    Args:
+        folder: is made if it isn't there.
+        cells: by default those of `comparison.toml`.
+        command: how a reader makes the report again.
+        progress: called as progress(stage, done, total).
+        study: settings of `flow_study`; what is left out is as in `comparison.toml`, [full].
+
+    Returns:
+        The files: report.pdf, report.html, flow.csv, and <cell>.pdf for each cell.
+
+    Raises:
+        Error: when the folder can't be written, and as `flow_study` does.
+    """
+    target = made_folder(folder)
+    names, defaults = settings("full")
+    compared = list(cells) or [load(name) for name in names]
+    derivations, proofs = [], []
+    for done, cell in enumerate(compared):
+        progress("Deriving and proving", done, len(compared))
+        derivations.append(derive(cell))
+        proofs.append(derivations[-1].prove())
+    progress("Deriving and proving", len(compared), len(compared))
+    flows = flow_study(
+        compared, progress=lambda done, total: progress("Measuring gradient flow", done, total), **(defaults | study)
+    )
+    pages = {f"{d.cell.name}.pdf": derivation_document(d, p) for d, p in zip(derivations, proofs, strict=True)}
+    comparison = comparison_document(derivations, flows, proofs, command)
+    pages |= {"report.pdf": comparison, "report.html": comparison}
+    written = []
+    for done, (name, document) in enumerate(pages.items()):
+        progress("Writing pages", done, len(pages))
+        written.append(save(document, target / name))
+    progress("Writing pages", len(pages), len(pages))
+    numbers = summarise(flows)[["mean", "low", "high"]].to_dataframe().to_csv()
+    write(target / "flow.csv", numbers.encode())
+    return [*written, target / "flow.csv"]
+
+
+def made_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder that can be written, made if needed.
+
+    Raises:
+        Error: when it can't be.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Error(f"{target}: this folder can't be made: {(error.strerror or str(error)).lower()}") from None
+    if not os.access(target, os.W_OK | os.X_OK):
+        raise Error(f"{target}: this folder can't be written. Choose another with -o")
+    return target

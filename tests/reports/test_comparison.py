@@ -1,0 +1,92 @@
+"""The comparative report, from made-up numbers."""
+
+import io
+import re
+
+import numpy as np
+import pypdf
+import pytest
+import xarray as xr
+
+import bptt
+from bptt.derive import Check, Error, Proof, derive
+from bptt.reports import comparison_document, flow_figure
+from bptt.reports.html import html_page
+from bptt.reports.tex import tex_source
+from bptt.reports.typst import pdf
+
+TEXT = """x: input[m]
+h: state[n]
+h = {}(W_xh @ x + W_hh @ h + b_h)
+"""
+CELLS = [bptt.parse(TEXT.format(f), name) for f, name in (("tanh", "slow"), ("relu", "fast"), ("sin", "rising"))]
+DERIVATIONS = [derive(cell) for cell in CELLS]
+
+
+def study(rates, seeds=4, lags=40, data=("text", "shuffled")):
+    random = np.random.default_rng(0)
+    lag = np.arange(lags + 1)
+    rate = np.array(rates)[:, None, None, None] * (1 + 0.01 * random.normal(size=(len(rates), len(data), seeds, 1)))
+    coordinates = {
+        "cell": [cell.name for cell in CELLS[: len(rates)]],
+        "data": list(data),
+        "seed": np.arange(seeds),
+        "lag": lag,
+    }
+    sizes = {cell.name: {"m": 5, "n": 4} for cell in CELLS}
+    settings = {
+        "method": "x",
+        "sizes": sizes,
+        "steps": lags,
+        "batch": 8,
+        "gain": 1.0,
+        "text": "a text",
+        "text_length": 900,
+        "vocabulary": 5,
+    }
+    return xr.Dataset({"log_norm": (("cell", "data", "seed", "lag"), -rate * lag)}, coordinates, settings)
+
+
+def text_of(document):
+    return re.sub(
+        r"\s+", " ", " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf(document))).pages)
+    )
+
+
+def test_sentences_follow_the_numbers():
+    proof = Proof("slow", {"n": 2}, 3, (), (Check("W_hh", 4, True, "polynomial"),), 1.0)
+    document = comparison_document(DERIVATIONS, study([0.05, 0.5, -0.1]), [proof])
+    text = text_of(document)
+    assert "On text, the gradient of rising reaches farthest, with a half-life of more than 40 steps" in text
+    assert re.search(r"that of fast is the shortest, with 1\.[34]\d? steps", text), text
+    assert "The gradient of rising on shuffled text grows" in text
+    assert "a text (900 characters" in text and "times the multiply-adds" not in text
+
+
+@pytest.mark.parametrize("rates", [[0.1], [0.0, 0.0], [0.1, 0.1001, -3], [1e3, 1e-9]], ids=str)
+def test_any_numbers_give_a_report(rates):
+    for seeds in (1, 3):
+        document = comparison_document(DERIVATIONS, study(rates, seeds))
+        assert text_of(document) == text_of(document)
+        assert html_page(document).count("<img ") == 1 and "\\documentclass" in tex_source(document)
+
+
+def test_values_that_are_not_finite():
+    data = study([0.1, 0.2])
+    data.log_norm[0, :, :, 20:] = -np.inf
+    data.log_norm[1, 0, 0, :] = np.inf
+    with np.errstate(invalid="ignore"):
+        assert "Gradient flow" in text_of(comparison_document(DERIVATIONS, data))
+
+
+def test_same_numbers_same_figure():
+    from bptt.analysis import summarise
+
+    summary = summarise(study([0.1, 0.2, 0.3], data=("text",)))
+    assert flow_figure(summary) == flow_figure(summary)
+    assert b"<text" not in flow_figure(summary) and b"dc:date" not in flow_figure(summary)
+
+
+def test_a_cell_without_derivation():
+    with pytest.raises(Error, match="the study measures fast"):
+        comparison_document(DERIVATIONS[:1], study([0.1, 0.2]))

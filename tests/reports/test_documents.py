@@ -1,0 +1,107 @@
+"""Every cell becomes a page in every format."""
+
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pypdf
+import pytest
+
+from bptt.derive import Check, Proof
+from bptt.reports import derivation_document
+from bptt.reports.derivation import mathematics
+from bptt.reports.formula import clean, lines
+from bptt.reports.html import html_page
+from bptt.reports.markdown import markdown_text
+from bptt.reports.tex import tex_source
+from bptt.reports.typst import pdf, typst_source
+
+
+def test_pdf(document):
+    content = pdf(document)
+    assert content == pdf(document)
+    reader = pypdf.PdfReader(io.BytesIO(content))
+    text = " ".join(page.extract_text() for page in reader.pages)
+    assert len(reader.pages) >= 2
+    for word in ("Notation", "The cell", "One step back in time", "The recursion over time", "Proof", "Proved"):
+        assert word in text
+    assert "�" not in text and "\x00" not in text and "delta_" not in text and "_prev" not in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_tex_compiles(document, tmp_path):
+    (tmp_path / "page.tex").write_text(tex_source(document), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "page.log").read_text(errors="replace")
+
+
+def test_tex_uses_amsmath_alone(document):
+    assert re.findall(r"\\usepackage.*?\{(.*?)\}", tex_source(document)) == ["amsmath"]
+
+
+class Seen(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.ids, self.used, self.outside, self.pictures, self.labelled, self.open = [], [], [], 0, 0, []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "use":
+            self.used.append(found["href"][1:])
+        elif tag in ("img", "link", "script", "source"):
+            self.outside += [
+                value for key in ("src", "href", "srcset") if not (value := found.get(key, "data:")).startswith("data:")
+            ]
+        if tag == "svg" and found.get("class") in ("m", "d"):
+            self.pictures += 1
+            self.labelled += bool(found.get("aria-label"))
+        if tag not in ("meta", "img", "source", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in ("meta", "img", "source", "br"):
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html(document):
+    page = html_page(document)
+    assert page == html_page(document)
+    seen = Seen()
+    seen.feed(page)
+    assert not seen.open and not seen.outside
+    assert len(seen.ids) == len(set(seen.ids)) and set(seen.used) <= set(seen.ids) and seen.used
+    assert seen.pictures == seen.labelled > 20
+    assert "#000000" not in page and "\x00" not in page
+
+
+def test_markdown_and_typst(document):
+    for text in (markdown_text(document), typst_source(document)):
+        assert "Notation" in text and "Proof" in text and not re.search("[\ue000-\ue0ff]", text)
+
+
+def test_each_dialect_breaks_at_the_same_places(derivation):
+    math = mathematics(derivation)
+    for step in derivation.steps:
+        formula = math.formula(step.expr)
+        broken = lines(formula, 6)
+        for dialect in ("typst", "latex", "plain"):
+            assert "".join(getattr(line, dialect) for line in broken) == getattr(clean(formula), dialect)
+
+
+def test_a_failed_check_is_shown_with_its_counterexample(derivation):
+    bad = Check("W", 6, False, "polynomial", "W[0, 1]: derived − sympy.diff = a*b")
+    proof = Proof(derivation.cell.name, {"n": 2}, 3, (), (bad,), 1.0)
+    document = derivation_document(derivation, proof)
+    assert "Refuted: 1 of 1 checks fail" in typst_source(document)
+    text = " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf(document))).pages)
+    assert "a*b" in text and "✗" in text

@@ -52,7 +52,7 @@ class Leaves:
         self.stands_for: dict[Leaf, tuple[type[Elementwise] | None, tuple[Expr, ...]]] = {}
         self.derivatives: dict[tuple[Leaf, Symbol], Expr] = {}
         self.tangents: dict[Expr, Expr] = {}
-        self.kind = type("Leaf", (Leaf,), {"leaves": self})
+        self.kind: type[Leaf] = type("Leaf", (Leaf,), {"leaves": self})
 
     def apply(self, function: type[Elementwise] | None, *arguments: Expr) -> Expr:
         """Return the leaf that stands for `function(*arguments)`, or for `arguments[0]` where the function is None."""

@@ -216,7 +216,8 @@ def slope_residues(rule: Rule) -> list[Expr]:
         value = rule.definition(*names)
         for index, slope in enumerate(rule.slopes):
             stated = slope(*names, value)
-            difference = (value.diff(names[index]) - _in_sympy(sympy.sympify(stated))).subs(dict(zip(names, at, strict=True)))
+            difference = value.diff(names[index]) - _in_sympy(sympy.sympify(stated))
+            difference = difference.subs(dict(zip(names, at, strict=True)))
             residues.append(sympy.cancel(difference.doit().rewrite(sympy.exp).expand(func=True)))
     return residues
 

@@ -131,7 +131,7 @@ class _Comparison:
         if max(self.terms.bound(derived), self.terms.bound(expected)) > MOST_TERMS:
             return "too many terms to print"
         difference = self.ring.convert(derived) - self.ring.convert(expected)
-        return self.ring.shown(difference) if difference != 0 else ""
+        return self.ring.shown(difference) if not difference.is_zero() else ""
 
 
 def _small_sizes(cell: Cell) -> dict[str, int]:

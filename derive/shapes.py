@@ -144,7 +144,7 @@ class _Inference:
             case ast.BinOp(op=ast.Pow(), left=left):
                 return self.up(left)
             case ast.BinOp(left=left, right=right):
-                return self._up_elementwise(node, [left, right])
+                return self._up_elementwise([left, right])
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return self._up_call(node, name, arguments)
         raise AssertionError(f"syntax let {ast.dump(node)} through")
@@ -172,14 +172,16 @@ class _Inference:
             case ast.Call(func=ast.Name(id="concat"), args=arguments) if len(shape) == 1:
                 self._down_concat(arguments, shape[0])
 
-    def _up_elementwise(self, node: ast.expr, operands: list[ast.expr]) -> Shape | None:
+    def _up_elementwise(self, operands: list[ast.expr]) -> Shape | None:
         shapes = [self.up(operand) for operand in operands]
         whole = max((s for s in shapes if s), key=len, default=None)
         if whole is None:
             return None if None in shapes else ()
         for operand, shape in zip(operands, shapes, strict=True):
-            if shape != ():
+            if shape is None:
                 self.need(operand, whole, "the other side is")
+            elif shape:
+                self.unify(operand, whole, shape, "the other side is")
         return whole
 
     def _down_elementwise(self, operands: list[ast.expr], shape: Shape) -> None:
@@ -229,13 +231,14 @@ class _Inference:
 
     def _up_call(self, node: ast.expr, name: str, arguments: list[ast.expr]) -> Shape | None:
         if name in FUNCTIONS:
-            return self._up_elementwise(node, arguments)
+            return self._up_elementwise(arguments)
         if name == "ones":
             return tuple(dimension(a.id if isinstance(a, ast.Name) else a.value) for a in arguments)  # type: ignore[attr-defined]
-        shapes = [self.up(argument) for argument in arguments]
         if name == "dot":
-            self._up_elementwise(node, arguments)
-        if name in ("sum", "norm", "dot"):
+            self._up_elementwise(arguments)
+            return ()
+        shapes = [self.up(argument) for argument in arguments]
+        if name in ("sum", "norm"):
             return ()
         if None in shapes:
             return None

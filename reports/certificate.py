@@ -59,11 +59,12 @@ def _quantity(check: Check, math: Mathematics) -> Formula | str:
 
 
 def _table(checks: tuple[Check, ...], math: Mathematics, phrases: Phrases) -> Table:
-    """Return the checks, in two columns of rows where there are many."""
+    """Return the checks, in three columns of rows where there are many."""
     head = tuple((phrases.plain(f"column.{name}"),) for name in ("quantity", "entries", "agrees"))
     cells: list[tuple[Text, ...]] = [((_quantity(c, math),), (f"{c.entries:,}",), (Mark(c.holds),)) for c in checks]
     if len(cells) <= 8:
         return Table(head, tuple(cells), "lrc")
-    half = (len(cells) + 1) // 2
-    padded = [*cells, *[((), (), ())] * (2 * half - len(cells))]
-    return Table(head * 2, tuple(a + b for a, b in zip(padded[:half], padded[half:], strict=True)), "lrclrc")
+    height = -(-len(cells) // 3)
+    padded = [*cells, *[((), (), ())] * (3 * height - len(cells))]
+    rows = zip(padded[:height], padded[height : 2 * height], padded[2 * height :], strict=True)
+    return Table(head * 3, tuple(a + b + c for a, b, c in rows), "lrc" * 3)

@@ -24,9 +24,10 @@ class Mathematics:
         shapes: of every symbol, in named dimensions.
         fixed: symbols that carry no time: parameters and what is made of parameters alone.
 
-    >>> n = Symbol("n", integer=True, positive=True)
-    >>> f, c = sympy.symbols("f c")
-    >>> clean(Mathematics({f: (n,), c: (n,)}).formula(sympy.Mul(f, c, evaluate=False))).plain
+    >>> from sympy import Mul, symbols
+    >>> from .formula import clean
+    >>> f, c, n = *symbols("f c"), Symbol("n", integer=True)
+    >>> clean(Mathematics({f: (n,), c: (n,)}).formula(Mul(f, c, evaluate=False))).plain
     'f_t ⊙ c_t'
     """
 

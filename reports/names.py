@@ -120,10 +120,13 @@ def is_covered(letter: str) -> bool:
     """
     if letter.isascii():
         return letter.isprintable() or letter == "\n"
+    if letter in SPACES:
+        return True
     script = unicodedata.name(letter, "").split(" ")[0]
     return script in ("LATIN", "GREEK", "CYRILLIC") or letter in COVERED_SIGNS
 
 
+SPACES = "\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}"
 COVERED_SIGNS = frozenset("–—‘’“”„…«»·×÷±−°§©®µ¶†‡•‰€←↑→↓↔↦⇒⇔∀∂∃∅∇∈∉∏∑√∞∫≈≠≡≤≥⊂⊆⊕⊗⊙⊤⊥⟨⟩ᵀ²³¹½¼¾✓✗  ‖ℒℝ")
 
 

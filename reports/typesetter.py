@@ -232,7 +232,7 @@ class Typesetter(Printer):
 
     def total(self, argument: Expr) -> Piece:
         rank = len(self.shape(argument))
-        factors = argument.args if isinstance(argument, sympy.Mul) else (argument,)
+        factors: tuple[Expr, ...] = argument.args if isinstance(argument, sympy.Mul) else (argument,)
         if isinstance(argument, sympy.Pow) and argument.exp == 2:
             return self.dialect.scripts(self.dialect.norm(self.show(argument.base)), "", "2"), POWER
         if len(factors) == 2 and all(len(self.shape(factor)) == rank for factor in factors):

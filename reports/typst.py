@@ -30,7 +30,7 @@ from .names import is_covered, spelled
 
 PAGE_EMS = 43.5
 REASON_SHARE = 0.36
-SIDE_EMS = 19.0
+SIDE_EMS = 21.0
 UNBROKEN_EMS = 16
 MARGIN_EMS = 3.0
 SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~])")

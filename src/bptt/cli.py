@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ def derive(cell: str, output: Path | None) -> None:
     """
     from rich.progress import track
 
-    derivation = bptt.derive(bptt.load(cell))
+    from bptt.derive.derivation import derive as derived
+
+    derivation = derived(bptt.load(cell))
     if output is None:
         click.echo(_steps(derivation))
         click.echo(f"\n{derivation.prove()}")
@@ -111,6 +114,7 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) -> None:
     """Measure the gradient flow of cells side by side, on text and on the same characters shuffled."""
     from bptt.analysis import flow_study, summarise
+    from bptt.derive.derivation import derive as derived
     from bptt.reports import check_target, comparison_document
 
     if output is not None:
@@ -124,7 +128,7 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
         )
     click.echo(_half_lives(summarise(study)))
     if output is not None:
-        bptt.save(comparison_document([bptt.derive(c) for c in loaded], study, command=_command()), output)
+        bptt.save(comparison_document([derived(c) for c in loaded], study, command=_command()), output)
         click.echo(f"Wrote {output}")
 
 
@@ -147,11 +151,13 @@ def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> No
 def _settings(quick: bool, given: dict[str, Any]) -> dict[str, Any]:
     from bptt.reports.report import settings
 
-    return settings("quick" if quick else "full")[1] | {name: value for name, value in given.items() if value is not None}
+    return settings("quick" if quick else "full")[1] | {
+        name: value for name, value in given.items() if value is not None
+    }
 
 
 def _command() -> str:
-    return " ".join(["bptt", *sys.argv[1:]])
+    return shlex.join(["bptt", *sys.argv[1:]])
 
 
 def _console() -> Any:
@@ -163,7 +169,14 @@ def _console() -> Any:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Give a function (stage, done, total) that draws a bar for each stage."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=_console()) as bars:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ FUNCTIONS = {
 }
 
 
-class PlainKernel:
+class _PlainKernel:
     """Has the interface of a kernel, and shares no code with it."""
 
     def __init__(self, cell):
@@ -84,3 +85,6 @@ class PlainKernel:
                     total[t, b] += self.jacobian(run, t, b).T @ total[t + 1, b]
         states, state = self.split(total[1:], run.shapes), self.split(total[0], run.shapes)
         return SimpleNamespace(states=states, state=state)
+
+
+PlainKernel: Any = _PlainKernel  # it stands in for a Kernel

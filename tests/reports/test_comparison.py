@@ -59,6 +59,7 @@ def test_sentences_follow_the_numbers():
     text = text_of(document)
     assert "On text, the gradient of rising reaches farthest, with a half-life of more than 40 steps" in text
     assert re.search(r"that of fast is the shortest, with 1\.[34]\d? steps", text), text
+    assert "U+" not in text
     assert "The gradient of rising on shuffled text grows" in text
     assert "a text (900 characters" in text and "times the multiply-adds" not in text
 

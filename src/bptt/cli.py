@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -55,8 +56,6 @@ def derive(cell: str, output: Path | None) -> None:
 
     Without -o the steps are printed. With -o they become a document: .pdf .tex .typ .html or .md.
     """
-    from rich.progress import track
-
     from bptt.derive.derivation import derive as derived
 
     derivation = derived(bptt.load(cell))
@@ -67,8 +66,11 @@ def derive(cell: str, output: Path | None) -> None:
     from bptt.reports import check_target, derivation_document
 
     check_target(output)
-    for _ in track([0], description="Proving", console=_console(), transient=True):
-        proof = derivation.prove()
+    gradients = len(derivation.cell.params) + len(derivation.cell.states) + len(derivation.cell.inputs)
+    with _progress() as advance:
+        counted = itertools.count()
+        proof = derivation.prove(lambda name: advance("Proving", next(counted), gradients))
+        advance("Proving", gradients, gradients)
     bptt.save(derivation_document(derivation, proof), output)
     click.echo(f"{proof}\nWrote {output}")
     if not proof.holds:

@@ -163,11 +163,11 @@ def summarise(study: xr.Dataset, level: float = 0.95) -> xr.Dataset:
         level: coverage of the intervals, between 0 and 1.
 
     Returns:
-        `mean`, `low`, `high` over (cell, data, lag), natural log, from `t_interval` over seeds. `half_life`
-        of the mean curve, `half_life_low` and `half_life_high` over (cell, data), steps, from `t_interval`
-        over the half-lives of the seeds. Where some seed never falls that far its half-life is only known to
-        be longer than the lags, and no t-interval exists: then `high` is inf, and `low` the shortest
-        half-life of any seed. A single seed has nan bounds. The settings of the study stay in `attrs`.
+        `mean`, `low`, `high` over (cell, data, lag), natural log, from `t_interval` over seeds. `half_life`,
+        `half_life_low` and `half_life_high` over (cell, data), steps, from `t_interval` over the half-lives of
+        the seeds. Where some seed never falls that far its half-life is only known to be longer than the lags,
+        and no t-interval exists: then `half_life` is the median of the seeds, `low` the shortest of any seed
+        and `high` is inf. A single seed has nan bounds. The settings of the study stay in `attrs`.
 
     Raises:
         Error: when `level` isn't between 0 and 1.
@@ -176,13 +176,13 @@ def summarise(study: xr.Dataset, level: float = 0.95) -> xr.Dataset:
     >>> study = xr.Dataset({"log_norm": -lag * xr.DataArray([0.09, 0.1, 0.11], dims="seed")})
     >>> found = summarise(study)
     >>> [round(float(found[name]), 2) for name in ("half_life_low", "half_life", "half_life_high")]
-    [5.24, 6.93, 8.72]
+    [5.24, 6.98, 8.72]
     """
     found = t_interval(study.log_norm, "seed", level)
     seeds = half_life(study.log_norm)
     interval = t_interval(seeds, "seed", level)
     known = np.isfinite(interval["mean"]) | (seeds.sizes["seed"] == 1)
-    found["half_life"] = half_life(found["mean"])
+    found["half_life"] = interval["mean"].where(known, seeds.median("seed"))
     found["half_life_low"] = interval["low"].clip(min=0).where(known, seeds.min("seed"))
     found["half_life_high"] = interval["high"].where(known, np.inf)
     for variable in found.values():

@@ -15,9 +15,9 @@ from sympy import Expr, Rational, Symbol
 from . import functions, linear
 from .errors import Error, NotationError, Source
 from .linear import Shape, Shapes, shape_of
-from .notation import spell
-from .shapes import bounds, declared_shape, dimension, infer
-from .syntax import Text, closest, read, value_names
+from .notation import spell, split_sign
+from .shapes import bounds, declared_shape, infer, size_of
+from .syntax import Text, closest, is_reserved, read, size_names, value_names
 from .written import negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
@@ -77,8 +77,7 @@ class Cell:
         h = tanh(W @ x + U @ h)
         """
         kinds = {"input": self.inputs, "state": self.states, "param": self.params}
-        quote = '"""'
-        lines = [f"{quote}{self.doc}{quote}"] if self.doc else []
+        lines = [f'"""{_escaped(self.doc)}"""'] if self.doc else []
         for kind, names in kinds.items():
             lines += [f"{name}: {kind}[{', '.join(d)}]" if d else f"{name}: {kind}" for name, d in names.items()]
         states = {previous(name): Symbol(name) for name in self.states}
@@ -108,6 +107,7 @@ def parse(text: str, name: str = "cell") -> Cell:
     shapes = infer(taken)
     builder = _Builder(taken, shapes)
     equations = tuple(builder.equation(line.target, line.value) for line in taken.assignments)
+    _check_sizes(taken, shapes)
     kinds = {d.name: d.kind for d in taken.declarations}
     assigned = {line.target for line in taken.assignments}
     used = [n.id for line in taken.assignments for n in value_names(line.value)]
@@ -184,13 +184,27 @@ def _check_order(text: Text) -> None:
             raise text.fail(declaration.place, f"the state '{declaration.name}' is never assigned", hint)
 
 
+def _check_sizes(text: Text, shapes: Mapping[str, Shape]) -> None:
+    """Refuse a dimension that nothing given to the cell has: nothing would say how large it is."""
+    assigned = {line.target for line in text.assignments}
+    states = {declaration.name for declaration in text.declarations}
+    given = [size for name, shape in shapes.items() if name in states or name not in assigned for size in shape]
+    known = {symbol.name for size in given for symbol in size.atoms(Symbol)}
+    for line in text.assignments:
+        for name in size_names(line.value):
+            if name.id not in known:
+                hint = closest(name.id, known) if known else "No quantity of this cell has a named dimension."
+                message = f"'{name.id}' is not a dimension of any input, state or parameter"
+                raise text.fail(name, message, hint)
+
+
 def _check_use(text: Text, name: ast.Name, declared: Mapping[str, str], later: set[str], done: set[str]) -> None:
     if name.id in later and name.id not in declared:
         hint = "Equations run from top to bottom: move its line up, or declare it as a state."
         raise text.fail(name, f"'{name.id}' is used before it is assigned", hint)
     known = dict.fromkeys([*declared, *sorted(done)])
-    if name.id.endswith(("_prev", "_next")) or name.id.startswith("delta_"):
-        base = name.id.removesuffix("_prev").removesuffix("_next").removeprefix("delta_")
+    if is_reserved(name.id):
+        base = name.id.removesuffix("_prev")
         hint = f"Known here: {', '.join(known)}."
         if declared.get(base) == "state" and name.id.endswith("_prev"):
             hint += f" Before its assignment, '{base}' already means the previous value."
@@ -231,7 +245,7 @@ class _Builder:
                 return self._operation(op, self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 if name == "ones":
-                    return linear.ones(*(dimension(a.id if isinstance(a, ast.Name) else a.value) for a in arguments))  # type: ignore[attr-defined]
+                    return linear.ones(*map(size_of, arguments))
                 return self._call(name, [self.build(argument) for argument in arguments])
         raise AssertionError(f"syntax let {ast.dump(node)} through")
 
@@ -242,15 +256,19 @@ class _Builder:
             case ast.Sub():
                 return sympy.Add(*operands(sympy.Add, left), negated(right), evaluate=False)
             case ast.Mult():
-                return sympy.Mul(*operands(sympy.Mul, left), right, evaluate=False)
+                return _times(left, right)
             case ast.Div():
-                return sympy.Mul(*operands(sympy.Mul, left), sympy.Pow(right, -1, evaluate=False), evaluate=False)
+                return _times(left, _inverse(right))
             case ast.Pow():
                 return sympy.Pow(left, right, evaluate=False)
         ranks = len(shape_of(left, self.shapes)), len(shape_of(right, self.shapes))
         if ranks == (1, 1):
-            return linear.total(sympy.Mul(left, right, evaluate=False))
-        return linear.product(linear.transposed(right), left) if ranks == (1, 2) else linear.product(left, right)
+            return linear.total(_times(left, right))
+        if ranks == (1, 2):
+            left, right = linear.transposed(right), left
+        negative, factors = split_sign(left)
+        product = linear.product(_product(factors), right)
+        return negated(product) if negative else product
 
     def _call(self, name: str, arguments: list[Expr]) -> Expr:
         first = arguments[0]
@@ -261,17 +279,43 @@ class _Builder:
         if name == "norm":
             return functions.sqrt(linear.total(sympy.Pow(first, 2, evaluate=False)))
         if name == "dot":
-            return linear.total(sympy.Mul(*arguments, evaluate=False))
+            return linear.total(_times(*arguments))
         return linear.NODES[name](*arguments)
 
     def _subscript(self, node: ast.expr, value: Expr, index: ast.expr) -> Expr:
         size = shape_of(value, self.shapes)[0]
         if isinstance(index, ast.Slice):
             start, stop = bounds(index, size)
-            if size.is_Integer and stop.is_Integer and not start < stop <= size:
+            if (stop - start).is_nonpositive or (stop - size).is_positive or start.is_negative:
                 raise self.text.fail(node, f"this slice is empty or reaches past the end ({size} entries)")
             return linear.part(value, start, stop)
-        position = dimension(index.id if isinstance(index, ast.Name) else index.value)  # type: ignore[attr-defined]
-        if size.is_Integer and position.is_Integer and position >= size:
+        position = size_of(index)
+        if (position - size).is_nonnegative:
             raise self.text.fail(node, f"index {position} is past the end: there are {size} entries, counted from 0")
         return linear.entry(value, position)
+
+
+def _product(factors: tuple[Expr, ...]) -> Expr:
+    return sympy.Mul(*factors, evaluate=False) if len(factors) > 1 else factors[0]
+
+
+def _times(left: Expr, right: Expr) -> Expr:
+    """Return the product with its sign in front and without factors of 1, as it would be read from its own text."""
+    negative, factors = split_sign(sympy.Mul(*operands(sympy.Mul, left), right, evaluate=False))
+    return negated(_product(factors)) if negative else _product(factors)
+
+
+def _inverse(expr: Expr) -> Expr:
+    if isinstance(expr, sympy.Pow) and expr.exp.is_positive:
+        return sympy.Pow(expr.base, -expr.exp, evaluate=False)
+    return sympy.Pow(expr, -1, evaluate=False)
+
+
+def _escaped(doc: str) -> str:
+    """Return a text as it stands between triple quotes."""
+    kept = (
+        doc.replace("\\", "\\\\").replace('"', '\\"')
+        if '"""' in doc or doc.endswith('"')
+        else doc.replace("\\", "\\\\")
+    )
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in kept)

@@ -140,7 +140,7 @@ def derive(cell: Cell) -> Derivation:
 
     >>> from .cell import load
     >>> len(derive(load("lstm")).backward.steps)
-    24
+    25
     """
     params = tuple(map(Symbol, cell.params))
     prologue, forward = split(forward_program(cell), params)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 
@@ -28,6 +30,11 @@ class Source:
     name: str
     text: str
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines as Python counts them: only line feeds and carriage returns end one."""
+        return re.split(r"\r\n|\r|\n", self.text)
+
     def point(self, line: int, column: int, width: int, message: str, hint: str = "") -> str:
         """Return `message` with its place, the line it speaks of, a caret under the columns, and a hint.
 
@@ -42,8 +49,22 @@ class Source:
                 ^^^
         Try tanh.
         """
-        lines = self.text.splitlines() or [""]
-        shown = lines[min(line, len(lines)) - 1]
-        width = max(1, min(width, len(shown) - column))
+        shown = self.lines[min(line, len(self.lines)) - 1]
+        before, under = shown[:column], shown[column : column + width]
         place = f"{self.name}, line {line}, column {column + 1}: {message}"
-        return "\n".join([place, f"    {shown}", f"    {' ' * column}{'^' * width}"] + [hint] * bool(hint))
+        caret = _blank(before) + "^" * max(1, len(_blank(under)))
+        return "\n".join([place, f"    {shown}", f"    {caret}"] + [hint] * bool(hint))
+
+
+def _blank(text: str) -> str:
+    """Return blanks as wide as the text is in a terminal."""
+    return "".join(
+        "\t"
+        if c == "\t"
+        else ""
+        if unicodedata.combining(c)
+        else "  "
+        if unicodedata.east_asian_width(c) in "WF"
+        else " "
+        for c in text
+    )

@@ -81,7 +81,7 @@ class Printer:
         text = ""
         for factor in factors:
             inverse = isinstance(factor, sympy.Pow) and factor.exp.is_negative
-            body = self.show(1 / factor if inverse else factor, POWER)
+            body = self.show(inverted(factor) if inverse else factor, POWER)
             if not text:
                 text = f"1 / {body}" if inverse else body
             else:
@@ -147,6 +147,15 @@ def split_sign(term: Expr) -> tuple[bool, tuple[Expr, ...]]:
         if factor != 1:
             kept.append(factor)
     return negative, tuple(kept) or (sympy.Integer(1),)
+
+
+def inverted(power: sympy.Pow) -> Expr:
+    """Return what stands in the denominator for a power with a negative exponent.
+
+    >>> inverted(Symbol("x") ** -2)
+    x**2
+    """
+    return power.base if power.exp == -1 else sympy.Pow(power.base, -power.exp, evaluate=False)
 
 
 def decimal_text(number: Rational) -> str:

@@ -13,13 +13,13 @@ from .linear import Shape
 from .syntax import Declaration, Text, value_names
 
 
-def dimension(name: str | int) -> Expr:
-    """Return the symbol of a named dimension, or a whole number.
+def dimension(name: str) -> Expr:
+    """Return the symbol of a named dimension.
 
-    >>> dimension("n") + dimension("m"), dimension(2)
-    (m + n, 2)
+    >>> dimension("n") + dimension("m")
+    m + n
     """
-    return Integer(name) if isinstance(name, int) else Symbol(name, integer=True, positive=True)
+    return Symbol(name, integer=True, positive=True)
 
 
 def spelled(shape: Shape) -> str:
@@ -45,10 +45,20 @@ def infer(text: Text) -> dict[str, Shape]:
 
 def declared_shape(declaration: Declaration) -> Shape:
     """Return the shape that a declaration states."""
-    return tuple(
-        dimension(d.id if isinstance(d, ast.Name) else d.value)  # type: ignore[attr-defined]
-        for d in declaration.dimensions
-    )
+    return tuple(map(size_of, declaration.dimensions))
+
+
+def size_of(node: ast.expr) -> Expr:
+    """Return a dimension or an index as written: a name, a whole number, or a sum, difference or product of these."""
+    match node:
+        case ast.Name(id=name):
+            return dimension(name)
+        case ast.Constant(value=int(value)):
+            return Integer(value)
+        case ast.BinOp(op=op, left=left, right=right):
+            first, second = size_of(left), size_of(right)
+            return first * second if isinstance(op, ast.Mult) else first + (second, -second)[isinstance(op, ast.Sub)]
+    raise AssertionError(f"syntax let {ast.dump(node)} through")
 
 
 class _Inference:
@@ -233,7 +243,7 @@ class _Inference:
         if name in FUNCTIONS:
             return self._up_elementwise(arguments)
         if name == "ones":
-            return tuple(dimension(a.id if isinstance(a, ast.Name) else a.value) for a in arguments)  # type: ignore[attr-defined]
+            return tuple(map(size_of, arguments))
         if name == "dot":
             self._up_elementwise(arguments)
             return ()
@@ -258,9 +268,5 @@ class _Inference:
 def bounds(index: ast.Slice, size: Expr) -> tuple[Expr, Expr]:
     """Return the first index and the one past the last that a slice names."""
 
-    def bound(node: ast.expr | None, default: Expr) -> Expr:
-        if node is None:
-            return default
-        return dimension(node.id if isinstance(node, ast.Name) else node.value)  # type: ignore[attr-defined]
-
-    return bound(index.lower, Integer(0)), bound(index.upper, size)
+    start = Integer(0) if index.lower is None else size_of(index.lower)
+    return start, size if index.upper is None else size_of(index.upper)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import inspect
 import keyword
+import re
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -24,6 +28,10 @@ TENSOR_FUNCTIONS = {
     "ones": (1, 2),
 }
 LARGEST_EXPONENT = 16
+LONGEST_TEXT = 50_000
+LARGEST_SIZE = 1_000_000
+DEEPEST = 100
+RESERVED = "Names delta_… and incoming_… mean adjoints; …_prev and …_next mean other time steps. Choose another name."
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,14 @@ def read(source: Source) -> Text:
     Raises:
         NotationError: with line, column and a caret, for a syntax error or an unknown construct.
     """
+    if len(source.text) > LONGEST_TEXT:
+        raise NotationError(
+            f"{source.name}: a cell's text has at most {LONGEST_TEXT} characters, here {len(source.text)}"
+        )
     try:
-        tree = ast.parse(source.text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source.text)
     except SyntaxError as error:
         line, column = error.lineno or 1, (error.offset or 1) - 1
         raise NotationError(
@@ -75,9 +89,11 @@ def read(source: Source) -> Text:
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(f"{source.name}: not a cell's text: {error or 'nested too deeply'}") from None
-    text = Text(source, ast.get_docstring(tree) or "", (), ())
+    doc = ast.get_docstring(tree, clean=False)
+    text = Text(source, _cleaned(doc or ""), (), ())
+    _check_depth(text, tree)
     declarations, assignments = [], []
-    for statement in tree.body[1 if text.doc else 0 :]:
+    for statement in tree.body[0 if doc is None else 1 :]:
         if isinstance(statement, ast.AnnAssign):
             declarations.append(_declaration(text, statement))
         elif isinstance(statement, ast.Assign):
@@ -93,9 +109,7 @@ def value_names(node: ast.expr) -> Iterator[ast.Name]:
     match node:
         case ast.Name():
             yield node
-        case ast.Call(func=ast.Name(id="ones")):
-            return
-        case ast.Call(args=arguments):
+        case ast.Call(args=arguments) if not _is_ones(node):
             for argument in arguments:
                 yield from value_names(argument)
         case ast.BinOp(left=left, right=right):
@@ -103,6 +117,19 @@ def value_names(node: ast.expr) -> Iterator[ast.Name]:
             yield from value_names(right)
         case ast.UnaryOp(operand=operand) | ast.Attribute(value=operand) | ast.Subscript(value=operand):
             yield from value_names(operand)
+
+
+def size_names(node: ast.expr) -> Iterator[ast.Name]:
+    """Yield the names of dimensions in an expression: those in `ones(...)` and in indices."""
+    quantities = set(value_names(node))
+    functions = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and part not in quantities and part not in functions:
+            yield part
+
+
+def _is_ones(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ones"
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -116,9 +143,15 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names)}."
 
 
+def _cleaned(doc: str) -> str:
+    while (cleaned := inspect.cleandoc(doc).strip()) != doc:
+        doc = cleaned
+    return doc
+
+
 def _span(source: Source, place: ast.AST) -> tuple[int, int, int]:
     line = place.lineno  # type: ignore[attr-defined]
-    raw = (source.text.splitlines() or [""])[line - 1].encode()
+    raw = source.lines[line - 1].encode()
     last = place.end_lineno == line  # type: ignore[attr-defined]
     end = place.end_col_offset if last else len(raw)  # type: ignore[attr-defined]
     column = len(raw[: place.col_offset].decode())  # type: ignore[attr-defined]
@@ -126,7 +159,7 @@ def _span(source: Source, place: ast.AST) -> tuple[int, int, int]:
 
 
 def _keyword_hint(source: Source, line: int) -> str:
-    words = source.text.splitlines()[line - 1].replace("=", " ").split() if source.text.splitlines() else []
+    words = re.findall(r"\w+", source.lines[min(line, len(source.lines)) - 1])
     reserved = [word for word in words if keyword.iskeyword(word)]
     return f"'{reserved[0]}' is a word of Python's own and can't be a name." if reserved else ""
 
@@ -144,10 +177,9 @@ def _declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
     if not isinstance(annotation, ast.Name) or annotation.id not in KINDS:
         raise text.fail(statement.annotation, "expected input, state or param", hint)
     for dimension in dimensions:
-        named = isinstance(dimension, ast.Name)
-        counted = isinstance(dimension, ast.Constant) and type(dimension.value) is int and dimension.value > 0
-        if not (named or counted):
-            raise text.fail(dimension, "a dimension is a name or a positive whole number", hint)
+        _check_size(
+            text, dimension, 1, "a dimension is a name, a positive whole number, or a sum of these such as n + m", hint
+        )
     if len(dimensions) > 2:
         raise text.fail(statement.annotation, "a quantity has at most two dimensions", hint)
     _check_name(text, statement.target)
@@ -166,30 +198,37 @@ def _assignment(text: Text, statement: ast.Assign) -> Assignment:
 def _check_name(text: Text, name: ast.Name) -> None:
     if name.id in FUNCTIONS or name.id in TENSOR_FUNCTIONS:
         raise text.fail(name, f"'{name.id}' is a function and can't name a quantity", "Choose another name.")
-    if name.id.startswith(("delta_", "incoming_")) or name.id.endswith(("_prev", "_next")):
-        hint = (
-            "Names delta_… and incoming_… mean adjoints; …_prev and …_next mean other time steps. Choose another name."
-        )
-        raise text.fail(name, f"'{name.id}' is kept for what is derived from the cell", hint)
+    if is_reserved(name.id):
+        raise text.fail(name, f"'{name.id}' is kept for what is derived from the cell", RESERVED)
 
 
-def _check_expression(text: Text, node: ast.expr) -> None:
-    """Walk an expression and refuse everything that the notation doesn't know."""
+def is_reserved(name: str) -> bool:
+    """Return whether a name is kept for what is derived: adjoints, and values at other time steps."""
+    return name.startswith(("delta_", "incoming_")) or f"_{name}".endswith(("_prev", "_next"))
+
+
+def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
+    """Walk an expression, which is raised to `power`, and refuse everything that the notation doesn't know."""
     match node:
-        case ast.Name():
-            return
-        case ast.Constant(value=value):
-            if type(value) not in (int, float):
-                raise text.fail(node, f"{value!r} is not a number")
-            if value != value or abs(value) == float("inf"):
-                raise text.fail(node, "a number must be finite")
+        case ast.Name(id=name):
+            if name in FUNCTIONS or name in TENSOR_FUNCTIONS:
+                raise text.fail(
+                    node, f"'{name}' is a function and stands here without arguments", f"Write {name}(...)."
+                )
+        case ast.Constant():
+            _number(text, node)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            _check_expression(text, operand)
+            _check_expression(text, operand, power)
+        case ast.BinOp(op=ast.Pow(), left=left, right=right):
+            power *= max(1, abs(_exponent(text, right)))
+            if power > LARGEST_EXPONENT:
+                raise text.fail(
+                    right, f"powers of powers come to {power:g} here, at most {LARGEST_EXPONENT} is allowed"
+                )
+            _check_expression(text, left, power)
         case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATORS:
-            _check_expression(text, left)
-            if isinstance(op, ast.Pow):
-                _check_exponent(text, right)
-            _check_expression(text, right)
+            _check_expression(text, left, power)
+            _check_expression(text, right, power)
         case ast.Attribute(value=value, attr="T"):
             _check_expression(text, value)
         case ast.Subscript(value=value, slice=index):
@@ -198,18 +237,57 @@ def _check_expression(text: Text, node: ast.expr) -> None:
         case ast.Call(func=ast.Name() as function, args=arguments, keywords=[]):
             _check_call(text, node, function, len(arguments))
             for argument in arguments:
-                _check_expression(text, argument)
+                if _is_ones(node):
+                    _check_size(
+                        text, argument, 1, "ones takes dimensions", "Write as in ones(n), ones(2) or ones(n, m)."
+                    )
+                else:
+                    _check_expression(text, argument)
         case _:
             hint = "Equations use + - * / @ **, .T, numbers, names, and the functions of the table."
             raise text.fail(node, "the cell notation does not know this", hint)
 
 
-def _check_exponent(text: Text, node: ast.expr) -> None:
-    number = node.operand if isinstance(node, ast.UnaryOp) else node
-    if not isinstance(number, ast.Constant) or type(number.value) not in (int, float):
+def _number(text: Text, node: ast.Constant) -> float:
+    if not isinstance(node.value, int | float) or isinstance(node.value, bool):
+        raise text.fail(node, f"{ast.unparse(node)} is not a number")
+    if not abs(node.value) <= sys.float_info.max:
+        raise text.fail(node, f"a number must be finite, at most {sys.float_info.max:.1e}")
+    return node.value
+
+
+def _exponent(text: Text, node: ast.expr) -> float:
+    number = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd) else node
+    if not isinstance(number, ast.Constant):
         raise text.fail(node, "an exponent must be a number", "Write exp(y * log(x)) for x to the power y.")
-    if abs(number.value) > LARGEST_EXPONENT:
+    value = _number(text, number)
+    if value > LARGEST_EXPONENT:
         raise text.fail(node, f"an exponent may be at most {LARGEST_EXPONENT}")
+    return value
+
+
+def _check_size(text: Text, node: ast.expr, least: int, message: str, hint: str = "") -> None:
+    match node:
+        case ast.Name():
+            return
+        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult(), left=left, right=right):
+            _check_size(text, left, 0, message, hint)
+            _check_size(text, right, 0, message, hint)
+        case ast.Constant(value=int(value)) if not isinstance(value, bool) and least <= value <= LARGEST_SIZE:
+            return
+        case _:
+            raise text.fail(node, message, hint)
+
+
+def _check_depth(text: Text, tree: ast.AST) -> None:
+    inner: list[tuple[ast.AST, int, ast.AST | None]] = [(tree, 0, None)]
+    while inner:
+        node, depth, statement = inner.pop()
+        statement = node if isinstance(node, ast.stmt) else statement
+        if depth > DEEPEST and statement is not None:
+            hint = "Give parts of it names of their own, in equations before it."
+            raise text.fail(statement, f"this is nested more than {DEEPEST} levels deep", hint)
+        inner += [(child, depth + 1, statement) for child in ast.iter_child_nodes(node)]
 
 
 def _check_index(text: Text, index: ast.expr) -> None:
@@ -219,9 +297,7 @@ def _check_index(text: Text, index: ast.expr) -> None:
         if index.step is not None:
             raise text.fail(index, "a slice takes no step")
     for bound in bounds:
-        counted = isinstance(bound, ast.Constant) and type(bound.value) is int and bound.value >= 0
-        if not (counted or isinstance(bound, ast.Name)):
-            raise text.fail(bound, "an index is a whole number from 0, or a dimension's name")
+        _check_size(text, bound, 0, "an index is a whole number from 0, a dimension's name, or a sum such as n - 1")
 
 
 def _check_call(text: Text, call: ast.Call, function: ast.Name, given: int) -> None:

@@ -14,7 +14,7 @@ from ..derive import Cell, derive, load
 from ..derive.errors import Error
 from .comparison import comparison_document
 from .derivation import derivation_document
-from .save import save, write
+from .files import save, write
 
 Progress = Callable[[str, int, int], None]
 

@@ -87,7 +87,7 @@ def kernel(cell: str, dtype: str, output: Path | None) -> None:
     if output is None:
         click.echo(source, nl=False)
         return
-    from bptt.reports.save import write
+    from bptt.reports.files import write
 
     write(output, source.encode())
     click.echo(f"Wrote {output}")

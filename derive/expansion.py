@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import sympy
@@ -51,11 +52,15 @@ class Leaves:
         self.symbols: dict[Leaf, set[Symbol]] = {}
         self.stands_for: dict[Leaf, tuple[type[Elementwise] | None, tuple[Expr, ...]]] = {}
         self.derivatives: dict[tuple[Leaf, Symbol], Expr] = {}
+        self.partials: dict[Leaf, list[tuple[Expr, Expr]]] = {}
         self.tangents: dict[Expr, Expr] = {}
         self.kind: type[Leaf] = type("Leaf", (Leaf,), {"leaves": self})
 
-    def apply(self, function: type[Elementwise] | None, *arguments: Expr) -> Expr:
-        """Return the leaf that stands for `function(*arguments)`, or for `arguments[0]` where the function is None."""
+    def apply(self, function: Any, *arguments: Expr) -> Expr:
+        """Return the leaf that stands for `function(*arguments)`, or for `arguments[0]` where the function is None.
+
+        Powers and numbers such as π, which the interpreter passes here too, stay what they are.
+        """
         if isinstance(function, sympy.NumberSymbol):
             return function
         if function is sympy.Pow:
@@ -79,14 +84,32 @@ class Leaves:
 
     def derivative(self, leaf: Leaf, symbol: Symbol) -> Expr:
         """Return ∂leaf/∂symbol under a name of its own, so that repeated parts stay shared."""
+        if symbol not in self.symbols[leaf]:
+            return sympy.Integer(0)
         if (leaf, symbol) not in self.derivatives:
+            terms = []
+            for atom, partial in self._partials(leaf):
+                inner = self.derivative(atom, symbol) if isinstance(atom, Leaf) else sympy.Integer(atom == symbol)
+                if inner != 0:
+                    terms.append(partial * inner)
+            name = Dummy(f"d({leaf})/d({symbol})")
+            self.tangents[name] = sympy.Add(*terms)
+            self.derivatives[leaf, symbol] = name if terms else sympy.Integer(0)
+        return self.derivatives[leaf, symbol]
+
+    def _partials(self, leaf: Leaf) -> list[tuple[Expr, Expr]]:
+        """Return (atom, ∂leaf/∂atom) for each symbol and leaf in what a leaf stands for."""
+        if leaf not in self.partials:
             function, arguments = self.stands_for[leaf]
             slopes = [sympy.Integer(1)] if function is None else self._slopes(function, arguments, leaf)
-            parts = [slope * sympy.diff(part, symbol) for slope, part in zip(slopes, arguments, strict=True)]
-            name = Dummy(f"d({leaf})/d({symbol})")
-            self.tangents[name] = sympy.Add(*parts)
-            self.derivatives[leaf, symbol] = name if self.tangents[name] != 0 else sympy.Integer(0)
-        return self.derivatives[leaf, symbol]
+            self.partials[leaf] = []
+            for slope, part in zip(slopes, arguments, strict=True):
+                names = {atom: Dummy() for atom in sorted(part.atoms(Symbol, Leaf), key=str)}
+                atoms = {name: atom for atom, name in names.items()}
+                hidden = part.xreplace(names)
+                for name, atom in atoms.items():
+                    self.partials[leaf].append((atom, slope * sympy.diff(hidden, name).xreplace(atoms)))
+        return self.partials[leaf]
 
     def _slopes(self, function: type[Elementwise], arguments: tuple[Expr, ...], value: Leaf) -> list[Expr]:
         stated = [sympy.sympify(slope(*arguments, value)) for slope in function.rule.slopes]
@@ -169,8 +192,8 @@ class Expansion:
             for name in cell.inputs:
                 given[name].insert(0, values[delta(Symbol(name))])
         last = self._run(derivation.epilogue, {**once, **{incoming(v): sums[v] for v in derivation.prologue.outputs}})
-        gradients = {symbol.name: sums[symbol] + last.get(delta(symbol), 0) for symbol in self.params}
-        gradients |= {f"{name}_0": array for name, array in carried.items()}
+        gradients = {symbol.name: np.asarray(sums[symbol] + last.get(delta(symbol), 0)) for symbol in self.params}
+        gradients |= {f"{name}_0": np.asarray(array) for name, array in carried.items()}
         return gradients | {name: np.stack(arrays) for name, arrays in given.items()}
 
     def _run(self, program: Program, values: Mapping[Symbol, Array]) -> dict[Symbol, Array]:

@@ -2,62 +2,121 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
-import importlib.util
 import os
+import shutil
 import sys
 import tempfile
+import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
+from llvmlite import binding  # type: ignore[import-untyped]
+
+_loading = threading.RLock()
 
 
 def folder() -> Path:
     """Return the folder of generated modules: $BPTT_CACHE, else bptt under the user's cache folder."""
     given = os.environ.get("BPTT_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given) if given else Path(base) / "bptt"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(given) if given else (Path(base) if base else Path.home() / ".cache") / "bptt"
 
 
 def load_module(source: str, name: str) -> ModuleType:
     """Return the module with this source; its compiled functions lie beside it and are found again.
 
-    The file's name holds a digest of the source and of the versions that compile it, so nothing stale is ever read.
-    Where the folder can't be written, a temporary one is used and said so once.
+    The file's name holds a digest of the source, of the versions that compile it and of the processor, so nothing
+    stale is ever read. Where the folder can't be written, a temporary one is used and said so once.
+
+    Args:
+        source: of the module. Each of its functions must be called with one set of types only: Numba's index of a
+            function with several isn't safe when processes write it at the same time.
+        name: for people, in the file's name.
     """
-    versions = f"{sys.version_info[:2]} {numba.__version__}"
-    digest = hashlib.sha256(f"{versions}\n{source}".encode()).hexdigest()[:16]
-    stem = f"{''.join(c if c.isascii() and c.isalnum() else '_' for c in name)}_{digest}"
+    stem = _stem(source, name)
     module_name = f"bptt_generated.{stem}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    path = _written(folder(), stem, source)
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} can't be loaded")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    with _loading:
+        if module_name in sys.modules:
+            return sys.modules[module_name]
+        module = ModuleType(module_name, "")
+        module.__file__ = str(_stored(stem, source))
+        sys.modules[module_name] = module  # Numba looks it up there
+        try:
+            exec(compile(source, module.__file__, "exec"), module.__dict__)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+        for value in list(vars(module).values()):
+            if cache := getattr(value, "_cache", None):
+                _survive_damage(cache)
     return module
+
+
+def _stem(source: str, name: str) -> str:
+    compiler = sys.version_info[:2], numba.__version__, binding.get_host_cpu_name(), _cpu_features()
+    digest = hashlib.sha256(f"{compiler}\n{source}".encode()).hexdigest()[:16]
+    return f"{''.join(c if c.isascii() and c.isalnum() else '_' for c in name)[:60]}_{digest}"
+
+
+@functools.cache
+def _cpu_features() -> str:
+    return str(binding.get_host_cpu_features().flatten())
+
+
+def _stored(stem: str, source: str) -> Path:
+    """Return the file with this source, written where it wasn't there."""
+    try:
+        return _written(folder(), stem, source)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        reason = getattr(error, "strerror", None) or error
+        where = getattr(error, "filename", None) or "the folder for compiled kernels"
+        return _written(_temporary(f"{where} can't be written ({reason})"), stem, source)
+
+
+@functools.cache
+def _temporary(reason: str) -> Path:
+    """Return a folder that only this process uses, and say why."""
+    message = f"{reason}: kernels are compiled anew each time. Set BPTT_CACHE to a folder that can be written."
+    warnings.warn(message, stacklevel=2)
+    made = tempfile.mkdtemp(prefix="bptt-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def _written(where: Path, stem: str, source: str) -> Path:
     """Write the source under a temporary name and rename it, so that another process never reads half a file."""
-    path = where / f"{stem}.py"
-    try:
-        where.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != source:
-            with tempfile.NamedTemporaryFile("w", dir=where, suffix=".tmp", delete=False, encoding="utf-8") as file:
-                file.write(source)
-            os.replace(file.name, path)
-        with tempfile.TemporaryFile(dir=where):
-            return path
-    except OSError as error:
-        own = Path(tempfile.gettempdir()) / f"bptt-{os.getuid() if hasattr(os, 'getuid') else 'user'}-{os.getpid()}"
-        if where == own:
-            raise
-        reason = error.strerror or error
-        warnings.warn(f"{where} can't be written ({reason}): kernels are compiled anew each time", stacklevel=2)
-        return _written(own, stem, source)
+    path, content = where / f"{stem}.py", source.encode()
+    where.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=where, prefix=f"{stem}.", suffix=".tmp", delete=False) as file:
+        file.write(content)  # even where it is there already: Numba writes beside it
+    if path.is_file() and path.read_bytes() == content:
+        os.unlink(file.name)
+    else:
+        os.replace(file.name, path)
+    return path
+
+
+def _survive_damage(cache: Any) -> None:
+    """Make a Numba cache compile anew when its files can't be read, and do without when they can't be written."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception:  # unpickling a damaged file may raise any of them
+            with suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(signature: Any, data: Any) -> None:
+        with suppress(OSError):
+            save(signature, data)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload

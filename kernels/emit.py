@@ -34,6 +34,7 @@ from .schedule import (
 RESERVED = {"T", "B", "t", "s", "np", "math", "njit", "total", "largest", "j0", "j1", "k"} | set(dir(builtins))
 SECTIONS = ("prologue", "forward", "backward", "gradients", "epilogue")
 DECORATOR = '@njit(cache=True, error_model="numpy")'
+HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
 PURPOSE = {
     "prologue": "Compute what depends on parameters alone.",
     "forward": "Run all steps. States have a row per step; row t of a `_prev` array is the state before step t.",
@@ -98,7 +99,7 @@ class _Emitter:
         doc = _safe(cell.doc.strip() or cell.name)
         head = f'"""{doc}\n\nGenerated: edit the definition instead.\n\n{definition}\n"""'
         imports = "import math\n\nimport numpy as np\nfrom numba import njit"
-        parts = [head, imports, *(self._helper(function) for function in functions(schedule))]
+        parts = [f"{head}\n\n{imports}", *(self._helper(function) for function in functions(schedule))]
         parts += [self._function(name, *bodies[name]) for name in SECTIONS]
         arrays = {name: symbol for symbol, name in self.names.items()}
         return Emitted("\n\n\n".join(parts) + "\n", self.arguments, arrays, self.names, self.sizes)
@@ -107,7 +108,7 @@ class _Emitter:
     def _helper(function: type[Elementwise]) -> str:
         rule = function.rule
         arguments = "x" if len(rule.slopes) == 1 else "a, b"
-        return f"{DECORATOR}\ndef {function_name(rule.name)}({arguments}):\n    return {rule.code}"
+        return f"{HELPER}\ndef {function_name(rule.name)}({arguments}):\n    return {rule.code}"
 
     def _function(
         self, name: str, whole: Iterable[Instruction], onward: Iterable[Instruction], back: Iterable[Instruction]
@@ -120,12 +121,14 @@ class _Emitter:
                 lines.append(f"for t in {span}:")
                 for instruction in steps:
                     lines += _indented(self._instruction(instruction))
-        used = _used((*whole, *onward, *back))
+        instructions = (*whole, *onward, *back)
+        used = _used(instructions)
         sizes = dict.fromkeys(
             s.name
-            for symbol in used
-            for part in self.schedule.shapes[symbol]
+            for shape in (*(self.schedule.shapes[symbol] for symbol in used), *map(_expressions, instructions))
+            for part in shape
             for s in sorted(part.atoms(Symbol), key=str)
+            if s.is_integer
         )
         arguments = ("T", "B", *(self.sizes[size] for size in sizes), *(self.names[symbol] for symbol in used))
         self.arguments[name] = arguments
@@ -156,9 +159,9 @@ class _Emitter:
 
     def _statement(self, statement: Statement, indices: tuple[str, ...]) -> list[str]:
         sign = "+=" if statement.accumulate else "="
-        comment = f"# {statement.target} {sign} {spell(statement.expr)}"
+        equation = f"# {statement.target} {sign} {spell(statement.expr)}"
         target = self.printer.place(statement.target, indices)
-        return [comment, f"{target} {sign} {self.printer.entry_of(statement.expr, indices)}"]
+        return [equation, f"{target} {sign} {self.printer.entry_of(statement.expr, indices)}"]
 
     def _nest(self, axes: Iterable[tuple[str, Expr]], inner: list[str]) -> list[str]:
         for index, size in reversed(list(axes)):
@@ -183,16 +186,16 @@ class _Emitter:
     def _dot(self, dot: Dot) -> list[str]:
         [matrix] = quantities(dot.matrix)
         name = self.names[matrix] if isinstance(dot.matrix, transpose) else f"{self.names[matrix]}.T"
-        comment = f"# {dot.target} = {spell(dot.matrix)} @ {dot.vector}"
+        equation = f"# {dot.target} = {spell(dot.matrix)} @ {dot.vector}"
         if dot.scope == ALL:
-            comment += ", for all steps at once"
+            equation += ", for all steps at once"
         call = f"np.dot({self._rows(dot.vector, dot.scope)}, {name}, {self._rows(dot.target, dot.scope)})"
-        return [comment, call]
+        return [equation, call]
 
     def _outer_sum(self, outer: OuterSum) -> list[str]:
-        comment = f"# {outer.target} += outer({outer.left}, {outer.right}), summed over steps and samples"
+        equation = f"# {outer.target} += outer({outer.left}, {outer.right}), summed over steps and samples"
         left, right = self._rows(outer.left, ALL), self._rows(outer.right, ALL)
-        return [comment, f"{self.names[outer.target]} += np.dot({left}.T, {right})"]
+        return [equation, f"{self.names[outer.target]} += np.dot({left}.T, {right})"]
 
     def _contract(self, contract: Contract) -> list[str]:
         shapes = self.schedule.shapes
@@ -205,8 +208,8 @@ class _Emitter:
         inner = ["total = 0.0", f"for k in range({self.printer.size(length)}):", f"    total += {left} * {right}"]
         inner.append(f"{self.printer.place(contract.target, indices)} = total")
         lines = self._nest(zip(indices, shape, strict=True), inner)
-        comment = f"# {contract.target} = {spell(contract.left)} @ {spell(contract.right)}"
-        return [comment, *self._over(contract.scope, lines)]
+        equation = f"# {contract.target} = {spell(contract.left)} @ {spell(contract.right)}"
+        return [equation, *self._over(contract.scope, lines)]
 
     def _total(self, total: Total) -> list[str]:
         indices = tuple(f"j{axis}" for axis in range(len(total.shape)))
@@ -237,21 +240,23 @@ def _used(instructions: Iterable[Instruction]) -> list[Symbol]:
     """Return the symbols that instructions read or write, in order of appearance."""
     found: dict[Symbol, None] = {}
     for instruction in instructions:
-        exprs: list[Expr] = []
-        match instruction:
-            case Loop(statements=statements):
-                exprs = [expr for statement in statements for expr in (statement.expr, statement.target)]
-            case Dot(matrix=matrix, vector=vector):
-                exprs = [matrix, vector]
-            case Contract(left=left, right=right) | OuterSum(left=left, right=right):
-                exprs = [left, right]
-            case Total(expr=expr):
-                exprs = [expr]
-            case Softmax(vector=vector):
-                exprs = [vector]
-        for expr in (*exprs, *targets(instruction)):
+        for expr in (*_expressions(instruction), *targets(instruction)):
             found.update(dict.fromkeys(quantities(expr)))
     return list(found)
+
+
+def _expressions(instruction: Instruction) -> list[Expr]:
+    """Return what an instruction reads, and what its statements write, in order of appearance."""
+    match instruction:
+        case Loop(statements=statements):
+            return [expr for statement in statements for expr in (statement.expr, statement.target)]
+        case Dot(matrix=matrix, vector=vector):
+            return [matrix, vector]
+        case Contract(left=left, right=right) | OuterSum(left=left, right=right):
+            return [left, right]
+        case Total(expr=expr):
+            return [expr]
+    return [instruction.vector]
 
 
 def _identifiers(symbols: Iterable[Symbol], helpers: set[str]) -> dict[Symbol, str]:
@@ -269,7 +274,8 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _safe(doc: str) -> str:
     """Return free text in a form that can't end the string in which it stands."""
-    return doc.replace("\\", "\\\\").replace('"""', "'''")
+    quoted = doc.replace("\\", "\\\\").replace('"""', "'''")
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in quoted)
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

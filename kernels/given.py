@@ -9,16 +9,24 @@ import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from ..derive.cell import Cell
+from ..derive.cell import Cell, previous
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
+from ..derive.linear import entry, part, shape_of
+from ..derive.notation import spell
+from ..derive.syntax import closest
+from ..derive.written import renamed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Any]
 
 
 def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return the sizes of the cell's dimensions, or say which is missing, unknown or not a positive whole number."""
+    """Return the sizes of the cell's dimensions, or say which is missing, unknown or not a positive whole number.
+
+    Raises:
+        ShapeError: also where an index or slice in the cell's equations reaches past the end at these sizes.
+    """
     wanted = sorted({s.name for shape in cell.shapes.values() for part in shape for s in part.atoms(Symbol)})
     if missing := [name for name in wanted if name not in sizes]:
         raise ShapeError(f"no size is given for dimension {', '.join(missing)}; this cell has {', '.join(wanted)}")
@@ -27,7 +35,24 @@ def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     for name, number in sizes.items():
         if not isinstance(number, int | np.integer) or number < 1:
             raise ShapeError(f"the size of dimension {name} must be a positive whole number, not {number!r}")
-    return {name: int(sizes[name]) for name in wanted}
+    checked = {name: int(sizes[name]) for name in wanted}
+    _check_indices(cell, checked)
+    return checked
+
+
+def _check_indices(cell: Cell, sizes: Mapping[str, int]) -> None:
+    """Refuse indices and slices that reach past the end: compiled code would read foreign memory there."""
+    states = {previous(name): Symbol(name) for name in cell.states}
+    for node in (node for line in cell.equations for node in sympy.preorder_traversal(line.written)):
+        if isinstance(node, entry | part):
+            length = size(shape_of(node.args[0], cell.shapes)[0], sizes)
+            first, *rest = (size(bound, sizes) for bound in node.args[1:])
+            last = rest[0] if rest else first + 1
+            if not first < last <= length:
+                at = ", ".join(f"{name} = {number}" for name, number in sizes.items())
+                what, vector = spell(renamed(node, states)), spell(renamed(node.args[0], states))
+                problem = "is empty" if last <= first else f"is past the end: {vector} has entries 0 to {length - 1}"
+                raise ShapeError(f"with {at}, {what} {problem}")
 
 
 class Given:
@@ -36,14 +61,25 @@ class Given:
     def __init__(self, cell: Cell, dtype: np.dtype[Any], sizes: dict[str, int] | None = None) -> None:
         self.cell = cell
         self.dtype = dtype
-        self.sizes = sizes or {}
+        self.sizes = {} if sizes is None else sizes
         self.source: dict[str, str] = {}
+        self.compound: list[tuple[str, Expr, int]] = []
         self.lead: tuple[int, ...] = ()
+        known = "{0}= says" if sizes is None else "the run has {1} ="
+        self.lead_source = {"T": known.format("steps", "T"), "B": known.format("batch", "B")}
+
+    def complete(self) -> dict[str, int]:
+        """Return all sizes, checked against every array that was taken."""
+        sizes = check_sizes(self.cell, self.sizes)
+        for what, whole, number in self.compound:
+            if size(whole, sizes) != number:
+                raise ShapeError(f"{what} has size {number} where the cell says {whole} = {size(whole, sizes)}")
+        return sizes
 
     def take(
         self,
         kind: str,
-        arrays: Arrays,
+        arrays: Any,
         known: Mapping[str, tuple[str, ...]],
         lead: tuple[int | None, ...],
         *,
@@ -51,8 +87,12 @@ class Given:
         optional: bool = False,
     ) -> dict[str, Array]:
         """Return contiguous arrays of the kernel's dtype, or say what is wrong with which one."""
-        if unknown := sorted(set(arrays) - set(known)):
-            raise ShapeError(f"the cell has no {kind} called {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        if not isinstance(arrays, Mapping):
+            example = f"{{'{next(iter(known), 'name')}': array}}"
+            raise ShapeError(f"give each {kind} by its name, as in {example}; here {type(arrays).__name__}")
+        if unknown := [name for name in arrays if name not in known]:
+            hint = closest(str(unknown[0]), known) if known else "It has none."
+            raise ShapeError(f"the cell has no {kind} called {', '.join(map(repr, unknown))}. {hint}")
         if missing := [name for name in known if name not in arrays and not optional]:
             raise ShapeError(f"missing {kind} {', '.join(missing)}; the cell has {', '.join(known)}")
         taken = {}
@@ -82,21 +122,24 @@ class Given:
             raise ShapeError(f"{kind} {name} must have shape ({', '.join(expected)}), here {found}")
         found_lead = array.shape[: len(lead)]
         for axis, (given, wanted) in enumerate(zip(found_lead, lead, strict=True)):
-            if wanted is not None and given != wanted:
-                raise ShapeError(f"{kind} {name} has {expected[axis]} = {given}, elsewhere it is {wanted}")
-        for part, number in zip(shape, array.shape[len(lead) :], strict=True):
-            self._learn(f"{kind} {name}", part, number)
-        return np.require(array, requirements=["C", "W"]), found_lead
+            if wanted is None:
+                self.lead_source[expected[axis]] = f"{kind} {name} has {expected[axis]} ="
+            elif given != wanted:
+                source = self.lead_source[expected[axis]]
+                raise ShapeError(f"{kind} {name} has {expected[axis]} = {given}, but {source} {wanted}")
+        for dimension, number in zip(shape, array.shape[len(lead) :], strict=True):
+            self._learn(f"{kind} {name}", dimension, number)
+        return np.require(array, requirements=["C", "W", "A"]), found_lead
 
-    def _learn(self, what: str, part: Expr, number: int) -> None:
-        if isinstance(part, Symbol):
-            known = self.sizes.setdefault(part.name, number)
+    def _learn(self, what: str, dimension: Expr, number: int) -> None:
+        if isinstance(dimension, Symbol):
+            name = dimension.name
+            known = self.sizes.setdefault(name, number)
             if known != number:
-                where = self.source.get(part.name, "the run")
-                raise ShapeError(f"{what} has {part.name} = {number}, but {where} has {part.name} = {known}")
-            self.source.setdefault(part.name, what)
-        elif isinstance(part, sympy.Integer):
-            if number != part:
-                raise ShapeError(f"{what} has size {number} where the cell says {part}")
-        elif all(s.name in self.sizes for s in part.atoms(Symbol)) and size(part, self.sizes) != number:
-            raise ShapeError(f"{what} has size {number} where the cell says {part} = {size(part, self.sizes)}")
+                raise ShapeError(f"{what} has {name} = {number}, but {self.source.get(name, 'the run')} has {known}")
+            self.source.setdefault(name, what)
+        elif isinstance(dimension, sympy.Integer):
+            if number != dimension:
+                raise ShapeError(f"{what} has size {number} where the cell says {dimension}")
+        else:
+            self.compound.append((what, dimension, number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -20,7 +21,7 @@ from .cache import load_module
 from .emit import Emitted, emit
 from .given import Array, Arrays, Given, check_sizes
 from .initial import initial
-from .schedule import BATCH, FIXED, TIME, Schedule, loss, schedule
+from .schedule import BATCH, FIXED, TIME, Schedule, loss, once, schedule
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Kernel:
     @cached_property
     def module(self) -> ModuleType:
         """The generated module, loaded."""
-        return load_module(self.source, self.cell.name)
+        return load_module(self.source, f"{self.cell.name}_{self.dtype}")
 
     @property
     def state_layout(self) -> dict[str, slice]:
@@ -131,6 +132,8 @@ class Kernel:
             state: state -> (B, *shape), the initial state; what is left out starts at 0.
             steps, batch: T and B, needed only for a cell without inputs.
 
+        T and B may be 0: results are then empty, and gradients 0. Arrays that aren't contiguous are copied.
+
         Raises:
             ShapeError: for a missing or unknown name, a wrong shape or dtype, or sizes that don't agree.
             Error: where an input or initial state holds NaN or infinity.
@@ -140,13 +143,16 @@ class Kernel:
         >>> run.states["h"].shape
         (4, 1, 3)
         """
+        for name, number in (("steps", steps), ("batch", batch)):
+            if number is not None and (not isinstance(number, int | np.integer) or number < 0):
+                raise Error(f"{name}= must be a whole number from 0, not {number!r}")
         given = Given(self.cell, self.dtype)
         arrays = given.take("parameter", params, self.cell.params, ())
         lead = (steps, batch)
         arrays |= given.take("input", inputs, self.cell.inputs, lead, finite=True)
         T, B = given.lead
         start = given.take("state", state or {}, self.cell.states, (B,), finite=True, optional=True)
-        self._sizes = check_sizes(self.cell, given.sizes)
+        self._sizes = given.complete()
         run = self._allocate(arrays, start, T, B)
         self._call("prologue", run)
         self._call("forward", run)
@@ -168,7 +174,8 @@ class Kernel:
         (3,)
         """
         given = Given(self.cell, self.dtype, dict(run.sizes))
-        seeds = given.take("state", cotangents, self.cell.states, (run.steps, run.batch), optional=True)
+        seeds = given.take("cotangent", cotangents, self.cell.states, (run.steps, run.batch), optional=True)
+        given.complete()
         back = self._with_gradients(run, seeds)
         self._call("backward", back)
         self._call("gradients", back)
@@ -197,7 +204,7 @@ class Kernel:
                 self._call("backward", back)
                 for other, columns in places.items():
                     sent = back.arrays[self._name(delta(previous(other)))]
-                    found[:, place.start + row, columns] = sent.reshape(single.batch, -1)
+                    found[:, place.start + row, columns] = sent.reshape(single.batch, columns.stop - columns.start)
         return found.reshape(run.steps, run.batch, width, width)
 
     def _as_single_steps(self, run: Run) -> Run:
@@ -244,7 +251,7 @@ class Kernel:
         self._call("epilogue", back)
         params = {name: arrays[self._name(delta(Symbol(name)))] for name in cell.params}
         if prologue:
-            params = {name: value + arrays[self._name(Symbol(f"delta_{name}_once"))] for name, value in params.items()}
+            params = {name: value + arrays[self._name(once(delta(Symbol(name))))] for name, value in params.items()}
         inputs = {name: arrays[self._name(delta(Symbol(name)))] for name in cell.inputs}
         state = {name: arrays[self._name(delta(previous(name)))] for name in cell.states}
         states = {name: arrays[self._name(incoming(Symbol(name)))] for name in cell.states}
@@ -289,9 +296,12 @@ def compile(cell: Cell | Derivation, dtype: str = "float64") -> Kernel:  # noqa:
     >>> compile(derive_cell("rnn"))
     Kernel('rnn', dtype='float64')
     """
-    if str(np.dtype(dtype)) not in ("float32", "float64"):
+    name = ""
+    with suppress(TypeError):  # NumPy's, for what is no dtype at all
+        name = np.dtype(dtype).name
+    if name not in ("float32", "float64"):
         raise Error(f"a kernel computes in float32 or float64, not in {dtype}")
-    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), str(np.dtype(dtype)))
+    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name)
 
 
 def layout(cell: Cell, sizes: Mapping[str, int]) -> dict[str, slice]:

@@ -22,8 +22,9 @@ from ..derive.derivation import Derivation
 from ..derive.functions import Elementwise
 from ..derive.interpret import Array, run
 from ..derive.program import Program
-from .given import Arrays, Given, check_sizes
+from .given import Arrays, Given
 
+Table = Mapping[str, Array]
 Values = dict[Symbol, Array]
 KINKS = {
     "Heaviside": lambda x, at_zero: at_zero if x == 0 else int(x > 0),
@@ -44,26 +45,20 @@ class Answer:
         state: state -> gradient of the initial state, (B, *shape).
     """
 
-    states: Mapping[str, Array]
-    params: Mapping[str, Array]
-    inputs: Mapping[str, Array]
-    state: Mapping[str, Array]
+    states: Table
+    params: Table
+    inputs: Table
+    state: Table
 
 
 def answer(
-    derivation: Derivation,
-    params: Arrays,
-    inputs: Arrays,
-    state: Arrays,
-    cotangents: Arrays,
-    digits: int | None = 50,
+    derivation: Derivation, params: Arrays, inputs: Arrays, state: Arrays, cotangents: Arrays, digits: int | None = 50
 ) -> Answer:
-    """Run a cell over a batch of sequences and carry gradients back, sample by sample and step by step.
+    """Run a cell over at least one sequence and carry gradients back, sample by sample and step by step.
 
     Args:
         derivation: of the cell.
-        params, inputs, state: as `Kernel.forward` takes them, in float64; every state must be given.
-        cotangents: state -> (T, B, *shape), as `Kernel.backward` takes them; every state must be given.
+        params, inputs, state, cotangents: as `Kernel.forward` and `backward` take them, in float64; none left out.
         digits: of the numbers used; None for float64.
 
     Raises:
@@ -79,84 +74,75 @@ def answer(
     cell = derivation.cell
     given = Given(cell, np.dtype("float64"))
     fixed = given.take("parameter", params, cell.params, ())
-    moving = given.take("input", inputs, cell.inputs, np.shape(cotangents[next(iter(cell.states))])[:2])
+    seeds = given.take("cotangent", cotangents, cell.states, (None, None))
     T, B = given.lead
+    moving = given.take("input", inputs, cell.inputs, (T, B))
     start = given.take("state", state, cell.states, (B,))
-    seeds = given.take("state", cotangents, cell.states, (T, B))
-    sizes = check_sizes(cell, given.sizes)
+    sizes = given.complete()
+    one, apply = (1.0, _apply_float) if digits is None else (mpmath.mpf(1), _apply_mpmath)
+
+    def carried_out(program: Program, values: Values) -> Values:
+        return run(program, values, sizes, apply, one)
+
+    def numbers(arrays: Table, *at: Any) -> dict[str, Array]:
+        kind = np.frompyfunc(float if digits is None else mpmath.mpf, 1, 1)
+        return {name: np.asarray(kind(array[at])) for name, array in arrays.items()}
+
     with mpmath.workdps(digits or 15):
-        samples = [
-            _Sample(derivation, sizes, digits).through_time(
-                _numbers(fixed, digits),
-                _numbers({name: array[:, b] for name, array in moving.items()}, digits),
-                _numbers({name: array[b] for name, array in start.items()}, digits),
-                _numbers({name: array[:, b] for name, array in seeds.items()}, digits),
+        every = slice(None)
+        one_by_one = [
+            _through_time(
+                derivation,
+                carried_out,
+                numbers(fixed, ...),
+                numbers(moving, every, b),
+                numbers(start, b),
+                numbers(seeds, every, b),
             )
             for b in range(B)
         ]
         return Answer(
-            {name: np.stack([sample.states[name] for sample in samples], axis=1) for name in cell.states},
-            {name: sum(sample.params[name] for sample in samples) + 0 * array for name, array in fixed.items()},
-            {name: np.stack([sample.inputs[name] for sample in samples], axis=1) for name in cell.inputs},
-            {name: np.stack([sample.state[name] for sample in samples]) for name in cell.states},
+            {name: np.stack([sample.states[name] for sample in one_by_one], axis=1) for name in cell.states},
+            {name: np.asarray(sum(sample.params[name] for sample in one_by_one)) for name in cell.params},
+            {name: np.stack([sample.inputs[name] for sample in one_by_one], axis=1) for name in cell.inputs},
+            {name: np.stack([sample.state[name] for sample in one_by_one]) for name in cell.states},
         )
 
 
-def _numbers(arrays: Mapping[str, Array], digits: int | None) -> dict[str, Array]:
-    if digits is None:
-        return dict(arrays)
-    return {name: np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(array)) for name, array in arrays.items()}
-
-
-class _Sample:
-    """One sequence, B = 1 and without the axis B."""
-
-    def __init__(self, derivation: Derivation, sizes: Mapping[str, int], digits: int | None) -> None:
-        self.derivation = derivation
-        self.sizes = sizes
-        self.one = 1.0 if digits is None else mpmath.mpf(1)
-        self.apply = _apply_float if digits is None else _apply_mpmath
-
-    def through_time(
-        self,
-        params: Mapping[str, Array],
-        inputs: Mapping[str, Array],
-        start: Mapping[str, Array],
-        seeds: Mapping[str, Array],
-    ) -> Answer:
-        derivation, cell = self.derivation, self.derivation.cell
-        known = self._run(derivation.prologue, {Symbol(name): value for name, value in params.items()})
-        steps: list[Values] = []
-        now = dict(start)
-        for t in range(len(next(iter(seeds.values())))):
-            reads = {Symbol(name): value[t] for name, value in inputs.items()}
-            reads |= {previous(name): value for name, value in now.items()}
-            steps.append(self._run(derivation.forward, {**known, **reads}))
-            now = {name: steps[-1][Symbol(name)] for name in cell.states}
-        back = {name: 0 * value for name, value in now.items()}
-        fixed = (*map(Symbol, params), *derivation.prologue.outputs)
-        sums: Values = {symbol: 0 * known[symbol] for symbol in fixed}
-        gradients: list[Values] = []
-        for t, values in reversed(list(enumerate(steps))):
-            arriving = {incoming(Symbol(name)): seeds[name][t] + back[name] for name in cell.states}
-            gradients.insert(0, self._run(derivation.backward, {**values, **arriving}))
-            back = {name: gradients[0][delta(previous(name))] for name in cell.states}
-            sums = {symbol: total + gradients[0][delta(symbol)] for symbol, total in sums.items()}
-        arriving = {incoming(value): sums[value] for value in derivation.prologue.outputs}
-        last = self._run(derivation.epilogue, {**known, **arriving})
-        return Answer(
-            {n: _stacked([values[Symbol(n)] for values in steps], seeds[n]) for n in cell.states},
-            {n: sums[Symbol(n)] + last.get(delta(Symbol(n)), 0) for n in params},
-            {n: _stacked([values[delta(Symbol(n))] for values in gradients], inputs[n]) for n in inputs},
-            back,
-        )
-
-    def _run(self, program: Program, values: Values) -> Values:
-        return run(program, values, self.sizes, self.apply, self.one)
-
-
-def _stacked(arrays: list[Array], like: Array) -> Array:
-    return np.stack(arrays) if arrays else like
+def _through_time(
+    derivation: Derivation,
+    carried_out: Callable[[Program, Values], Values],
+    params: Table,
+    inputs: Table,
+    start: Table,
+    seeds: Table,
+) -> Answer:
+    """Run one sequence, whose arrays have no axis B."""
+    cell, once = derivation.cell, derivation.prologue.outputs
+    known = carried_out(derivation.prologue, {Symbol(name): value for name, value in params.items()})
+    times = range(len(seeds[next(iter(cell.states))]))
+    steps: list[Values] = []
+    now = start
+    for t in times:
+        reads = {Symbol(n): inputs[n][t] for n in cell.inputs} | {previous(n): now[n] for n in cell.states}
+        steps.append(carried_out(derivation.forward, {**known, **reads}))
+        now = {name: steps[t][Symbol(name)] for name in cell.states}
+    back = {name: 0 * value for name, value in start.items()}
+    sums = {symbol: 0 * known[symbol] for symbol in (*map(Symbol, params), *once)}
+    gradients = {name: 0 * value for name, value in inputs.items()}
+    for t in reversed(times):
+        arriving = {incoming(Symbol(name)): seeds[name][t] + back[name] for name in cell.states}
+        values = carried_out(derivation.backward, {**steps[t], **arriving})
+        back = {name: values[delta(previous(name))] for name in cell.states}
+        sums = {symbol: total + values[delta(symbol)] for symbol, total in sums.items()}
+        for name in cell.inputs:
+            gradients[name][t, ...] = values[delta(Symbol(name))]
+    last = carried_out(derivation.epilogue, {**known, **{incoming(value): sums[value] for value in once}})
+    states = {name: 0 * seeds[name] for name in cell.states}
+    for t, name in ((t, name) for t in times for name in cell.states):
+        states[name][t, ...] = steps[t][Symbol(name)]
+    total = {name: sums[Symbol(name)] + last.get(delta(Symbol(name)), 0) for name in params}
+    return Answer(states, total, gradients, back)
 
 
 @cache
@@ -178,7 +164,4 @@ def _apply_float(function: Any, *entries: Any) -> Any:
     if isinstance(function, sympy.NumberSymbol):
         return float(function)
     with np.errstate(all="ignore"):
-        if function is sympy.Pow:
-            return np.power(entries[0], float(entries[1]))
-        return _function(function, "scipy")(*entries)
-
+        return entries[0] ** float(entries[1]) if function is sympy.Pow else _function(function, "scipy")(*entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Expr, Rational, Symbol
+from sympy import Expr, NumberSymbol, Rational, Symbol
 
 from ..derive.functions import Elementwise
 from ..derive.linear import Shapes, shape_of
@@ -74,8 +74,8 @@ class EntryPrinter(Printer):
     def function(self, expr: Elementwise) -> Piece:
         return self.call(function_name(expr.rule.name), *expr.args)
 
-    def other(self, expr: Expr) -> Piece:
-        return (repr(float(expr)), ATOM) if expr.is_number else super().other(expr)
+    def constant(self, number: NumberSymbol) -> Piece:
+        return repr(float(number)), ATOM
 
     def transpose(self, matrix: Expr) -> Piece:
         return self.entry_of(matrix, self.indices[::-1], ATOM), ATOM

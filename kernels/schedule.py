@@ -118,8 +118,11 @@ class Schedule:
 
 
 def loss(state: str) -> Symbol:
-    """Return the symbol of the gradient that a caller gives for a state after each step."""
-    return Symbol(f"incoming_loss_{state}")
+    """Return the symbol of the gradient that a caller gives for a state after each step.
+
+    It is not the plain symbol of this name, which a state called `loss_...` may have.
+    """
+    return Symbol(f"incoming_loss_{state}", real=True)
 
 
 def schedule(derivation: Derivation) -> Schedule:
@@ -155,15 +158,18 @@ def schedule(derivation: Derivation) -> Schedule:
     plan.keep([delta(symbol) for symbol in fixed], FIXED)
     after = (*plan.lower(rest, ALL, TIME), *plan.sum_up(shares))
     plan.keep(map(incoming, derivation.prologue.outputs), FIXED)
-    epilogue = plan.lower(derivation.epilogue.steps, ONCE, FIXED, suffix="_once")
+    epilogue = plan.lower(derivation.epilogue.steps, ONCE, FIXED, apart=True)
     return Schedule(
         derivation, prologue, (*before, *hoisted), forward, backward, after, epilogue, plan.kept, plan.shapes
     )
 
 
 def once(symbol: Symbol) -> Symbol:
-    """Return the epilogue's own symbol for an adjoint, so that it doesn't clash with the sum over time."""
-    return Symbol(f"{symbol}_once")
+    """Return the epilogue's own symbol for an adjoint, so that it doesn't clash with the sum over time.
+
+    It is not the plain symbol of this name, which a parameter called `..._once` may have.
+    """
+    return Symbol(f"{symbol}_once", real=True)
 
 
 def _apart(program: Program, known: set[Symbol]) -> tuple[list[Step], list[Step]]:
@@ -204,14 +210,17 @@ class _Plan:
         for symbol in symbols:
             self.kept[symbol] = where
 
-    def lower(self, steps: Iterable[Step], scope: str, where: str, suffix: str = "") -> tuple[Instruction, ...]:
-        """Lower steps to instructions; targets that have no place yet are kept at `where`."""
+    def lower(self, steps: Iterable[Step], scope: str, where: str, apart: bool = False) -> tuple[Instruction, ...]:
+        """Lower steps to instructions; targets that have no place yet are kept at `where`.
+
+        With `apart`, targets have the symbols that `once` gives.
+        """
         made: list[Instruction] = []
         for step in steps:
-            target = Symbol(f"{step.target}{suffix}")
+            target = once(step.target) if apart else step.target
             self.shapes[target] = self.shapes[step.target]
             self.kept.setdefault(target, where)
-            expr = step.expr if not suffix else rebuilt(step.expr, lambda e: once(e) if once(e) in self.kept else None)
+            expr = rebuilt(step.expr, lambda e: once(e) if once(e) in self.kept else None) if apart else step.expr
             self._assign(target, expr, scope, made)
         return _fused(made)
 

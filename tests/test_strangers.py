@@ -62,7 +62,7 @@ def test_its_gradients_are_those_of_finite_differences(cell):
     numbers = np.random.default_rng(0)
     sizes = dict(zip("nmkLD", (3, 4, 2, 5, 6), strict=True))
     sizes = {name: sizes[name] for name in sorted({d for dims in (*cell.inputs.values(), ("n",)) for d in dims})}
-    params = {name: 0.5 * numbers.standard_normal(array.shape) for name, array in kernel.init(sizes).items()}
+    params = {name: np.asarray(0.5 * numbers.standard_normal(a.shape)) for name, a in kernel.init(sizes).items()}
     inputs = {name: numbers.standard_normal((5, 2, *(sizes[d] for d in dims))) for name, dims in cell.inputs.items()}
     weights = {name: numbers.standard_normal((5, 2, sizes["n"])) for name in cell.states}
 

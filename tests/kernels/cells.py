@@ -56,6 +56,14 @@ v = tanh(W @ concat(h, x, 2 * u) + b)
 head = v[0:k] * u
 h = 0.5 * v + concat(head, h[k:n]) * h[1] - sum(h[0:k]) * h[k]
 """,
+    # a size that only an index knows
+    "index": """
+x: input[m]
+p: param[k]
+h: state[n]
+g = sum(p)
+h = tanh(W @ x) + g * h * h[k]
+""",
     "kinks": """
 x: input[m]
 h: state[n]
@@ -69,7 +77,7 @@ h: state[n]
 a = W @ x + U @ h
 g = exp(-a**2) + log(2 + a * a) + sqrt(1 + h**2) - (1 + a**2)**-1.5 / 3
 q = sin(a) * cos(h) - arctan(a) + erf(h) + softplus(a) * silu(h)
-h = q / (1 + norm(g)) - h**3 / (2 + sum(h * h)) + dot(h, g) * p
+h = tanh(q / (1 + norm(g)) - h**3 / (2 + sum(h * h)) + dot(h, g) * p)
 """,
     # no input, numbers as states
     "henon": """

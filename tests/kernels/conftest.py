@@ -1,18 +1,22 @@
 """Cases to test kernels on, and a reference that shares no code with them: the author's lines run as plain Python."""
 
+import builtins
 import runpy
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import special
+from sympy import Symbol
 
 import bptt
 from bptt.derive import derive
 from bptt.derive.cell import ZOO
+from bptt.derive.interpret import size
 from bptt.kernels import compile
 
 collect_ignore = ["golden"]
@@ -22,7 +26,7 @@ SIZES = {"n": 4, "m": 3, "k": 2, "L": 5, "D": 6, "ñ": 4}  # pairwise different 
 FUNCTIONS = {
     **{name: getattr(np, name) for name in ("tanh", "exp", "log", "sqrt", "sin", "cos", "arctan")},
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "erf": special.erf,
+    "erf": lambda a: special.erf(a.real) + 1j * a.imag * 2 / np.sqrt(np.pi) * np.exp(-(a.real**2)),
     "softplus": lambda a: np.log(1 + np.exp(a)),
     "silu": lambda a: a / (1 + np.exp(-a)),
     "relu": lambda a: np.where(a.real > 0, a, 0),
@@ -66,13 +70,13 @@ class Case:
 
     @cached_property
     def size(self):
-        used = {d for table in (self.cell.inputs, self.cell.states, self.cell.params) for s in table.values() for d in s}
-        return {name: {**SIZES, **dict(self.sizes)}[name] for name in used if name in SIZES}
+        used = {symbol.name for shape in self.cell.shapes.values() for part in shape for symbol in part.atoms(Symbol)}
+        return {name: {**SIZES, **dict(self.sizes)}[name] for name in sorted(used)}
 
     def draw(self, table, lead=(), seed=0, scale=1.0):
-        rng = np.random.default_rng([seed, len(lead)])
-        shapes = {name: (*lead, *(self.size[d] for d in dims)) for name, dims in table.items()}
-        return {name: (scale * rng.standard_normal(shape)).astype(self.dtype) for name, shape in shapes.items()}
+        rng = np.random.default_rng(seed)
+        shapes = {n: (*lead, *(size(part, self.size) for part in self.cell.shapes[Symbol(n)])) for n in table}
+        return {name: np.asarray(scale * rng.standard_normal(shape), self.dtype) for name, shape in shapes.items()}
 
     @cached_property
     def params(self):
@@ -112,7 +116,7 @@ class Reference:
 
     def __init__(self, text, sizes):
         lines = [line for line in text.splitlines() if " = " in line]
-        self.code = __builtins__["compile"]("\n".join(lines), "cell", "exec")
+        self.code = builtins.compile("\n".join(lines), "cell", "exec")
         self.sizes = sizes
 
     def values(self, params, inputs, state):
@@ -124,7 +128,7 @@ class Reference:
     def states(self, params, inputs, state, steps):
         """Return state -> (T, B, *shape)."""
         batch = len(next(iter(state.values())))
-        found = {name: [[] for _ in range(steps)] for name in state}
+        found: dict[str, list[list[Any]]] = {name: [[] for _ in range(steps)] for name in state}
         for b in range(batch):
             now = {name: array[b] for name, array in state.items()}
             for t in range(steps):
@@ -138,7 +142,7 @@ class Reference:
         """Return gradients of params, inputs and initial state of Σ ⟨cotangent, state⟩, by complex step."""
         groups = {"params": params, "inputs": inputs, "state": state}
         steps = len(next(iter(cotangents.values())))
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for group, arrays in groups.items():
             found[group] = {}
             for name, array in arrays.items():

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bptt.kernels import oracle
+from bptt.kernels.kernel import layout
 
 # Rounding of some hundred operations in double precision, relative to the largest entry of a gradient.
 TOLERANCE = 1e-12
@@ -27,14 +28,14 @@ def in_floats(arrays):
 
 
 def test_states_and_gradients_against_complex_step(case, assert_close):
-    given = case.params, case.inputs, case.state
-    assert_close(case.run.states, case.reference.states(*given, case.steps), TOLERANCE)
-    assert_gradients(case.grads, case.reference.gradients(*given, case.cotangents), assert_close)
+    taken = case.params, case.inputs, case.state
+    assert_close(case.run.states, case.reference.states(*taken, case.steps), TOLERANCE)
+    assert_gradients(case.grads, case.reference.gradients(*taken, case.cotangents), assert_close)
 
 
 def test_states_and_gradients_against_fifty_digits(case, assert_close):
-    given = case.params, case.inputs, case.state, case.cotangents
-    exact = oracle.answer(case.kernel.derivation, *given, digits=50)
+    taken = case.params, case.inputs, case.state, case.cotangents
+    exact = oracle.answer(case.kernel.derivation, *taken, digits=50)
     assert_close(case.run.states, in_floats(exact.states), TOLERANCE)
     for group in ("params", "inputs", "state"):
         assert_close(getattr(case.grads, group), in_floats(getattr(exact, group)), TOLERANCE)
@@ -53,7 +54,7 @@ def test_every_named_value_is_kept(case):
 
 def test_jacobians_against_complex_step(case):
     found = case.kernel.jacobians(case.run)
-    places = case.kernel.state_layout
+    places = layout(case.cell, case.run.sizes)
     width = sum(place.stop - place.start for place in places.values())
     assert found.shape == (case.steps, case.batch, width, width)
     for t, b in np.ndindex(case.steps, case.batch):
@@ -102,6 +103,7 @@ def test_a_tangent_and_a_cotangent_meet_in_the_same_number(case):
 
 
 def test_a_batch_is_its_samples_one_by_one(case, assert_close):
+    sums = {name: np.zeros_like(array) for name, array in case.params.items()}
     for b in range(case.batch):
         inputs = {name: array[:, b : b + 1] for name, array in case.inputs.items()}
         state = {name: array[b : b + 1] for name, array in case.state.items()}
@@ -110,7 +112,7 @@ def test_a_batch_is_its_samples_one_by_one(case, assert_close):
         assert_close(run.states, {n: array[:, b : b + 1] for n, array in case.run.states.items()}, TOLERANCE)
         assert_close(grads.inputs, {n: array[:, b : b + 1] for n, array in case.grads.inputs.items()}, TOLERANCE)
         assert_close(grads.state, {n: array[b : b + 1] for n, array in case.grads.state.items()}, TOLERANCE)
-        sums = {name: array + (sums[name] if b else 0) for name, array in grads.params.items()}
+        sums = {name: array + grads.params[name] for name, array in sums.items()}
     assert_close(sums, case.grads.params, TOLERANCE)
 
 
@@ -159,11 +161,11 @@ def test_no_steps_send_nothing_back(make_case):
     assert {name: array.shape for name, array in case.grads.state.items()} == {"h": (2, 4), "c": (2, 4)}
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "attention", "memory", "functions"])
+@pytest.mark.parametrize("name", ["lstm", "attention", "memory"])
 def test_float32_against_float64(make_case, assert_close, name):
     single, double = make_case(name, dtype="float32"), make_case(name)
-    given = {group: in_float64(getattr(single, group)) for group in ("params", "inputs", "state")}
-    run = double.forward(**given)
+    taken = {group: in_float64(getattr(single, group)) for group in ("params", "inputs", "state")}
+    run = double.forward(**taken)
     grads = double.kernel.backward(run, in_float64(single.cotangents))
     assert_close(single.run.states, run.states, SINGLE)
     assert_gradients(single.grads, grads, assert_close, SINGLE)

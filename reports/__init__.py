@@ -4,6 +4,14 @@ from .comparison import comparison_document
 from .derivation import derivation_document
 from .document import Document
 from .figures import flow_figure
-from .files import check_target, save
+from .files import check_request, check_target, save
 
-__all__ = ["Document", "check_target", "comparison_document", "derivation_document", "flow_figure", "save"]
+__all__ = [
+    "Document",
+    "check_request",
+    "check_target",
+    "comparison_document",
+    "derivation_document",
+    "flow_figure",
+    "save",
+]

@@ -11,9 +11,11 @@ from ..derive.functions import Elementwise
 from ..derive.linear import broadcast, entry, ones, pad, part, total
 from ..derive.program import Step
 from ..derive.proof import Proof
-from .certificate import certificate
+from .algorithm import algorithm
+from .certificate import certificate, verdict
 from .document import Block, Document, Equations, Heading, Inline, Note, Paragraph, Row, Text
 from .formula import Formula
+from .graph import diagram
 from .mathematics import Mathematics
 from .phrases import Phrases
 from .reasons import Reasons
@@ -23,35 +25,46 @@ TIME = Symbol("t", integer=True, positive=True)
 LENGTH = Symbol("T", integer=True, positive=True)
 
 
-def derivation_document(derivation: Derivation, proof: Proof | None = None, language: str = "en") -> Document:
+ABREAST = 14.0  # ems of a formula that leave room for another beside it
+DETAILS = ("brief", "full")
+
+
+def derivation_document(
+    derivation: Derivation, proof: Proof | None = None, language: str = "en", detail: str = "full"
+) -> Document:
     """Return the derivation of a cell as a document.
 
     Args:
         derivation: from `bptt.derive`.
         proof: its proof, printed as a certificate.
-        language: which file of sentences to use.
+        language: of the sentences: one of `phrases.languages()`.
+        detail: 'brief' (definition, one backward step, gradients, verdict) or 'full'.
+
+    Raises:
+        Error: for a language or a detail that isn't known.
 
     >>> import bptt
     >>> derivation_document(bptt.derive(bptt.load("rnn"))).title
     'Simple recurrent network with tanh'
     """
+    check_detail(detail)
     page = _Page(derivation, Phrases(language))
-    blocks = [
-        *page.notation(),
-        *page.forward(),
-        *page.parts(),
-        *page.backward(),
-        *page.recursion(),
-        *page.gradients(),
-        *page.jacobian(),
-        *page.kinks(),
-    ]
-    if proof is not None:
-        blocks += [Heading(page.phrases.plain("section.proof")), *certificate(proof, page.math, page.phrases)]
+    blocks = page.brief(proof) if detail == "brief" else page.full(proof)
     cell = derivation.cell
     return Document(
         cell.title, page.phrases.plain("kind.derivation", name=cell.name), sources(cell.doc), tuple(blocks), language
     )
+
+
+def check_detail(detail: str) -> None:
+    """Refuse a level of detail that isn't known.
+
+    >>> check_detail("short")
+    Traceback (most recent call last):
+    bptt.derive.errors.Error: unknown detail 'short'. Known: brief, full
+    """
+    if detail not in DETAILS:
+        raise Error(f"unknown detail '{detail}'. Known: {', '.join(DETAILS)}")
 
 
 def sources(doc: str) -> tuple[Text, ...]:
@@ -89,6 +102,19 @@ class _Page:
         self.math = mathematics(derivation)
         self.reasons = Reasons(self.math, phrases, self.fixed)
         self.states = list(derivation.cell.states)
+
+    def full(self, proof: Proof | None) -> list[Block]:
+        blocks = [*self.notation(), *self.forward(), self.graph(), *self.parts(), *self.backward(), *self.recursion()]
+        blocks += [*self.gradients(), *self.algorithm(), *self.jacobian(), *self.kinks()]
+        if proof is not None:
+            blocks += [self.heading("proof"), *certificate(proof, self.math, self.phrases)]
+        return blocks
+
+    def brief(self, proof: Proof | None) -> list[Block]:
+        blocks = [*self.forward(), *self.parts(brief=True), *self.backward(brief=True), *self.gradients(brief=True)]
+        if proof is not None:
+            blocks.append(verdict(proof, self.phrases))
+        return blocks
 
     def heading(self, name: str) -> Heading:
         return Heading(self.phrases.plain(f"section.{name}"))
@@ -132,19 +158,33 @@ class _Page:
         lead = self.paragraph("text.forward", before=before, after=after)
         return [self.heading("forward"), lead, equations_of(self.derivation, self.math)]
 
-    def parts(self) -> list[Block]:
-        """The forward program; left out where it says no more than the author's equations."""
+    def graph(self) -> Block:
+        return diagram(self.derivation, self.math, self.phrases)
+
+    def algorithm(self) -> list[Block]:
+        lead = self.paragraph("text.algorithm")
+        for name in list(self.derivation.cell.params)[:1]:
+            delta, gradient = self.math.formula(Symbol(f"delta_{name}")), self.math.call("gradient", name)
+            lead = Paragraph((*lead.text, " ", *self.phrases.text("text.sums", delta=delta, gradient=gradient)))
+        return [self.heading("algorithm"), lead, algorithm(self.derivation, self.math, self.phrases)]
+
+    def parts(self, brief: bool = False) -> list[Block]:
+        """The forward program, or in brief its named parts; left out where it says no more than the author's lines."""
         blocks: list[Block] = []
         if self.derivation.prologue.steps:
             rows = tuple(self.row(step, ()) for step in self.derivation.prologue.steps)
             blocks += [self.heading("prologue"), self.paragraph("text.prologue"), Equations(rows)]
         steps = self.derivation.forward.steps
-        if any(step.reasons[0].rule == "named" for step in steps):
+        named = tuple(step for step in steps if step.reasons[0].rule == "named")
+        if brief and named:
+            rows = tuple(self.row(step, ()) for step in named)
+            blocks += [self.paragraph("text.parts_brief"), Equations(rows)]
+        elif named:
             rows = tuple(self.row(step, ()) for step in steps)
             blocks += [self.heading("parts"), self.paragraph("text.parts"), Equations(rows)]
         return blocks
 
-    def backward(self) -> list[Block]:
+    def backward(self, brief: bool = False) -> list[Block]:
         shares = {Symbol(f"delta_{symbol}") for symbol in self.fixed}
         steps = [step for step in self.derivation.backward.steps if step.target not in shares]
         state = self.states[0]
@@ -154,6 +194,19 @@ class _Page:
             delta=self.math.call("quantity_text", f"delta_{state}", TIME),
             definition=self.math.call("gradient", state, TIME),
         )
+        if brief:
+            loss = self.math.call("direct_sloped", state)
+            conventions = (" ", *self.phrases.text("meaning.conventions", odot=self.math.sign("odot")))
+            sent = self.paragraph(
+                "text.backward_brief",
+                sent=self.math.call("sent_back", state),
+                next=self.time(TIME + 1),
+                T=self.time(LENGTH),
+                direct=loss,
+                state=self.math.formula(Symbol(state)),
+            )
+            rows = tuple(self.row(step, ()) for step in steps)
+            return [self.heading("backward"), lead, Paragraph((*sent.text, *conventions)), Equations(rows)]
         return [self.heading("backward"), lead, Equations(tuple(self.row(step) for step in steps))]
 
     def recursion(self) -> list[Block]:
@@ -164,7 +217,7 @@ class _Page:
         lead = self.paragraph("text.recursion", T=self.time(LENGTH), next=self.time(TIME + 1))
         return [self.heading("recursion"), lead, Equations(rows, boxed=True)]
 
-    def gradients(self) -> list[Block]:
+    def gradients(self, brief: bool = False) -> list[Block]:
         if not self.derivation.cell.params:
             return []
         reasons = {step.target: self.reasons.of(step) for step in self.derivation.backward.steps}
@@ -174,11 +227,12 @@ class _Page:
             target = Symbol(f"delta_{name}")
             later = target in once and once[target].expr != 0
             why = self.reasons.of(once[target]) if later else reasons[target]
-            rows.append(Row(self.math.call("gradient", name), self.math.formula(expr), why))
+            rows.append(Row(self.math.call("gradient", name), self.math.formula(expr), () if brief else why))
+        columns = 2 if brief and len(rows) > 4 and all(row.right.width < ABREAST for row in rows) else 1
         lead = self.phrases.text("text.gradients")
         if self.derivation.epilogue.steps:
             lead += (" ", *self.phrases.text("text.epilogue"))
-        return [self.heading("gradients"), Paragraph(lead), Equations(tuple(rows))]
+        return [self.heading("gradients"), Paragraph(lead), Equations(tuple(rows), brief, columns)]
 
     def jacobian(self) -> list[Block]:
         blocks: list[Block] = [self.heading("jacobian")]

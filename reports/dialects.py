@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
+from .fonts import has_hangul
 from .formula import TALL, deeper, unmarked
-from .names import LETTERS, SIGNS, is_covered, spelled
+from .names import LETTERS, SIGNS, is_covered, is_cyrillic, spelled
 
 
 class Dialect:
@@ -17,6 +18,7 @@ class Dialect:
         "partial": "∂", "delta": "δ", "loss": "ℒ", "arrow": "←", "greater": ">", "geq": "≥", "one": "𝟏", "zero": "0",
         "comma": ", ", "colon": ":", "slash": "/", "quad": "  ", "real": "ℝ", "dots": "⋯", "leq": "≤", "in": "∈",
         "approx": "≈", "product": "∏", "tick": "✓", "maps": "↦", "tight": ",",
+        "gets": " ← ", "ellipsis": "…",
     }  # fmt: skip
 
     def sign(self, name: str) -> str:
@@ -96,7 +98,8 @@ class Typst(Dialect):
         "space": " thin ", "top": "top", "partial": "partial", "delta": "delta", "loss": "cal(L)", "arrow": "arrow.l",
         "greater": ">", "geq": ">=", "one": "bold(1)", "zero": "0", "comma": "\\, ", "colon": ":", "slash": "\\/",
         "quad": " quad ", "real": "RR", "dots": "dots.c", "leq": "<=", "in": "in", "approx": "approx",
-        "product": "product", "tick": "checkmark", "maps": "|->", "tight": "\\,",
+        "product": "product", "tick": "checkmark", "maps": "|->", "tight": "\\,", "gets": " arrow.l ",
+        "ellipsis": "dots.h",
     }  # fmt: skip
 
     def letter(self, letter: str) -> str:
@@ -174,6 +177,7 @@ class Latex(Dialect):
         "arrow": r"\leftarrow ", "greater": ">", "geq": r"\geq ", "one": r"\mathbf{1}", "zero": "0", "comma": ", ",
         "colon": "{:}", "slash": "/", "quad": r"\quad ", "real": r"\mathbf{R}", "dots": r"\cdots ", "leq": r"\leq ",
         "in": r"\in ", "approx": r"\approx ", "product": r"\prod", "tick": r"\surd", "maps": r"\mapsto ", "tight": ",",
+        "gets": r" \gets ", "ellipsis": r"\dots ",
     }  # fmt: skip
 
     def letter(self, letter: str) -> str:
@@ -245,7 +249,7 @@ def math_letter(letter: str) -> str:
     r"""Return a letter as LaTeX's math mode takes it without further packages.
 
     >>> math_letter("é"), math_letter("ж"), math_letter("λ")
-    ('\\acute{e}', 'U{+}0436', '\\lambda ')
+    ('\\acute{e}', '\\text{\\cyr{ж}{U+0436}}', '\\lambda ')
     """
     if letter in LETTERS:
         return rf"\{LETTERS[letter]} "
@@ -254,6 +258,10 @@ def math_letter(letter: str) -> str:
     base, *marks = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in MATH_ACCENTS:
         return rf"\{MATH_ACCENTS[marks[0]]}{{{base}}}"
+    if is_cyrillic(letter):
+        return rf"\text{{\cyr{{{letter}}}{{{spelled(letter)}}}}}"
+    if has_hangul(letter):
+        return rf"\text{{{letter}}}"
     return r"\_" if letter == "_" else spelled(letter).replace("+", "{+}")
 
 

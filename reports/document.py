@@ -63,10 +63,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Equations:
-    """Rows aligned at their equals signs; a boxed group is a main result."""
+    """Rows aligned at their equals signs; a boxed group is a main result.
+
+    Attributes:
+        columns: 2 lets rows without reasons stand two abreast, where there is room.
+    """
 
     rows: tuple[Row, ...]
     boxed: bool = False
+    columns: int = 1
 
     @property
     def has_reasons(self) -> bool:
@@ -108,6 +113,82 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A labelled box of a diagram.
+
+    Attributes:
+        label: its name.
+        note: smaller, under the label; or nothing.
+        x, y: of its centre, in ems from the top left.
+        width, height: in ems.
+        kind: 'input', 'state', 'value' or 'part'.
+    """
+
+    label: Formula
+    note: Formula | None
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Wire:
+    """An arrow through points, in ems from the top left."""
+
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A drawing of boxes and arrows.
+
+    Attributes:
+        boxes, wires: what is drawn.
+        width, height: of the whole, in ems.
+        down: whether arrows run from top to bottom, not from left to right.
+        alt: what the drawing shows, in words.
+        caption: under the drawing.
+    """
+
+    boxes: tuple[Box, ...]
+    wires: tuple[Wire, ...]
+    width: float
+    height: float
+    down: bool
+    alt: str
+    caption: Text
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an algorithm.
+
+    Attributes:
+        text: one formula, or words.
+        indent: how many loops are around it.
+        numbered: headings aren't.
+    """
+
+    text: Text
+    indent: int = 0
+    numbered: bool = True
+
+    @property
+    def formula(self) -> Formula | None:
+        """The formula, where the line is nothing else."""
+        return self.text[0] if len(self.text) == 1 and isinstance(self.text[0], Formula) else None
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Numbered lines in a frame."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Note:
     """A short remark set apart; `bad` marks a failure."""
 
@@ -136,7 +217,7 @@ class Sides:
     sides: tuple[Side, ...]
 
 
-Block = Heading | Paragraph | Equations | Table | Figure | Note | Listing | Sides
+Block = Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .fonts import FAMILY, needed_fonts
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from xarray import Dataset
@@ -53,7 +55,7 @@ def flow_figure(
 
     kinds = [str(kind) for kind in summary.data.values]
     words = {"lag": "lag k (steps back)", "norm": "mean ln of gradient norm", "times": "factor", **(labels or {})}
-    with rc_context(STYLE):
+    with rc_context(STYLE | _family([*words.values(), *(titles or {}).values(), *map(str, summary.cell.values)])):
         columns = 1 if narrow else min(len(kinds), 2)
         rows = math.ceil(len(kinds) / columns)
         figure = Figure(figsize=(4.2 if narrow else 7.2, 2.9 * rows + 0.35), layout="constrained")
@@ -83,6 +85,18 @@ def flow_figure(
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
+
+
+def _family(words: list[str]) -> dict[str, list[str]]:
+    """Return the fonts of the labels, with one for Hangul where a label needs it."""
+    folders = needed_fonts("".join(words))
+    if not folders:
+        return {}
+    from matplotlib.font_manager import fontManager
+
+    if FAMILY not in fontManager.get_font_names():
+        fontManager.addfont(folders[0] / f"{FAMILY}.ttf")
+    return {"font.family": [*STYLE["font.serif"], FAMILY]}
 
 
 def _bottom(summary: Dataset) -> float:

@@ -10,10 +10,12 @@ from typing import Any
 
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
-from .derivation import derivation_document
+from .derivation import check_detail, derivation_document
 from .document import Document
+from .fonts import needed_fonts
 from .html import html_page
 from .markdown import markdown_text
+from .phrases import Phrases
 from .tex import tex_source
 from .typst import pdf, typst_source
 
@@ -67,6 +69,24 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise Error(f"{target}: the folder '{folder}' does not exist. Make it first, or choose another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Error(f"{target}: the folder '{folder}' can't be written. Choose another")
+
+
+def check_request(path: str | os.PathLike[str] | None, language: str = "en", detail: str = "full") -> None:
+    """Refuse what can't be written in a language or a detail, before any work is spent.
+
+    Raises:
+        Error: as `check_target`; for an unknown language or detail; for a PDF whose language has no font here.
+
+    >>> check_request("page.pdf", detail="short")
+    Traceback (most recent call last):
+    bptt.derive.errors.Error: unknown detail 'short'. Known: brief, full
+    """
+    phrases = Phrases(language)
+    check_detail(detail)
+    if path is not None:
+        check_target(path)
+        if Path(path).suffix.lower() == ".pdf":
+            needed_fonts(phrases.plain("section.proof"))
 
 
 def write(target: Path, content: bytes) -> None:

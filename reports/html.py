@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import re
 from html import escape
-from importlib import resources
 
 from .document import (
+    Algorithm,
     Block,
     Code,
+    Diagram,
     Document,
     Emphasis,
     Equations,
     Figure,
     Heading,
     Inline,
+    Line,
     Listing,
     Mark,
     Note,
@@ -26,7 +28,9 @@ from .document import (
     Table,
     Text,
 )
+from .drawing import drawing
 from .formula import Formula, clean, lines
+from .typst import compiled, template
 
 EMS = 32.0
 EMS_WITH_REASON = 26.0
@@ -42,6 +46,7 @@ PREAMBLE = f"""
 #set text(font: ("New Computer Modern", "Libertinus Serif"), size: {POINTS}pt)
 #set par(leading: 0pt)
 #show math.equation: set text(font: ("New Computer Modern Math", "Libertinus Serif", "DejaVu Sans Mono"))
+#let ink = black
 #let within(body) = [#box(height: 1.35em, width: 0pt, baseline: {DEPTH}em)#body]
 #let aligned(lefts, left, ..pieces) = context {{
   let width = calc.max(..lefts.map(it => measure(it).width))
@@ -58,7 +63,7 @@ def html_page(document: Document) -> str:
     True
     """
     page = _Page()
-    style = (resources.files(__package__) / "templates" / "page.css").read_text(encoding="utf-8")
+    style = template("page.css")
     subtitle = "".join(f'<p class="source">{page.text(line)}</p>\n' for line in document.subtitle)
     body = "\n".join(page.block(block) for block in document.blocks)
     head = (
@@ -87,10 +92,12 @@ class _Page:
         """Return the content with all pictures drawn, and the glyphs that they share."""
         if not self.pictures:
             return content, ""
-        import typst
-
-        source = PREAMBLE + "\n#pagebreak()\n".join(f"#{picture}" for picture, _, _ in self.pictures)
-        made = typst.compile(source.encode(), format="svg", ignore_system_fonts=True, timestamp=0)
+        source = (
+            PREAMBLE
+            + template("diagram.typ")
+            + "\n#pagebreak()\n".join(f"#{picture}" for picture, _, _ in self.pictures)
+        )
+        made = compiled(source, "svg")
         pages = [made] if isinstance(made, bytes) else made
         names: dict[str, str] = {}
         symbols = []
@@ -140,6 +147,12 @@ class _Page:
                         f'<picture><source media="(max-width: 640px)" srcset="{_data(block.narrow)}">{image}</picture>'
                     )
                 return f'<figure>{image}<figcaption class="caption">{self.text(block.caption)}</figcaption></figure>'
+            case Diagram():
+                drawn = self.picture(drawing(block), "d", block.alt)
+                caption = f'<figcaption class="caption">{self.text(block.caption)}</figcaption>'
+                return f'<figure class="diagram"><div>{drawn}</div>{caption}</figure>'
+            case Algorithm():
+                return self.algorithm(block)
             case Note():
                 title = f"<strong>{escape(block.title)}.</strong> " if block.title else ""
                 return f'<div class="note{" bad" * block.bad}">{title}{self.text(block.text)}</div>'
@@ -154,10 +167,11 @@ class _Page:
 
     def equations(self, equations: Equations) -> str:
         lefts = "".join(f"$display({clean(row.left).typst})$, " for row in equations.rows)
-        ems = EMS_WITH_REASON if equations.has_reasons else EMS
+        ems = EMS_WITH_REASON if equations.has_reasons else EMS / equations.columns
         width = max(ems - max(row.left.width for row in equations.rows) - 1.5, 8)
         rows = "\n".join(self.row(row, f"({lefts})", width) for row in equations.rows)
         kinds = "equations" + " boxed" * equations.boxed + " reasons" * equations.has_reasons
+        kinds += " two" * (equations.columns > 1)
         return f'<div class="{kinds}">\n{rows}\n</div>'
 
     def row(self, row: Row, lefts: str, width: float) -> str:
@@ -167,6 +181,29 @@ class _Page:
         drawn = self.picture(f"aligned({lefts}, $display({left.typst})${right})", "d", label)
         why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
         return f'<div class="row"><div>{drawn}</div>{why}</div>'
+
+    def algorithm(self, algorithm: Algorithm) -> str:
+        """One list per heading, numbered through."""
+        parts: list[str] = []
+        number = 1
+        for line in algorithm.lines:
+            if not line.numbered:
+                parts.append(
+                    f'{"</ol>" if parts else ""}<p><strong>{self.text(line.text)}</strong></p><ol start="{number}">'
+                )
+                continue
+            number += 1
+            loops = f' style="padding-left:{1.6 * line.indent:.1f}em"' if line.indent else ""
+            parts.append(f"<li><div{loops}>{self.line(line)}</div></li>")
+        return f'<div class="algorithm boxed">\n{chr(10).join(parts)}</ol>\n</div>'
+
+    def line(self, line: Line) -> str:
+        """Words as text; a formula on as many lines as it needs."""
+        if line.formula is None:
+            return self.text(line.text)
+        pieces = lines(line.formula, EMS - 1.6 * line.indent)
+        drawn = ", ".join(f"[${QUAD * bool(n)} display({p.typst.strip()})$]" for n, p in enumerate(pieces))
+        return self.picture(f"stack(spacing: 0.6em, {drawn})", "d", spoken(clean(line.formula)))
 
     def table(self, table: Table) -> str:
         def line(cells: tuple[Text, ...], tag: str) -> str:

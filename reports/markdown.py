@@ -6,8 +6,10 @@ import base64
 import re
 
 from .document import (
+    Algorithm,
     Block,
     Code,
+    Diagram,
     Document,
     Emphasis,
     Equations,
@@ -83,6 +85,10 @@ def block(block: Block) -> str:
         case Figure():
             data = base64.b64encode(block.svg).decode()
             return f"![{escaped(block.alt)}](data:image/svg+xml;base64,{data})\n\n{text(block.caption)}"
+        case Diagram():
+            return f"*{escaped(block.alt)}*"
+        case Algorithm():
+            return _algorithm(block)
         case Note():
             return f"> {f'**{escaped(block.title)}.** ' if block.title else ''}{text(block.text)}"
         case Listing():
@@ -93,6 +99,15 @@ def block(block: Block) -> str:
 
 
 _block = block
+
+
+def _algorithm(algorithm: Algorithm) -> str:
+    written, number = [], 0
+    for line in algorithm.lines:
+        number += line.numbered
+        indent = "\N{EM SPACE}" * (2 * line.indent)
+        written.append(f"{number}. {indent}{text(line.text)}" if line.numbered else f"\n**{text(line.text)}**\n")
+    return "\n".join(written).strip()
 
 
 def _equations(equations: Equations) -> str:

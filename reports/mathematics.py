@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import sympy
 from sympy import Expr, MatrixExpr, Symbol
 
 from ..derive.functions import FUNCTIONS
 from ..derive.linear import Shape
 from ..derive.notation import SUM
 from .dialects import LATEX, PLAIN, TYPST
-from .formula import TALL, Formula
+from .formula import MARK, TALL, Formula
 from .names import taken_apart
-from .typesetter import Typesetter
+from .typesetter import DELTA, INCOMING, LOSS, PAST, Typesetter
 
 T = Symbol("t", integer=True, positive=True)
 
@@ -35,6 +36,9 @@ class Mathematics:
         fixed = tuple(fixed)
         self.shapes = shapes
         self.printers = [Phrased(dialect, shapes, fixed) for dialect in (TYPST, LATEX, PLAIN)]
+        upright = _alike(self.printers[-1], [symbol.name for symbol in shapes])
+        for printer in self.printers:
+            printer.upright = upright
 
     def formula(self, expr: Expr | MatrixExpr, at_least: int = SUM) -> Formula:
         """Return an expression as a formula, with break marks."""
@@ -53,8 +57,31 @@ class Mathematics:
         texts = ([[getattr(entry, p.dialect.name) for entry in row] for row in rows] for p in self.printers)
         return Formula(*(p.dialect.blocks(t) + TALL for p, t in zip(self.printers, texts, strict=True)))
 
+    def is_tensor_product(self, expr: Expr) -> bool:
+        """Return whether at least two factors of a product are vectors or matrices."""
+        return sum(bool(self.printers[0].shape(factor)) for factor in expr.args) > 1
+
     def sign(self, name: str) -> Formula:
         return Formula(*(printer.dialect.sign(name) for printer in self.printers))
+
+
+def _alike(printer: Phrased, names: list[str]) -> frozenset[str]:
+    """Return the names that would look like another one, at any time: `h2` beside `h_2`, or `h_0` beside a state `h`.
+
+    They are printed upright and as written. The names that stay are those that carry a time, then those with more
+    underscores, then shorter ones.
+    """
+    own = [name for name in names if not name.startswith((DELTA, INCOMING, LOSS)) and not name.endswith(PAST)]
+    fixed = {symbol.name for symbol in printer.fixed}
+    taken: set[str] = set()
+    upright = set()
+    for name in sorted(own, key=lambda name: (name in fixed, -name.count("_"), len(name), name)):
+        times = [None] if name in fixed else [T, sympy.Integer(0), sympy.Integer(1), Symbol("T")]
+        shown = [printer.name(name, time) for time in times]
+        if shown[0] in taken:
+            upright.add(name)
+        taken.update(shown)
+    return frozenset(upright)
 
 
 class Phrased(Typesetter):
@@ -80,6 +107,27 @@ class Phrased(Typesetter):
 
     def sent_back(self, state: str) -> str:
         return self.adjoint(state, T, sent=True)[0]
+
+    def sent_back_at(self, state: str, time: Expr) -> str:
+        return self.adjoint(state, time, sent=True)[0]
+
+    def to_last(self, name: str) -> str:
+        """What follows x_1 in x_1, …, x_T."""
+        comma, dots = self.sign("comma"), self.sign("ellipsis")
+        return f"{comma}{dots}{comma}{self.name(name, Symbol('T'))}"
+
+    def counting(self, first: Expr, last: Expr) -> str:
+        """t = 1, 2, …, T, or back."""
+        second = first + 1 if first == 1 else first - 1
+        comma = self.sign("comma")
+        numbers = comma.join([self.time(first), self.time(second), self.sign("ellipsis"), self.time(last)])
+        return f"t {self.sign('equals')} {numbers}"
+
+    def next_in_list(self) -> str:
+        return f"{self.sign('comma')}{MARK}"
+
+    def and_more(self) -> str:
+        return f" {MARK}{self.sign('plus')} "
 
     def direct_sloped(self, state: str) -> str:
         return self.derivative(self.dialect.scripts(self.sign("loss"), "t"), self.name(state, T), sloped=True)
@@ -126,6 +174,9 @@ class Phrased(Typesetter):
         y = self.quantity(name, T)[0]
         diagonal = self.dialect.call(self.dialect.operator("diag"), y)
         return f"{diagonal} {self.sign('minus')} {y} {self.dialect.scripts(y, '', self.sign('top'))}"
+
+    def operator_title(self, name: str) -> str:
+        return self.dialect.operator(name)
 
     def function_title(self, name: str) -> str:
         rule = FUNCTIONS[name].rule

@@ -113,7 +113,7 @@ def _pieces(chunk: str, base: bool) -> list[tuple[str, str]]:
 
 
 def is_covered(letter: str) -> bool:
-    """Return whether the fonts that come with Typst have a glyph for a character.
+    """Return whether the fonts that come with Typst have a glyph for a character, or those of the extra `korean`.
 
     >>> is_covered("é"), is_covered("ж"), is_covered("中")
     (True, True, False)
@@ -123,7 +123,11 @@ def is_covered(letter: str) -> bool:
     if letter in SPACES:
         return True
     script = unicodedata.name(letter, "").split(" ")[0]
-    return script in ("LATIN", "GREEK", "CYRILLIC") or letter in COVERED_SIGNS
+    return script in ("LATIN", "GREEK", "CYRILLIC", "HANGUL") or letter in COVERED_SIGNS
+
+
+def is_cyrillic(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("CYRILLIC")
 
 
 SPACES = "\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}"

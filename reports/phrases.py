@@ -9,10 +9,31 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ..derive.errors import Error
 from .document import Inline, Text
 
 FOLDER = resources.files(__package__) / "language"
 HOLE = re.compile(r"\{(\w+)\}")
+
+
+def languages() -> list[str]:
+    """Return the codes of the languages that have a catalogue.
+
+    >>> languages()
+    ['en', 'ko']
+    """
+    return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+
+
+def check_language(language: str) -> None:
+    """Refuse a language without a catalogue.
+
+    >>> check_language("xx")
+    Traceback (most recent call last):
+    bptt.derive.errors.Error: unknown language 'xx'. Known: en, ko
+    """
+    if language not in languages():
+        raise Error(f"unknown language '{language}'. Known: {', '.join(languages())}")
 
 
 @cache
@@ -22,9 +43,14 @@ def catalogue(language: str) -> dict[str, Any]:
 
 
 class Phrases:
-    """Gives sentences by their place in the catalogue, such as "why.incoming"."""
+    """Gives sentences by their place in the catalogue, such as "why.incoming".
+
+    Raises:
+        Error: for a language without a catalogue.
+    """
 
     def __init__(self, language: str = "en") -> None:
+        check_language(language)
         self.language = language
 
     def __contains__(self, key: str) -> bool:

@@ -9,14 +9,17 @@ from textwrap import wrap
 
 from .dialects import math_letter
 from .document import (
+    Algorithm,
     Block,
     Code,
+    Diagram,
     Document,
     Emphasis,
     Equations,
     Figure,
     Heading,
     Inline,
+    Line,
     Listing,
     Mark,
     Note,
@@ -26,8 +29,9 @@ from .document import (
     Table,
     Text,
 )
+from .fonts import has_hangul
 from .formula import Formula, clean, lines
-from .names import spelled
+from .names import is_cyrillic, spelled
 
 LINE_EMS = 40.0
 REASON_EMS = 14.5
@@ -39,6 +43,7 @@ ESCAPES = {
     "·": r"\ensuremath{\cdot}", "×": r"\ensuremath{\times}", "±": r"\ensuremath{\pm}", "−": r"\ensuremath{-}",
     "∂": r"\ensuremath{\partial}", "⊙": r"\ensuremath{\odot}", "ᵀ": r"\ensuremath{^{\top}}", "≤": r"\ensuremath{\leq}",
     "≥": r"\ensuremath{\geq}", "≈": r"\ensuremath{\approx}", "∞": r"\ensuremath{\infty}", "→": r"\ensuremath{\to}",
+    "←": r"\ensuremath{\gets}",
     "↦": r"\ensuremath{\mapsto}", "‖": r"\ensuremath{\|}", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}",
     "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}", "©": r"\copyright{}",
     "°": r"\ensuremath{^{\circ}}", "\N{NO-BREAK SPACE}": "~",
@@ -48,6 +53,14 @@ TEXT_ACCENTS = {
 }  # fmt: skip
 
 
+# Only where a page holds such letters, so that all others need amsmath alone.
+HANGUL = "\\usepackage{kotex} % for Hangul; compile with xelatex or lualatex"
+CYRILLIC = r"""% Cyrillic letters; where their fonts are not installed, the codes of the letters are printed
+\newcommand{\cyr}[2]{#2}
+\newcommand{\cyrletter}[2]{{\fontencoding{T2A}\selectfont #1}}
+\IfFileExists{t2aenc.def}{\usepackage[T2A,OT1]{fontenc}\let\cyr\cyrletter}{}"""
+
+
 def tex_source(document: Document) -> str:
     r"""Return the document as one LaTeX file.
 
@@ -55,9 +68,13 @@ def tex_source(document: Document) -> str:
     True
     """
     template = (resources.files(__package__) / "templates" / "page.tex").read_text(encoding="utf-8")
+    body = "\n".join(f"{block(b)}\n" for b in document.blocks)
     subtitle = "\n\n".join(text(line) for line in document.subtitle)
+    written = "".join([body, subtitle, escaped(document.title), escaped(document.kind)])
     head = [
-        template,
+        template.rstrip(),
+        *([HANGUL] if has_hangul(written) else []),
+        *([CYRILLIC] if r"\cyr{" in written else []),
         r"\begin{document}",
         rf"{{\small {escaped(document.kind)}}}",
         "",
@@ -65,7 +82,7 @@ def tex_source(document: Document) -> str:
         rf"{{\small\raggedright {subtitle}\par}}" if subtitle else "",
         r"\medskip\hrule\medskip",
     ]
-    return "\n".join([*head, "", *(f"{block(b)}\n" for b in document.blocks), r"\end{document}", ""])
+    return "\n".join([*head, "", body, r"\end{document}", ""])
 
 
 def block(block: Block, ems: float = LINE_EMS) -> str:
@@ -106,6 +123,10 @@ def _letter(letter: str) -> str:
         return ESCAPES[letter]
     if letter.isascii():
         return letter
+    if has_hangul(letter):
+        return letter
+    if is_cyrillic(letter):
+        return rf"\cyr{{{letter}}}{{{spelled(letter)}}}"
     base, *marks = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and len(marks) == 1 and marks[0] in TEXT_ACCENTS:
         return rf"\{TEXT_ACCENTS[marks[0]]}{{{base}}}"
@@ -121,14 +142,19 @@ def _equations(equations: Equations, ems: float) -> str:
     for row in equations.rows:
         pieces = lines(row.right, width)
         why = rf" &\quad& \why{{{text(row.why)}}}" if row.why else ""
-        rows = [rf"{clean(row.left).latex} &= {pieces[0].latex}{why}"]
-        rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
+        rows = [rf"{clean(row.left).latex} &= {_fitted(pieces[0].latex, pieces[0].width, width)}{why}"]
+        rows += [rf"&\quad {_fitted(f'{{}}{piece.latex}', piece.width, width)}" for piece in pieces[1:]]
         written.append(" \\\\\n".join(rows))
     body = " \\\\\n".join(written)
     if equations.boxed:
         return f"\\[\n\\boxed{{\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n}}\n\\]"
     name = "alignat*}{2" if equations.has_reasons else "align*"
     return f"\\begin{{{name}}}\n{body}\n\\end{{{name.split('}')[0]}}}"
+
+
+def _fitted(latex: str, estimate: float, ems: float) -> str:
+    """Leave it to TeX to measure what may be too wide, and to set it smaller."""
+    return rf"\fit{{{ems:.1f}em}}{{{latex}}}" if estimate > 0.6 * ems else latex
 
 
 def _table(table: Table, ems: float) -> str:
@@ -173,6 +199,27 @@ def _figure(figure: Figure, ems: float) -> str:
     return rf"\par\medskip {framed}\par\smallskip{{\small {text(figure.caption)}}}\par\medskip"
 
 
+def _diagram(diagram: Diagram, ems: float) -> str:
+    return rf"\par\medskip\fbox{{\parbox{{155mm}}{{\small {escaped(diagram.alt)}}}}}\par\medskip"
+
+
+def _code(line: Line, ems: float) -> str:
+    if line.formula is None:
+        return text(line.text) if line.numbered else rf"\textbf{{{text(line.text)}}}"
+    pieces = lines(line.formula, ems - 4)
+    return r"\\ ".join(rf"$\displaystyle {piece.latex.strip()}$" for piece in pieces)
+
+
+def _algorithm(algorithm: Algorithm, ems: float) -> str:
+    rows, number = [], 0
+    for line in algorithm.lines:
+        number += line.numbered
+        label = str(number) if line.numbered else ""
+        body = _code(line, ems - 1.6 * line.indent)
+        rows.append(rf"\codeline{{{label}}}{{{1.6 * line.indent:g}em}}{{{body}}}")
+    return "\\par\\medskip\\hrule\\smallskip\n" + "\n".join(rows) + "\n\\smallskip\\hrule\\medskip"
+
+
 def _note(note: Note, ems: float) -> str:
     title = rf"\textbf{{{escaped(note.title)}.}} " if note.title else ""
     return rf"\remark{{{title}{text(note.text)}}}"
@@ -202,6 +249,8 @@ WRITERS: dict[type, Callable[..., str]] = {
     Equations: _equations,
     Table: _table,
     Figure: _figure,
+    Diagram: _diagram,
+    Algorithm: _algorithm,
     Note: _note,
     Sides: _sides,
 }

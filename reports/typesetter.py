@@ -30,6 +30,7 @@ class Typesetter(Printer):
         self.sign = dialect.sign
         self.shapes = shapes
         self.fixed = frozenset(fixed)
+        self.upright: frozenset[str] = frozenset()
 
     def shape(self, expr: Expr) -> Shape:
         """Return an expression's shape; quantities may be written as functions of time."""
@@ -65,6 +66,8 @@ class Typesetter(Printer):
 
     def name(self, name: str, time: Expr | None = None, above: str = "") -> str:
         """Typeset a name, with its time as the last subscript."""
+        if name in self.upright:
+            return self.dialect.scripts(self.dialect.word(name), "" if time is None else self.time(time), above)
         apart = taken_apart(name)
         subscripts = [self.token(token) for token in apart.subscripts]
         if time is not None:

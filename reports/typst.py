@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import resources
+from typing import Literal
 
+from ..derive.errors import Error
 from .document import (
+    Algorithm,
     Block,
     Code,
+    Diagram,
     Document,
     Emphasis,
     Equations,
     Figure,
     Heading,
     Inline,
+    Line,
     Listing,
     Mark,
     Note,
@@ -25,9 +30,13 @@ from .document import (
     Table,
     Text,
 )
-from .formula import Formula, clean, lines
+from .drawing import drawing
+from .fonts import FAMILY, has_hangul, needed_fonts
+from .formula import TALL, Formula, clean, lines
 from .names import is_covered, spelled
 
+STANDARD: Literal["a-2b"] = "a-2b"  # under it a character without a glyph is an error
+GLYPH = re.compile(r"the text `(.+?)` could not be displayed")
 PAGE_EMS = 43.5
 REASON_SHARE = 0.36
 SIDE_EMS = 21.0
@@ -42,29 +51,61 @@ def typst_source(document: Document) -> str:
     >>> "= Proof" in typst_source(Document("T", "K", (), (Heading("Proof"),)))
     True
     """
-    template = (resources.files(__package__) / "templates" / "page.typ").read_text(encoding="utf-8")
+    page, diagram = (template(name) for name in ("page.typ", "diagram.typ"))
+    body = flowing(document.blocks)
     subtitle = "".join(f"[{text(line)}], " for line in document.subtitle)
     head = [
-        f"#set document(title: {quoted(document.title)}, date: none)",
+        f"#set document(title: {quoted(document.title)}, date: auto)",
         f'#set text(lang: "{document.language}")',
         f"#let running = [{escaped(document.title)}]",
-        template,
+        page,
+        diagram,
         f"#title-block([{escaped(document.kind)}], [{escaped(document.title)}], ({subtitle}))",
     ]
-    return "\n".join([*head, "", flowing(document.blocks)])
+    source = "\n".join([*head, "", body])
+    return (
+        source.replace("#let extra-fonts = ()", f"#let extra-fonts = ({quoted(FAMILY)},)")
+        if has_hangul(source)
+        else source
+    )
+
+
+def template(name: str) -> str:
+    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
 def pdf(document: Document) -> bytes:
-    """Return the document as PDF; the same document gives the same bytes."""
-    return compiled(typst_source(document), "pdf")
+    """Return the document as PDF/A-2b; the same document gives the same bytes.
+
+    Raises:
+        Error: when no font has a glyph for a character.
+    """
+    made = compiled(typst_source(document), "pdf", STANDARD)
+    assert isinstance(made, bytes)  # one file, whatever the number of pages
+    return made
 
 
-def compiled(source: str, kind: str) -> bytes:
-    """Compile Typst source to one file."""
+def compiled(source: str, kind: Literal["pdf", "svg"], standard: Literal["a-2b"] | None = None) -> bytes | list[bytes]:
+    """Compile Typst source to one PDF, or to one SVG per page.
+
+    Raises:
+        Error: when no font has a glyph for a character.
+    """
     import typst
 
-    # The time is fixed, so that the same source gives the same bytes on any day.
-    return typst.compile(source.encode(), format=kind, ignore_system_fonts=True, timestamp=0)  # type: ignore[call-overload]
+    fonts = typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in needed_fonts(source)])
+    try:
+        # The time is fixed, so that the same source gives the same bytes on any day.
+        compiler = typst.Compiler(source.encode(), font_paths=fonts)
+        made = compiler.compile(format=kind, timestamp=0, pdf_standards=standard)
+    except typst.TypstError as error:
+        if letters := list(dict.fromkeys(GLYPH.findall(str(error.diagnostic)))):
+            raise Error(
+                f"no font has a glyph for {', '.join(letters)}. Write it in other letters, "
+                "or save as .html, which uses the reader's own fonts"
+            ) from None
+        raise
+    return made or b""
 
 
 def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
@@ -72,7 +113,9 @@ def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
     written = []
     for this, following in zip(blocks, (*blocks[1:], None), strict=True):
         source = block(this, ems)
-        announces = isinstance(this, Paragraph) and isinstance(following, Equations | Table | Listing | Figure)
+        announces = isinstance(this, Paragraph) and isinstance(
+            following, Equations | Table | Listing | Figure | Diagram | Algorithm
+        )
         written.append(f"#lead[{source}]\n" if announces else f"{source}\n")
     return "\n".join(written)
 
@@ -129,10 +172,11 @@ def row(row: Row, ems: float) -> str:
 
 
 def _equations(equations: Equations, ems: float) -> str:
-    ems = ems * (1 - REASON_SHARE) if equations.has_reasons else ems
+    ems = ems * (1 - REASON_SHARE) if equations.has_reasons else ems / equations.columns
     ems = max(ems - max(row.left.width for row in equations.rows) - MARGIN_EMS, 8)
     rows = "".join(f"  {row(r, ems)},\n" for r in equations.rows)
     options = f"boxed: {str(equations.boxed).lower()}, reasons: {str(equations.has_reasons).lower()}"
+    options += f", columns: {equations.columns}"
     return f"#equations((\n{rows}), {options})"
 
 
@@ -148,6 +192,22 @@ def _table(table: Table, ems: float) -> str:
 def _figure(figure: Figure, ems: float) -> str:
     data = f"bytes({quoted(figure.svg.decode())})"
     return f"#picture({data}, {figure.width:.0%}, {quoted(figure.alt)}, [{text(figure.caption)}])"
+
+
+def _diagram(diagram: Diagram, ems: float) -> str:
+    return f"#diagram({drawing(diagram)}, {quoted(diagram.alt)}, [{text(diagram.caption)}])"
+
+
+def _algorithm(algorithm: Algorithm, ems: float) -> str:
+    def body(line: Line) -> str:
+        if line.formula is None:
+            return text(line.text)
+        pieces = lines(line.formula, ems - 1.6 * line.indent - MARGIN_EMS - 3)
+        shown = " \\\n".join(f"${'quad ' * bool(n)}display({p.typst.strip()})$" for n, p in enumerate(pieces))
+        return f"#box(inset: (y: 0.6em))[{shown}]" if TALL in line.formula.typst else shown
+
+    rows = (f"  ({line.indent}, {str(line.numbered).lower()}, [{body(line)}]),\n" for line in algorithm.lines)
+    return f"#algorithm((\n{''.join(rows)}))"
 
 
 def _note(note: Note, ems: float) -> str:
@@ -167,6 +227,8 @@ WRITERS: dict[type, Callable[..., str]] = {
     Equations: _equations,
     Table: _table,
     Figure: _figure,
+    Diagram: _diagram,
+    Algorithm: _algorithm,
     Note: _note,
     Sides: _sides,
 }

@@ -51,11 +51,16 @@ def cells() -> None:
 @main.command()
 @click.argument("cell")
 @OUTPUT
-def derive(cell: str, output: Path | None) -> None:
+@click.option("--detail", default="full", show_default=True, help="Of the document: brief or full.")
+@click.option("--language", default="en", show_default=True, help="Of the document: en or ko.")
+def derive(cell: str, output: Path | None, detail: str, language: str) -> None:
     """Derive a cell's backward pass through time, and prove it.
 
     Without -o the steps are printed. With -o they become a document: .pdf .tex .typ .html or .md.
     """
+    from bptt.reports import check_request
+
+    check_request(output, language, detail)
     from bptt.derive.derivation import derive as derived
 
     derivation = derived(bptt.load(cell))
@@ -63,15 +68,14 @@ def derive(cell: str, output: Path | None) -> None:
         click.echo(_steps(derivation))
         click.echo(f"\n{derivation.prove()}")
         return
-    from bptt.reports import check_target, derivation_document
+    from bptt.reports import derivation_document
 
-    check_target(output)
     gradients = len(derivation.cell.params) + len(derivation.cell.states) + len(derivation.cell.inputs)
     with _progress() as advance:
         counted = itertools.count()
         proof = derivation.prove(lambda name: advance("Proving", next(counted), gradients))
         advance("Proving", gradients, gradients)
-    bptt.save(derivation_document(derivation, proof), output)
+    bptt.save(derivation_document(derivation, proof, language, detail), output)
     click.echo(f"{proof}\nWrote {output}")
     if not proof.holds:
         raise SystemExit(1)

@@ -91,3 +91,10 @@ def test_same_numbers_same_figure():
 def test_a_cell_without_derivation():
     with pytest.raises(Error, match="the study measures fast"):
         comparison_document(DERIVATIONS[:1], study([0.1, 0.2]))
+
+
+def test_korean():
+    document = comparison_document(DERIVATIONS, study([0.05, 0.5, -0.1]), language="ko")
+    text = text_of(document)
+    assert "기울기의 흐름" in text and "뒤섞은 글" in text and "U+" not in text
+    assert '<html lang="ko">' in html_page(document)

@@ -22,7 +22,7 @@ NAMES = [
     ("u_h_tilde", "u_(tilde(h))", r"u_{\tilde{h}}", "u_{h̃}"),
     ("λ", "lambda", r"\lambda ", "λ"),
     ("é", '"é"', r"\mathrm{\acute{e}}", "é"),
-    ("ж", '"ж"', r"\mathrm{U{+}0436}", "ж"),
+    ("ж", '"ж"', r"\mathrm{\text{\cyr{ж}{U+0436}}}", "ж"),
     ("中", '"U+4E2D"', r"\mathrm{U{+}4E2D}", "中"),
 ]
 
@@ -31,6 +31,16 @@ NAMES = [
 def test_name(name, typst, latex, plain):
     formula = Mathematics({}).name(name)
     assert (formula.typst, formula.latex, formula.plain) == (typst, latex, plain)
+
+
+def test_names_that_would_look_alike():
+    shapes = {sympy.Symbol(name): () for name in ("h", "h_prev", "h2", "h_2", "h_0", "lambda", "λ", "W")}
+    math = Mathematics(shapes, [sympy.Symbol(name) for name in ("h_0", "W")])
+    shown = {name: math.name(name).plain for name in map(str, shapes)}
+    assert shown | {"h2": "h2", "h_2": "h_2", "h_0": "h_0", "λ": "λ", "lambda": "lambda"} == shown
+    assert (math.name("h2").typst, math.name("h2").latex) == ('"h2"', r"\mathrm{h2}")
+    assert math.name("h_0").latex == r"\mathrm{h\_0}" and math.name("h_2").latex == "h_{2}"
+    assert math.name("h2", sympy.Symbol("t")).plain == "h2_t"
 
 
 n = sympy.Symbol("n", integer=True, positive=True)

@@ -17,7 +17,7 @@ from .errors import Error, NotationError, Source
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import bounds, declared_shape, infer, size_of
-from .syntax import Text, closest, is_reserved, read, size_names, value_names
+from .syntax import LONGEST_TEXT, Text, closest, is_reserved, read, size_names, value_names
 from .written import negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
@@ -140,7 +140,8 @@ def load(name: str | os.PathLike[str]) -> Cell:
     if path.suffix != ".cell" and not path.exists():
         raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LONGEST_TEXT + 1)
     except UnicodeDecodeError as error:
         raise Error(f"{wanted}: not text in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})") from None
     except OSError as error:
@@ -162,7 +163,8 @@ def _check_order(text: Text) -> None:
     declared: dict[str, str] = {}
     for declaration in text.declarations:
         if declaration.name in declared:
-            raise text.fail(declaration.place, f"'{declaration.name}' is declared twice")
+            hint = "Remove one of the two declarations."
+            raise text.fail(declaration.place, f"'{declaration.name}' is declared twice", hint)
         declared[declaration.name] = declaration.kind
     states = [name for name, kind in declared.items() if kind == "state"]
     if not states:
@@ -176,7 +178,8 @@ def _check_order(text: Text) -> None:
             raise text.fail(line.place, f"'{line.target}' is assigned twice", "Give the new value a name of its own.")
         if declared.get(line.target, "state") != "state":
             kind = declared[line.target]
-            raise text.fail(line.place, f"'{line.target}' is declared as {kind} and can't be assigned")
+            hint = "Give the new value a name of its own."
+            raise text.fail(line.place, f"'{line.target}' is declared as {kind} and can't be assigned", hint)
         done.add(line.target)
     for declaration in text.declarations:
         if declaration.kind == "state" and declaration.name not in targets:
@@ -240,7 +243,7 @@ class _Builder:
             case ast.Attribute(value=value):
                 return linear.transposed(self.build(value))
             case ast.Subscript(value=value, slice=index):
-                return self._subscript(node, self.build(value), index)
+                return self._subscript(self.build(value), index)
             case ast.BinOp(op=op, left=left, right=right):
                 return self._operation(op, self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=arguments):
@@ -282,17 +285,11 @@ class _Builder:
             return linear.total(_times(*arguments))
         return linear.NODES[name](*arguments)
 
-    def _subscript(self, node: ast.expr, value: Expr, index: ast.expr) -> Expr:
+    def _subscript(self, value: Expr, index: ast.expr) -> Expr:
         size = shape_of(value, self.shapes)[0]
         if isinstance(index, ast.Slice):
-            start, stop = bounds(index, size)
-            if (stop - start).is_nonpositive or (stop - size).is_positive or start.is_negative:
-                raise self.text.fail(node, f"this slice is empty or reaches past the end ({size} entries)")
-            return linear.part(value, start, stop)
-        position = size_of(index)
-        if (position - size).is_nonnegative:
-            raise self.text.fail(node, f"index {position} is past the end: there are {size} entries, counted from 0")
-        return linear.entry(value, position)
+            return linear.part(value, *bounds(index, size))
+        return linear.entry(value, size_of(index))
 
 
 def _product(factors: tuple[Expr, ...]) -> Expr:

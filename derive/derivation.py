@@ -14,15 +14,26 @@ from .adjoint import adjoint_program, delta, incoming
 from .cell import Cell, previous
 from .errors import Error
 from .jacobian import jacobian
-from .program import Program, Step, forward_program, quantities, split
+from .paths import Path, direct, paths
+from .program import Program, Step, forward_program, split
 from .syntax import closest
+from .tangent import tangent_program
+from .through_time import LENGTH as LENGTH
+from .through_time import (
+    TIME,
+    GradientSum,
+    TimeProduct,
+    Truncation,
+    at_time,
+    state_product,
+    sum_over_time,
+    truncated,
+    unrolled,
+)
 from .written import added, operands, renamed
 
 if TYPE_CHECKING:
     from .proof import Proof
-
-TIME = Symbol("t", integer=True, positive=True)
-LENGTH = Symbol("T", integer=True, positive=True)
 
 
 @dataclass(frozen=True)
@@ -62,18 +73,35 @@ class Derivation:
         delta_h_prev = product(transpose(W_hh), delta_a_h)
         delta_x = product(transpose(W_xh), delta_a_h)
         """
-        shares = {delta(symbol) for symbol in self._fixed}
+        shares = {delta(symbol) for symbol in self.fixed}
         return [(step.target, step.expr) for step in self.backward.steps if step.target not in shares]
 
+    @cached_property
+    def tangent(self) -> Program:
+        """One step forward in time of a change of the states and inputs, `tangent_<name>`; parameters stay."""
+        return tangent_program(self.forward, (*map(previous, self.cell.states), *map(Symbol, self.cell.inputs)))
+
     @property
-    def _fixed(self) -> tuple[Symbol, ...]:
+    def tangents(self) -> list[tuple[Symbol, Expr]]:
+        """Ordered (symbol, expression) pairs of one step of the tangents.
+
+        >>> from .cell import load
+        >>> for symbol, expr in derive(load("rnn")).tangents: print(symbol, "=", expr)
+        tangent_a_h = product(W_hh, tangent_h_prev) + product(W_xh, tangent_x)
+        tangent_h = tangent_a_h*(1 - h**2)
+        """
+        return [(step.target, step.expr) for step in self.tangent.steps]
+
+    @property
+    def fixed(self) -> tuple[Symbol, ...]:
+        """What is the same at every time: the parameters and the prologue's values."""
         return (*map(Symbol, self.cell.params), *self.prologue.outputs)
 
     @cached_property
     def shares(self) -> dict[str, Expr]:
         """One step's share of the gradient of each parameter, and of each value of the prologue."""
         at = {step.target: step.expr for step in self.backward.steps}
-        return {symbol.name: at[delta(symbol)] for symbol in self._fixed}
+        return {symbol.name: at[delta(symbol)] for symbol in self.fixed}
 
     def prove(self, progress: Callable[[str], None] = lambda name: None) -> Proof:
         """Prove every gradient against `sympy.diff` on the expanded loss; see `proof.prove`."""
@@ -91,11 +119,56 @@ class Derivation:
         >>> derive(load("lstm")).jacobian("c", "c")
         Diagonal(f, n)
         """
+        return jacobian(self.forward, *self._between(value, state))
+
+    def paths(self, value: str, state: str) -> list[Path]:
+        """Return ∂value_t/∂state_{t−1} split into paths: the names passed by each, and its part of the block.
+
+        Raises:
+            Error: as `jacobian`, or where there are more than 1000 paths.
+
+        >>> from .cell import load
+        >>> derive(load("lstm")).paths("h", "c")
+        [(('c_prev', 'c', 'h'), Diagonal(f*o*(1 - tanh(c)**2), n))]
+        """
+        return paths(self.forward, *self._between(value, state))
+
+    def direct(self, state: str) -> MatrixExpr:
+        """Return the part of ∂state_t/∂state_{t−1} that no matrix mixes: what remains along the state alone.
+
+        Raises:
+            Error: as `jacobian`.
+
+        >>> from .cell import load
+        >>> derive(load("lstm")).direct("c"), derive(load("rnn")).direct("h")
+        (Diagonal(f, n), 0)
+        """
+        return direct(self.forward, *self._between(state, state))
+
+    def _between(self, value: str, state: str) -> tuple[Symbol, Symbol]:
         if state not in self.cell.states:
             raise Error(f"'{state}' is not a state. States: {', '.join(self.cell.states)}.")
         if Symbol(value) not in self.forward.shapes:
             raise Error(f"the cell has no value called '{value}'. {closest(value, map(str, self.cell.shapes))}")
-        return jacobian(self.forward, Symbol(value), previous(state))
+        return Symbol(value), previous(state)
+
+    @cached_property
+    def product(self) -> TimeProduct:
+        """∂s_t/∂s_k over the full state s, as a product over time; see `through_time.state_product`.
+
+        >>> from .cell import load
+        >>> derive(load("rnn")).product
+        TimeProduct(Diagonal(1 - h(j)**2, n)*W_hh, j, k + 1, t)
+        """
+        return state_product(self)
+
+    def unrolled(self, param: str) -> GradientSum:
+        """Return the gradient of a parameter as a sum over all pairs of times; see `through_time.unrolled`."""
+        return unrolled(self, param)
+
+    def truncated(self, param: str, k1: int | Expr, k2: int | Expr) -> Truncation:
+        """Return what truncated backpropagation keeps of a gradient, and drops; see `through_time.truncated`."""
+        return truncated(self, param, k1, k2)
 
     @property
     def recursion(self) -> dict[str, Expr]:
@@ -110,11 +183,9 @@ class Derivation:
         at = {step.target: step.expr for step in self.backward.steps}
         found = {}
         for name in self.cell.states:
-            back = at_time(at[delta(previous(name))], self._fixed, TIME + 1)
+            back = at_time(at[delta(previous(name))], self.fixed, TIME + 1)
             outside = added(Function(f"loss_{name}")(TIME), back)
-            total = renamed(
-                at_time(at[delta(Symbol(name))], self._fixed), {Function(f"incoming_{name}")(TIME): outside}
-            )
+            total = renamed(at_time(at[delta(Symbol(name))], self.fixed), {Function(f"incoming_{name}")(TIME): outside})
             found[name] = added(*operands(sympy.Add, total))
         return found
 
@@ -126,7 +197,7 @@ class Derivation:
         >>> derive(load("rnn")).gradients["W_hh"]
         Sum(outer(delta_a_h(t), h(t - 1)), (t, 1, T))
         """
-        sums = {name: sum_over_time(share, self._fixed) for name, share in self.shares.items()}
+        sums = {name: sum_over_time(share, self.fixed) for name, share in self.shares.items()}
         last = {step.target: step.expr for step in self.epilogue.steps}
         names: dict[Expr, Expr] = {incoming(value): sums[value.name] for value in self.prologue.outputs}
         for step in self.epilogue.steps:
@@ -148,24 +219,3 @@ def derive(cell: Cell) -> Derivation:
     backward = adjoint_program(forward, map(Symbol, cell.states), wanted)
     epilogue = adjoint_program(prologue, prologue.outputs, params if prologue.steps else ())
     return Derivation(cell, prologue, forward, backward, epilogue)
-
-
-def sum_over_time(share: Expr, fixed: tuple[Symbol, ...]) -> Expr:
-    """Return Σ_{t=1}^{T} of a step's share; symbols not in `fixed` become functions of t."""
-    if share == 0:
-        return share
-    return sympy.Sum(at_time(share, fixed), (TIME, 1, LENGTH))
-
-
-def at_time(expr: Expr, fixed: tuple[Symbol, ...], time: Expr = TIME) -> Expr:
-    """Write the time of each quantity: `h` becomes h(t) and `h_prev` becomes h(t − 1); `fixed` ones stay.
-
-    >>> at_time(Symbol("f") * Symbol("c_prev"), ())
-    c(t - 1)*f(t)
-    """
-
-    def timed(symbol: Symbol) -> Expr:
-        name, past = symbol.name.removesuffix("_prev"), symbol.name.endswith("_prev")
-        return Function(name)(time - 1 if past else time)
-
-    return renamed(expr, {symbol: timed(symbol) for symbol in quantities(expr) if symbol not in fixed})

@@ -23,6 +23,9 @@ class ProgramError(Error):
     """A program reads a value before it is defined: a fault of the pass that made the program."""
 
 
+MARGIN = 60  # columns shown on either side of a place in a long line
+
+
 @dataclass(frozen=True)
 class Source:
     """A text with the name under which a reader knows it: a file's path or a cell's name."""
@@ -50,7 +53,10 @@ class Source:
         Try tanh.
         """
         shown = self.lines[min(line, len(self.lines)) - 1]
-        before, under = shown[:column], shown[column : column + width]
+        first = max(0, column - MARGIN) if len(shown) > 2 * MARGIN else 0
+        before, under = shown[first:column], shown[column : column + min(width, MARGIN)]
+        shown = "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in shown)
+        shown = shown[first : first + 2 * MARGIN]
         place = f"{self.name}, line {line}, column {column + 1}: {message}"
         caret = _blank(before) + "^" * max(1, len(_blank(under)))
         return "\n".join([place, f"    {shown}", f"    {caret}"] + [hint] * bool(hint))

@@ -20,9 +20,11 @@ from .cell import previous
 from .derivation import Derivation
 from .functions import Elementwise
 from .interpret import Array, evaluate, run, size
+from .polynomials import Terms
 from .program import Program
 
 STEPS = 3
+MOST_EXPANDED = 1000
 Entries = dict[tuple[int, ...], tuple[Expr, Expr]]
 _numbers = count()
 
@@ -54,6 +56,7 @@ class Leaves:
         self.derivatives: dict[tuple[Leaf, Symbol], Expr] = {}
         self.partials: dict[Leaf, list[tuple[Expr, Expr]]] = {}
         self.tangents: dict[Expr, Expr] = {}
+        self.terms = Terms()
         self.kind: type[Leaf] = type("Leaf", (Leaf,), {"leaves": self})
 
     def apply(self, function: Any, *arguments: Expr) -> Expr:
@@ -65,13 +68,16 @@ class Leaves:
             return function
         if function is sympy.Pow:
             return sympy.Pow(*arguments)
-        key = function, tuple(map(sympy.expand, arguments))
+        key = function, tuple(map(self._expanded, arguments))
         if key not in self.made:
             leaf = self.kind(next(_numbers))
             self.made[key] = leaf
             self.stands_for[leaf] = key
             self.symbols[leaf] = set().union(*(argument.free_symbols for argument in key[1]))
         return self.made[key]
+
+    def _expanded(self, argument: Expr) -> Expr:
+        return sympy.expand(argument) if self.terms.bound(argument) <= MOST_EXPANDED else argument
 
     def opened(self, expr: Expr) -> Expr:
         """Return what a leaf or a derivative is another name for, or the expression itself."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Rational
+from sympy import Expr, Rational, oo
 
 Slope = Callable[..., Expr | int]
 
@@ -28,6 +28,7 @@ class Rule:
         code: the scalar function in Python (`x`, or `a` and `b`; `math` is known), for generated kernels.
         symbol: how it is typeset, where that is not its name.
         kink: where it isn't differentiable, and which subgradient is taken there.
+        image: an interval that holds every value.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Rule:
     code: str
     symbol: str
     kink: str
+    image: tuple[Expr, Expr] = (-oo, oo)
 
 
 class Elementwise(sympy.Function):
@@ -65,12 +67,14 @@ def function(
     code: str = "",
     symbol: str = "",
     kink: str = "",
+    image: tuple[Expr | int, Expr | int] = (-oo, oo),
 ) -> type[Elementwise]:
     """Enter a function into the table; a second rule for a name is an error."""
     if name in FUNCTIONS:
         raise KeyError(f"the function table already has a rule for {name!r}")
     bound = None if lipschitz is None else sympy.sympify(lipschitz)
-    rule = Rule(name, definition, slopes, bound, sampled, code or f"math.{name}(x)", symbol, kink)
+    low, high = map(sympy.sympify, image)
+    rule = Rule(name, definition, slopes, bound, sampled, code or f"math.{name}(x)", symbol, kink, (low, high))
     FUNCTIONS[name] = type(name, (Elementwise,), {"rule": rule, "nargs": len(slopes)})
     return FUNCTIONS[name]
 
@@ -80,8 +84,9 @@ step = function(
     lambda x: sympy.Heaviside(x, 0),
     lambda x, y: 0,
     lipschitz=None,
-    code="1.0 if x > 0 else x * 0.0",
+    code="1.0 if x > 0 else (0.0 if x <= 0 else x)",
     kink="it jumps at 0, where the value 0 is taken; its slope is 0 everywhere",
+    image=(0, 1),
 )
 sign = function(
     "sign",
@@ -91,6 +96,7 @@ sign = function(
     code="1.0 if x > 0 else (-1.0 if x < 0 else x)",
     symbol="sgn",
     kink="it jumps at 0, where the value 0 is taken; its slope is 0 everywhere",
+    image=(-1, 1),
 )
 geq = function(
     "geq",
@@ -98,11 +104,12 @@ geq = function(
     lambda a, b, y: 0,
     lambda a, b, y: 0,
     lipschitz=None,
-    code="1.0 if a >= b else (a - b) * 0.0",
+    code="1.0 if a >= b else (0.0 if a < b else a + b)",
     symbol="geq",
     kink="it jumps at a = b, where the value 1 is taken; its slopes are 0 everywhere",
+    image=(0, 1),
 )
-tanh = function("tanh", sympy.tanh, lambda x, y: 1 - y**2, lipschitz=1)
+tanh = function("tanh", sympy.tanh, lambda x, y: 1 - y**2, lipschitz=1, image=(-1, 1))
 sigmoid = function(
     "sigmoid",
     lambda x: 1 / (1 + sympy.exp(-x)),
@@ -111,17 +118,26 @@ sigmoid = function(
     sampled=(-6, 6),
     code="1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))",
     symbol="sigma",
+    image=(0, 1),
 )
 relu = function(
     "relu",
     lambda x: sympy.Max(x, 0),
     lambda x, y: step(y),
     lipschitz=1,
-    code="x if x > 0 else x * 0.0",
+    code="0.0 if x <= 0 else x",
     symbol="ReLU",
     kink="at 0 the subgradient 0 is taken",
+    image=(0, oo),
 )
-exp = function("exp", sympy.exp, lambda x, y: y, lipschitz=None, code="math.exp(x) if x < 709.79 else x * math.inf")
+exp = function(
+    "exp",
+    sympy.exp,
+    lambda x, y: y,
+    lipschitz=None,
+    code="math.exp(x) if x < 709.7827128933841 else x * math.inf",
+    image=(0, oo),
+)
 log = function(
     "log",
     sympy.log,
@@ -137,19 +153,46 @@ sqrt = function(
     lipschitz=None,
     sampled=(0.2, 5),
     code="math.sqrt(x) if x >= 0 else math.nan",
+    image=(0, oo),
 )
-sin = function("sin", sympy.sin, lambda x, y: cos(x), lipschitz=1, code="math.sin(x) if math.isfinite(x) else math.nan")
+sin = function(
+    "sin",
+    sympy.sin,
+    lambda x, y: cos(x),
+    lipschitz=1,
+    code="math.sin(x) if math.isfinite(x) else math.nan",
+    image=(-1, 1),
+)
 cos: type[Elementwise] = function(
-    "cos", sympy.cos, lambda x, y: -sin(x), lipschitz=1, code="math.cos(x) if math.isfinite(x) else math.nan"
+    "cos",
+    sympy.cos,
+    lambda x, y: -sin(x),
+    lipschitz=1,
+    code="math.cos(x) if math.isfinite(x) else math.nan",
+    image=(-1, 1),
 )
-arctan = function("arctan", sympy.atan, lambda x, y: 1 / (1 + x**2), lipschitz=1, code="math.atan(x)")
-erf = function("erf", sympy.erf, lambda x, y: 2 / sqrt(sympy.pi) * exp(-(x**2)), lipschitz=2 / sympy.sqrt(sympy.pi))
+arctan = function(
+    "arctan",
+    sympy.atan,
+    lambda x, y: 1 / (1 + x**2),
+    lipschitz=1,
+    code="math.atan(x)",
+    image=(-sympy.pi / 2, sympy.pi / 2),
+)
+erf = function(
+    "erf",
+    sympy.erf,
+    lambda x, y: 2 / sqrt(sympy.pi) * exp(-(x**2)),
+    lipschitz=2 / sympy.sqrt(sympy.pi),
+    image=(-1, 1),
+)
 softplus = function(
     "softplus",
     lambda x: sympy.log(1 + sympy.exp(x)),
     lambda x, y: sigmoid(x),
     lipschitz=1,
     code="max(x, 0.0) + math.log1p(math.exp(-abs(x)))",
+    image=(0, oo),
 )
 silu = function(
     "silu",
@@ -158,6 +201,7 @@ silu = function(
     lipschitz=Rational("1.1"),
     code="x / (1.0 + math.exp(-x)) if x >= 0 else x * (math.exp(x) / (1.0 + math.exp(x)))",
     symbol="SiLU",
+    image=(Rational("-0.28"), oo),
 )
 absolute = function(
     "abs",
@@ -166,6 +210,7 @@ absolute = function(
     lipschitz=1,
     code="abs(x)",
     kink="at 0 the subgradient 0 is taken",
+    image=(0, oo),
 )
 maximum = function(
     "max",

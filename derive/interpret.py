@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Expr, Symbol
+from sympy import Expr, MatrixExpr, Symbol
+from sympy.matrices.expressions import BlockMatrix, Identity, MatAdd, MatMul, MatrixSymbol, Transpose, ZeroMatrix
 
 from .errors import Error
 from .functions import Elementwise, exp
+from .jacobian import Column, Diagonal, Rows
 from .linear import Node
 from .program import Program
 
@@ -79,6 +81,48 @@ def run(
         shape = tuple(size(dimension, sizes) for dimension in program.shapes[step.target])
         known[step.target] = np.broadcast_to(evaluate(step.expr, known, sizes, apply, one), shape)
     return known
+
+
+def matrix(
+    expr: MatrixExpr, values: Mapping[Symbol, Array], sizes: Mapping[str, int], apply: Apply, one: Any = 1
+) -> Array:
+    """Return the value of a matrix expression such as a Jacobian block; arguments as for `evaluate`."""
+
+    def inner(part: MatrixExpr) -> Array:
+        return matrix(part, values, sizes, apply, one)
+
+    def vector(entries: Expr, length: Expr) -> Array:
+        return np.broadcast_to(evaluate(entries, values, sizes, apply, one), size(length, sizes))
+
+    match expr:
+        case Diagonal():
+            entries = vector(*expr.args)
+            return np.where(np.eye(len(entries), dtype=bool), entries, 0 * one)
+        case Column():
+            return vector(*expr.args)[:, None]
+        case Rows():
+            start, stop, length = (size(part, sizes) for part in expr.args)
+            return np.eye(length, dtype=int)[start:stop] * one
+        case Identity():
+            return np.eye(size(expr.args[0], sizes), dtype=int) * one
+        case ZeroMatrix():
+            return np.full([size(part, sizes) for part in expr.shape], 0 * one)
+        case Transpose():
+            return inner(expr.args[0]).T
+        case MatrixSymbol():
+            return values[Symbol(expr.name)]
+        case BlockMatrix():
+            rows, columns = expr.blockshape
+            return np.block([[inner(expr.blocks[row, column]) for column in range(columns)] for row in range(rows)])
+        case MatAdd():
+            return np.asarray(sum(map(inner, expr.args[1:]), inner(expr.args[0])))
+        case MatMul():
+            coefficient, factors = expr.as_coeff_matrices()
+            product = inner(factors[0])
+            for factor in factors[1:]:
+                product = np.dot(product, inner(factor))
+            return product if coefficient == 1 else evaluate(coefficient, values, sizes, apply, one) * product
+    raise TypeError(f"the interpreter has no meaning for the matrix {type(expr).__name__}")
 
 
 def _power(base: Array, exponent: sympy.Rational, apply: Apply) -> Array:

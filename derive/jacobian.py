@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import sympy
 from sympy import Expr, MatrixExpr, MatrixSymbol, Symbol
@@ -10,8 +10,8 @@ from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, Zero
 
 from .errors import Error
 from .linear import Node, Shape, shape_of, transpose
-from .program import Program, quantities
-from .slopes import known_values, partials
+from .program import Program, Step, quantities
+from .slopes import Known, known_values, partials
 from .written import canonical, multiplied
 
 
@@ -62,29 +62,37 @@ def jacobian(program: Program, value: Symbol, source: Symbol) -> MatrixExpr:
     >>> jacobian(forward_program(load("rnn")), Symbol("h"), Symbol("h_prev"))
     Diagonal(1 - h**2, n)*W_hh
     """
-    return _Carrier(program, source).of(value)
+    return _Carrier(program, source, program.steps, known_values(program)).of(value)
+
+
+def edge(program: Program, step: Step, source: Symbol, known: Known) -> MatrixExpr:
+    """Return the derivative of one step by a value that it reads, with everything else that it reads held fixed.
+
+    Args:
+        known: the program's `known_values`.
+
+    Raises:
+        Error: as `jacobian` does.
+    """
+    return _Carrier(program, source, (step,), known).of(step.target)
 
 
 class _Carrier:
     """∂(each value)/∂source, as lists of (factors of a matrix product)."""
 
-    def __init__(self, program: Program, source: Symbol) -> None:
-        self.program = program
+    def __init__(self, program: Program, source: Symbol, steps: Iterable[Step], known: Known) -> None:
         self.shapes = program.shapes
         self.source = source
         self.columns = self._size(source)
-        self.known = known_values(program)
+        self.known = known
         self.words: dict[Symbol, list[MatrixExpr]] = {source: [Identity(self.columns)]}
-        for step in program.steps:
+        for step in steps:
             words = self._merged(self._through(step.expr))
             if words:
                 self.words[step.target] = words
 
     def of(self, value: Symbol) -> MatrixExpr:
-        words = self.words.get(value, [])
-        if not words:
-            return ZeroMatrix(self._size(value), self.columns)
-        return words[0] if len(words) == 1 else MatAdd(*words, evaluate=False)
+        return total_of(self.words.get(value, []), self._size(value), self.columns)
 
     def _size(self, symbol: Symbol) -> Expr:
         shape = self.shapes[symbol]
@@ -146,6 +154,14 @@ class _Carrier:
         return joined
 
 
+def total_of(words: Iterable[MatrixExpr], rows: Expr, columns: Expr) -> MatrixExpr:
+    """Add up matrices of one shape in the given order."""
+    words = list(words)
+    if not words:
+        return ZeroMatrix(rows, columns)
+    return words[0] if len(words) == 1 else MatAdd(*words, evaluate=False)
+
+
 def _product(factors: list[MatrixExpr]) -> MatrixExpr:
     return factors[0] if len(factors) == 1 else MatMul(*factors, evaluate=False)
 
@@ -192,12 +208,21 @@ def _of_concat(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
     return pieces
 
 
+def softmax_jacobian(value: Expr, size: Expr) -> MatrixExpr:
+    """Return diag(y) − y yᵀ, the Jacobian of a softmax with the value y."""
+    column = Column(value, size)
+    return MatAdd(Diagonal(value, size), MatMul(-1, column, Transpose(column), evaluate=False))
+
+
+def is_softmax_jacobian(matrix: MatrixExpr) -> bool:
+    """Return whether this is what `softmax_jacobian` gives."""
+    first = matrix.args[0]
+    return isinstance(first, Diagonal) and matrix == softmax_jacobian(*first.args)
+
+
 def _of_softmax(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
-    value, size = carrier.known[canonical(node)], shape_of(node, carrier.shapes)[0]
-    inner = MatAdd(
-        Diagonal(value, size), MatMul(-1, Column(value, size), Transpose(Column(value, size)), evaluate=False)
-    )
-    return [(inner, node.args[0])]
+    value, size = carrier.known.get(canonical(node), node), shape_of(node, carrier.shapes)[0]
+    return [(softmax_jacobian(value, size), node.args[0])]
 
 
 def _ones(size: Expr) -> MatrixExpr:
@@ -205,7 +230,8 @@ def _ones(size: Expr) -> MatrixExpr:
 
 
 def _of_total(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
-    return [(Transpose(_ones(shape_of(node.args[0], carrier.shapes)[0])), node.args[0])]
+    shape = shape_of(node.args[0], carrier.shapes)
+    return [(Transpose(_ones(shape[0])) if shape else Identity(sympy.Integer(1)), node.args[0])]
 
 
 def _of_entry(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:

@@ -1,7 +1,8 @@
 """Maps between tensors that aren't elementwise, each an opaque node with one rule for its transpose.
 
-This table and `sympy.diff` on what lies between the nodes are the whole of reverse mode. A node is linear in each of
-its arguments; `softmax` is the one exception, and its rule is written in its own output.
+This table and `sympy.diff` on what lies between the nodes are the whole of reverse mode, and of forward mode too. A
+node is linear in each of its arguments: its tangent is a sum over the arguments, with one replaced by its tangent in
+each term. `concat` is linear in all of them together; `softmax` isn't linear: its rule is written in its own output.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ class Node(sympy.Function):
 
 
 Transpose = Callable[[Expr, "Node", int, Shapes], Expr]
+Tangent = Callable[[tuple[Expr | None, ...], "Node", Shapes], list[Expr]]
+
+
+def _one_by_one(tangents: tuple[Expr | None, ...], at: Node, shapes: Shapes) -> list[Expr]:
+    """Return the tangent of a map that is linear in each argument: a term for each argument that moves."""
+    moving = [(index, tangent) for index, tangent in enumerate(tangents) if tangent is not None]
+    return [at.func(*at.args[:index], tangent, *at.args[index + 1 :]) for index, tangent in moving]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Map:
         transpose: (adjoint of the value, node, index, shapes) -> adjoint of the argument at that index.
         tensors: how many leading arguments are tensors (the rest are sizes); None for all of them.
         why: the rule in words, for the derivation's justification column.
+        tangent: (tangents of the tensor arguments, None for one that stays; node, shapes) -> the terms of the value's
+            tangent; by default that of a map which is linear in each argument.
     """
 
     name: str
@@ -51,18 +61,25 @@ class Map:
     transpose: Transpose
     tensors: int | None
     why: str
+    tangent: Tangent = _one_by_one
 
 
 NODES: dict[str, type[Node]] = {}
 
 
 def node(
-    name: str, shape: Callable[[Node, Shapes], Shape], transpose: Transpose, *, tensors: int | None = 1, why: str
+    name: str,
+    shape: Callable[[Node, Shapes], Shape],
+    transpose: Transpose,
+    *,
+    tensors: int | None = 1,
+    why: str,
+    tangent: Tangent = _one_by_one,
 ) -> type[Node]:
     """Enter a tensor map into the table; a second rule for a name is an error."""
     if name in NODES:
         raise KeyError(f"the table of tensor maps already has a rule for {name!r}")
-    NODES[name] = type(name, (Node,), {"rule": Map(name, shape, transpose, tensors, why)})
+    NODES[name] = type(name, (Node,), {"rule": Map(name, shape, transpose, tensors, why, tangent)})
     return NODES[name]
 
 
@@ -104,6 +121,22 @@ def _concat_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
     return part(bar, start, start + sizes[index])
 
 
+def _concat_tangent(tangents: tuple[Expr | None, ...], at: Node, shapes: Shapes) -> list[Expr]:
+    """Stack the tangents; where some pieces stay, put those of the others among zeros."""
+    if all(tangent is not None for tangent in tangents):
+        return [concat(*tangents)]
+    start, terms = Integer(0), []
+    for piece, tangent in zip(at.args, tangents, strict=True):
+        if tangent is not None:
+            terms.append(pad(tangent, start, shape_of(at, shapes)[0]))
+        start += shape_of(piece, shapes)[0]
+    return terms
+
+
+def _softmax_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
+    return multiplied(at, added(bar, negated(total(multiplied(at, bar)))))
+
+
 product = node(
     "product",
     lambda at, shapes: shape_of(at.args[0], shapes)[:1] + shape_of(at.args[1], shapes)[1:],
@@ -143,6 +176,7 @@ concat = node(
     _concat_transpose,
     tensors=None,
     why="the transpose of stacking takes the piece back out",
+    tangent=_concat_tangent,
 )
 part = node(
     "part",
@@ -165,6 +199,7 @@ entry = node(
 softmax = node(
     "softmax",
     lambda at, shapes: shape_of(at.args[0], shapes),
-    lambda bar, at, index, shapes: multiplied(at, added(bar, negated(total(multiplied(at, bar))))),
+    _softmax_transpose,
     why="for y = softmax(u) the Jacobian is diag(y) − y yᵀ, which is symmetric",
+    tangent=lambda tangents, at, shapes: [_softmax_transpose(tangents[0], at, 0, shapes)],
 )

@@ -29,6 +29,8 @@ class Printer:
             return self.symbol(expr)
         if isinstance(expr, Rational):
             return self.number(expr)
+        if isinstance(expr, sympy.NumberSymbol):
+            return self.constant(expr)
         if isinstance(expr, sympy.Add):
             return self.sum(expr)
         if isinstance(expr, sympy.Mul):
@@ -65,9 +67,14 @@ class Printer:
         decimal = decimal_text(number)
         return (decimal, ATOM) if decimal else (f"{number.p} / {number.q}", PRODUCT)
 
+    def constant(self, number: sympy.NumberSymbol) -> Piece:
+        """Print a number such as π, which slopes may hold."""
+        return str(number), ATOM
+
     def sum(self, expr: sympy.Add) -> Piece:
         text = ""
-        for term in expr.args:
+        is_size = bool(expr.is_integer and expr.atoms(Symbol))
+        for term in expr.as_ordered_terms() if is_size else expr.args:
             negative, factors = split_sign(term)
             body = self.show(sympy.Mul(*factors, evaluate=False) if negative else term, PRODUCT)
             if not text:

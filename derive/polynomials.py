@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 import flint
 import sympy
@@ -77,10 +78,10 @@ class PolynomialRing:
     def shown(self, polynomial: flint.fmpq_mpoly, terms: int = 3) -> str:
         """Return the first terms of a polynomial in the names that it came from."""
         pieces = []
-        for exponents, coefficient in list(polynomial.to_dict().items())[:terms]:
+        for exponents, coefficient in islice(polynomial.terms(), terms):
             powers = [(str(self.atoms[p]) if p < len(self.atoms) else "…", e) for p, e in enumerate(exponents) if e]
             pieces.append("·".join([str(coefficient), *(name if e == 1 else f"{name}^{e}" for name, e in powers)]))
-        return " + ".join(pieces) + (" + …" if len(polynomial.to_dict()) > terms else "")
+        return " + ".join(pieces) + (" + …" if len(polynomial) > terms else "")
 
 
 class FiniteField:

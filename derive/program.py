@@ -11,7 +11,7 @@ from sympy import Expr, Symbol
 from .cell import Cell, Equation, previous
 from .errors import ProgramError
 from .functions import Elementwise
-from .linear import Node, Shape, Shapes, shape_of, tensor_arguments, total, transpose
+from .linear import Node, Shape, Shapes, shape_of, softmax, tensor_arguments, total, transpose
 from .notation import spell
 from .written import operands, rebuilt
 
@@ -22,7 +22,8 @@ class Reason:
 
     Attributes:
         rule: 'definition' (the author's line), 'named' (a part of it given a name), 'incoming' (from the loss and
-            from the next step), 'chain' (an elementwise slope), or the name of a tensor map (its transpose).
+            from the next step), 'chain' (an elementwise slope), or the name of a tensor map (its transpose; in a
+            tangent program, the map itself).
         through: the forward value whose equation was differentiated.
         slope: for 'chain', the partial derivative.
     """
@@ -162,8 +163,12 @@ class _Naming:
             return written.func(*(self._named(argument, "a") for argument in written.args))
         variable = [factor for factor in operands(sympy.Mul, written) if not factor.is_Rational]
         if isinstance(written, sympy.Add) or len(variable) == 1 and isinstance(written, sympy.Mul):
-            return written.func(*map(self._terms, written.args), evaluate=False)
+            return written.func(*map(self._term, written.args), evaluate=False)
         return rebuilt(written, lambda part: self._named(part, "u") if part is not written else None)
+
+    def _term(self, written: Expr) -> Expr:
+        """Name a map whose derivative is stated in its own value."""
+        return self._name(written, "u") if isinstance(written, softmax) else self._terms(written)
 
     def _named(self, part: Expr, letter: str) -> Expr:
         """Return `part` with the tensor maps in it named; a sum that holds one is named as a whole."""

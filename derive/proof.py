@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,14 @@ from sympy import Expr, Symbol
 
 from .cell import Cell, previous
 from .derivation import Derivation
+from .errors import Error
 from .expansion import STEPS, Expansion, Leaves
 from .functions import Elementwise, Rule, slope_residues
+from .interpret import size
+from .linear import entry, part, shape_of
 from .polynomials import MOST_TERMS, POINTS, FiniteField, PolynomialRing, Terms, generators
+
+LARGEST = 8
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def prove(derivation: Derivation, progress: Callable[[str], None] = lambda name:
     (True, 23)
     """
     start = time.perf_counter()
-    sizes = _small_sizes(derivation.cell)
+    sizes = small_sizes(derivation.cell)
     expansion = Expansion(derivation, sizes)
     pairs = expansion.pairs()
     comparison = _Comparison(
@@ -119,27 +125,50 @@ class _Comparison:
     def check(self, name: str, entries: Mapping[tuple[int, ...], tuple[Expr, Expr]]) -> Check:
         methods = set()
         for index, (derived, expected) in entries.items():
-            difference = self._difference(derived, expected)
-            methods.add("field" if difference else "polynomial")
-            if difference and not all(field.equal(derived, expected) for field in self.fields):
+            if self._is_same_polynomial(derived, expected):
+                methods.add("polynomial")
+                continue
+            methods.add("field")
+            if not all(field.equal(derived, expected) for field in self.fields):
                 place = f"{name}{list(index) if index else ''}"
+                difference = self._difference(derived, expected)
                 return Check(name, len(entries), False, counterexample=f"{place}: derived − sympy.diff = {difference}")
         return Check(name, len(entries), True, "field" if "field" in methods else "polynomial")
 
+    def _is_small(self, *expressions: Expr) -> bool:
+        return max(map(self.terms.bound, expressions)) <= MOST_TERMS
+
+    def _is_same_polynomial(self, derived: Expr, expected: Expr) -> bool:
+        return self._is_small(derived, expected) and self.ring.convert(derived) == self.ring.convert(expected)
+
     def _difference(self, derived: Expr, expected: Expr) -> str:
-        """Return what is left of the difference when it is multiplied out, '' for nothing."""
-        if max(self.terms.bound(derived), self.terms.bound(expected)) > MOST_TERMS:
+        """Return what is left of the difference when it is multiplied out."""
+        if not self._is_small(derived, expected):
             return "too many terms to print"
-        difference = self.ring.convert(derived) - self.ring.convert(expected)
-        return self.ring.shown(difference) if not difference.is_zero() else ""
+        return self.ring.shown(self.ring.convert(derived) - self.ring.convert(expected))
 
 
-def _small_sizes(cell: Cell) -> dict[str, int]:
+def small_sizes(cell: Cell) -> dict[str, int]:
     """Give the states' dimensions 2, then the others 3, 4, ...: pairwise different."""
     shapes = [cell.shapes[previous(name)] for name in cell.states] + [cell.shapes[Symbol(n)] for n in cell.inputs]
     shapes += [cell.shapes[Symbol(n)] for n in cell.params]
-    names = dict.fromkeys(s.name for shape in shapes for part in shape for s in sorted(part.atoms(Symbol), key=str))
-    return {name: number for number, name in enumerate(names, 2)}
+    names = list(dict.fromkeys(s.name for shape in shapes for p in shape for s in sorted(p.atoms(Symbol), key=str)))
+    for largest in range(len(names) + 1, len(names) + 1 + LARGEST):
+        for numbers in itertools.permutations(range(2, largest + 1), len(names)):
+            sizes = dict(zip(names, numbers, strict=True))
+            if (largest in numbers or not names) and _is_possible(cell, sizes):
+                return sizes
+    raise Error(f"{cell.name}: no small sizes of {', '.join(names)} fit the slices and indices of its equations")
+
+
+def _is_possible(cell: Cell, sizes: Mapping[str, int]) -> bool:
+    """Return whether every shape has entries, and every slice and index lies within its vector."""
+    least = [dimension - 1 for shape in cell.shapes.values() for dimension in shape]
+    for equation in cell.equations:
+        for node in equation.written.atoms(part, entry):
+            start, stop = node.args[1], node.args[2] if isinstance(node, part) else node.args[1] + 1
+            least += [start, stop - start - 1, shape_of(node.args[0], cell.shapes)[0] - stop]
+    return all(size(room, sizes) >= 0 for room in least)
 
 
 def _rules(derivation: Derivation) -> list[Rule]:

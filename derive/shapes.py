@@ -10,7 +10,7 @@ from sympy import Dummy, Expr, Integer, Symbol
 from .errors import ShapeError
 from .functions import FUNCTIONS
 from .linear import Shape
-from .syntax import Declaration, Text, value_names
+from .syntax import Declaration, Place, Text, value_names
 
 
 def dimension(name: str) -> Expr:
@@ -68,6 +68,7 @@ class _Inference:
         self.text = text
         self.sizes: dict[Dummy, Expr] = {}
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
+        self.holes: dict[ast.expr, Dummy] = {}
         self.changed = True
 
     def run(self) -> None:
@@ -104,7 +105,7 @@ class _Inference:
             size = size.xreplace(self.sizes)
         return size
 
-    def unify(self, place: ast.AST, expected: Shape, found: Shape, because: str) -> None:
+    def unify(self, place: Place, expected: Shape, found: Shape, because: str) -> None:
         """Make two shapes equal by solving for an unknown dimension, or say that they conflict."""
         expected, found = tuple(map(self.find, expected)), tuple(map(self.find, found))
         if len(expected) == len(found):
@@ -125,8 +126,9 @@ class _Inference:
         message = f"shapes conflict: {because} {spelled(expected)}, this is {spelled(found)}"
         raise self.text.fail(place, message, hint, ShapeError)
 
-    def hole(self) -> Dummy:
-        return Dummy("k", integer=True, positive=True)
+    def hole(self, node: ast.expr) -> Dummy:
+        """Return the unknown dimension of an expression: the same one each time, so that inference ends."""
+        return self.holes.setdefault(node, Dummy("k", integer=True, positive=True))
 
     def need(self, node: ast.expr, shape: Shape, because: str) -> Shape:
         """Push a shape down into `node` and return the one it has then."""
@@ -201,7 +203,8 @@ class _Inference:
 
     def _up_transpose(self, node: ast.expr, shape: Shape | None) -> Shape | None:
         if shape is not None and len(shape) != 2:
-            raise self.text.fail(node, f".T needs a matrix, this is {spelled(shape)}", "", ShapeError)
+            hint = "A vector goes without .T."
+            raise self.text.fail(node, f".T needs a matrix, this is {spelled(shape)}", hint, ShapeError)
         return None if shape is None else shape[::-1]
 
     def _up_subscript(self, node: ast.expr, shape: Shape | None, index: ast.expr) -> Shape | None:
@@ -209,15 +212,23 @@ class _Inference:
             return None
         if len(shape) != 1:
             raise self.text.fail(node, f"only a vector can be sliced, this is {spelled(shape)}", "", ShapeError)
+        length = self.find(shape[0])
         if not isinstance(index, ast.Slice):
+            if (size_of(index) - length).is_nonnegative:
+                message = f"this index is past the end: the vector has {length} entries, counted from 0"
+                raise self.text.fail(node, message, f"The last one is [{length - 1}].", ShapeError)
             return ()
-        start, stop = bounds(index, shape[0])
+        start, stop = bounds(index, length)
+        if (stop - start).is_nonpositive or (stop - length).is_positive or start.is_negative:
+            message = f"this slice is empty or reaches past the end: the vector has {length} entries"
+            raise self.text.fail(node, message, f"The whole of it is [0:{length}].", ShapeError)
         return (stop - start,)
 
     def _up_product(self, node: ast.expr, left: ast.expr, right: ast.expr) -> Shape | None:
         first, second = self.up(left), self.up(right)
         if first is None and second is not None and len(second) == 1:
-            first = self.need(left, (self.hole(), second[0]), "the right side is")
+            rows = () if self._starts_with_vector(left) else (self.hole(left),)
+            first = self.need(left, (*rows, second[0]), "the right side is")
         if first is None or second is None:
             return None
         if not first or not second:
@@ -231,10 +242,16 @@ class _Inference:
         )
         return first[:-1] + second[1:]
 
+    def _starts_with_vector(self, node: ast.expr) -> bool:
+        """Return whether this is a product of a vector and something else: a vector at most."""
+        if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)):
+            return False
+        first = self.up(node.left)
+        return first is not None and len(first) == 1 or self._starts_with_vector(node.left)
+
     def _down_product(self, left: ast.expr, right: ast.expr, shape: Shape) -> None:
         first, second = self.up(left), self.up(right)
-        if first is not None and second is None and first:
-            rest = shape[len(first) - 1 :]
+        if first and second is None and len(rest := shape[len(first) - 1 :]) < 2:
             self.down(right, first[-1:] + rest)
         elif first is None and second is not None and len(second) == 2 and shape:
             self.down(left, shape[:-1] + second[:1])

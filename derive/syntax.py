@@ -16,7 +16,7 @@ from .errors import Error, NotationError, Source
 from .functions import FUNCTIONS, arity
 
 KINDS = ("input", "state", "param")
-OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}
+OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.MatMult, ast.Pow)
 # name -> (fewest, most) arguments of the functions that aren't elementwise
 TENSOR_FUNCTIONS = {
     "sum": (1, 1),
@@ -27,11 +27,15 @@ TENSOR_FUNCTIONS = {
     "concat": (2, 99),
     "ones": (1, 2),
 }
+Place = ast.expr | ast.stmt
 LARGEST_EXPONENT = 16
 LONGEST_TEXT = 50_000
 LARGEST_SIZE = 1_000_000
 DEEPEST = 100
-RESERVED = "Names delta_… and incoming_… mean adjoints; …_prev and …_next mean other time steps. Choose another name."
+RESERVED = (
+    "Names delta_… and incoming_… mean adjoints, tangent_… tangents; …_prev and …_next mean other time steps. "
+    "Choose another name."
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Declaration:
     name: str
     kind: str
     dimensions: tuple[ast.expr, ...]
-    place: ast.AST
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Assignment:
 
     target: str
     value: ast.expr
-    place: ast.AST
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Text:
     declarations: tuple[Declaration, ...]
     assignments: tuple[Assignment, ...]
 
-    def fail(self, place: ast.AST, message: str, hint: str = "", kind: type[Error] = NotationError) -> Error:
+    def fail(self, place: Place, message: str, hint: str = "", kind: type[Error] = NotationError) -> Error:
         """Return an error that points at `place` in the text."""
         line, column, width = _span(self.source, place)
         return kind(self.source.point(line, column, width, message, hint))
@@ -84,8 +88,9 @@ def read(source: Source) -> Text:
             tree = ast.parse(source.text)
     except SyntaxError as error:
         line, column = error.lineno or 1, (error.offset or 1) - 1
+        found = "a number has too many digits" if "digits" in error.msg else error.msg
         raise NotationError(
-            source.point(line, max(column, 0), 1, f"not valid: {error.msg}", _keyword_hint(source, line))
+            source.point(line, max(column, 0), 1, f"not valid: {found}", _keyword_hint(source, line))
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(f"{source.name}: not a cell's text: {error or 'nested too deeply'}") from None
@@ -149,12 +154,12 @@ def _cleaned(doc: str) -> str:
     return doc
 
 
-def _span(source: Source, place: ast.AST) -> tuple[int, int, int]:
-    line = place.lineno  # type: ignore[attr-defined]
+def _span(source: Source, place: Place) -> tuple[int, int, int]:
+    line = place.lineno
     raw = source.lines[line - 1].encode()
-    last = place.end_lineno == line  # type: ignore[attr-defined]
-    end = place.end_col_offset if last else len(raw)  # type: ignore[attr-defined]
-    column = len(raw[: place.col_offset].decode())  # type: ignore[attr-defined]
+    last = place.end_lineno == line
+    end = place.end_col_offset if last else len(raw)
+    column = len(raw[: place.col_offset].decode())
     return line, column, len(raw[:end].decode()) - column
 
 
@@ -203,8 +208,8 @@ def _check_name(text: Text, name: ast.Name) -> None:
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a name is kept for what is derived: adjoints, and values at other time steps."""
-    return name.startswith(("delta_", "incoming_")) or f"_{name}".endswith(("_prev", "_next"))
+    """Return whether a name is kept for what is derived: adjoints, tangents, and values at other time steps."""
+    return name.startswith(("delta_", "incoming_", "tangent_")) or f"_{name}".endswith(("_prev", "_next"))
 
 
 def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
@@ -250,7 +255,7 @@ def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
 
 def _number(text: Text, node: ast.Constant) -> float:
     if not isinstance(node.value, int | float) or isinstance(node.value, bool):
-        raise text.fail(node, f"{ast.unparse(node)} is not a number")
+        raise text.fail(node, f"{ast.unparse(node)} is not a number", "Write numbers such as 2, 0.5 or 1e-3.")
     if not abs(node.value) <= sys.float_info.max:
         raise text.fail(node, f"a number must be finite, at most {sys.float_info.max:.1e}")
     return node.value
@@ -280,7 +285,7 @@ def _check_size(text: Text, node: ast.expr, least: int, message: str, hint: str 
 
 
 def _check_depth(text: Text, tree: ast.AST) -> None:
-    inner: list[tuple[ast.AST, int, ast.AST | None]] = [(tree, 0, None)]
+    inner: list[tuple[ast.AST, int, ast.stmt | None]] = [(tree, 0, None)]
     while inner:
         node, depth, statement = inner.pop()
         statement = node if isinstance(node, ast.stmt) else statement
@@ -295,7 +300,7 @@ def _check_index(text: Text, index: ast.expr) -> None:
     if isinstance(index, ast.Slice):
         bounds = [bound for bound in (index.lower, index.upper) if bound is not None]
         if index.step is not None:
-            raise text.fail(index, "a slice takes no step")
+            raise text.fail(index, "a slice takes no step", "Write as in h[0:n].")
     for bound in bounds:
         _check_size(text, bound, 0, "an index is a whole number from 0, a dimension's name, or a sum such as n - 1")
 

@@ -1,5 +1,6 @@
 """Cases to test kernels on, and a reference that shares no code with them: the author's lines run as plain Python."""
 
+import ast
 import builtins
 import runpy
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from bptt.kernels import compile
 collect_ignore = ["golden"]
 HOME_MADE = runpy.run_path(str(Path(__file__).parent / "cells.py"))["HOME_MADE"]
 NAMES = [*bptt.zoo(), *HOME_MADE]
-SIZES = {"n": 4, "m": 3, "k": 2, "L": 5, "D": 6, "ñ": 4}  # pairwise different within each cell
+SIZES = {"n": 4, "m": 3, "k": 2, "d": 2, "L": 5, "D": 6, "ñ": 4}  # pairwise different within each cell
 FUNCTIONS = {
     **{name: getattr(np, name) for name in ("tanh", "exp", "log", "sqrt", "sin", "cos", "arctan")},
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
@@ -40,6 +41,7 @@ FUNCTIONS = {
     "dot": lambda a, b: np.sum(a * b),
     "norm": lambda a: np.sqrt(np.sum(a * a)),
     "softmax": lambda a: np.exp(a) / np.sum(np.exp(a)),
+    "ones": lambda *shape: np.ones(shape),
     "outer": np.multiply.outer,
     "concat": lambda *pieces: np.concatenate(pieces),
 }
@@ -115,8 +117,8 @@ class Reference:
     """The author's equations on real or complex numbers, one sample and one step at a time."""
 
     def __init__(self, text, sizes):
-        lines = [line for line in text.splitlines() if " = " in line]
-        self.code = builtins.compile("\n".join(lines), "cell", "exec")
+        equations = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
+        self.code = builtins.compile(ast.Module(equations, []), "cell", "exec")
         self.sizes = sizes
 
     def values(self, params, inputs, state):

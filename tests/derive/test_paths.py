@@ -12,7 +12,7 @@ import bptt
 from bptt.derive import paths as paths_module
 from bptt.derive.errors import Error
 from bptt.derive.interpret import matrix
-from bptt.derive.jacobian import Diagonal
+from bptt.derive.jacobian import Column, Diagonal
 from bptt.derive.written import canonical
 
 
@@ -129,12 +129,13 @@ def test_a_softmax_mixes(equation, form):
     assert str(bptt.derive(bptt.parse(f"h: state[n]\n{equation}")).direct("h")) == form
 
 
-def test_the_direct_path_is_the_sum_of_the_unmixed_paths(derivation):
+def test_the_direct_path_is_what_no_matrix_mixes(derivation):
     for value, state, _ in blocks_of(derivation):
         if value == state:
-            unmixed = [p for _, p in derivation.paths(value, state) if isinstance(p, Diagonal | Identity)]
-            parts = [distributed(word) for part in unmixed for word in (part.args if part.is_MatAdd else (part,))]
-            assert sum_of(parts) == distributed(derivation.direct(state))
+            parts = [part for _, part in derivation.paths(value, state) if not part.has(Column)]
+            terms = sum_of(map(distributed, parts))
+            unmixed = {key: n for key, n in terms.items() if all(isinstance(factor, Diagonal) for factor in key)}
+            assert unmixed == distributed(derivation.direct(state))
 
 
 def test_too_many_paths(monkeypatch):

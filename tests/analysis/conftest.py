@@ -10,6 +10,14 @@ FUNCTIONS = {
     "tanh": np.tanh,
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "relu": lambda a: np.where(a.real > 0, a, 0),
+    **{name: getattr(np, name) for name in ("exp", "sin", "cos", "sqrt")},
+    "softplus": lambda a: np.log(1 + np.exp(a)),
+    "abs": lambda a: np.where(a.real < 0, -a, a),
+    "max": lambda a, b: np.where(np.real(a) >= np.real(b), a, b),
+    "softmax": lambda a: np.exp(a) / np.sum(np.exp(a)),
+    "sum": np.sum,
+    "outer": np.multiply.outer,
+    "concat": lambda *pieces: np.concatenate(pieces),
 }
 
 
@@ -28,7 +36,7 @@ class _PlainKernel:
 
     @staticmethod
     def shape(dims, sizes):
-        return tuple(int(d) if d.isdigit() else sizes[d] for d in dims)
+        return tuple(sum(int(p) if p.isdigit() else sizes[p] for p in d.split(" + ")) for d in dims)
 
     def step(self, params, inputs, vector, shapes):
         """The full state after a step, from the full state before it; both are flat vectors."""

@@ -117,7 +117,7 @@ class Reference:
     """The author's equations on real or complex numbers, one sample and one step at a time."""
 
     def __init__(self, text, sizes):
-        equations = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
+        equations: list[ast.stmt] = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
         self.code = builtins.compile(ast.Module(equations, []), "cell", "exec")
         self.sizes = sizes
 

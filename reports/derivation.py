@@ -16,6 +16,7 @@ from .certificate import certificate, verdict
 from .document import Block, Document, Equations, Heading, Inline, Note, Paragraph, Row, Text
 from .formula import Formula
 from .graph import diagram
+from .long_products import bounds_of_step, unrolled_gradient
 from .mathematics import Mathematics
 from .phrases import Phrases
 from .reasons import Reasons
@@ -258,7 +259,8 @@ class _Page:
         name = "" if many else self.states[0]
         blocks.append(Equations((Row(call("lagged", name), call("gradient_product", name)),), boxed=True))
         blocks.append(self.paragraph("text.fate", k=call("letter", "k")))
-        return blocks
+        blocks += bounds_of_step(self.derivation, self.math, self.phrases)
+        return blocks + unrolled_gradient(self.derivation, self.math, self.phrases)
 
     def kinks(self) -> list[Block]:
         used_rules = {f.rule.name: f.rule for f in self._functions()}

@@ -18,7 +18,7 @@ class Dialect:
         "partial": "∂", "delta": "δ", "loss": "ℒ", "arrow": "←", "greater": ">", "geq": "≥", "one": "𝟏", "zero": "0",
         "comma": ", ", "colon": ":", "slash": "/", "quad": "  ", "real": "ℝ", "dots": "⋯", "leq": "≤", "in": "∈",
         "approx": "≈", "product": "∏", "tick": "✓", "maps": "↦", "tight": ",",
-        "gets": " ← ", "ellipsis": "…",
+        "gets": " ← ", "less": "<", "ellipsis": "…",
     }  # fmt: skip
 
     def sign(self, name: str) -> str:
@@ -99,7 +99,7 @@ class Typst(Dialect):
         "greater": ">", "geq": ">=", "one": "bold(1)", "zero": "0", "comma": "\\, ", "colon": ":", "slash": "\\/",
         "quad": " quad ", "real": "RR", "dots": "dots.c", "leq": "<=", "in": "in", "approx": "approx",
         "product": "product", "tick": "checkmark", "maps": "|->", "tight": "\\,", "gets": " arrow.l ",
-        "ellipsis": "dots.h",
+        "ellipsis": "dots.h", "less": "<",
     }  # fmt: skip
 
     def letter(self, letter: str) -> str:
@@ -177,7 +177,7 @@ class Latex(Dialect):
         "arrow": r"\leftarrow ", "greater": ">", "geq": r"\geq ", "one": r"\mathbf{1}", "zero": "0", "comma": ", ",
         "colon": "{:}", "slash": "/", "quad": r"\quad ", "real": r"\mathbf{R}", "dots": r"\cdots ", "leq": r"\leq ",
         "in": r"\in ", "approx": r"\approx ", "product": r"\prod", "tick": r"\surd", "maps": r"\mapsto ", "tight": ",",
-        "gets": r" \gets ", "ellipsis": r"\dots ",
+        "gets": r" \gets ", "ellipsis": r"\dots ", "less": "<",
     }  # fmt: skip
 
     def letter(self, letter: str) -> str:

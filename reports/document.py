@@ -48,17 +48,19 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Row:
-    """`left = right`, and why it holds.
+    """`left = right`, or another relation between them, and why it holds.
 
     Attributes:
         left: None where the row continues the one before it.
         right: may be broken at its marks.
         why: the justification, beside the equation.
+        relation: the name of the sign between the sides, as the dialects know it.
     """
 
     left: Formula
     right: Formula
     why: Text = ()
+    relation: str = "equals"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import base64
 import re
 from html import escape
 
+from .dialects import PLAIN, TYPST
 from .document import (
     Algorithm,
     Block,
@@ -176,8 +177,10 @@ class _Page:
 
     def row(self, row: Row, lefts: str, width: float) -> str:
         left, pieces = clean(row.left), lines(row.right, width)
-        right = "".join(f", $display({'=' if n == 0 else QUAD} {p.typst})$" for n, p in enumerate(pieces))
-        label = f"{spoken(left)} = {spoken(clean(row.right))}"
+        right = "".join(
+            f", $display({QUAD if n else TYPST.sign(row.relation)} {p.typst})$" for n, p in enumerate(pieces)
+        )
+        label = f"{spoken(left)} {PLAIN.sign(row.relation)} {spoken(clean(row.right))}"
         drawn = self.picture(f"aligned({lefts}, $display({left.typst})${right})", "d", label)
         why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
         return f'<div class="row"><div>{drawn}</div>{why}</div>'

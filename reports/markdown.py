@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
+from .dialects import LATEX
 from .document import (
     Algorithm,
     Block,
@@ -116,7 +117,7 @@ def _equations(equations: Equations) -> str:
     rows = []
     for row in equations.rows:
         pieces = lines(row.right, max(LINE_EMS - left, 8))
-        rows.append(rf"{clean(row.left).latex} &= {pieces[0].latex}")
+        rows.append(rf"{clean(row.left).latex} &{LATEX.sign(row.relation)} {pieces[0].latex}")
         rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
     body = " \\\\\n".join(rows)
     display = f"```math\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n```"

@@ -16,6 +16,7 @@ from .names import taken_apart
 from .typesetter import DELTA, INCOMING, LOSS, PAST, Typesetter
 
 T = Symbol("t", integer=True, positive=True)
+Limits = tuple[Symbol, Expr, Expr]
 
 
 class Mathematics:
@@ -89,6 +90,9 @@ class Phrased(Typesetter):
 
     def letter(self, letter: str) -> str:
         return self.dialect.letter(letter)
+
+    def bold(self, letter: str) -> str:
+        return self.dialect.bold(letter)
 
     def digits(self, number: int) -> str:
         return str(number)
@@ -169,6 +173,72 @@ class Phrased(Typesetter):
         matrices = [self.dialect.scripts(bold, time, top) for time in (f"T{minus}k{plus}1", f"T{minus}k{plus}2", "T")]
         end = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), last) + TALL
         return f"{matrices[0]} {matrices[1]} {self.sign('dots')} {matrices[2]} {end}"
+
+    def norm_of_block(self, value: str, state: str) -> str:
+        return self.dialect.norm(self.block(value, state))
+
+    def norm_of_step(self) -> str:
+        return self.dialect.norm(self.step_matrix())
+
+    def norm_of_direct(self, state: str) -> str:
+        """The norm of what no matrix mixes in a state's own block."""
+        return self.dialect.norm(
+            self.dialect.scripts(self.dialect.brackets(self.block(state, state)), self.dialect.word("direct"))
+        )
+
+    def largest_singular_value(self, name: str) -> str:
+        sigma = self.dialect.scripts(self.dialect.greek("sigma").strip(), self.dialect.operator("max"))
+        return self.dialect.call(sigma, self.dialect.bold(name)) if name else sigma
+
+    def largest_entry(self, letter: str) -> str:
+        return f"{self.dialect.operator('max')}{self.sign('space')}{self.dialect.bars(self.dialect.bold(letter))}"
+
+    def below(self, left: Expr, right: Expr) -> str:
+        return f"{self.show(left)} {self.sign('less')} {self.show(right)}"
+
+    def summand(self) -> str:
+        """G_{t,k}: what of a gradient goes from the loss of step t to the use of the parameter at step k."""
+        return self.dialect.scripts(self.dialect.bold("G"), f"t{self.sign('tight')}k")
+
+    def double_sum(self, outer: Limits, inner: Limits, body: str) -> str:
+        """Σ_t Σ_k of a text."""
+        for index, low, high in (inner, outer):
+            lower = f"{self.time(index)}{self.sign('equals')}{self.time(low)}"
+            body = self.dialect.sum(lower, self.time(high), body)
+        return body + TALL
+
+    def sum_of_summands(self, *parts: tuple[Limits, Limits]) -> str:
+        return f" {MARK}{self.sign('plus')} ".join(self.double_sum(*part, self.summand()) for part in parts)
+
+    def immediate(self, param: str, state: str) -> str:
+        """(∂⁺s_k/∂W)^⊤, with the name of the only state where there is one."""
+        return self.transposed(self.dialect.fraction(*self.sides_of_immediate(param, state)))
+
+    def immediate_sloped(self, param: str, state: str) -> str:
+        return self.sign("slash").join(self.sides_of_immediate(param, state))
+
+    def sides_of_immediate(self, param: str, state: str) -> tuple[str, str]:
+        k, plus = Symbol("k"), self.dialect.scripts(self.sign("partial").strip(), "", self.sign("plus"))
+        space = " " if self.dialect.name != "plain" else ""
+        above = f"{plus}{space}{self.name(state, k) if state else self.stacked(k)}"
+        return above, f"{self.sign('partial')}{space}{self.name(param)}"
+
+    def transposed(self, body: str) -> str:
+        return self.dialect.scripts(self.dialect.parentheses(body + TALL), "", self.sign("top"))
+
+    def path_of_summand(self, param: str, state: str, limits: Limits) -> str:
+        """(∂⁺s_k/∂W)^⊤ (∏_{j=k+1}^{t} J_j)^⊤ ∂ℒ_t/∂s_t."""
+        index, first, last = limits
+        lower = f"{self.time(index)}{self.sign('equals')}{self.time(first)}"
+        matrices = self.transposed(self.dialect.prod(lower, self.time(last), self.step_matrix(index)))
+        loss = self.dialect.scripts(self.sign("loss"), self.time(last))
+        end = self.derivative(loss, self.name(state, last) if state else self.stacked(last))
+        space = self.sign("space")
+        return f"{self.immediate(param, state)}{space}{matrices}{space}{end}" + TALL
+
+    def action_of_immediate(self, param: str, state: str) -> str:
+        """The transpose of the immediate partial, times a vector."""
+        return f"{self.immediate(param, state)}{self.sign('space')}{self.piece_of(state)}" + TALL
 
     def softmax_jacobian(self, name: str) -> str:
         y = self.quantity(name, T)[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import resources
 from textwrap import wrap
 
-from .dialects import math_letter
+from .dialects import LATEX, math_letter
 from .document import (
     Algorithm,
     Block,
@@ -142,7 +142,8 @@ def _equations(equations: Equations, ems: float) -> str:
     for row in equations.rows:
         pieces = lines(row.right, width)
         why = rf" &\quad& \why{{{text(row.why)}}}" if row.why else ""
-        rows = [rf"{clean(row.left).latex} &= {_fitted(pieces[0].latex, pieces[0].width, width)}{why}"]
+        first = _fitted(pieces[0].latex, pieces[0].width, width)
+        rows = [rf"{clean(row.left).latex} &{LATEX.sign(row.relation)} {first}{why}"]
         rows += [rf"&\quad {_fitted(f'{{}}{piece.latex}', piece.width, width)}" for piece in pieces[1:]]
         written.append(" \\\\\n".join(rows))
     body = " \\\\\n".join(written)

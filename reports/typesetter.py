@@ -9,6 +9,7 @@ from sympy import Expr, MatrixExpr, Rational, Symbol
 from sympy.core.function import AppliedUndef
 from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, ZeroMatrix
 
+from ..derive.bounds import max_abs, sigma_max
 from ..derive.functions import Elementwise
 from ..derive.jacobian import Column, Diagonal, Rows
 from ..derive.linear import Node, Shape, shape_of
@@ -20,6 +21,7 @@ from .names import Token, taken_apart
 
 HALF = Rational(1, 2)
 DELTA, LOSS, INCOMING, PAST = "delta_", "loss_", "incoming_", "_prev"
+PIECE = "piece of "  # of a vector over all states; a cell has no name with a space in it
 
 
 class Typesetter(Printer):
@@ -40,12 +42,14 @@ class Typesetter(Printer):
         def bare(part: Expr) -> Expr | None:
             if isinstance(part, sympy.Sum):
                 return bare(part.function) or rebuilt(part.function, bare)
+            if isinstance(part, max_abs | sigma_max):
+                return sympy.Integer(1)
             return self.untimed(part) if isinstance(part, AppliedUndef) else None
 
         return shape_of(rebuilt(expr, bare), self.shapes)
 
     def untimed(self, expr: AppliedUndef) -> Symbol:
-        name = expr.func.__name__
+        name = expr.func.__name__.removeprefix(PIECE)
         bare = Symbol(name.removeprefix(LOSS)) if name.startswith(LOSS) else Symbol(name)
         return bare if bare in self.shapes else Symbol(name)
 
@@ -75,7 +79,10 @@ class Typesetter(Printer):
         return self.dialect.scripts(self.token(apart.base), self.sign("tight").join(subscripts), above)
 
     def time(self, time: Expr) -> str:
-        """Typeset t, t−1, t+1 or a number."""
+        """Typeset t, t−1, t+1, a number, or the larger of two of them."""
+        if isinstance(time, sympy.Max):
+            ends = sorted(time.args, key=lambda end: not end.is_Number)
+            return self.dialect.call(self.dialect.operator("max"), self.sign("comma").join(map(self.time, ends)))
         terms = sympy.Add.make_args(sympy.sympify(time))
         text = ""
         for term in sorted(terms, key=lambda term: (term.is_Number, term.could_extract_minus_sign(), str(term))):
@@ -98,6 +105,8 @@ class Typesetter(Printer):
                 return self.adjoint(inner, None)
             plus = f" {MARK}{self.sign('plus')} "
             return self.direct(inner, time) + plus + self.adjoint(inner, time, sent=True)[0], SUM
+        if name.startswith(PIECE):
+            return self.piece_of(name.removeprefix(PIECE)), ATOM
         if name.startswith(LOSS):
             return self.direct(name.removeprefix(LOSS), time), ATOM
         if name.startswith(DELTA):
@@ -115,6 +124,10 @@ class Typesetter(Printer):
         delta = self.dialect.scripts(delta.strip(), "", self.sign("arrow")) if sent else delta
         space = " " if self.dialect.name != "plain" else ""
         return f"{delta}{space}{self.name(name, time)}", POWER
+
+    def piece_of(self, state: str) -> str:
+        """Typeset the piece for a state of the vector v over all states, or v itself."""
+        return self.dialect.scripts(self.dialect.bold("v"), self.name(state) if state else "")
 
     def derivative(self, above: str, below: str, sloped: bool = False) -> str:
         d = self.sign("partial")
@@ -136,9 +149,21 @@ class Typesetter(Printer):
             return self.dialect.sum(lower, self.time(high), self.show(expr.function, PRODUCT)) + TALL, PRODUCT
         if isinstance(expr, MatrixExpr):
             return self.matrix(expr)
+        if isinstance(expr, max_abs):
+            return self.max_abs(expr.args[0])
+        if isinstance(expr, sigma_max):
+            name = self.dialect.scripts(self.dialect.greek("sigma").strip(), self.dialect.operator("max"))
+            return self.dialect.call(name, self.show(expr.args[0])), ATOM
         if expr is sympy.pi:
             return self.dialect.greek("pi"), ATOM
         return super().other(expr)
+
+    def max_abs(self, vector: Expr) -> Piece:
+        """Typeset the largest |entry|, of a number its absolute value."""
+        bars = self.dialect.bars(self.show(vector))
+        if not self.shape(vector):
+            return bars, ATOM
+        return f"{self.dialect.operator('max')}{self.sign('space')}{bars}", POWER
 
     # elementwise algebra
 

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Literal
 
 from ..derive.errors import Error
+from .dialects import TYPST
 from .document import (
     Algorithm,
     Block,
@@ -166,7 +167,7 @@ def row(row: Row, ems: float) -> str:
     """Return (left, lines of the right side, reason); `ems` is for the right side alone."""
     left = clean(row.left)
     pieces = lines(row.right, ems)
-    first = f"$display(= {pieces[0].typst})$"
+    first = f"$display({TYPST.sign(row.relation)} {pieces[0].typst})$"
     rest = "".join(f'$display(quad "" {piece.typst})$, ' for piece in pieces[1:])
     return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why)}])"
 

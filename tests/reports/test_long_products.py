@@ -23,6 +23,14 @@ n = Symbol("n", integer=True, positive=True)
 t, T = (Symbol(name, integer=True, positive=True) for name in "tT")
 j, k = (Symbol(name, integer=True) for name in "jk")
 F, S, W = sympy.symbols("f s W")
+EXTRA = Path(__file__).parents[1] / "derive" / "cells"
+
+
+def cell_called(name):
+    """Return a cell of the zoo, or of those that only tests know."""
+    return bptt.load(name if name in bptt.zoo() else EXTRA / f"{name}.cell")
+
+
 MATH = Mathematics({F: (n,), S: (), W: (n, n)}, [W])
 PIECE_F = Function(f"{PIECE}f")(k)
 PATH_LATEX = (
@@ -94,14 +102,6 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("expr", "typst", "latex", "plain"), EXPRESSIONS, ids=[row[-1] for row in EXPRESSIONS])
-EXTRA = Path(__file__).parents[1] / "derive" / "cells"
-
-
-def cell_called(name):
-    """Return a cell of the zoo, or of those that only tests know."""
-    return bptt.load(name if name in bptt.zoo() else EXTRA / f"{name}.cell")
-
-
 def test_expression(expr, typst, latex, plain):
     assert clean(MATH.formula(expr)) == Formula(typst, latex, plain)
 

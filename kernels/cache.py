@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import numba
-from llvmlite import binding  # type: ignore[import-untyped]
+from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
 _loading = threading.RLock()
 

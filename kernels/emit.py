@@ -27,6 +27,7 @@ from .schedule import (
     Softmax,
     Statement,
     Total,
+    expressions,
     functions,
     targets,
 )
@@ -125,7 +126,7 @@ class _Emitter:
         used = _used(instructions)
         sizes = dict.fromkeys(
             s.name
-            for shape in (*(self.schedule.shapes[symbol] for symbol in used), *map(_expressions, instructions))
+            for shape in (*(self.schedule.shapes[symbol] for symbol in used), *map(expressions, instructions))
             for part in shape
             for s in sorted(part.atoms(Symbol), key=str)
             if s.is_integer
@@ -240,23 +241,9 @@ def _used(instructions: Iterable[Instruction]) -> list[Symbol]:
     """Return the symbols that instructions read or write, in order of appearance."""
     found: dict[Symbol, None] = {}
     for instruction in instructions:
-        for expr in (*_expressions(instruction), *targets(instruction)):
+        for expr in (*expressions(instruction), *targets(instruction)):
             found.update(dict.fromkeys(quantities(expr)))
     return list(found)
-
-
-def _expressions(instruction: Instruction) -> list[Expr]:
-    """Return what an instruction reads, and what its statements write, in order of appearance."""
-    match instruction:
-        case Loop(statements=statements):
-            return [expr for statement in statements for expr in (statement.expr, statement.target)]
-        case Dot(matrix=matrix, vector=vector):
-            return [matrix, vector]
-        case Contract(left=left, right=right) | OuterSum(left=left, right=right):
-            return [left, right]
-        case Total(expr=expr):
-            return [expr]
-    return [instruction.vector]
 
 
 def _identifiers(symbols: Iterable[Symbol], helpers: set[str]) -> dict[Symbol, str]:

@@ -340,13 +340,21 @@ def functions(schedule: Schedule) -> list[type[Elementwise]]:
         function.func.rule.name: function.func
         for instructions in parts
         for instruction in instructions
-        for expr in _expressions(instruction)
+        for expr in expressions(instruction)
         for function in expr.atoms(Elementwise)
     }
     return [found[name] for name in sorted(found)]
 
 
-def _expressions(instruction: Instruction) -> list[Expr]:
-    if isinstance(instruction, Loop):
-        return [statement.expr for statement in instruction.statements]
-    return [instruction.expr] if isinstance(instruction, Total) else []
+def expressions(instruction: Instruction) -> list[Expr]:
+    """Return what an instruction reads, and what its statements write, in order of appearance."""
+    match instruction:
+        case Loop(statements=statements):
+            return [expr for statement in statements for expr in (statement.expr, statement.target)]
+        case Dot(matrix=matrix, vector=vector):
+            return [matrix, vector]
+        case Contract(left=left, right=right) | OuterSum(left=left, right=right):
+            return [left, right]
+        case Total(expr=expr):
+            return [expr]
+    return [instruction.vector]

@@ -29,26 +29,35 @@ def incoming(value: Symbol) -> Symbol:
     return Symbol(f"incoming_{value}")
 
 
-def adjoint_program(program: Program, seeds: Iterable[Symbol], wanted: Iterable[Symbol]) -> Program:
+def adjoint_program(
+    program: Program, seeds: Iterable[Symbol], wanted: Iterable[Symbol], losses: Iterable[Symbol] = ()
+) -> Program:
     """Differentiate a program backwards.
 
     Args:
         program: the forward assignments.
         seeds: values that the loss depends on directly; `incoming_<seed>` is what comes from outside.
         wanted: inputs of the program whose adjoints are asked for.
+        losses: numbers that are terms of the loss themselves: their adjoint is 1. Adjoints that are constants are put
+            in where they are used.
 
     Returns:
         A program that reads the forward values and the incoming adjoints. Its steps are in reverse order of the
         forward steps, and then one for each of `wanted` (0 where the loss doesn't depend on it).
     """
     sweep = _Sweep(program)
-    seeds = tuple(seeds)
+    seeds, losses = tuple(seeds), set(losses)
     for seed in seeds:
         sweep.send(seed, incoming(seed), Reason("incoming"), -1)
     for place, step in reversed(list(enumerate(program.steps))):
-        if step.target in sweep.terms:
-            sweep.collect(step.target)
-            sweep.push(step.expr, delta(step.target), place)
+        if step.target in losses:
+            sweep.push(step.expr, sympy.Integer(1), place)
+        elif step.target in sweep.terms:
+            bar = sweep.sum_of(step.target)
+            if quantities(bar):
+                sweep.collect(step.target)
+                bar = delta(step.target)
+            sweep.push(step.expr, bar, place)
     for symbol in wanted:
         sweep.collect(symbol)
     reads = (*program.inputs, *(s.target for s in program.steps), *map(incoming, seeds))
@@ -68,11 +77,18 @@ class _Sweep:
         self.terms.setdefault(symbol, []).append((place, (term, reason)))
 
     def collect(self, symbol: Symbol) -> None:
-        """Append the step that sums up what was sent to `symbol`, in the order of the forward steps."""
-        ordered = [term for _, term in sorted(self.terms.get(symbol, []), key=lambda sent: sent[0])]
+        """Append the step that sums up what was sent to `symbol`."""
         self.shapes[delta(symbol)] = self.shapes[symbol]
-        total_of_terms = added(*(expr for expr, _ in ordered))
-        self.steps.append(Step(delta(symbol), total_of_terms, tuple(reason for _, reason in ordered)))
+        reasons = tuple(reason for _, reason in self._sent(symbol))
+        self.steps.append(Step(delta(symbol), self.sum_of(symbol), reasons))
+
+    def sum_of(self, symbol: Symbol) -> Expr:
+        """Return the sum of what was sent to `symbol`."""
+        return added(*(expr for expr, _ in self._sent(symbol)))
+
+    def _sent(self, symbol: Symbol) -> list[Term]:
+        """Return what was sent to `symbol`, in the order of the forward steps."""
+        return [term for _, term in sorted(self.terms.get(symbol, []), key=lambda sent: sent[0])]
 
     def push(self, expr: Expr, bar: Expr, place: int) -> None:
         """Send the adjoint `bar` of `expr` on to the symbols of `expr`."""

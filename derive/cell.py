@@ -48,6 +48,7 @@ class Cell:
         name: under which reports speak of it.
         doc: what it says of itself, with its source.
         inputs, states, params: name -> dimensions, as strings: {"W_xi": ("n", "m")}.
+        indices: inputs that are whole numbers -> how many entries they pick from: {"w": "k"} for 0 <= w < k.
         equations: in order; a state's symbol means its value at t once assigned, and `<state>_prev` its value at t−1.
         shapes: symbol -> shape in SymPy dimensions, for every symbol of the equations.
     """
@@ -59,6 +60,7 @@ class Cell:
     params: Mapping[str, tuple[str, ...]]
     equations: tuple[Equation, ...]
     shapes: Shapes = field(repr=False)
+    indices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -80,6 +82,8 @@ class Cell:
         lines = [f'"""{_escaped(self.doc)}"""'] if self.doc else []
         for kind, names in kinds.items():
             lines += [f"{name}: {kind}[{', '.join(d)}]" if d else f"{name}: {kind}" for name, d in names.items()]
+            if kind == "input":
+                lines += [f"{name}: index[{size}]" for name, size in self.indices.items()]
         states = {previous(name): Symbol(name) for name in self.states}
         lines += [f"{line.target} = {spell(renamed(line.written, states))}" for line in self.equations]
         return "\n".join(lines)
@@ -121,7 +125,8 @@ def parse(text: str, name: str = "cell") -> Cell:
     states = [d.name for d in taken.declarations if d.kind == "state"]
     symbols |= {previous(n): shapes[n] for n in states}
     inputs = [d.name for d in taken.declarations if d.kind == "input"]
-    return Cell(Path(name).stem, taken.doc, table(inputs), table(states), table(params), equations, symbols)
+    indices = {d.name: str(size_of(d.dimensions[0])) for d in taken.declarations if d.kind == "index"}
+    return Cell(Path(name).stem, taken.doc, table(inputs), table(states), table(params), equations, symbols, indices)
 
 
 def load(name: str | os.PathLike[str]) -> Cell:
@@ -257,7 +262,7 @@ class _Builder:
             case ast.Add():
                 return sympy.Add(*operands(sympy.Add, left), right, evaluate=False)
             case ast.Sub():
-                return sympy.Add(*operands(sympy.Add, left), negated(right), evaluate=False)
+                return _difference(left, right)
             case ast.Mult():
                 return _times(left, right)
             case ast.Div():
@@ -283,6 +288,13 @@ class _Builder:
             return functions.sqrt(linear.total(sympy.Pow(first, 2, evaluate=False)))
         if name == "dot":
             return linear.total(_times(*arguments))
+        if name == "squared_error":
+            square = sympy.Pow(_difference(*arguments), 2, evaluate=False)
+            return linear.total(_times(square, Rational(1, 2)))
+        if name == "logistic_loss":
+            return linear.total(_difference(functions.softplus(first), _times(*arguments[::-1])))
+        if name == "cross_entropy" and str(arguments[1]) in self.text.indices:
+            return linear.cross_entropy(first, linear.one_hot(arguments[1], shape_of(first, self.shapes)[0]))
         return linear.NODES[name](*arguments)
 
     def _subscript(self, value: Expr, index: ast.expr) -> Expr:
@@ -290,6 +302,10 @@ class _Builder:
         if isinstance(index, ast.Slice):
             return linear.part(value, *bounds(index, size))
         return linear.entry(value, size_of(index))
+
+
+def _difference(left: Expr, right: Expr) -> Expr:
+    return sympy.Add(*operands(sympy.Add, left), negated(right), evaluate=False)
 
 
 def _product(factors: tuple[Expr, ...]) -> Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ class Derivation:
             plus what step t+1 sent back. Gives `delta_<state>_prev`, `delta_<input>`, and this step's share of the
             gradient of each parameter, `delta_<param>`.
         epilogue: turns the gradients of the prologue's values, `incoming_<value>`, into gradients of parameters.
+        outputs: further values that something outside the cell reads: `backward` takes `incoming_<output>` for them.
+        losses: numbers of the cell that are terms of the loss themselves.
     """
 
     cell: Cell
@@ -55,6 +57,8 @@ class Derivation:
     forward: Program
     backward: Program
     epilogue: Program
+    outputs: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -206,8 +210,16 @@ class Derivation:
         return {name: added(sums[name], once.get(name, sympy.Integer(0))) for name in self.cell.params}
 
 
-def derive(cell: Cell) -> Derivation:
+def derive(cell: Cell, outputs: Iterable[str] = (), losses: Iterable[str] = ()) -> Derivation:
     """Derive the backward pass of a cell through time.
+
+    Args:
+        cell: the equations.
+        outputs: values beside the states that something outside reads, and so has a gradient for.
+        losses: values that are terms of the loss themselves.
+
+    Raises:
+        Error: for an output or a loss that the cell doesn't compute at each step.
 
     >>> from .cell import load
     >>> len(derive(load("lstm")).backward.steps)
@@ -216,6 +228,11 @@ def derive(cell: Cell) -> Derivation:
     params = tuple(map(Symbol, cell.params))
     prologue, forward = split(forward_program(cell), params)
     wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
-    backward = adjoint_program(forward, map(Symbol, cell.states), wanted)
+    outputs, losses = tuple(name for name in dict.fromkeys(outputs) if name not in cell.states), tuple(losses)
+    computed = [step.target.name for step in forward.steps]
+    for name in (*outputs, *losses):
+        if name not in computed:
+            raise Error(f"'{name}' is not a value that the cell computes at each step. {closest(name, computed)}")
+    backward = adjoint_program(forward, map(Symbol, (*cell.states, *outputs)), wanted, map(Symbol, losses))
     epilogue = adjoint_program(prologue, prologue.outputs, params if prologue.steps else ())
-    return Derivation(cell, prologue, forward, backward, epilogue)
+    return Derivation(cell, prologue, forward, backward, epilogue, outputs, losses)

@@ -15,7 +15,7 @@ from sympy import Expr, MatrixExpr, Symbol
 from sympy.matrices.expressions import BlockMatrix, Identity, MatAdd, MatMul, MatrixSymbol, Transpose, ZeroMatrix
 
 from .errors import Error
-from .functions import Elementwise, exp
+from .functions import Elementwise, exp, log
 from .jacobian import Column, Diagonal, Rows
 from .linear import Node
 from .program import Program
@@ -147,22 +147,43 @@ def _node(node: Node, value: Callable[[Expr], Array], sizes: Mapping[str, int], 
         case "ones":
             return np.full(tuple(size(s, sizes) for s in node.args), one)
         case "concat":
-            return np.concatenate([value(piece) for piece in node.args])
+            return np.concatenate([value(piece) for piece in node.args], axis=-1)
         case "part":
-            return value(node.args[0])[size(node.args[1], sizes) : size(node.args[2], sizes)]
+            return value(node.args[0])[..., size(node.args[1], sizes) : size(node.args[2], sizes)]
         case "pad":
             inner, start, length = value(node.args[0]), size(node.args[1], sizes), size(node.args[2], sizes)
-            padded = np.full(length, 0 * one, dtype=inner.dtype)
-            padded[start : start + len(inner)] = inner
+            padded = np.full((*inner.shape[:-1], length), 0 * one, dtype=inner.dtype)
+            padded[..., start : start + inner.shape[-1]] = inner
             return padded
         case "entry":
-            return np.asarray(value(node.args[0])[size(node.args[1], sizes)])
+            return np.asarray(value(node.args[0])[..., size(node.args[1], sizes)])
         case "softmax":
-            return _softmax(value(node.args[0]), apply)
+            rows = value(node.args[0])
+            return np.stack([_softmax(row, apply) for row in np.atleast_2d(rows)]).reshape(rows.shape)
+        case "lookup":
+            return np.asarray(value(node.args[0])[int(value(node.args[1]))])
+        case "scatter":
+            row, index, length = value(node.args[0]), int(value(node.args[1])), size(node.args[2], sizes)
+            spread = np.full((length, *row.shape), 0 * one, dtype=row.dtype)
+            spread[index] = row
+            return spread
+        case "cross_entropy":
+            return _cross_entropy(value(node.args[0]), value(node.args[1]), apply)
     raise TypeError(f"the interpreter has no meaning for {node.func.__name__}")
 
 
 def _softmax(vector: Array, apply: Apply) -> Array:
-    shift = max(vector, key=lambda entry: entry.real) if vector.dtype != object else 0
-    grown = np.frompyfunc(lambda entry: apply(exp, entry), 1, 1)(vector - shift)
+    _, grown = _exponentials(vector, apply)
     return np.asarray(grown / grown.sum())
+
+
+def _cross_entropy(logits: Array, target: Array, apply: Apply) -> Array:
+    """Return log Σ exp(u) − yᵀ u, which is −Σ y log softmax(u) where the entries of y sum to 1."""
+    shift, grown = _exponentials(logits, apply)
+    return np.asarray(shift + apply(log, grown.sum()) - (target * logits).sum())
+
+
+def _exponentials(vector: Array, apply: Apply) -> tuple[Any, Array]:
+    """Return (shift, exp(vector − shift)): the shift keeps numbers in range, symbols have none."""
+    shift = max(vector, key=lambda entry: entry.real) if vector.dtype != object else 0
+    return shift, np.frompyfunc(lambda entry: apply(exp, entry), 1, 1)(vector - shift)

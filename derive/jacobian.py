@@ -9,10 +9,10 @@ from sympy import Expr, MatrixExpr, MatrixSymbol, Symbol
 from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, ZeroMatrix
 
 from .errors import Error
-from .linear import Node, Shape, shape_of, transpose
+from .linear import Node, Shape, one_hot, shape_of, tensor_arguments, transpose
 from .program import Program, Step, quantities
 from .slopes import Known, known_values, partials
-from .written import canonical, multiplied
+from .written import canonical, multiplied, renamed
 
 
 class Diagonal(MatrixExpr):
@@ -126,7 +126,7 @@ class _Carrier:
         return Diagonal(slope, whole[0]) if part else Column(slope, whole[0])
 
     def _through_node(self, node: Node) -> list[MatrixExpr]:
-        if any(len(shape_of(a, self.shapes)) > 1 for a in node.args if not a.is_integer and self._through(a)):
+        if any(len(shape_of(a, self.shapes)) > 1 for a in tensor_arguments(node) if self._through(a)):
             raise Error("a matrix on the way depends on the state: its Jacobian has more than two indices")
         rule = MATRICES.get(node.func.__name__)
         if rule is None:
@@ -244,6 +244,26 @@ def _of_part(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
     return [(Rows(start, stop, shape_of(vector, carrier.shapes)[0]), vector)]
 
 
+def _of_lookup(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    table, index = node.args
+    size = shape_of(table, carrier.shapes)[0]
+    return [(Transpose(Column(one_hot(index, size), size)), table)]
+
+
+def _of_scatter(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    number, index, size = node.args
+    return [(Column(one_hot(index, size), size), number)]
+
+
+def _of_cross_entropy(node: Node, carrier: _Carrier) -> list[tuple[MatrixExpr, Expr]]:
+    size = shape_of(node.args[0], carrier.shapes)[0]
+    slopes = [node.rule.transpose(sympy.Integer(1), node, index, carrier.shapes) for index in range(2)]
+    return [
+        (Transpose(Column(renamed(slope, carrier.known), size)), argument)
+        for slope, argument in zip(slopes, node.args, strict=True)
+    ]
+
+
 # tensor map -> (its matrix, the argument it multiplies), for maps from vectors to vectors
 MATRICES: Mapping[str, Callable[[Node, _Carrier], list[tuple[MatrixExpr, Expr]]]] = {
     "product": lambda node, carrier: [(_matrix(node.args[0], carrier), node.args[1])],
@@ -253,4 +273,7 @@ MATRICES: Mapping[str, Callable[[Node, _Carrier], list[tuple[MatrixExpr, Expr]]]
     "broadcast": lambda node, carrier: [(_ones(node.args[1]), node.args[0])],
     "part": _of_part,
     "entry": _of_entry,
+    "lookup": _of_lookup,
+    "scatter": _of_scatter,
+    "cross_entropy": _of_cross_entropy,
 }

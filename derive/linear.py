@@ -2,7 +2,8 @@
 
 This table and `sympy.diff` on what lies between the nodes are the whole of reverse mode, and of forward mode too. A
 node is linear in each of its arguments: its tangent is a sum over the arguments, with one replaced by its tangent in
-each term. `concat` is linear in all of them together; `softmax` isn't linear: its rule is written in its own output.
+each term. `concat` is linear in all of them together; `softmax` and `cross_entropy` aren't linear: their rules are
+written in the softmax.
 """
 
 from __future__ import annotations
@@ -133,13 +134,28 @@ def _concat_tangent(tangents: tuple[Expr | None, ...], at: Node, shapes: Shapes)
     return terms
 
 
+def _rows(at: Node, shapes: Shapes) -> Shape:
+    """Return the sizes before the last, along which a map of vectors acts on each row of a batch alike."""
+    return shape_of(at.args[0], shapes)[:-1]
+
+
+def _cross_entropy_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
+    logits, target = at.args
+    return multiplied(bar, (added(softmax(logits), negated(target)), negated(logits))[index])
+
+
+def _cross_entropy_tangent(tangents: tuple[Expr | None, ...], at: Node, shapes: Shapes) -> list[Expr]:
+    slopes = [_cross_entropy_transpose(Integer(1), at, index, shapes) for index in range(2)]
+    return [total(multiplied(slope, moved)) for slope, moved in zip(slopes, tangents, strict=True) if moved is not None]
+
+
 def _softmax_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
     return multiplied(at, added(bar, negated(total(multiplied(at, bar)))))
 
 
 product = node(
     "product",
-    lambda at, shapes: shape_of(at.args[0], shapes)[:1] + shape_of(at.args[1], shapes)[1:],
+    lambda at, shapes: shape_of(at.args[0], shapes)[:-1] + shape_of(at.args[1], shapes)[1:],
     _product_transpose,
     tensors=2,
     why="the transpose of u ↦ A u is v ↦ Aᵀ v; that of A ↦ A u is v ↦ v uᵀ",
@@ -172,7 +188,7 @@ broadcast: type[Node] = node(
 ones = node("ones", lambda at, shapes: at.args, lambda bar, at, index, shapes: bar, tensors=0, why="a constant")
 concat = node(
     "concat",
-    lambda at, shapes: (sympy.Add(*(shape_of(piece, shapes)[0] for piece in at.args)),),
+    lambda at, shapes: (*_rows(at, shapes), sympy.Add(*(shape_of(piece, shapes)[-1] for piece in at.args))),
     _concat_transpose,
     tensors=None,
     why="the transpose of stacking takes the piece back out",
@@ -180,19 +196,19 @@ concat = node(
 )
 part = node(
     "part",
-    lambda at, shapes: (at.args[2] - at.args[1],),
+    lambda at, shapes: (*_rows(at, shapes), at.args[2] - at.args[1]),
     lambda bar, at, index, shapes: pad(bar, at.args[1], shape_of(at.args[0], shapes)[0]),
     why="the transpose of taking a piece puts it back among zeros",
 )
 pad: type[Node] = node(
     "pad",
-    lambda at, shapes: (at.args[2],),
+    lambda at, shapes: (*_rows(at, shapes), at.args[2]),
     lambda bar, at, index, shapes: part(bar, at.args[1], at.args[1] + shape_of(at.args[0], shapes)[0]),
     why="the transpose of padding with zeros takes the piece back out",
 )
 entry = node(
     "entry",
-    lambda at, shapes: (),
+    _rows,
     lambda bar, at, index, shapes: pad(broadcast(bar, Integer(1)), at.args[1], shape_of(at.args[0], shapes)[0]),
     why="the transpose of reading one entry puts it back among zeros",
 )
@@ -203,3 +219,37 @@ softmax = node(
     why="for y = softmax(u) the Jacobian is diag(y) − y yᵀ, which is symmetric",
     tangent=lambda tangents, at, shapes: [_softmax_transpose(tangents[0], at, 0, shapes)],
 )
+lookup = node(
+    "lookup",
+    lambda at, shapes: shape_of(at.args[0], shapes)[1:],
+    lambda bar, at, index, shapes: scatter(bar, at.args[1], shape_of(at.args[0], shapes)[0]),
+    why="the transpose of reading a row adds the adjoint to that row alone",
+)
+scatter: type[Node] = node(
+    "scatter",
+    lambda at, shapes: (at.args[2], *shape_of(at.args[0], shapes)),
+    lambda bar, at, index, shapes: lookup(bar, at.args[1]),
+    why="the transpose of putting a row among zeros reads it out",
+)
+cross_entropy = node(
+    "cross_entropy",
+    lambda at, shapes: (),
+    _cross_entropy_transpose,
+    tensors=2,
+    why="for L = log Σ exp(u) − yᵀ u the slopes are ∂L/∂u = softmax(u) − y and ∂L/∂y = −u",
+    tangent=_cross_entropy_tangent,
+)
+
+
+def one_hot(index: Symbol, size: Expr) -> Node:
+    """Return the vector with 1 at `index` and 0 elsewhere.
+
+    >>> one_hot(Symbol("w"), Integer(3))
+    scatter(1, w, 3)
+    """
+    return scatter(Integer(1), index, size)
+
+
+def is_one_hot(expr: Expr) -> bool:
+    """Return whether an expression is what `one_hot` gives."""
+    return isinstance(expr, scatter) and expr.args[0] == 1

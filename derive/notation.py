@@ -6,7 +6,7 @@ import sympy
 from sympy import Expr, Rational, Symbol
 
 from .functions import Elementwise
-from .linear import Node, ones
+from .linear import Node, is_one_hot, ones
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
 Piece = tuple[str, int]
@@ -136,6 +136,15 @@ class Printer:
 
     def softmax(self, vector: Expr) -> Piece:
         return self.call("softmax", vector)
+
+    def lookup(self, table: Expr, index: Symbol) -> Piece:
+        return f"{self.show(table, ATOM)}[{self.show(index)}]", ATOM
+
+    def scatter(self, row: Expr, index: Symbol, size: Expr) -> Piece:
+        return self.call("scatter", row, index, size)
+
+    def cross_entropy(self, logits: Expr, target: Expr) -> Piece:
+        return self.call("cross_entropy", logits, target.args[1] if is_one_hot(target) else target)
 
 
 def split_sign(term: Expr) -> tuple[bool, tuple[Expr, ...]]:

@@ -11,7 +11,7 @@ from sympy import Expr, Symbol
 from .cell import Cell, Equation, previous
 from .errors import ProgramError
 from .functions import Elementwise
-from .linear import Node, Shape, Shapes, shape_of, softmax, tensor_arguments, total, transpose
+from .linear import Node, Shape, Shapes, is_one_hot, shape_of, softmax, tensor_arguments, total, transpose
 from .notation import spell
 from .written import operands, rebuilt
 
@@ -115,7 +115,7 @@ def forward_program(cell: Cell) -> Program:
     naming = _Naming(cell)
     for equation in cell.equations:
         naming.equation(equation)
-    reads = (*map(Symbol, cell.inputs), *map(previous, cell.states), *map(Symbol, cell.params))
+    reads = (*map(Symbol, (*cell.inputs, *cell.indices)), *map(previous, cell.states), *map(Symbol, cell.params))
     return Program(reads, tuple(naming.steps), tuple(map(Symbol, cell.states)), naming.shapes).check()
 
 
@@ -187,7 +187,7 @@ class _Naming:
 
     @staticmethod
     def _is_plain(argument: Expr, node: Node) -> bool:
-        inner = argument.args[0] if isinstance(argument, transpose) else argument
+        inner = argument.args[0] if isinstance(argument, transpose) or is_one_hot(argument) else argument
         summed = isinstance(node, total) and not argument.has(Node)
         return summed or isinstance(inner, Symbol) or not quantities(inner)
 

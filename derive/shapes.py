@@ -44,8 +44,8 @@ def infer(text: Text) -> dict[str, Shape]:
 
 
 def declared_shape(declaration: Declaration) -> Shape:
-    """Return the shape that a declaration states."""
-    return tuple(map(size_of, declaration.dimensions))
+    """Return the shape that a declaration states; an index is a number, whatever it picks from."""
+    return () if declaration.kind == "index" else tuple(map(size_of, declaration.dimensions))
 
 
 def size_of(node: ast.expr) -> Expr:
@@ -68,6 +68,7 @@ class _Inference:
         self.text = text
         self.sizes: dict[Dummy, Expr] = {}
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
+        self.ranges = {d.name: size_of(d.dimensions[0]) for d in text.declarations if d.kind == "index"}
         self.holes: dict[ast.expr, Dummy] = {}
         self.changed = True
 
@@ -178,6 +179,8 @@ class _Inference:
                 self._down_elementwise(arguments, shape)
             case ast.Call(func=ast.Name(id="softmax"), args=[argument]):
                 self.down(argument, shape)
+            case ast.Call(func=ast.Name(id="lookup"), args=[table, ast.Name(id=index)]):
+                self.down(table, (self.ranges[index], *shape))
             case ast.Call(func=ast.Name(id="outer"), args=[left, right]) if len(shape) == 2:
                 self.down(left, shape[:1])
                 self.down(right, shape[1:])
@@ -261,8 +264,15 @@ class _Inference:
             return self._up_elementwise(arguments)
         if name == "ones":
             return tuple(map(size_of, arguments))
-        if name == "dot":
-            self._up_elementwise(arguments)
+        if name == "lookup":
+            return self._up_lookup(node, *arguments)
+        if name == "cross_entropy" and (length := self._range(arguments[1])) is not None:
+            self.need(arguments[0], (length,), "the index picks from")
+            return ()
+        if name in ("dot", "cross_entropy", "squared_error", "logistic_loss"):
+            shape = self._up_elementwise(arguments)
+            if name == "cross_entropy" and shape is not None and len(shape) != 1:
+                raise self.text.fail(node, f"cross_entropy takes vectors, this is {spelled(shape)}", "", ShapeError)
             return ()
         shapes = [self.up(argument) for argument in arguments]
         if name in ("sum", "norm"):
@@ -274,6 +284,21 @@ class _Inference:
                 raise self.text.fail(argument, f"{name} takes vectors, this is {spelled(shape)}", "", ShapeError)
         sizes = [shape[0] for shape in shapes if shape]
         return {"softmax": (sizes[0],), "outer": tuple(sizes), "concat": (sympy.Add(*sizes),)}[name]
+
+    def _range(self, node: ast.expr) -> Expr | None:
+        """Return how many entries an index picks from, None for what is no index."""
+        return self.ranges.get(node.id) if isinstance(node, ast.Name) else None
+
+    def _up_lookup(self, node: ast.expr, table: ast.expr, index: ast.expr) -> Shape | None:
+        shape = self.up(table)
+        if shape is None:
+            return None
+        if not shape:
+            raise self.text.fail(node, "a number has no entries to pick from", "", ShapeError)
+        length = self._range(index)
+        assert length is not None, "syntax let a lookup without an index through"
+        self.unify(table, (length, *shape[1:]), shape, f"the index picks from {length} entries, so this must be")
+        return shape[1:]
 
     def _down_concat(self, arguments: list[ast.expr], size: Expr) -> None:
         shapes = [self.up(argument) for argument in arguments]

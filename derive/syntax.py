@@ -10,12 +10,12 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import Error, NotationError, Source
 from .functions import FUNCTIONS, arity
 
-KINDS = ("input", "state", "param")
+KINDS = ("input", "state", "param", "index")
 OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.MatMult, ast.Pow)
 # name -> (fewest, most) arguments of the functions that aren't elementwise
 TENSOR_FUNCTIONS = {
@@ -26,7 +26,12 @@ TENSOR_FUNCTIONS = {
     "outer": (2, 2),
     "concat": (2, 99),
     "ones": (1, 2),
+    "lookup": (2, 2),
+    "cross_entropy": (2, 2),
+    "squared_error": (2, 2),
+    "logistic_loss": (2, 2),
 }
+INDEXED = ("lookup", "cross_entropy")  # functions whose second argument may be an index
 Place = ast.expr | ast.stmt
 LARGEST_EXPONENT = 16
 LONGEST_TEXT = 50_000
@@ -66,6 +71,11 @@ class Text:
     declarations: tuple[Declaration, ...]
     assignments: tuple[Assignment, ...]
 
+    @property
+    def indices(self) -> frozenset[str]:
+        """The names declared as whole numbers that pick an entry."""
+        return frozenset(declaration.name for declaration in self.declarations if declaration.kind == "index")
+
     def fail(self, place: Place, message: str, hint: str = "", kind: type[Error] = NotationError) -> Error:
         """Return an error that points at `place` in the text."""
         line, column, width = _span(self.source, place)
@@ -100,13 +110,50 @@ def read(source: Source) -> Text:
     declarations, assignments = [], []
     for statement in tree.body[0 if doc is None else 1 :]:
         if isinstance(statement, ast.AnnAssign):
-            declarations.append(_declaration(text, statement))
+            declarations.append(declaration(text, statement))
         elif isinstance(statement, ast.Assign):
-            assignments.append(_assignment(text, statement))
+            assignments.append(assignment(text, statement))
         else:
             hint = "A cell holds declarations such as 'x: input[m]' and equations such as 'h = tanh(W @ x)'."
             raise text.fail(statement, "this is neither a declaration nor an equation", hint)
-    return Text(source, text.doc, tuple(declarations), tuple(assignments))
+    return with_lookups(replace(text, declarations=tuple(declarations), assignments=tuple(assignments)))
+
+
+def with_lookups(text: Text) -> Text:
+    """Write `E[w]` as `lookup(E, w)` where `w` is an index, and refuse indices that stand elsewhere."""
+    marked = (replace(line, value=_Lookups(text.indices).visit(line.value)) for line in text.assignments)
+    text = replace(text, assignments=tuple(marked))
+    for line in text.assignments:
+        _check_indices(text, line.value)
+    return text
+
+
+class _Lookups(ast.NodeTransformer):
+    def __init__(self, indices: frozenset[str]) -> None:
+        self.indices = indices
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        if not (isinstance(node.slice, ast.Name) and node.slice.id in self.indices):
+            return node
+        function = ast.Name("lookup", ast.Load())
+        return ast.copy_location(ast.Call(ast.copy_location(function, node), [node.value, node.slice], []), node)
+
+
+def _check_indices(text: Text, node: ast.expr) -> None:
+    """Refuse an index that is used as a number, and a lookup by what is no index."""
+    allowed: set[ast.expr] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in INDEXED:
+            second = part.args[1]
+            if isinstance(second, ast.Name) and second.id in text.indices:
+                allowed.add(second)
+            elif part.func.id == "lookup":
+                raise text.fail(second, "lookup takes an index", "Declare it, as in 'w: index[k]'.")
+    for name in value_names(node):
+        if name.id in text.indices and name not in allowed:
+            hint = f"It picks an entry, as in E[{name.id}] or cross_entropy(u, {name.id})."
+            raise text.fail(name, f"'{name.id}' is an index and can't be computed with", hint)
 
 
 def value_names(node: ast.expr) -> Iterator[ast.Name]:
@@ -169,7 +216,7 @@ def _keyword_hint(source: Source, line: int) -> str:
     return f"'{reserved[0]}' is a word of Python's own and can't be a name." if reserved else ""
 
 
-def _declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
+def declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
     hint = "Declare as in 'x: input[m]', 'h: state[n]', 'p: param[n]', 'V: input[L, D]', or 's: state' for a number."
     if not isinstance(statement.target, ast.Name) or statement.value is not None:
         raise text.fail(statement, "a declaration names one quantity and gives it no value", hint)
@@ -180,18 +227,20 @@ def _declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
         dimensions = tuple(inside.elts) if isinstance(inside, ast.Tuple) else (inside,)
         annotation = annotation.value
     if not isinstance(annotation, ast.Name) or annotation.id not in KINDS:
-        raise text.fail(statement.annotation, "expected input, state or param", hint)
+        raise text.fail(statement.annotation, "expected input, state, param or index", hint)
     for dimension in dimensions:
         _check_size(
             text, dimension, 1, "a dimension is a name, a positive whole number, or a sum of these such as n + m", hint
         )
     if len(dimensions) > 2:
         raise text.fail(statement.annotation, "a quantity has at most two dimensions", hint)
+    if annotation.id == "index" and len(dimensions) != 1:
+        raise text.fail(statement.annotation, "an index says how many entries it picks from", "Write 'w: index[k]'.")
     _check_name(text, statement.target)
     return Declaration(statement.target.id, annotation.id, dimensions, statement)
 
 
-def _assignment(text: Text, statement: ast.Assign) -> Assignment:
+def assignment(text: Text, statement: ast.Assign) -> Assignment:
     target = statement.targets[0]
     if len(statement.targets) > 1 or not isinstance(target, ast.Name):
         raise text.fail(statement, "an equation assigns to one name", "Write one 'name = expression' a line.")

@@ -27,9 +27,14 @@ def added(*terms: Expr) -> Expr:
 
 
 def multiplied(*factors: Expr) -> Expr:
-    """Return the product of factors in the given order, numbers first, without factors of 1."""
-    flat = [part for factor in factors for part in operands(sympy.Mul, factor) if part != 1]
-    flat.sort(key=lambda factor: not factor.is_Rational)
+    """Return the product of factors in the given order, with one number first, without factors of 1.
+
+    >>> multiplied(sympy.Rational(1, 2), Symbol("z"), Integer(4)).args
+    (2, z)
+    """
+    parts = [part for factor in factors for part in operands(sympy.Mul, factor)]
+    number = sympy.Mul(*(part for part in parts if part.is_Rational))
+    flat = [part for part in (number, *(part for part in parts if not part.is_Rational)) if part != 1]
     return sympy.Mul(*flat, evaluate=False) if len(flat) > 1 else (flat or [Integer(1)])[0]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import bptt
 from bptt.derive.derivation import derive
 from bptt.derive.errors import Error, NotationError
+from bptt.derive.notation import spell
 
 
 def round_trip(cell):
@@ -232,3 +233,44 @@ def test_cells_at_random_round_trip_and_derive(equations):
             derivation.jacobian(value, "h")
         except Error as error:
             assert "matrix" in str(error)
+
+
+EMBEDDED = """
+w: index[V]
+y: index[k]
+h: state[n]
+l: state
+E: param[V, m]
+h = tanh(W @ E[w] + U @ h + b)
+l = cross_entropy(Q @ h, y)
+"""
+
+
+def test_an_index_picks_a_row_and_a_target():
+    cell = bptt.parse(EMBEDDED)
+    assert cell.inputs == {} and cell.indices == {"w": "V", "y": "k"}
+    assert cell.params["Q"] == ("k", "n")
+    assert bptt.parse(cell.text).text == cell.text
+    shares = derive(cell).shares
+    assert spell(shares["E"]) == "scatter(delta_u_h, w, V)"
+
+
+def test_the_slope_of_a_cross_entropy_is_softmax_minus_one_hot():
+    derivation = derive(bptt.parse(EMBEDDED.replace("l = ", "u = Q @ h\nl = ").replace("(Q @ h, y)", "(u, y)")))
+    found = {step.target.name: spell(step.expr) for step in derivation.backward.steps}
+    assert found["delta_u"] == "delta_l * (softmax(u) - scatter(1, y, k))"
+
+
+def test_a_loss_of_its_own_needs_no_incoming_gradient():
+    cell = bptt.parse("x: input[m]\nh: state[n]\nh = tanh(W @ x + U @ h)\nu = V @ h\nl = squared_error(u, x)")
+    steps = derive(cell, losses=["l"]).backward.steps
+    assert spell(steps[0].expr) == "u - x"
+
+
+def test_an_output_has_an_incoming_gradient():
+    cell = bptt.parse("x: input[m]\nh: state[n]\nV: param[k, n]\nh = tanh(W @ x + U @ h)\ny = V @ h")
+    found = {step.target.name: spell(step.expr) for step in derive(cell, outputs=["y"]).backward.steps}
+    assert found["delta_y"] == "incoming_y"
+    assert found["delta_h"] == "incoming_h + V.T @ delta_y"
+    with pytest.raises(Error, match="'z' is not a value that the cell computes at each step"):
+        derive(cell, outputs=["z"])

@@ -12,12 +12,15 @@ from bptt.derive.linear import (
     NODES,
     broadcast,
     concat,
+    cross_entropy,
     entry,
+    lookup,
     ones,
     outer,
     pad,
     part,
     product,
+    scatter,
     shape_of,
     softmax,
     tensor_arguments,
@@ -129,8 +132,16 @@ def test_the_prefix_is_reserved():
 
 n, m = map(dimension, "nm")
 SIZES = {"n": 4, "m": 3}
-SHAPES = {Symbol("s"): (), Symbol("u"): (n,), Symbol("v"): (m,), Symbol("A"): (n, m), Symbol("B"): (m, n)}
-s, u, v, A, B = SHAPES
+SHAPES = {
+    Symbol("s"): (),
+    Symbol("u"): (n,),
+    Symbol("v"): (m,),
+    Symbol("A"): (n, m),
+    Symbol("B"): (m, n),
+    Symbol("y"): (n,),
+}
+s, u, v, A, B, y = SHAPES
+INDEX = Symbol("i")
 EXAMPLES = {
     "product": [product(A, v), product(A, B)],
     "transpose": [transpose(A)],
@@ -143,6 +154,9 @@ EXAMPLES = {
     "pad": [pad(v, Integer(1), n)],
     "entry": [entry(u, Integer(2))],
     "softmax": [softmax(u)],
+    "lookup": [lookup(A, INDEX), lookup(u, INDEX)],
+    "scatter": [scatter(v, INDEX, n), scatter(s, INDEX, n)],
+    "cross_entropy": [cross_entropy(u, y)],
 }
 
 
@@ -157,7 +171,7 @@ def test_tangents_of_the_maps_equal_the_complex_step(node, still, apply):
     arguments = tensor_arguments(node)
     moving = [a for index, a in enumerate(arguments) if index != still - 1 or len(arguments) == 1]
     random = np.random.default_rng(3)
-    values, shapes = {}, dict(SHAPES)
+    values, shapes = {INDEX: np.asarray(1)}, dict(SHAPES)
     for symbol, shape in SHAPES.items():
         shapes[tangent(symbol)] = shape
         for name in (symbol, tangent(symbol)):

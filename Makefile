@@ -1,6 +1,8 @@
 # On a fresh clone `make report` and `make test` need python3 (3.11 or later) with its venv module, nothing else.
-# Another interpreter: make test PYTHON=python3.13. Further arguments: make test ARGS="-k lagrange".
+# Another interpreter: make test PYTHON=python3.13. Further arguments: make test ARGS="-k lagrange". Tests run in WORKERS
+# processes, a file of them in one process, so that what its tests share is made once; WORKERS=0 is for a debugger.
 PYTHON ?= python3
+WORKERS ?= 2
 BIN = .venv/bin
 
 .PHONY: report test lint clean
@@ -9,7 +11,7 @@ report: .venv/installed
 	$(BIN)/bptt report -o out/ $(ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check

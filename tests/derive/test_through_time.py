@@ -101,7 +101,7 @@ def evaluation(numbers, apply):
     return Evaluation(numbers, apply)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def closed_forms(derivation):
     """The closed form of every parameter's gradient, none where a matrix is on the way."""
     try:

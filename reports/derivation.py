@@ -5,16 +5,18 @@ from __future__ import annotations
 import sympy
 from sympy import Expr, Symbol
 
+from ..derive.cell import previous
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.functions import Elementwise
 from ..derive.linear import broadcast, entry, ones, pad, part, total
 from ..derive.program import Step
 from ..derive.proof import Proof
+from ..derive.tangent import tangent_program
 from .algorithm import algorithm
 from .certificate import certificate, verdict
 from .document import Block, Document, Equations, Heading, Inline, Note, Paragraph, Row, Text
-from .formula import Formula
+from .formula import Formula, is_readable
 from .graph import diagram
 from .long_products import bounds_of_step, unrolled_gradient
 from .mathematics import Mathematics
@@ -26,6 +28,7 @@ TIME = Symbol("t", integer=True, positive=True)
 LENGTH = Symbol("T", integer=True, positive=True)
 
 
+BLOCK_LINE, BLOCK_LINES = 32.0, 12  # ems and lines of a block of the Jacobian that still says something to a reader
 ABREAST = 14.0  # ems of a formula that leave room for another beside it
 DETAILS = ("brief", "full")
 
@@ -248,19 +251,35 @@ class _Page:
         if many:
             grid = [[call("block", a, b) for b in self.states] for a in self.states]
             blocks.append(Equations((Row(call("step_matrix"), self.math.grid(grid)),)))
-            blocks.append(self.paragraph("text.blocks"))
             rows = tuple(Row(call("block", a, b), self.math.formula(found[a, b])) for a, b in found)
-            blocks.append(Equations(rows))
         else:
             state = self.states[0]
             only = call("step_matrix") + self.math.sign("equals") + call("block", state, state)
-            blocks.append(Equations((Row(only, self.math.formula(found[state, state])),)))
+            rows = (Row(only, self.math.formula(found[state, state])),)
+        readable = tuple(row for row in rows if is_readable(row.right, BLOCK_LINE, BLOCK_LINES))
+        if readable:
+            blocks += [self.paragraph("text.blocks")] * many + [Equations(readable)]
+        blocks += self.changes() if len(readable) < len(rows) else []
         blocks.append(self.paragraph("text.flow", k=call("letter", "k")))
         name = "" if many else self.states[0]
         blocks.append(Equations((Row(call("lagged", name), call("gradient_product", name)),), boxed=True))
         blocks.append(self.paragraph("text.fate", k=call("letter", "k")))
         blocks += bounds_of_step(self.derivation, self.math, self.phrases)
         return blocks + unrolled_gradient(self.derivation, self.math, self.phrases)
+
+    def changes(self) -> list[Block]:
+        """The steps that give what of the Jacobian is too long to be read as one expression."""
+        program = tangent_program(self.derivation.forward, map(previous, self.states))
+        math = Mathematics({**self.math.shapes, **program.shapes}, self.fixed)
+        state = self.states[0]
+        lead = self.paragraph(
+            "text.changes",
+            change=math.call("change", state, TIME),
+            value=math.formula(Symbol(state)),
+            matrix=math.call("step_matrix"),
+        )
+        rows = (Row(math.formula(step.target), math.formula(step.expr)) for step in program.steps)
+        return [lead, Equations(tuple(rows))]
 
     def kinks(self) -> list[Block]:
         used_rules = {f.rule.name: f.rule for f in self._functions()}

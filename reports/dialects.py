@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from .fonts import has_hangul
-from .formula import TALL, deeper, unmarked
+from .formula import TALL, deeper, grown, unmarked
 from .names import LETTERS, SIGNS, is_covered, is_cyrillic, spelled
 
 
@@ -33,6 +33,9 @@ class Dialect:
     def bold(self, letter: str) -> str:
         return letter
 
+    def upright(self, letter: str) -> str:
+        return letter
+
     def greek(self, name: str) -> str:
         return SIGNS[name]
 
@@ -53,7 +56,7 @@ class Dialect:
         return "" if not body else sign + (body if len(body) == 1 else f"{{{body}}}")
 
     def parentheses(self, body: str) -> str:
-        return f"({deeper(body)})" if TALL not in body else f"({unmarked(body)}){TALL}"
+        return f"({deeper(body)})"
 
     def brackets(self, body: str) -> str:
         return f"[{unmarked(body)}]"
@@ -112,6 +115,9 @@ class Typst(Dialect):
     def bold(self, letter: str) -> str:
         return f"bold({letter})"
 
+    def upright(self, letter: str) -> str:
+        return f"upright({letter})"
+
     def greek(self, name: str) -> str:
         return name
 
@@ -130,7 +136,7 @@ class Typst(Dialect):
 
     def parentheses(self, body: str) -> str:
         if TALL in body:
-            return f"lr(({unmarked(body)})){TALL}"
+            return grown(body, ("lr((", r"lr(size: #2em, \() "), ("))", r" lr(size: #2em, \))"))
         return f"\\({deeper(body)} \\)"
 
     def brackets(self, body: str) -> str:
@@ -189,6 +195,9 @@ class Latex(Dialect):
     def bold(self, letter: str) -> str:
         return rf"\mathbf{{{letter}}}"
 
+    def upright(self, letter: str) -> str:
+        return rf"\mathrm{{{letter}}}"
+
     def greek(self, name: str) -> str:
         return rf"\{VARIANTS.get(name, name)} "
 
@@ -204,7 +213,7 @@ class Latex(Dialect):
 
     def parentheses(self, body: str) -> str:
         if TALL in body:
-            return rf"\left({unmarked(body)}\right){TALL}"
+            return grown(body, (r"\left(", r"\Bigl("), (r"\right)", r"\Bigr)"))
         return f"({deeper(body)})"
 
     def brackets(self, body: str) -> str:

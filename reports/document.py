@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .formula import Formula
+from .formula import Formula, lines
+
+MOST_BESIDE = 2  # lines of a formula that leave its reason beside it
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Row:
     Attributes:
         left: None where the row continues the one before it.
         right: may be broken at its marks.
-        why: the justification, beside the equation.
+        why: the justification, beside the equation, or below a long one.
         relation: the name of the sign between the sides, as the dialects know it.
     """
 
@@ -61,6 +63,11 @@ class Row:
     right: Formula
     why: Text = ()
     relation: str = "equals"
+
+
+def stands_below(row: Row, ems: float) -> bool:
+    """Return whether a reason stands below its formula, since that would take many lines of `ems` beside it."""
+    return bool(row.why) and len(lines(row.right, ems)) > MOST_BESIDE
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ MARK, FACTOR_MARK = chr(FIRST_MARK), chr(FIRST_MARK + 1)
 TALL = chr(FIRST_MARK + 0xFF)  # stands beside what is taller than a line, so that parentheses around it grow
 MARKS = re.compile(f"[{MARK}-{chr(FIRST_MARK + DEEPEST)}]")
 SILENT = re.compile(f"[{MARK}-{TALL}]")
+# A delimiter that grows is spelled twice: for where its partner stands in the same line, and for where it doesn't.
+OPENING, CLOSING, ALONE, END = (chr(FIRST_MARK + 0x100 + place) for place in range(4))
+GROWING = re.compile(f"([{OPENING}{CLOSING}])(.*?){ALONE}(.*?){END}")
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,33 @@ class Formula:
         return plain_width(self.plain)
 
 
+def grown(text: str, opening: tuple[str, str], closing: tuple[str, str]) -> str:
+    """Put a text between delimiters that grow; its break marks become less attractive.
+
+    Args:
+        opening, closing: how each is spelled where both stand in one line, and where they don't.
+
+    >>> unmarked(grown("a", ("left (", "big ("), (" right)", " big)")))
+    'left (a right)'
+    """
+    start, end = (kind + one + ALONE + other + END for kind, (one, other) in ((OPENING, opening), (CLOSING, closing)))
+    return f"{start}{deeper(text)}{end}"
+
+
 def unmarked(text: str) -> str:
-    """Return a text without marks."""
-    return SILENT.sub("", text)
+    """Return a text without marks, with each delimiter that grows spelled by whether its partner is there too."""
+    return SILENT.sub("", _spelled(text) if OPENING in text or CLOSING in text else text)
+
+
+def _spelled(text: str) -> str:
+    open_ones: list[int] = []
+    paired: set[int] = set()
+    for delimiter in GROWING.finditer(text):
+        if delimiter[1] == OPENING:
+            open_ones.append(delimiter.start())
+        elif open_ones:
+            paired |= {open_ones.pop(), delimiter.start()}
+    return GROWING.sub(lambda delimiter: delimiter[2 if delimiter.start() in paired else 3], text)
 
 
 def deeper(text: str) -> str:
@@ -112,8 +139,14 @@ def _broken(formula: Formula, width: float, depth: int) -> list[Formula]:
             found[-1] += part
         else:
             found += [part] if fits else _broken(part, width, depth + 1)
-        is_open = fits
+        is_open = fits or depth % 2 == 1  # a factor may follow on the last line of a long one
     return found
+
+
+def is_readable(formula: Formula, ems: float, most: int) -> bool:
+    """Return whether a formula takes at most so many lines of so many ems."""
+    broken = lines(formula, ems)
+    return len(broken) <= most and all(line.width <= ems for line in broken)
 
 
 def clean(formula: Formula) -> Formula:

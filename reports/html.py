@@ -28,6 +28,7 @@ from .document import (
     Strong,
     Table,
     Text,
+    stands_below,
 )
 from .drawing import drawing
 from .formula import Formula, clean, lines
@@ -168,22 +169,24 @@ class _Page:
 
     def equations(self, equations: Equations) -> str:
         lefts = "".join(f"$display({clean(row.left).typst})$, " for row in equations.rows)
-        ems = EMS_WITH_REASON if equations.has_reasons else EMS / equations.columns
-        width = max(ems - max(row.left.width for row in equations.rows) - 1.5, 8)
-        rows = "\n".join(self.row(row, f"({lefts})", width) for row in equations.rows)
+        around = max(row.left.width for row in equations.rows) + 1.5
+        whole = max(EMS / equations.columns - around, 8)
+        beside = max(EMS_WITH_REASON - around, 8) if equations.has_reasons else whole
+        rows = "\n".join(self.row(row, f"({lefts})", whole, beside) for row in equations.rows)
         kinds = "equations" + " boxed" * equations.boxed + " reasons" * equations.has_reasons
         kinds += " two" * (equations.columns > 1)
         return f'<div class="{kinds}">\n{rows}\n</div>'
 
-    def row(self, row: Row, lefts: str, width: float) -> str:
-        left, pieces = clean(row.left), lines(row.right, width)
+    def row(self, row: Row, lefts: str, whole: float, beside: float) -> str:
+        is_below = stands_below(row, beside)
+        left, pieces = clean(row.left), lines(row.right, whole if is_below else beside)
         right = "".join(
             f", $display({QUAD if n else TYPST.sign(row.relation)} {p.typst})$" for n, p in enumerate(pieces)
         )
         label = f"{spoken(left)} {PLAIN.sign(row.relation)} {spoken(clean(row.right))}"
         drawn = self.picture(f"aligned({lefts}, $display({left.typst})${right})", "d", label)
         why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
-        return f'<div class="row"><div>{drawn}</div>{why}</div>'
+        return f'<div class="row{" below" * is_below}"><div>{drawn}</div>{why}</div>'
 
     def algorithm(self, algorithm: Algorithm) -> str:
         """One list per heading, numbered through."""

@@ -18,7 +18,7 @@ from ..derive.program import forward_program, quantities
 from ..derive.through_time import ORIGIN, TIME
 from ..derive.written import renamed
 from .document import Block, Equations, Paragraph, Row
-from .formula import Formula, lines
+from .formula import Formula, is_readable
 from .mathematics import Mathematics
 from .phrases import Phrases
 from .typesetter import PIECE
@@ -58,8 +58,7 @@ def bounds_of_step(derivation: Derivation, math: Mathematics, phrases: Phrases) 
 
 
 def _is_readable(formula: Formula) -> bool:
-    broken = lines(formula, LINE)
-    return len(broken) <= MOST_LINES and all(line.width <= LINE for line in broken)
+    return is_readable(formula, LINE, MOST_LINES)
 
 
 def _functions(expressions: Iterable[Expr]) -> set[type[Expr]]:

@@ -13,7 +13,7 @@ from ..derive.notation import SUM
 from .dialects import LATEX, PLAIN, TYPST
 from .formula import MARK, TALL, Formula
 from .names import taken_apart
-from .typesetter import DELTA, INCOMING, LOSS, PAST, Typesetter
+from .typesetter import DELTA, INCOMING, LOSS, PAST, TANGENT, Typesetter
 
 T = Symbol("t", integer=True, positive=True)
 Limits = tuple[Symbol, Expr, Expr]
@@ -72,7 +72,7 @@ def _alike(printer: Phrased, names: list[str]) -> frozenset[str]:
     They are printed upright and as written. The names that stay are those that carry a time, then those with more
     underscores, then shorter ones.
     """
-    own = [name for name in names if not name.startswith((DELTA, INCOMING, LOSS)) and not name.endswith(PAST)]
+    own = [name for name in names if not name.startswith((DELTA, INCOMING, LOSS, TANGENT)) and not name.endswith(PAST)]
     fixed = {symbol.name for symbol in printer.fixed}
     taken: set[str] = set()
     upright = set()

@@ -1,4 +1,4 @@
-"""Document -> LaTeX that compiles under plain pdflatex with amsmath and nothing else."""
+"""Document -> LaTeX that compiles under plain pdflatex with amsmath and graphicx, which every LaTeX has."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from .document import (
     Mark,
     Note,
     Paragraph,
+    Row,
     Sides,
     Strong,
     Table,
     Text,
+    stands_below,
 )
 from .fonts import has_hangul
 from .formula import Formula, clean, lines
@@ -36,6 +38,8 @@ from .names import is_cyrillic, spelled
 LINE_EMS = 40.0
 REASON_EMS = 14.5
 WRAPPED_EMS = 10
+TEXT_EMS = 14.0  # of a formula that stays whole within a sentence
+LEFT_EMS = 14.0  # at most, before a sign of equality
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}",
@@ -53,7 +57,7 @@ TEXT_ACCENTS = {
 }  # fmt: skip
 
 
-# Only where a page holds such letters, so that all others need amsmath alone.
+# Only where a page holds such letters, so that all others need no more than `templates/page.tex` asks for.
 HANGUL = "\\usepackage{kotex} % for Hangul; compile with xelatex or lualatex"
 CYRILLIC = r"""% Cyrillic letters; where their fonts are not installed, the codes of the letters are printed
 \newcommand{\cyr}[2]{#2}
@@ -97,7 +101,7 @@ def text(parts: Text) -> str:
 
 def inline(part: Inline) -> str:
     if isinstance(part, Formula):
-        return f"${clean(part).latex.strip()}$"
+        return " ".join(_within_text(piece) for piece in lines(part, TEXT_EMS))
     if isinstance(part, Strong):
         return rf"\textbf{{{escaped(part.text)}}}"
     if isinstance(part, Emphasis):
@@ -107,6 +111,13 @@ def inline(part: Inline) -> str:
     if isinstance(part, Mark):
         return r"$\surd$" if part.good else r"\textbf{$\times$ (fails)}"
     return escaped(part)
+
+
+def _within_text(piece: Formula) -> str:
+    """Return a formula, or a line of one, as it stands in a sentence; what may fill the line is measured."""
+    if piece.width <= TEXT_EMS:
+        return f"${piece.latex.strip()}$"
+    return rf"\fit{{\linewidth}}{{{piece.latex.strip()}}}"
 
 
 def escaped(plain: str) -> str:
@@ -136,21 +147,31 @@ def _letter(letter: str) -> str:
 
 def _equations(equations: Equations, ems: float) -> str:
     """Aligned rows, the reason flushed to the right margin; boxed groups stand in a frame."""
-    left = max(row.left.width for row in equations.rows)
-    width = max(ems - left - 3 - (REASON_EMS if equations.has_reasons else 0), 8)
-    written = []
-    for row in equations.rows:
-        pieces = lines(row.right, width)
-        why = rf" &\quad& \why{{{text(row.why)}}}" if row.why else ""
-        first = _fitted(pieces[0].latex, pieces[0].width, width)
-        rows = [rf"{clean(row.left).latex} &{LATEX.sign(row.relation)} {first}{why}"]
-        rows += [rf"&\quad {_fitted(f'{{}}{piece.latex}', piece.width, width)}" for piece in pieces[1:]]
-        written.append(" \\\\\n".join(rows))
-    body = " \\\\\n".join(written)
+    left = min(max(row.left.width for row in equations.rows), LEFT_EMS)
+    whole = max(ems - left - 3, 8)
+    beside = max(whole - REASON_EMS, 8) if equations.has_reasons else whole
+    body = " \\\\\n".join(" \\\\\n".join(_row(row, whole, beside)) for row in equations.rows)
     if equations.boxed:
         return f"\\[\n\\boxed{{\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n}}\n\\]"
     name = "alignat*}{2" if equations.has_reasons else "align*"
     return f"\\begin{{{name}}}\n{body}\n\\end{{{name.split('}')[0]}}}"
+
+
+def _row(row: Row, whole: float, beside: float) -> list[str]:
+    """Return the lines of a row; a reason stands beside its formula, or below one that needs the whole width."""
+    left = f"{_fitted(clean(row.left).latex, row.left.width, LEFT_EMS)} &{LATEX.sign(row.relation)} "
+    is_below = stands_below(row, beside)
+    width = whole if is_below else beside
+    pieces = lines(row.right, width)
+    bodies = [_fitted(("{}" if n else "") + piece.latex, piece.width, width) for n, piece in enumerate(pieces)]
+    if is_below:
+        bodies = [rf"\rlap{{$\displaystyle {body}$}}" for body in bodies]
+    rows = [f"{left}{bodies[0]}", *(rf"&\quad {body}" for body in bodies[1:])]
+    if is_below:
+        rows.append(rf"&\quad \whybelow{{{text(row.why)}}}")
+    elif row.why:
+        rows[0] += rf" &\quad& \why{{{text(row.why)}}}"
+    return rows
 
 
 def _fitted(latex: str, estimate: float, ems: float) -> str:
@@ -163,7 +184,7 @@ def _table(table: Table, ems: float) -> str:
     body = " \\\\\n".join(rows).replace("\\\\\n", "\\\\ \\hline\n", 1)
     caption = rf"\par\smallskip{{\small {text(table.caption)}}}" if table.caption else ""
     tabular = f"\\begin{{tabular}}{{{_columns(table)}}}\n\\hline\n{body} \\\\ \\hline\n\\end{{tabular}}"
-    return f"\\par\\medskip{{\\small\n{tabular}}}{caption}\\par\\medskip"
+    return f"\\par\\medskip{{\\small\n\\fitrow{{{tabular}}}}}{caption}\\par\\medskip"
 
 
 def _line(cells: tuple[Text, ...], write: Callable[[Text], str]) -> str:
@@ -207,8 +228,8 @@ def _diagram(diagram: Diagram, ems: float) -> str:
 def _code(line: Line, ems: float) -> str:
     if line.formula is None:
         return text(line.text) if line.numbered else rf"\textbf{{{text(line.text)}}}"
-    pieces = lines(line.formula, ems - 4)
-    return r"\\ ".join(rf"$\displaystyle {piece.latex.strip()}$" for piece in pieces)
+    shown = (_fitted(piece.latex.strip(), piece.width, ems - 4) for piece in lines(line.formula, ems - 4))
+    return r"\\ ".join(rf"$\displaystyle {latex}$" for latex in shown)
 
 
 def _algorithm(algorithm: Algorithm, ems: float) -> str:

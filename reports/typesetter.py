@@ -20,7 +20,7 @@ from .formula import FACTOR_MARK, MARK, TALL
 from .names import Token, taken_apart
 
 HALF = Rational(1, 2)
-DELTA, LOSS, INCOMING, PAST = "delta_", "loss_", "incoming_", "_prev"
+DELTA, LOSS, INCOMING, TANGENT, PAST = "delta_", "loss_", "incoming_", "tangent_", "_prev"
 PIECE = "piece of "  # of a vector over all states; a cell has no name with a space in it
 
 
@@ -105,6 +105,9 @@ class Typesetter(Printer):
                 return self.adjoint(inner, None)
             plus = f" {MARK}{self.sign('plus')} "
             return self.direct(inner, time) + plus + self.adjoint(inner, time, sent=True)[0], SUM
+        if name.startswith(TANGENT):
+            inner, past = name.removeprefix(TANGENT).removesuffix(PAST), name.endswith(PAST)
+            return self.change(inner, time - 1 if past else time), POWER
         if name.startswith(PIECE):
             return self.piece_of(name.removeprefix(PIECE)), ATOM
         if name.startswith(LOSS):
@@ -124,6 +127,11 @@ class Typesetter(Printer):
         delta = self.dialect.scripts(delta.strip(), "", self.sign("arrow")) if sent else delta
         space = " " if self.dialect.name != "plain" else ""
         return f"{delta}{space}{self.name(name, time)}", POWER
+
+    def change(self, name: str, time: Expr) -> str:
+        """Typeset the change of a value, to first order."""
+        space = " " if self.dialect.name != "plain" else ""
+        return f"{self.dialect.upright('d')}{space}{self.name(name, time)}"
 
     def piece_of(self, state: str) -> str:
         """Typeset the piece for a state of the vector v over all states, or v itself."""

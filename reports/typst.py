@@ -30,6 +30,7 @@ from .document import (
     Strong,
     Table,
     Text,
+    stands_below,
 )
 from .drawing import drawing
 from .fonts import FAMILY, has_hangul, needed_fonts
@@ -163,19 +164,21 @@ def quoted(plain: str) -> str:
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def row(row: Row, ems: float) -> str:
-    """Return (left, lines of the right side, reason); `ems` is for the right side alone."""
+def row(row: Row, whole: float, beside: float) -> str:
+    """Return (left, lines of the right side, reason, whether that stands below); widths are of the right side alone."""
     left = clean(row.left)
-    pieces = lines(row.right, ems)
+    is_below = stands_below(row, beside)
+    pieces = lines(row.right, whole if is_below else beside)
     first = f"$display({TYPST.sign(row.relation)} {pieces[0].typst})$"
     rest = "".join(f'$display(quad "" {piece.typst})$, ' for piece in pieces[1:])
-    return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why)}])"
+    return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why)}], {str(is_below).lower()})"
 
 
 def _equations(equations: Equations, ems: float) -> str:
-    ems = ems * (1 - REASON_SHARE) if equations.has_reasons else ems / equations.columns
-    ems = max(ems - max(row.left.width for row in equations.rows) - MARGIN_EMS, 8)
-    rows = "".join(f"  {row(r, ems)},\n" for r in equations.rows)
+    around = max(row.left.width for row in equations.rows) + MARGIN_EMS
+    whole = max(ems / equations.columns - around, 8)
+    beside = max(ems * (1 - REASON_SHARE) - around, 8) if equations.has_reasons else whole
+    rows = "".join(f"  {row(r, whole, beside)},\n" for r in equations.rows)
     options = f"boxed: {str(equations.boxed).lower()}, reasons: {str(equations.has_reasons).lower()}"
     options += f", columns: {equations.columns}"
     return f"#equations((\n{rows}), {options})"

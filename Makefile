@@ -5,7 +5,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN = .venv/bin
 
-.PHONY: report test lint clean
+.PHONY: report test lint bench clean
 
 report: .venv/installed
 	$(BIN)/bptt report -o out/ $(ARGS)
@@ -17,6 +17,9 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/derivation.py
 
 clean:
 	rm -rf .venv out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

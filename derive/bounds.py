@@ -20,7 +20,7 @@ from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose
 from .cell import previous
 from .functions import Elementwise
 from .intervals import Interval, Intervals
-from .jacobian import Column, Diagonal, Rows, is_softmax_jacobian, jacobian
+from .jacobian import Column, Diagonal, Rows, is_softmax_jacobian, jacobians
 from .paths import words
 from .program import Program
 from .slopes import known_values
@@ -86,7 +86,8 @@ def bounds(derivation: Derivation) -> Bounds:
     """
     states = tuple(derivation.cell.states)
     limits = _Limits(derivation.forward)
-    blocks = {(a, b): limits.block(Symbol(a), previous(b)) for a in states for b in states}
+    columns = {b: jacobians(limits.program, previous(b)) for b in states}
+    blocks = {(a, b): limits.block(columns[b](Symbol(a))) for a in states for b in states}
     whole = ImmutableMatrix([[blocks[a, b] for b in states] for a in states])
     state = whole[0, 0] if len(states) == 1 else sigma_max(whole)
     direct = {name: sympy.Add(*map(_largest, words(derivation.direct(name)))) for name in states}
@@ -116,11 +117,13 @@ class _Limits:
         self.program = replace(program, steps=steps)
         self.values = {step.target: step.expr for step in steps}
         self.names = known_values(program)
+        self.magnitudes: dict[Expr, Expr] = {}
+        self.slopes: dict[Slope, Interval] = {}
         self.intervals = Intervals(self.program, self._slope_interval)
 
-    def block(self, value: Symbol, source: Symbol) -> Expr:
-        """Return a bound on the norm of ∂value/∂source."""
-        return sympy.Add(*map(self.norm, words(jacobian(self.program, value, source))))
+    def block(self, jacobian: MatrixExpr) -> Expr:
+        """Return a bound on the norm of a Jacobian block."""
+        return sympy.Add(*map(self.norm, words(jacobian)))
 
     def norm(self, matrix: MatrixExpr) -> Expr:
         """Return a bound on the spectral norm of a matrix."""
@@ -143,6 +146,11 @@ class _Limits:
 
     def magnitude(self, expr: Expr) -> Expr:
         """Return a bound on |entry| of an elementwise expression."""
+        if expr not in self.magnitudes:
+            self.magnitudes[expr] = self._magnitude(expr)
+        return self.magnitudes[expr]
+
+    def _magnitude(self, expr: Expr) -> Expr:
         low, high = self.intervals.of(expr)
         if low > -oo and high < oo:
             return max(abs(low), abs(high))
@@ -159,9 +167,11 @@ class _Limits:
     def _slope_interval(self, expr: Expr) -> Interval | None:
         if not isinstance(expr, Slope):
             return None
-        slope, lipschitz = self._stated(expr)
-        low, high = self.intervals.of(slope)
-        return (low, high) if lipschitz is None else (max(low, -lipschitz), min(high, lipschitz))
+        if expr not in self.slopes:
+            slope, lipschitz = self._stated(expr)
+            low, high = self.intervals.of(slope)
+            self.slopes[expr] = (low, high) if lipschitz is None else (max(low, -lipschitz), min(high, lipschitz))
+        return self.slopes[expr]
 
     def _stated(self, slope: Slope) -> tuple[Expr, Expr | None]:
         """Return what the table says of a slope: its expression, and its bound where there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import sympy
@@ -13,8 +13,8 @@ from sympy import Expr, Function, MatrixExpr, Symbol
 from .adjoint import adjoint_program, delta, incoming
 from .cell import Cell, previous
 from .errors import Error
-from .jacobian import jacobian
-from .paths import Path, direct, paths
+from .jacobian import jacobians
+from .paths import Path, paths, unmixed
 from .program import Program, Step, forward_program, split
 from .syntax import closest
 from .tangent import tangent_program
@@ -123,7 +123,13 @@ class Derivation:
         >>> derive(load("lstm")).jacobian("c", "c")
         Diagonal(f, n)
         """
-        return jacobian(self.forward, *self._between(value, state))
+        symbol, source = self._between(value, state)
+        return self._carried(source)(symbol)
+
+    @cached_property
+    def _carried(self) -> Callable[[Symbol], Callable[[Symbol], MatrixExpr]]:
+        """For each state before, what gives the Jacobian blocks of all values by it."""
+        return cache(lambda source: jacobians(self.forward, source))
 
     def paths(self, value: str, state: str) -> list[Path]:
         """Return ∂value_t/∂state_{t−1} split into paths: the names passed by each, and its part of the block.
@@ -147,7 +153,7 @@ class Derivation:
         >>> derive(load("lstm")).direct("c"), derive(load("rnn")).direct("h")
         (Diagonal(f, n), 0)
         """
-        return direct(self.forward, *self._between(state, state))
+        return unmixed(self.jacobian(state, state))
 
     def _between(self, value: str, state: str) -> tuple[Symbol, Symbol]:
         if state not in self.cell.states:
@@ -168,7 +174,11 @@ class Derivation:
 
     def unrolled(self, param: str) -> GradientSum:
         """Return the gradient of a parameter as a sum over all pairs of times; see `through_time.unrolled`."""
-        return unrolled(self, param)
+        return self._unrolled(param)
+
+    @cached_property
+    def _unrolled(self) -> Callable[[str], GradientSum]:
+        return cache(lambda param: unrolled(self, param))
 
     def truncated(self, param: str, k1: int | Expr, k2: int | Expr) -> Truncation:
         """Return what truncated backpropagation keeps of a gradient, and drops; see `through_time.truncated`."""

@@ -62,7 +62,16 @@ def jacobian(program: Program, value: Symbol, source: Symbol) -> MatrixExpr:
     >>> jacobian(forward_program(load("rnn")), Symbol("h"), Symbol("h_prev"))
     Diagonal(1 - h**2, n)*W_hh
     """
-    return _Carrier(program, source, program.steps, known_values(program)).of(value)
+    return jacobians(program, source)(value)
+
+
+def jacobians(program: Program, source: Symbol) -> Callable[[Symbol], MatrixExpr]:
+    """Return a function that gives ∂value/∂source for any value: one run through the program serves them all.
+
+    Raises:
+        Error: as `jacobian` does; about the value when the function is called.
+    """
+    return _Carrier(program, source, program.steps, known_values(program)).of
 
 
 def edge(program: Program, step: Step, source: Symbol, known: Known) -> MatrixExpr:
@@ -77,22 +86,26 @@ def edge(program: Program, step: Step, source: Symbol, known: Known) -> MatrixEx
     return _Carrier(program, source, (step,), known).of(step.target)
 
 
+Word = tuple[Expr, ...]  # the factors of a matrix product; none for the identity
+
+
 class _Carrier:
-    """∂(each value)/∂source, as lists of (factors of a matrix product)."""
+    """∂(each value)/∂source, as lists of words."""
 
     def __init__(self, program: Program, source: Symbol, steps: Iterable[Step], known: Known) -> None:
         self.shapes = program.shapes
         self.source = source
         self.columns = self._size(source)
         self.known = known
-        self.words: dict[Symbol, list[MatrixExpr]] = {source: [Identity(self.columns)]}
+        self.words: dict[Symbol, list[Word]] = {source: [()]}
         for step in steps:
             words = self._merged(self._through(step.expr))
             if words:
                 self.words[step.target] = words
 
     def of(self, value: Symbol) -> MatrixExpr:
-        return total_of(self.words.get(value, []), self._size(value), self.columns)
+        words = self.words.get(value, [])
+        return total_of([_product(word, self.columns) for word in words], self._size(value), self.columns)
 
     def _size(self, symbol: Symbol) -> Expr:
         shape = self.shapes[symbol]
@@ -100,7 +113,7 @@ class _Carrier:
             raise Error(f"the Jacobian block of {symbol} has more than two indices: it is a matrix itself")
         return shape[0] if shape else sympy.Integer(1)
 
-    def _through(self, expr: Expr) -> list[MatrixExpr]:
+    def _through(self, expr: Expr) -> list[Word]:
         if isinstance(expr, Symbol):
             return self.words.get(expr, [])
         if not any(symbol in self.words for symbol in quantities(expr)):
@@ -109,13 +122,13 @@ class _Carrier:
             return self._through_node(expr)
         return self._through_elementwise(expr)
 
-    def _through_elementwise(self, expr: Expr) -> list[MatrixExpr]:
+    def _through_elementwise(self, expr: Expr) -> list[Word]:
         whole = shape_of(expr, self.shapes)
-        found: list[MatrixExpr] = []
+        found: list[Word] = []
         for atom, slope in partials(expr, self.known):
             if words := self._through(atom):
                 factor = self._slope(slope, whole, shape_of(atom, self.shapes))
-                found += [times(factor, word) for word in words]
+                found += [_joined((factor,), word) for word in words]
         return found
 
     def _slope(self, slope: Expr, whole: Shape, part: Shape) -> MatrixExpr:
@@ -125,33 +138,31 @@ class _Carrier:
             return Diagonal(slope, sympy.Integer(1))
         return Diagonal(slope, whole[0]) if part else Column(slope, whole[0])
 
-    def _through_node(self, node: Node) -> list[MatrixExpr]:
+    def _through_node(self, node: Node) -> list[Word]:
         if any(len(shape_of(a, self.shapes)) > 1 for a in tensor_arguments(node) if self._through(a)):
             raise Error("a matrix on the way depends on the state: its Jacobian has more than two indices")
         rule = MATRICES.get(node.func.__name__)
         if rule is None:
             raise Error(f"{node.func.__name__} has no Jacobian in matrix form")
-        return [times(matrix, word) for matrix, argument in rule(node, self) for word in self._through(argument)]
+        return [_joined((matrix,), word) for matrix, argument in rule(node, self) for word in self._through(argument)]
 
-    def _merged(self, words: list[MatrixExpr]) -> list[MatrixExpr]:
+    def _merged(self, words: list[Word]) -> list[Word]:
         """Add up the diagonal factors of words that are otherwise the same."""
-        merged: dict[tuple[MatrixExpr, ...], list[Expr]] = {}
+        merged: dict[tuple[Expr, Word], list[Expr]] = {}
         for word in words:
-            factors = word.args if isinstance(word, MatMul) else (word,)
-            if isinstance(factors[0], Diagonal):
-                merged.setdefault((factors[0].args[1], *factors[1:]), []).append(factors[0].args[0])
-            elif isinstance(factors[0], Identity):
-                merged.setdefault((factors[0].args[0],), []).append(sympy.Integer(1))
+            if word and not isinstance(word[0], Diagonal):
+                merged.setdefault((sympy.Integer(0), word), []).append(sympy.Integer(1))
             else:
-                merged.setdefault((sympy.Integer(0), *factors), []).append(sympy.Integer(1))
-        joined = []
-        for (size, *rest), slopes in merged.items():
+                slope, size = word[0].args if word else (sympy.Integer(1), self.columns)
+                merged.setdefault((size, word[1:]), []).append(slope)
+        found: list[Word] = []
+        for (size, rest), slopes in merged.items():
             if size == 0:
-                joined.append(_product(rest) if len(slopes) == 1 else _product([sympy.Integer(len(slopes)), *rest]))
-                continue
-            slope = slopes[0] if len(slopes) == 1 else sympy.Add(*slopes, evaluate=False)
-            joined.append(times(Diagonal(slope, size), _product(rest)) if rest else _diagonal(slope, size))
-        return joined
+                found.append(rest if len(slopes) == 1 else (sympy.Integer(len(slopes)), *rest))
+            else:
+                slope = slopes[0] if len(slopes) == 1 else sympy.Add(*slopes, evaluate=False)
+                found.append(_joined((Diagonal(slope, size),), rest))
+        return found
 
 
 def total_of(words: Iterable[MatrixExpr], rows: Expr, columns: Expr) -> MatrixExpr:
@@ -162,14 +173,6 @@ def total_of(words: Iterable[MatrixExpr], rows: Expr, columns: Expr) -> MatrixEx
     return words[0] if len(words) == 1 else MatAdd(*words, evaluate=False)
 
 
-def _product(factors: list[MatrixExpr]) -> MatrixExpr:
-    return factors[0] if len(factors) == 1 else MatMul(*factors, evaluate=False)
-
-
-def _diagonal(slope: Expr, size: Expr) -> MatrixExpr:
-    return Identity(size) if slope == 1 else Diagonal(slope, size)
-
-
 def times(left: MatrixExpr, right: MatrixExpr) -> MatrixExpr:
     """Multiply, joining neighbouring diagonal matrices and dropping identities.
 
@@ -177,15 +180,25 @@ def times(left: MatrixExpr, right: MatrixExpr) -> MatrixExpr:
     >>> times(Diagonal(f, n), times(Identity(n), Diagonal(1 - f, n)))
     Diagonal(f*(1 - f), n)
     """
-    first = list(left.args) if isinstance(left, MatMul) else [left]
-    second = list(right.args) if isinstance(right, MatMul) else [right]
-    if isinstance(first[-1], Diagonal) and isinstance(second[0], Diagonal):
-        slope = multiplied(first[-1].args[0], second[0].args[0])
-        first, second = [*first[:-1], Diagonal(slope, second[0].args[1])], second[1:]
-    kept = [
-        m for m in (*first, *second) if not isinstance(m, Identity) and not (isinstance(m, Diagonal) and m.args[0] == 1)
-    ]
-    return _product(kept) if kept else Identity(right.shape[0])
+    first, second = ((*matrix.args,) if isinstance(matrix, MatMul) else (matrix,) for matrix in (left, right))
+    return _product(_joined(first, second), right.shape[0])
+
+
+def _joined(left: Word, right: Word) -> Word:
+    if left and right and isinstance(left[-1], Diagonal) and isinstance(right[0], Diagonal):
+        slope = multiplied(left[-1].args[0], right[0].args[0])
+        left, right = (*left[:-1], Diagonal(slope, right[0].args[1])), right[1:]
+    return tuple(matrix for matrix in (*left, *right) if not _is_identity(matrix))
+
+
+def _is_identity(matrix: Expr) -> bool:
+    return isinstance(matrix, Identity) or isinstance(matrix, Diagonal) and matrix.args[0] == 1
+
+
+def _product(word: Word, size: Expr) -> MatrixExpr:
+    if len(word) > 1:
+        return MatMul(*word, evaluate=False)
+    return word[0] if word else Identity(size)
 
 
 def _matrix(expr: Expr, carrier: _Carrier) -> MatrixExpr:

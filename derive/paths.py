@@ -43,20 +43,15 @@ def paths(program: Program, value: Symbol, source: Symbol) -> list[Path]:
     return [(names, total_of(parts, rows, columns)) for names, parts in found.get(value, [])]
 
 
-def direct(program: Program, value: Symbol, source: Symbol) -> MatrixExpr:
-    """Return the part of ∂value/∂source in which every step on the way is elementwise: what no matrix mixes.
-
-    Raises:
-        Error: where a matrix is on the way, as for `jacobian`.
+def unmixed(block: MatrixExpr) -> MatrixExpr:
+    """Return the part of a Jacobian block in which every step on the way is elementwise: what no matrix mixes.
 
     >>> from .cell import load
     >>> from .program import forward_program
-    >>> direct(forward_program(load("gru")), Symbol("h"), Symbol("h_prev"))
+    >>> unmixed(jacobian(forward_program(load("gru")), Symbol("h"), Symbol("h_prev")))
     Diagonal(1 - z, n)
     """
-    block = jacobian(program, value, source)
-    unmixed = [word for word in words(block) if isinstance(word, Diagonal | Identity)]
-    return total_of(unmixed, *block.shape)
+    return total_of([word for word in words(block) if isinstance(word, Diagonal | Identity)], *block.shape)
 
 
 def words(block: MatrixExpr) -> list[MatrixExpr]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import sympy
 from sympy import Dummy, Expr, Symbol
 
-from .functions import Elementwise
+from .functions import Elementwise, Rule
 from .linear import Node
 from .program import Program
 from .written import arranged, canonical, order_of_appearance, renamed
@@ -34,16 +35,26 @@ def partials(expr: Expr, known: Known) -> list[tuple[Expr, Expr]]:
     >>> partials(sigmoid(a), {sigmoid(a): f})
     [(a, f*(1 - f))]
     """
+    rank = order_of_appearance(expr)
+    found = []
+    for atom, plain in _plain_partials(expr, frozenset(part.rule for part in expr.atoms(Elementwise))):
+        slope = renamed(plain, known)
+        found.append((atom, arranged(slope, {**order_of_appearance(slope), **rank})))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _plain_partials(expr: Expr, rules: frozenset[Rule]) -> tuple[tuple[Expr, Expr], ...]:
+    """Return what `partials` does, without names for known values: reverse mode, forward mode and Jacobians share it.
+
+    Args:
+        rules: of the functions in the expression, since these decide about the result too.
+    """
     names = {atom: Dummy(f"atom{i}") for i, atom in enumerate(_atoms(expr))}
     hidden = canonical(renamed(expr, names))
     shown = {name: atom for atom, name in names.items()}
-    rank = order_of_appearance(expr)
-    found = []
-    for atom, name in names.items():
-        slope = renamed(sympy.diff(hidden, name).xreplace(shown), known)
-        if slope != 0:
-            found.append((atom, arranged(slope, {**order_of_appearance(slope), **rank})))
-    return found
+    slopes = ((atom, sympy.diff(hidden, name).xreplace(shown)) for atom, name in names.items())
+    return tuple((atom, slope) for atom, slope in slopes if slope != 0)
 
 
 def _atoms(expr: Expr) -> list[Expr]:

@@ -130,16 +130,16 @@ class Truncation:
     dropped: GradientSum
 
 
-def at_time(expr: Expr, fixed: Iterable[Symbol], time: Expr = TIME) -> Expr:
-    """Write the time of each quantity: `h` becomes h(t) and `h_prev` becomes h(t − 1); `fixed` ones stay.
+def at_time(expr: Expr, fixed: Iterable[Symbol], time: Expr = TIME, past: int = -1) -> Expr:
+    """Write the time of each quantity: `h` becomes h(t) and `h_prev` becomes h(t + past); `fixed` ones stay.
 
     >>> at_time(Symbol("f") * Symbol("c_prev"), ())
     c(t - 1)*f(t)
     """
 
     def timed(symbol: Symbol) -> Expr:
-        name, past = symbol.name.removesuffix("_prev"), symbol.name.endswith("_prev")
-        return Function(name)(time - 1 if past else time)
+        name, is_past = symbol.name.removesuffix("_prev"), symbol.name.endswith("_prev")
+        return Function(name)(time + past if is_past else time)
 
     still = set(fixed)
     moving: dict[Expr, Expr] = {symbol: timed(symbol) for symbol in quantities(expr) if symbol not in still}
@@ -211,7 +211,7 @@ def truncated(derivation: Derivation, param: str, k1: int | Expr, k2: int | Expr
     whole = all(number.is_Integer for number in (every, back) if number.is_number)
     if not whole or sympy.Lt(every, 1) is sympy.true or sympy.Gt(every, back) is sympy.true:
         raise Error(f"truncation takes whole numbers with 1 <= k1 <= k2, here k1 = {k1} and k2 = {k2}")
-    full = unrolled(derivation, param)
+    full = derivation.unrolled(param)
     end = TIME if every == 1 else sympy.Min(LENGTH, every * sympy.ceiling(TIME / every))
     kept = replace(full, inner=(ORIGIN, sympy.Max(1, end - back + 1), TIME))
     return Truncation(every, back, kept, replace(full, inner=(ORIGIN, Integer(1), end - back)))

@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 from .cell import Cell, Equation, load, parse, zoo
+from .convention import Notation, Restated, read_notation, restate
 from .derivation import Derivation, derive
 from .errors import Error, NotationError, ProgramError, ShapeError
 from .program import Program, Reason, Step
@@ -15,16 +16,20 @@ __all__ = [
     "Derivation",
     "Equation",
     "Error",
+    "Notation",
     "NotationError",
     "Program",
     "ProgramError",
     "Proof",
     "Reason",
+    "Restated",
     "ShapeError",
     "Step",
     "derive",
     "load",
     "parse",
+    "read_notation",
+    "restate",
     "zoo",
 ]
 

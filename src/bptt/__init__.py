@@ -12,9 +12,13 @@ _PUBLIC = {
     "Cell": "bptt.derive",
     "Derivation": "bptt.derive",
     "Error": "bptt.derive",
+    "Notation": "bptt.derive",
     "Proof": "bptt.derive",
+    "Restated": "bptt.derive",
     "load": "bptt.derive",
     "parse": "bptt.derive",
+    "read_notation": "bptt.derive",
+    "restate": "bptt.derive",
     "zoo": "bptt.derive",
     "Kernel": "bptt.kernels",
     "compile": "bptt.kernels",
@@ -27,10 +31,14 @@ if TYPE_CHECKING:
     from .derive import Cell as Cell
     from .derive import Derivation as Derivation
     from .derive import Error as Error
+    from .derive import Notation as Notation
     from .derive import Proof as Proof
+    from .derive import Restated as Restated
     from .derive import derive as derive  # at run time the layer itself, which is callable
     from .derive import load as load
     from .derive import parse as parse
+    from .derive import read_notation as read_notation
+    from .derive import restate as restate
     from .derive import zoo as zoo
     from .kernels import Kernel as Kernel
     from .kernels import compile as compile

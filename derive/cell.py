@@ -16,7 +16,7 @@ from . import functions, linear
 from .errors import Error, NotationError, Source
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
-from .shapes import bounds, declared_shape, infer, size_of
+from .shapes import bounds, infer, size_of
 from .syntax import LONGEST_TEXT, Text, closest, is_reserved, read, size_names, value_names
 from .written import negated, operands, renamed
 
@@ -108,8 +108,8 @@ def parse(text: str, name: str = "cell") -> Cell:
     """
     taken = read(Source(name, text))
     _check_order(taken)
-    shapes = infer(taken)
-    builder = _Builder(taken, shapes)
+    shapes, _ = infer(taken)
+    builder = Builder(taken, shapes)
     equations = tuple(builder.equation(line.target, line.value) for line in taken.assignments)
     _check_sizes(taken, shapes)
     kinds = {d.name: d.kind for d in taken.declarations}
@@ -144,14 +144,22 @@ def load(name: str | os.PathLike[str]) -> Cell:
     path = Path(wanted)
     if path.suffix != ".cell" and not path.exists():
         raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
+    return parse(text_of(path), wanted)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file, as far as a text may be long.
+
+    Raises:
+        Error: when the file can't be read, or isn't text.
+    """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LONGEST_TEXT + 1)
+            return file.read(LONGEST_TEXT + 1)
     except UnicodeDecodeError as error:
-        raise Error(f"{wanted}: not text in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})") from None
+        raise Error(f"{path}: not text in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})") from None
     except OSError as error:
-        raise Error(f"{wanted}: can't be read: {(error.strerror or str(error)).lower()}") from None
-    return parse(text, wanted)
+        raise Error(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def zoo() -> list[str]:
@@ -219,17 +227,24 @@ def _check_use(text: Text, name: ast.Name, declared: Mapping[str, str], later: s
         raise text.fail(name, f"'{name.id}' is not defined", hint)
 
 
-class _Builder:
-    """Python's syntax tree -> SymPy expression, unevaluated: factors and terms stay in the author's order."""
+class Builder:
+    """Python's syntax tree -> SymPy expression, unevaluated: factors and terms stay in the author's order.
 
-    def __init__(self, text: Text, shapes: Mapping[str, Shape]) -> None:
+    Args:
+        text: whose equations are built.
+        shapes: name -> shape.
+        sizes: dimensions that stand for others.
+    """
+
+    def __init__(self, text: Text, shapes: Mapping[str, Shape], sizes: Mapping[Expr, Expr] | None = None) -> None:
         self.text = text
+        self.sizes = sizes or {}
         self.symbols = {n: Symbol(n) for n in shapes}
         self.shapes = {Symbol(n): shape for n, shape in shapes.items()}
         for declaration in text.declarations:
             if declaration.kind == "state":
                 self.symbols[declaration.name] = previous(declaration.name)
-                self.shapes[previous(declaration.name)] = declared_shape(declaration)
+                self.shapes[previous(declaration.name)] = shapes[declaration.name]
 
     def equation(self, target: str, value: ast.expr) -> Equation:
         written = self.build(value)
@@ -253,7 +268,7 @@ class _Builder:
                 return self._operation(op, self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 if name == "ones":
-                    return linear.ones(*map(size_of, arguments))
+                    return linear.ones(*map(self._size, arguments))
                 return self._call(name, [self.build(argument) for argument in arguments])
         raise AssertionError(f"syntax let {ast.dump(node)} through")
 
@@ -300,8 +315,11 @@ class _Builder:
     def _subscript(self, value: Expr, index: ast.expr) -> Expr:
         size = shape_of(value, self.shapes)[0]
         if isinstance(index, ast.Slice):
-            return linear.part(value, *bounds(index, size))
-        return linear.entry(value, size_of(index))
+            return linear.part(value, *(bound.xreplace(self.sizes) for bound in bounds(index, size)))
+        return linear.entry(value, self._size(index))
+
+    def _size(self, node: ast.expr) -> Expr:
+        return size_of(node).xreplace(self.sizes)
 
 
 def _difference(left: Expr, right: Expr) -> Expr:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -211,7 +211,10 @@ class Derivation:
         >>> derive(load("rnn")).gradients["W_hh"]
         Sum(outer(delta_a_h(t), h(t - 1)), (t, 1, T))
         """
-        sums = {name: sum_over_time(share, self.fixed) for name, share in self.shares.items()}
+        return self.collected({name: sum_over_time(share, self.fixed) for name, share in self.shares.items()})
+
+    def collected(self, sums: Mapping[str, Expr]) -> dict[str, Expr]:
+        """Return the gradient of each parameter from sums of the shares: the epilogue carries back the prologue's."""
         last = {step.target: step.expr for step in self.epilogue.steps}
         names: dict[Expr, Expr] = {incoming(value): sums[value.name] for value in self.prologue.outputs}
         for step in self.epilogue.steps:
@@ -229,20 +232,22 @@ def derive(cell: Cell, outputs: Iterable[str] = (), losses: Iterable[str] = ()) 
         losses: values that are terms of the loss themselves.
 
     Raises:
-        Error: for an output or a loss that the cell doesn't compute at each step.
+        Error: for an output or a loss that the cell doesn't compute.
 
     >>> from .cell import load
     >>> len(derive(load("lstm")).backward.steps)
     25
     """
     params = tuple(map(Symbol, cell.params))
-    prologue, forward = split(forward_program(cell), params)
-    wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
     outputs, losses = tuple(name for name in dict.fromkeys(outputs) if name not in cell.states), tuple(losses)
-    computed = [step.target.name for step in forward.steps]
+    program = forward_program(cell)
+    computed = [step.target.name for step in program.steps]
     for name in (*outputs, *losses):
         if name not in computed:
-            raise Error(f"'{name}' is not a value that the cell computes at each step. {closest(name, computed)}")
+            raise Error(f"'{name}' is not a value that the cell computes. {closest(name, computed)}")
+    read = (*program.outputs, *map(Symbol, (*outputs, *losses)))
+    prologue, forward = split(replace(program, outputs=read), params)
+    wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
     backward = adjoint_program(forward, map(Symbol, (*cell.states, *outputs)), wanted, map(Symbol, losses))
     epilogue = adjoint_program(prologue, prologue.outputs, params if prologue.steps else ())
     return Derivation(cell, prologue, forward, backward, epilogue, outputs, losses)

@@ -1,4 +1,4 @@
-"""A cell's loss expanded to scalars over a few steps, its gradients by `sympy.diff`, and the derived ones beside them.
+"""A loss expanded to scalars over a few steps, its gradients by `sympy.diff`, and the derived ones beside them.
 
 Repeated parts of the expanded loss are shared: an activation's value is one leaf, `Leaf(k)`, which knows the function
 and the argument that it stands for, so that `sympy.diff` goes through it but does the work only once.
@@ -15,15 +15,16 @@ import numpy as np
 import sympy
 from sympy import Dummy, Expr, Symbol
 
-from .adjoint import delta, incoming
-from .cell import previous
-from .derivation import Derivation
 from .functions import Elementwise
 from .interpret import Array, evaluate, run, size
+from .linear import Shape
+from .model_derivation import ModelDerivation
 from .polynomials import Terms
 from .program import Program
+from .rollout import Trace, Values, backward, forward
 
 STEPS = 3
+ZERO, ONE = sympy.Integer(0), sympy.Integer(1)
 MOST_EXPANDED = 1000
 Entries = dict[tuple[int, ...], tuple[Expr, Expr]]
 _numbers = count()
@@ -97,9 +98,9 @@ class Leaves:
             for atom, partial in self._partials(leaf):
                 inner = self.derivative(atom, symbol) if isinstance(atom, Leaf) else sympy.Integer(atom == symbol)
                 if inner != 0:
-                    terms.append(partial * inner)
-            name = Dummy(f"d({leaf})/d({symbol})")
-            self.tangents[name] = sympy.Add(*terms)
+                    terms.append(sympy.Mul(partial, inner, evaluate=False))
+            name = Dummy()
+            self.tangents[name] = sympy.Add(*terms, evaluate=False)
             self.derivatives[leaf, symbol] = name if terms else sympy.Integer(0)
         return self.derivatives[leaf, symbol]
 
@@ -123,57 +124,77 @@ class Leaves:
 
 
 class Expansion:
-    """The expanded loss of a cell, and its gradients from both sides."""
+    """The expanded loss of a model, and its gradients from both sides.
 
-    def __init__(self, derivation: Derivation, sizes: Mapping[str, int]) -> None:
+    Args:
+        derivation: of the model; that of a cell is `derivation_over_time`.
+        sizes: dimension -> number, the axes of time among them.
+    """
+
+    def __init__(self, derivation: ModelDerivation, sizes: Mapping[str, int]) -> None:
         self.derivation = derivation
+        self.model = derivation.model
         self.sizes = sizes
         self.leaves = Leaves()
-        cell = derivation.cell
-        self.params = {Symbol(n): self._symbols(n, Symbol(n)) for n in cell.params}
-        self.start = {n: self._symbols(f"{n}_0", Symbol(n)) for n in cell.states}
-        steps = range(1, STEPS + 1)
-        self.inputs = [{Symbol(n): self._symbols(f"{n}_{t}", Symbol(n)) for n in cell.inputs} for t in steps]
-        self.weights = [{n: self._symbols(f"g_{n}_{t}", Symbol(n)) for n in cell.states} for t in steps]
-        self.loss, self.before = self._expand()
+        self.sources = {name: self._symbols(name) for name in (*self.model.params, *self.model.inputs)}
+        self.given = {**self.sources, **self._indices()}
+        self.named = {equation.target for block in self.model.blocks for equation in block.cell.equations}
+        self.outside: dict[str, list[Array]] = {}
+        self.loss = self._expand()
 
     def pairs(self) -> dict[str, Entries]:
         """Return, for each quantity, index -> (derived gradient, `sympy.diff` of the loss)."""
         derived = self._derived()
-        sources = {symbol.name: array for symbol, array in self.params.items()}
-        sources |= {f"{name}_0": array for name, array in self.start.items()}
-        for name in self.derivation.cell.inputs:
-            sources[name] = np.stack([given[Symbol(name)] for given in self.inputs])
         return {
             name: {
                 index: (sympy.sympify(derived[name][index]), sympy.diff(self.loss, array[index]))
                 for index in np.ndindex(array.shape)
             }
-            for name, array in sources.items()
+            for name, array in self.sources.items()
         }
 
-    def _symbols(self, name: str, like: Symbol) -> Array:
-        shape = tuple(size(dimension, self.sizes) for dimension in self.derivation.cell.shapes[like])
-        array = np.empty(shape, dtype=object)
-        for index in np.ndindex(shape):
-            array[index] = Symbol(f"{name}[{','.join(map(str, index))}]")
-        return array
+    def _symbols(self, name: str) -> Array:
+        return symbols_of(name, self._shape(self.model.whole_shape(name)))
 
-    def _expand(self) -> tuple[Expr, list[dict[Symbol, Array]]]:
-        """Run the author's equations; return the loss and the states with which each step began."""
-        loss = sympy.Integer(0)
-        states = {previous(name): array for name, array in self.start.items()}
-        before = []
-        for given, weights in zip(self.inputs, self.weights, strict=True):
-            before.append(states)
-            values = {**self.params, **given, **states}
-            for equation in self.derivation.cell.equations:
-                array = evaluate(equation.written, values, self.sizes, self.leaves.apply, sympy.Integer(1))
-                values[equation.target] = self._as_leaves(array)
-            for name, weight in weights.items():
-                loss += np.sum(weight * values[Symbol(name)])
-            states = {previous(name): values[Symbol(name)] for name in weights}
-        return loss, before
+    def _shape(self, shape: Shape) -> tuple[int, ...]:
+        return tuple(size(part, self.sizes) for part in shape)
+
+    def _indices(self) -> dict[str, Array]:
+        """Choose the indices so that some come twice: their rows are added to more than once."""
+        chosen = {}
+        for place, (name, (*_, entries)) in enumerate(self.model.indices.items()):
+            shape = self._shape(self.model.whole_shape(name))
+            steps = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+            chosen[name] = (place + steps % 2) % self.sizes[entries]
+        return chosen
+
+    def _expand(self) -> Expr:
+        """Run the author's equations and return the loss."""
+
+        def run_equations(number: int, values: Values) -> Values:
+            known = dict(values)
+            for equation in self.model.blocks[number].cell.equations:
+                array = evaluate(equation.written, known, self.sizes, self.leaves.apply, ONE)
+                shape = self._shape(self.model.shapes[equation.target])
+                known[equation.target] = self._as_leaves(np.broadcast_to(array, shape))
+            return known
+
+        traces = forward(self.model, self.given, self.sizes, run_equations, ZERO)
+        terms = []
+        for block, trace in zip(self.model.blocks, traces, strict=True):
+            terms += [step[Symbol(name)][()] for name in block.losses for step in trace]
+        if not terms:
+            self.outside = self._cotangents(traces[0])
+            for name, arrays in self.outside.items():
+                terms += [np.sum(g * values[Symbol(name)]) for g, values in zip(arrays, traces[0], strict=True)]
+        return sympy.Add(*terms)
+
+    def _cotangents(self, trace: Trace) -> dict[str, list[Array]]:
+        """Return free symbols for the gradient of a loss, of which nothing is known, by each state of a cell."""
+        return {
+            name: [symbols_of(f"g_{name}_{time}", values[Symbol(name)].shape) for time, values in enumerate(trace, 1)]
+            for name in self.model.blocks[0].cell.states
+        }
 
     def _as_leaves(self, array: Array) -> Array:
         def leaf(entry: Expr) -> Expr:
@@ -183,30 +204,27 @@ class Expansion:
 
     def _derived(self) -> dict[str, Array]:
         """Run the derived programs on the same symbols."""
-        derivation, cell = self.derivation, self.derivation.cell
-        once = self._run(derivation.prologue, self.params)
-        fixed = (*self.params, *derivation.prologue.outputs)
-        sums: dict[Symbol, Array] = {symbol: np.asarray(sympy.Integer(0)) for symbol in fixed}
-        carried = {name: np.asarray(sympy.Integer(0)) for name in cell.states}
-        given: dict[str, list[Array]] = {name: [] for name in cell.inputs}
-        for time in reversed(range(STEPS)):
-            values = self._run(derivation.forward, {**once, **self.inputs[time], **self.before[time]})
-            values |= {incoming(Symbol(n)): self.weights[time][n] + carried[n] for n in cell.states}
-            values = self._run(derivation.backward, values)
-            carried = {name: values[delta(previous(name))] for name in cell.states}
-            sums = {symbol: sums[symbol] + values[delta(symbol)] for symbol in fixed}
-            for name in cell.inputs:
-                given[name].insert(0, values[delta(Symbol(name))])
-        last = self._run(derivation.epilogue, {**once, **{incoming(v): sums[v] for v in derivation.prologue.outputs}})
-        gradients = {symbol.name: np.asarray(sums[symbol] + last.get(delta(symbol), 0)) for symbol in self.params}
-        gradients |= {f"{name}_0": np.asarray(array) for name, array in carried.items()}
-        return gradients | {name: np.stack(arrays) for name, arrays in given.items()}
+        parts = self.derivation.parts
 
-    def _run(self, program: Program, values: Mapping[Symbol, Array]) -> dict[Symbol, Array]:
-        named = {equation.target for equation in self.derivation.cell.equations}
+        def run_forward(number: int, values: Values) -> Values:
+            return self._execute(parts[number].forward, self._execute(parts[number].prologue, values))
+
+        traces = forward(self.model, self.given, self.sizes, run_forward, ZERO)
+        return backward(self.derivation, traces, self.sizes, self._execute, self.outside, ZERO)
+
+    def _execute(self, program: Program, values: Values) -> Values:
+        """Carry out a program; what the author gave a name becomes the leaf that it is in the expanded loss."""
         known = dict(values)
         for step in program.steps:
-            known = run(replace(program, steps=(step,)), known, self.sizes, self.leaves.apply, sympy.Integer(1))
-            if step.target in named:
+            known = run(replace(program, steps=(step,)), known, self.sizes, self.leaves.apply, ONE)
+            if step.target in self.named:
                 known[step.target] = self._as_leaves(known[step.target])
         return known
+
+
+def symbols_of(name: str, shape: tuple[int, ...]) -> Array:
+    """Return an array of symbols, such as W[0,1]."""
+    array = np.empty(shape, dtype=object)
+    for index in np.ndindex(shape):
+        array[index] = Symbol(f"{name}[{','.join(map(str, index))}]")
+    return array

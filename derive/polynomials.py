@@ -19,6 +19,7 @@ from sympy import Expr, Rational
 PRIME = 2**61 - 1
 POINTS = 3
 MOST_TERMS = 300_000
+MOST_EXPONENTS = 20_000_000  # a term stores one for each generator of its ring
 
 Opened = Callable[[Expr], Expr]
 
@@ -40,6 +41,11 @@ class PolynomialRing:
         self.spare = list(gens[len(atoms) :])
         self.extensions: list[tuple[flint.fmpq_mpoly, int, flint.fmpq_mpoly]] = []
         self.atoms = atoms
+
+    @property
+    def most_terms(self) -> int:
+        """How many terms a polynomial of this ring may have, so that it stays small in memory."""
+        return min(MOST_TERMS, MOST_EXPONENTS // max(1, len(self.context.gens())))
 
     def convert(self, expr: Expr) -> flint.fmpq_mpoly:
         """Return `expr` as a polynomial."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 import sympy
 from sympy import Dummy, Expr, Integer, Symbol
@@ -32,15 +33,19 @@ def spelled(shape: Shape) -> str:
     return {0: "a number", 1: f"a vector of {names[0] if names else ''}"}.get(len(shape), "×".join(names))
 
 
-def infer(text: Text) -> dict[str, Shape]:
-    """Return the shape of every input, state, parameter and assigned name of a cell's text.
+def infer(text: Text, free: Iterable[str] = ()) -> tuple[dict[str, Shape], dict[Expr, Expr]]:
+    """Return the shape of every input, state, parameter and assigned name of a text, and what `free` sizes turned out.
+
+    Args:
+        text: declarations and equations.
+        free: dimensions that stand for whatever fits, where all others stand for themselves.
 
     Raises:
         ShapeError: where two shapes conflict, or where one stays ambiguous (it says which name to annotate).
     """
-    inference = _Inference(text)
+    inference = _Inference(text, [dimension(name) for name in free])
     inference.run()
-    return inference.resolved()
+    return inference.resolved(), {size: inference.find(size) for size in inference.free}
 
 
 def declared_shape(declaration: Declaration) -> Shape:
@@ -62,11 +67,12 @@ def size_of(node: ast.expr) -> Expr:
 
 
 class _Inference:
-    """Names' shapes, None while unknown; unknown dimensions are SymPy dummies, solved one by one."""
+    """Names' shapes, None while unknown; unknown dimensions are SymPy dummies or `free`, solved one by one."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, free: Iterable[Symbol]) -> None:
         self.text = text
-        self.sizes: dict[Dummy, Expr] = {}
+        self.free = list(free)
+        self.sizes: dict[Symbol, Expr] = {}
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
         self.ranges = {d.name: size_of(d.dimensions[0]) for d in text.declarations if d.kind == "index"}
         self.holes: dict[ast.expr, Dummy] = {}
@@ -102,7 +108,7 @@ class _Inference:
         self.changed = True
 
     def find(self, size: Expr) -> Expr:
-        while size.atoms(Dummy) & self.sizes.keys():
+        while size.atoms(Symbol) & self.sizes.keys():
             size = size.xreplace(self.sizes)
         return size
 
@@ -113,6 +119,7 @@ class _Inference:
             for one, other in zip(expected, found, strict=True):
                 difference = self.find(one) - self.find(other)
                 holes = sorted(difference.atoms(Dummy), key=lambda hole: hole.dummy_index)
+                holes += [size for size in self.free if difference.has(size)]
                 if difference == 0:
                     continue
                 solvable = [hole for hole in holes if abs(difference.coeff(hole)) == 1]
@@ -264,6 +271,9 @@ class _Inference:
             return self._up_elementwise(arguments)
         if name == "ones":
             return tuple(map(size_of, arguments))
+        if name == "stack":
+            step = self.up(arguments[0])
+            return None if step is None else (size_of(arguments[1]), *step)
         if name == "lookup":
             return self._up_lookup(node, *arguments)
         if name == "cross_entropy" and (length := self._range(arguments[1])) is not None:

@@ -88,10 +88,28 @@ def read(source: Source) -> Text:
     Raises:
         NotationError: with line, column and a caret, for a syntax error or an unknown construct.
     """
+    tree, doc = tree_of(source)
+    text = Text(source, doc, (), ())
+    declarations, assignments = [], []
+    for statement in tree.body:
+        if isinstance(statement, ast.AnnAssign):
+            declarations.append(declaration(text, statement))
+        elif isinstance(statement, ast.Assign):
+            assignments.append(assignment(text, statement))
+        else:
+            hint = "A cell holds declarations such as 'x: input[m]' and equations such as 'h = tanh(W @ x)'."
+            raise text.fail(statement, "this is neither a declaration nor an equation", hint)
+    return with_lookups(replace(text, declarations=tuple(declarations), assignments=tuple(assignments)))
+
+
+def tree_of(source: Source) -> tuple[ast.Module, str]:
+    """Return a text as Python's syntax tree, without what it says of itself, and that.
+
+    Raises:
+        NotationError: with line, column and a caret, for a syntax error, a text that is too long or nested too deeply.
+    """
     if len(source.text) > LONGEST_TEXT:
-        raise NotationError(
-            f"{source.name}: a cell's text has at most {LONGEST_TEXT} characters, here {len(source.text)}"
-        )
+        raise NotationError(f"{source.name}: a text has at most {LONGEST_TEXT} characters, here {len(source.text)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -105,18 +123,10 @@ def read(source: Source) -> Text:
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(f"{source.name}: not a cell's text: {error or 'nested too deeply'}") from None
     doc = ast.get_docstring(tree, clean=False)
-    text = Text(source, _cleaned(doc or ""), (), ())
-    _check_depth(text, tree)
-    declarations, assignments = [], []
-    for statement in tree.body[0 if doc is None else 1 :]:
-        if isinstance(statement, ast.AnnAssign):
-            declarations.append(declaration(text, statement))
-        elif isinstance(statement, ast.Assign):
-            assignments.append(assignment(text, statement))
-        else:
-            hint = "A cell holds declarations such as 'x: input[m]' and equations such as 'h = tanh(W @ x)'."
-            raise text.fail(statement, "this is neither a declaration nor an equation", hint)
-    return with_lookups(replace(text, declarations=tuple(declarations), assignments=tuple(assignments)))
+    _check_depth(Text(source, "", (), ()), tree)
+    if doc is not None:
+        del tree.body[0]
+    return tree, _cleaned(doc or "")
 
 
 def with_lookups(text: Text) -> Text:
@@ -161,6 +171,8 @@ def value_names(node: ast.expr) -> Iterator[ast.Name]:
     match node:
         case ast.Name():
             yield node
+        case ast.Call(func=ast.Name(id="stack"), args=[sequence, _]):
+            yield from value_names(sequence)
         case ast.Call(args=arguments) if not _is_ones(node):
             for argument in arguments:
                 yield from value_names(argument)
@@ -217,6 +229,7 @@ def _keyword_hint(source: Source, line: int) -> str:
 
 
 def declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
+    """Read a declaration."""
     hint = "Declare as in 'x: input[m]', 'h: state[n]', 'p: param[n]', 'V: input[L, D]', or 's: state' for a number."
     if not isinstance(statement.target, ast.Name) or statement.value is not None:
         raise text.fail(statement, "a declaration names one quantity and gives it no value", hint)
@@ -236,20 +249,22 @@ def declaration(text: Text, statement: ast.AnnAssign) -> Declaration:
         raise text.fail(statement.annotation, "a quantity has at most two dimensions", hint)
     if annotation.id == "index" and len(dimensions) != 1:
         raise text.fail(statement.annotation, "an index says how many entries it picks from", "Write 'w: index[k]'.")
-    _check_name(text, statement.target)
+    check_name(text, statement.target)
     return Declaration(statement.target.id, annotation.id, dimensions, statement)
 
 
 def assignment(text: Text, statement: ast.Assign) -> Assignment:
+    """Read an equation."""
     target = statement.targets[0]
     if len(statement.targets) > 1 or not isinstance(target, ast.Name):
         raise text.fail(statement, "an equation assigns to one name", "Write one 'name = expression' a line.")
-    _check_name(text, target)
+    check_name(text, target)
     _check_expression(text, statement.value)
     return Assignment(target.id, statement.value, target)
 
 
-def _check_name(text: Text, name: ast.Name) -> None:
+def check_name(text: Text, name: ast.Name) -> None:
+    """Refuse a name that is a function's, or kept for what is derived."""
     if name.id in FUNCTIONS or name.id in TENSOR_FUNCTIONS:
         raise text.fail(name, f"'{name.id}' is a function and can't name a quantity", "Choose another name.")
     if is_reserved(name.id):

@@ -13,10 +13,12 @@ from bptt.derive.linear import (
     broadcast,
     concat,
     entry,
+    ones,
     outer,
     pad,
     part,
     product,
+    scatter,
     shape_of,
     softmax,
     total,
@@ -28,6 +30,7 @@ from bptt.derive.written import multiplied, renamed
 
 LINE = "x: input[n]\nh: state[n]\nh = "
 SQUARE = "x: input[n]\nS: state[n, n]\nS = S + "
+INDEXED = "w: index[k]\nh: state[n]\nE: param[k, n]\nh = "
 
 
 def prove_text(equation):
@@ -83,6 +86,11 @@ def test_sizes_fit_slices_and_indices(equation, least):
 def test_slices_that_fit_no_small_size_are_refused():
     with pytest.raises(Error, match="mine: no small sizes of n fit the slices and indices of its equations"):
         small_sizes(bptt.parse(LINE + "h * x[400]", "mine"))
+
+
+def test_sizes_written_as_large_numbers_are_refused():
+    with pytest.raises(Error, match="mine: a proof would expand 1680 entries, more than 1000; 'U' alone has 1600"):
+        prove_text("h: state[40]\nU: param[40, 40]\nh = U @ h + b")
 
 
 # Mutations: rules of elementwise functions ------------------------------------------------------------------------
@@ -165,9 +173,33 @@ MUTATIONS = [
     ),
     ("softmax", lambda bar, at, index, shapes: multiplied(at, bar), LINE + "softmax(h * x)", "h_0["),
     ("softmax", lambda bar, at, index, shapes: multiplied(at, bar - total(bar)), LINE + "softmax(h * x)", "h_0["),
+    (
+        "lookup",
+        lambda bar, at, index, shapes: scatter(2 * bar, at.args[1], shape_of(at.args[0], shapes)[0]),
+        INDEXED + "h * E[w]",
+        "E[",
+    ),
+    (
+        "lookup",
+        lambda bar, at, index, shapes: outer(ones(shape_of(at.args[0], shapes)[0]), bar),
+        INDEXED + "h * E[w]",
+        "E[",
+    ),
+    (
+        "cross_entropy",
+        lambda bar, at, index, shapes: multiplied(bar, at.args[1] - softmax(at.args[0])),
+        INDEXED + "h * cross_entropy(E @ h, w)",
+        "E[",
+    ),
+    (
+        "cross_entropy",
+        lambda bar, at, index, shapes: multiplied(bar, softmax(at.args[0])),
+        INDEXED + "h * cross_entropy(E @ h, w)",
+        "E[",
+    ),
 ]
 # Maps that no cell's equations hold; they come from transposes, and test_linear tests them by <v, Ju> = <J'v, u>.
-FROM_TRANSPOSES = {"broadcast", "pad"}
+FROM_TRANSPOSES = {"broadcast", "pad", "scatter"}
 CONSTANT = {"ones"}
 
 

@@ -8,6 +8,8 @@ import sympy
 import bptt
 from bptt.derive import derive, parse
 from bptt.derive.expansion import STEPS, Expansion
+from bptt.derive.model import over_time
+from bptt.derive.model_derivation import ModelDerivation
 from bptt.kernels import compile, oracle
 
 SIZES = {"n": 2, "m": 3}
@@ -44,7 +46,8 @@ class Evaluator:
 def test_kernel_and_oracle_against_the_expanded_loss(name):
     """`sympy.diff` of the loss written out in scalars, at random numbers of 50 digits."""
     derivation = derive(bptt.load(name))
-    expansion = Expansion(derivation, SIZES)
+    model = over_time(derivation.cell)
+    expansion = Expansion(ModelDerivation(model, (derivation,)), {**SIZES, **dict.fromkeys(model.axes, STEPS)})
     rng = np.random.default_rng(0)
     numbers = {}
 
@@ -53,14 +56,11 @@ def test_kernel_and_oracle_against_the_expanded_loss(name):
         numbers.update({symbols[i]: mpmath.mpf(array[i]) for i in np.ndindex(symbols.shape)})
         return array
 
-    def over_time(tables):
-        """One table of symbols per step -> name -> array (T, B = 1, *shape)."""
-        drawn_tables = [{key: drawn(symbols) for key, symbols in table.items()} for table in tables]
-        return {str(key): np.stack([table[key] for table in drawn_tables])[:, None] for key in tables[0]}
-
-    params = {symbol.name: drawn(symbols) for symbol, symbols in expansion.params.items()}
-    state = {key: drawn(symbols)[None] for key, symbols in expansion.start.items()}
-    inputs, cotangents = over_time(expansion.inputs), over_time(expansion.weights)
+    sources = {key: drawn(symbols) for key, symbols in expansion.sources.items()}
+    params = {key: sources[key] for key in derivation.cell.params}
+    state = {key: sources[f"{key}_0"][None] for key in derivation.cell.states}
+    inputs = {key: sources[key][:, None] for key in derivation.cell.inputs}
+    cotangents = {key: np.stack([drawn(g) for g in arrays])[:, None] for key, arrays in expansion.outside.items()}
     exact = oracle.answer(derivation, params, inputs, state, cotangents)
     kernel = compile(derivation)
     grads = kernel.backward(kernel.forward(params, inputs, state), cotangents)

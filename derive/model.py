@@ -1,0 +1,273 @@
+"""`Model`: cells wired together over time, with a loss, read from a few lines of text."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+
+from sympy import Expr, Symbol
+
+from .cell import Builder, Cell, load, previous, text_of, zoo
+from .errors import Error, Source
+from .linear import Shape, Shapes
+from .model_text import LABEL, LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
+from .shapes import dimension, infer, size_of
+from .syntax import Assignment, Declaration, Text, closest, value_names, with_lookups
+
+ZOO = resources.files(__package__) / "models"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A cell at work in a model: run over time, or once.
+
+    Attributes:
+        cell: its equations; its inputs and indices are what it reads from elsewhere.
+        variable, axis: of its loop, such as t and T; None for what runs once.
+        reverse: whether the loop runs from the last step to the first.
+        wires: input or index of the cell -> where it comes from.
+        starts: state -> where its first value comes from; None for zero.
+        outputs: values that later blocks read.
+        losses: values that are terms of the loss, summed over the steps.
+    """
+
+    cell: Cell
+    variable: Symbol | None
+    axis: Expr | None
+    reverse: bool
+    wires: Mapping[str, Wire]
+    starts: Mapping[str, Wire | None]
+    outputs: tuple[str, ...]
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A sequence model: blocks in the order in which they run.
+
+    Attributes:
+        name: under which reports speak of it.
+        doc: what it says of itself, with its source.
+        text: as it was written.
+        inputs: name -> dimensions, the axis of time first: {"x": ("T", "m")}.
+        indices: inputs that are whole numbers -> the axis of time, if any, and how many entries they pick from.
+        params: name -> dimensions.
+        blocks: in order.
+        shapes: symbol -> shape at one step.
+    """
+
+    name: str
+    doc: str
+    text: str
+    inputs: Mapping[str, tuple[str, ...]]
+    indices: Mapping[str, tuple[str, ...]]
+    params: Mapping[str, tuple[str, ...]]
+    blocks: tuple[Block, ...]
+    shapes: Shapes = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        """The first sentence of what the model says of itself, or its name."""
+        return self.doc.strip().splitlines()[0].rstrip(".") if self.doc.strip() else self.name
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes of time, in order of appearance."""
+        return tuple(dict.fromkeys(str(block.axis) for block in self.blocks if block.axis is not None))
+
+    def home(self, value: str) -> int:
+        """Return the number of the block that computes a value."""
+        return next(k for k, block in enumerate(self.blocks) if Symbol(value) in _targets(block.cell))
+
+    def whole_shape(self, name: str) -> Shape:
+        """Return the shape of a parameter, input or index with all its steps."""
+        step = self.shapes[Symbol(name)]
+        stated = (*self.inputs.get(name, ()), *self.indices.get(name, ())[:-1])
+        return (dimension(stated[0]), *step) if len(stated) > len(step) else step
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _targets(cell: Cell) -> set[Symbol]:
+    return {equation.target for equation in cell.equations}
+
+
+def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None = None) -> Model:
+    """Read a sequence model from its text; nothing in the text is executed.
+
+    Args:
+        text: declarations (`x: input[T, m]`, `layer1: lstm`), loops over time (`for t in range(T):`), equations, and
+            terms of the loss (`loss += cross_entropy(u, y[t])`).
+        name: how reports and error messages call it.
+        cells: further cells that it may call, beside the zoo's.
+
+    Raises:
+        NotationError: with line, column and a caret, where the text isn't a model.
+        ShapeError: where shapes conflict, between layers too, or stay ambiguous.
+
+    >>> model = parse_model('''
+    ... x: input[T, m]
+    ... y: index[T, k]
+    ... for t in range(T):
+    ...     h = rnn(x[t])
+    ...     u = V @ h + c
+    ...     loss += cross_entropy(u, y[t])
+    ... ''')
+    >>> model.params["V"], model.blocks[0].losses
+    (('k', 'n'), ('loss',))
+    """
+    own, shipped = dict(cells or {}), set(zoo())
+
+    def find(called: str) -> Cell | None:
+        if called not in own and called in shipped:
+            own[called] = load(called)
+        return own.get(called)
+
+    taken = read_model(Source(name, text), find)
+    whole = _for_inference(taken)
+    shapes, sizes = infer(whole, taken.free)
+    names = _size_names(sizes, shapes)
+    shapes = {n: tuple(size.xreplace(names) for size in shape) for n, shape in shapes.items()}
+    sizes = {size: found.xreplace(names) for size, found in sizes.items()}
+    blocks = [_block(passage, whole, shapes, sizes) for passage in taken.passages]
+    blocks = [replace(block, outputs=_read_later(block, blocks)) for block in blocks]
+    params = {n: dimensions for block in blocks for n, dimensions in block.cell.params.items()}
+    starts = [wire.source for block in blocks for wire in block.starts.values() if wire and wire.part == PARAM]
+    params |= {n: tuple(map(str, shapes[n])) for n in starts}
+    declared = {d.name: d for d in taken.text.declarations}
+
+    def dimensions(kind: str) -> dict[str, tuple[str, ...]]:
+        return {
+            n: (axis,) * bool(axis) + (tuple(map(str, shapes[n])) if kind == "input" else (_range(declared[n]),))
+            for n, axis in taken.axes.items()
+            if declared[n].kind == kind
+        }
+
+    symbols = {symbol: shape for block in blocks for symbol, shape in block.cell.shapes.items()}
+    symbols |= {Symbol(n): shapes[n] for n in (*params, *taken.axes)}
+    doc, text = taken.text.doc, text.strip() + "\n"
+    return Model(Path(name).stem, doc, text, dimensions("input"), dimensions("index"), params, tuple(blocks), symbols)
+
+
+def over_time(cell: Cell) -> Model:
+    """Return a cell run over T steps as a model without a loss: inputs at each step, and initial states `<state>_0`.
+
+    >>> over_time(load("rnn")).inputs
+    {'h_0': ('n',), 'x': ('time steps', 'm')}
+    """
+    axis = dimension("time steps")  # no text can have a dimension of this name
+    inputs = {f"{name}_0": dimensions for name, dimensions in cell.states.items()}
+    inputs |= {name: (axis.name, *dimensions) for name, dimensions in cell.inputs.items()}
+    indices = {name: (axis.name, entries) for name, entries in cell.indices.items()}
+    wires = {name: Wire(name, STEP) for name in (*cell.inputs, *cell.indices)}
+    starts = {name: Wire(f"{name}_0", ONCE) for name in cell.states}
+    block = Block(cell, dimension("t"), axis, False, wires, starts, (), ())
+    shapes = {**cell.shapes, **{Symbol(f"{name}_0"): cell.shapes[Symbol(name)] for name in cell.states}}
+    return Model(cell.name, cell.doc, "", inputs, indices, cell.params, (block,), shapes)
+
+
+def load_model(name: str | os.PathLike[str]) -> Model:
+    """Read a model by its zoo name, or from the path of a .model file; .cell files beside it can be called.
+
+    Raises:
+        Error: when there is no such model or file, or the file isn't text.
+    """
+    wanted = os.fspath(name)
+    if wanted in models():
+        return parse_model((ZOO / f"{wanted}.model").read_text(encoding="utf-8"), wanted)
+    path = Path(wanted)
+    if path.suffix != ".model" and not path.exists():
+        raise Error(f"no model is called '{wanted}'. {closest(wanted, models())} Or give the path of a .model file.")
+    text = text_of(path)
+    files = [file for file in sorted(path.parent.glob("*.cell")) if re.search(rf"\b{re.escape(file.stem)}\b", text)]
+    beside = {file.stem: load(file) for file in files}
+    return parse_model(text, wanted, beside)
+
+
+def models() -> list[str]:
+    """Return the names of the models that ship with bptt, sorted.
+
+    >>> "character_language_model" in models()
+    True
+    """
+    return sorted(entry.name.removesuffix(".model") for entry in ZOO.iterdir() if entry.name.endswith(".model"))
+
+
+def _for_inference(taken: ModelText) -> Text:
+    """Return all equations as one text, with an equation for each wire that has a name of its own."""
+    lines = [line for passage in taken.passages for line in passage.lines]
+    places = {d.name: d.place for d in taken.text.declarations} | {line.target: line.place for line in lines}
+    axes = taken.axes | {line.target: passage.axis for passage in taken.passages for line in passage.lines}
+    for passage in taken.passages:
+        for state, start in passage.states.items():
+            if start is not None:
+                lines.append(Assignment(state, _name(start.source, places[state]), places[state]))
+        for name, wire in passage.wires.items():
+            value = _name(wire.source, places[wire.source])
+            if wire.part == WHOLE:
+                function, axis = (_name(part, value) for part in ("stack", axes[wire.source]))
+                value = ast.copy_location(ast.Call(function, [value, axis], []), value)
+            if wire.part in (LAST, WHOLE):
+                lines.append(Assignment(name, value, value))
+    return with_lookups(replace(taken.text, assignments=tuple(lines)))
+
+
+def _name(name: str, place: ast.AST) -> ast.expr:
+    return ast.copy_location(ast.Name(name, ast.Load()), place)
+
+
+def _range(index: Declaration) -> str:
+    return str(size_of(index.dimensions[0]))
+
+
+def _size_names(sizes: Mapping[Expr, Expr], shapes: Mapping[str, Shape]) -> dict[Expr, Expr]:
+    """Return short names for the dimensions of called cells that stayed free: n, or n_1 and n_2 where there are two."""
+    first: dict[Expr, Expr] = {}
+    for size, found in sizes.items():
+        if found in sizes:
+            first.setdefault(found, size)
+    free = list(first.values())
+    taken = {symbol.name for shape in shapes.values() for size in shape for symbol in size.atoms(Symbol)}
+    bases = [size.name.split(LABEL)[0] for size in free]
+    names: dict[Expr, Expr] = {}
+    for (found, size), base in zip(first.items(), bases, strict=True):
+        label = size.name.split(LABEL)[1]
+        short = re.sub(r"^layer(?=\d)", "", label)
+        alone = bases.count(base) == 1 and base not in taken
+        names[found] = dimension(base if alone else f"{base}_{short}")
+    return names
+
+
+def _block(passage: Passage, whole: Text, shapes: Mapping[str, Shape], sizes: Mapping[Expr, Expr]) -> Block:
+    states = [d for d in whole.declarations if d.name in passage.states]
+    indices = {d.name: d for d in whole.declarations if d.kind == "index" and d.name in passage.wires}
+    text = with_lookups(replace(whole, declarations=(*states, *indices.values()), assignments=tuple(passage.lines)))
+    builder = Builder(text, shapes, sizes)
+    equations = tuple(builder.equation(line.target, line.value) for line in passage.lines)
+    used = dict.fromkeys(name.id for line in passage.lines for name in value_names(line.value))
+    params = [n for n in used if n not in passage.wires and n not in passage.states and n not in passage.targets]
+
+    def table(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        return {n: tuple(map(str, shapes[n])) for n in names}
+
+    symbols = {Symbol(n): shapes[n] for n in (*used, *passage.targets, *passage.states)}
+    symbols |= {previous(n): shapes[n] for n in passage.states}
+    inputs = table(n for n in passage.wires if n not in indices)
+    ranges = {n: _range(d) for n, d in indices.items()}
+    cell = Cell(whole.source.name, "", inputs, table(passage.states), table(params), equations, symbols, ranges)
+    variable = Symbol(passage.variable, integer=True, positive=True) if passage.axis else None
+    axis = dimension(passage.axis) if passage.axis else None
+    return Block(cell, variable, axis, passage.reverse, passage.wires, passage.states, (), tuple(passage.losses))
+
+
+def _read_later(block: Block, blocks: Iterable[Block]) -> tuple[str, ...]:
+    """Return the values of a block that other blocks read."""
+    wires = [wire for other in blocks for wire in (*other.wires.values(), *other.starts.values()) if wire is not None]
+    sources = dict.fromkeys(wire.source for wire in wires)
+    return tuple(name for name in sources if Symbol(name) in _targets(block.cell))

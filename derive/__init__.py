@@ -1,12 +1,15 @@
-"""Derivation: cell notation, algebra, reverse mode, Jacobians, proof. `bptt.derive(cell)` calls `derive`."""
+"""Derivation: cell notation, algebra, reverse mode, Jacobians, models, proof. `bptt.derive(cell)` calls `derive`."""
 
 import sys
 from types import ModuleType
 
 from .cell import Cell, Equation, load, parse, zoo
+from .compose import compose
 from .convention import Notation, Restated, read_notation, restate
-from .derivation import Derivation, derive
+from .derivation import Derivation
 from .errors import Error, NotationError, ProgramError, ShapeError
+from .model import Model, load_model, models, parse_model
+from .model_derivation import ModelDerivation, derive
 from .program import Program, Reason, Step
 from .proof import Check, Proof
 
@@ -16,6 +19,8 @@ __all__ = [
     "Derivation",
     "Equation",
     "Error",
+    "Model",
+    "ModelDerivation",
     "Notation",
     "NotationError",
     "Program",
@@ -25,9 +30,13 @@ __all__ = [
     "Restated",
     "ShapeError",
     "Step",
+    "compose",
     "derive",
     "load",
+    "load_model",
+    "models",
     "parse",
+    "parse_model",
     "read_notation",
     "restate",
     "zoo",
@@ -37,8 +46,8 @@ __all__ = [
 class _CallablePackage(ModuleType):
     """The public function `bptt.derive` and this package share one name: calling the package calls the function."""
 
-    def __call__(self, cell: Cell) -> Derivation:
-        return derive(cell)
+    def __call__(self, source: Cell | Model) -> Derivation | ModelDerivation:
+        return derive(source)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

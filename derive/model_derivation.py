@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import sympy
 from sympy import Expr, Integer, Symbol
 
 from .adjoint import delta, incoming
-from .cell import previous
-from .derivation import Derivation, derive
+from .cell import Cell, previous
+from .derivation import Derivation
+from .derivation import derive as derive_cell
 from .linear import lookup
 from .model import Block, Model
 from .model_text import LAST, ONCE, PARAM, STEP, Wire
@@ -132,7 +133,7 @@ class ModelDerivation:
         """The gradient of each parameter: a sum over blocks and steps.
 
         >>> from .model import load_model
-        >>> derive_model(load_model("character_language_model")).gradients["W_y"]
+        >>> derive(load_model("character_language_model")).gradients["W_y"]
         Sum(outer(delta_u(t), h(t)), (t, 1, T))
         """
         terms: dict[str, list[Expr]] = {name: [] for name in self.model.params}
@@ -209,13 +210,19 @@ class ModelDerivation:
         return lookup(total, clock.block.variable)
 
 
-def derive_model(model: Model) -> ModelDerivation:
-    """Derive backpropagation through a model.
+@overload
+def derive(source: Cell) -> Derivation: ...
+@overload
+def derive(source: Model) -> ModelDerivation: ...
+def derive(source: Cell | Model) -> Derivation | ModelDerivation:
+    """Derive backpropagation through time of a cell, or through a whole model.
 
     >>> from .model import load_model
-    >>> derivation = derive_model(load_model("character_language_model"))
+    >>> derivation = derive(load_model("character_language_model"))
     >>> derivation.adjoints[0][0].target, derivation.adjoints[0][0].expr
     (delta_u, -scatter(1, y(t), V) + softmax(u(t)))
     """
-    parts = tuple(derive(block.cell, block.outputs, block.losses) for block in model.blocks)
-    return ModelDerivation(model, parts)
+    if isinstance(source, Cell):
+        return derive_cell(source)
+    parts = tuple(derive_cell(block.cell, block.outputs, block.losses) for block in source.blocks)
+    return ModelDerivation(source, parts)

@@ -203,13 +203,12 @@ class _Reader:
         return "Cells: the zoo's, and .cell files beside the model's file."
 
     def _start(self, name: str, value: ast.expr) -> Wire:
+        aside = Passage()
+        resolved = self._resolved(value, aside)
+        if isinstance(resolved, ast.Name):
+            return aside.wires.get(resolved.id, Wire(resolved.id, PARAM))
         passage = self._once()
         resolved = self._resolved(value, passage)
-        if isinstance(resolved, ast.Name):
-            wire = passage.wires.get(resolved.id)
-            if wire is None:
-                wire = Wire(resolved.id, ONCE if resolved.id in self.homes else PARAM)
-            return wire
         self._add(passage, Assignment(name + START, resolved, value))
         return Wire(name + START, ONCE)
 

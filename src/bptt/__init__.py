@@ -12,11 +12,17 @@ _PUBLIC = {
     "Cell": "bptt.derive",
     "Derivation": "bptt.derive",
     "Error": "bptt.derive",
+    "Model": "bptt.derive",
+    "ModelDerivation": "bptt.derive",
     "Notation": "bptt.derive",
     "Proof": "bptt.derive",
     "Restated": "bptt.derive",
+    "compose": "bptt.derive",
     "load": "bptt.derive",
+    "load_model": "bptt.derive",
+    "models": "bptt.derive",
     "parse": "bptt.derive",
+    "parse_model": "bptt.derive",
     "read_notation": "bptt.derive",
     "restate": "bptt.derive",
     "zoo": "bptt.derive",
@@ -31,12 +37,18 @@ if TYPE_CHECKING:
     from .derive import Cell as Cell
     from .derive import Derivation as Derivation
     from .derive import Error as Error
+    from .derive import Model as Model
+    from .derive import ModelDerivation as ModelDerivation
     from .derive import Notation as Notation
     from .derive import Proof as Proof
     from .derive import Restated as Restated
+    from .derive import compose as compose
     from .derive import derive as derive  # at run time the layer itself, which is callable
     from .derive import load as load
+    from .derive import load_model as load_model
+    from .derive import models as models
     from .derive import parse as parse
+    from .derive import parse_model as parse_model
     from .derive import read_notation as read_notation
     from .derive import restate as restate
     from .derive import zoo as zoo

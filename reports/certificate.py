@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sympy import Symbol
 
+from ..derive.convention import Restated
 from ..derive.functions import FUNCTIONS
 from ..derive.polynomials import POINTS
 from ..derive.proof import Check, Proof
@@ -45,11 +48,44 @@ def verdict(proof: Proof, phrases: Phrases) -> Note:
     )
 
 
-def _how(proof: Proof, math: Mathematics, phrases: Phrases) -> Text:
-    sizes: list[Inline] = [
+def certificate_of_notation(restated: Restated, math: Mathematics, phrases: Phrases) -> list[Block]:
+    """Return what was proved of the notation itself; nothing where the page is in that of the derivation."""
+    if restated.notation.is_plain:
+        return []
+    found = restated.agreement
+    sizes = phrases.join(_sizes(found.sizes, math)) or phrases.text("proof.numbers")
+    compared = phrases.text(f"proof.notation_{found.layout}", equations=str(len(found.equations)), sizes=sizes)
+    blocks = verdict_on_notation(restated, phrases)
+    blocks.append(Paragraph(compared))
+    if found.functions:
+        kind = "fused" if restated.blocks else "renamed"
+        blocks.append(Paragraph(phrases.text(f"proof.{kind}")))
+    for check in (*found.equations, *found.functions):
+        if not check.holds:
+            bad = phrases.text("proof.counterexample", quantity=check.name, counterexample=Code(check.counterexample))
+            blocks.append(Note(phrases.plain("proof.counter"), bad, bad=True))
+    return blocks
+
+
+def verdict_on_notation(restated: Restated, phrases: Phrases) -> list[Block]:
+    """Return the one-line verdict on a notation."""
+    if restated.notation.is_plain:
+        return []
+    found = restated.agreement
+    key = "proof.same" if found.holds else "proof.different"
+    said = Strong(phrases.plain(key, entries=f"{found.entries:,}"))
+    return [Note("", (Mark(found.holds), " ", said), bad=not found.holds)]
+
+
+def _sizes(sizes: Mapping[str, int], math: Mathematics) -> list[Inline]:
+    return [
         math.formula(Symbol(name, integer=True)) + math.sign("equals") + math.call("digits", size)
-        for name, size in proof.sizes.items()
+        for name, size in sizes.items()
     ]
+
+
+def _how(proof: Proof, math: Mathematics, phrases: Phrases) -> Text:
+    sizes = _sizes(proof.sizes, math)
     steps = math.call("time", Symbol("T")) + math.sign("equals") + math.call("digits", proof.steps)
     return phrases.text("proof.how", sizes=phrases.join(sizes), steps=steps)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..derive.convention import Notation, Restated, restate
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from .derivation import check_detail, derivation_document
@@ -28,21 +29,28 @@ FORMATS: dict[str, Callable[[Document], str | bytes]] = {
 }
 
 
-def save(thing: Any, path: str | os.PathLike[str]) -> Path:
+def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = None) -> Path:
     """Write a derivation or a document to a file.
 
     The file appears whole or not at all: it is written under a temporary name in the same folder and renamed.
 
     Args:
-        thing: a `Derivation` (it is proved first), or a `Document` from `derivation_document` or `comparison_document`.
+        thing: a `Derivation`, as it is or restated (it is proved first), or a `Document` from `derivation_document` or
+            `comparison_document`.
         path: its suffix is one of .pdf .typ .tex .html .md.
+        notation: in which a derivation is written, and proved, first.
 
     Raises:
-        Error: for an unknown suffix, a folder that is missing or can't be written, or a thing that isn't a document.
+        Error: for an unknown suffix, a folder that is missing or can't be written, a thing that isn't a document, a
+            notation for what isn't a derivation, or as `bptt.restate`.
     """
     target = Path(path)
     check_target(target)
-    document = derivation_document(thing, thing.prove()) if isinstance(thing, Derivation) else thing
+    if notation is not None:
+        if not isinstance(thing, Derivation):
+            raise Error(f"only a derivation can be written in a notation, and this is a {type(thing).__name__}")
+        thing = restate(thing, notation)
+    document = derivation_document(thing, thing.prove()) if isinstance(thing, Derivation | Restated) else thing
     if not isinstance(document, Document):
         raise Error(
             f"{type(thing).__name__} can't be saved as a document: give a derivation, or a document made from one"

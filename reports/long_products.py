@@ -11,30 +11,37 @@ from sympy import Expr, Function, Symbol
 from ..derive.adjoint import incoming
 from ..derive.bounds import Bounds, bounds, max_abs, sigma_max
 from ..derive.cell import previous
+from ..derive.convention_layout import ColumnLayout, Layout
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.linear import product
 from ..derive.program import forward_program, quantities
 from ..derive.through_time import ORIGIN, TIME
-from ..derive.written import renamed
+from ..derive.written import rebuilt, renamed
 from .document import Block, Equations, Paragraph, Row
 from .formula import Formula, is_readable
 from .mathematics import Mathematics
 from .phrases import Phrases
 from .typesetter import PIECE
 
+COLUMN = ColumnLayout({})
 REACH = Symbol("k_2", integer=True, positive=True)
 MOST_LINES, LINE = 4, 29.0  # of a formula that still says something to a reader; ems that stay beside its left side
 
 
-def bounds_of_step(derivation: Derivation, math: Mathematics, phrases: Phrases) -> list[Block]:
-    """Return upper bounds on one step's Jacobian; nothing where it has none in matrix form, or one too long to read."""
+def bounds_of_step(derivation: Derivation, math: Mathematics, phrases: Phrases, layout: Layout = COLUMN) -> list[Block]:
+    """Return upper bounds on one step's Jacobian; nothing where it has none in matrix form, or one too long to read.
+
+    Args:
+        derivation: in column form.
+        layout: in which `math` typesets.
+    """
     try:
         found = bounds(derivation)
     except Error:
         return []
-    shown = {pair: math.formula(bound) for pair, bound in found.blocks.items() if bound != 0}
-    direct = {state: math.formula(bound) for state, bound in found.direct.items() if bound != 0}
+    shown = {pair: math.formula(_written(bound, layout)) for pair, bound in found.blocks.items() if bound != 0}
+    direct = {state: math.formula(_written(bound, layout)) for state, bound in found.direct.items() if bound != 0}
     if not shown or not all(map(_is_readable, (*shown.values(), *direct.values()))):
         return []
     call, states = math.call, list(derivation.cell.states)
@@ -47,7 +54,7 @@ def bounds_of_step(derivation: Derivation, math: Mathematics, phrases: Phrases) 
         lead += (" ", *phrases.text("text.max_abs", largest=call("largest_entry", "v"), v=call("bold", "v")))
     blocks: list[Block] = [Paragraph(lead), Equations(tuple(rows))]
     if len(states) > 1:
-        grid = math.grid([[call("norm_of_block", a, b) for b in states] for a in states])
+        grid = math.grid([[call("norm_of_block", *pair) for pair in row] for row in layout.blocks(states)])
         whole = call("largest_singular_value", "") + grid
         blocks += [Paragraph(phrases.text("text.bound_of_all"))]
         blocks += [Equations((Row(call("norm_of_step"), whole, relation="leq"),))]
@@ -55,6 +62,11 @@ def bounds_of_step(derivation: Derivation, math: Mathematics, phrases: Phrases) 
         blocks.append(Paragraph(phrases.text("text.direct")))
         blocks.append(Equations(tuple(Row(call("norm_of_direct", state), bound) for state, bound in direct.items())))
     return blocks + _vanishing(found, len(states) > 1, math, phrases)
+
+
+def _written(bound: Expr, layout: Layout) -> Expr:
+    """Write the values in a bound in a layout; a matrix and its transpose have the same norm."""
+    return rebuilt(bound, lambda part: max_abs(layout.value(part.args[0])) if isinstance(part, max_abs) else None)
 
 
 def _is_readable(formula: Formula) -> bool:
@@ -87,8 +99,15 @@ def _is_norm(expr: Expr) -> bool:
     return isinstance(expr, sigma_max | max_abs)
 
 
-def unrolled_gradient(derivation: Derivation, math: Mathematics, phrases: Phrases) -> list[Block]:
-    """Return the gradient of one parameter as a sum over pairs of times, and what truncation leaves of it."""
+def unrolled_gradient(
+    derivation: Derivation, math: Mathematics, phrases: Phrases, layout: Layout = COLUMN
+) -> list[Block]:
+    """Return the gradient of one parameter as a sum over pairs of times, and what truncation leaves of it.
+
+    Args:
+        derivation: in column form.
+        layout: in which `math` typesets.
+    """
     name = shown_parameter(derivation)
     if name is None:
         return []
@@ -100,7 +119,7 @@ def unrolled_gradient(derivation: Derivation, math: Mathematics, phrases: Phrase
     states = derivation.cell.states
     only = "" if len(states) > 1 else next(iter(states))
     pieces: dict[Expr, Expr] = {incoming(Symbol(state)): Function(PIECE + state)(ORIGIN) for state in states}
-    action = math.formula(renamed(full.transposed, pieces))
+    action = math.formula(renamed(layout.assigned(Symbol(name), full.transposed), pieces))
     if not _is_readable(action):
         return []
     call = math.call
@@ -123,8 +142,9 @@ def unrolled_gradient(derivation: Derivation, math: Mathematics, phrases: Phrase
     kept = call("sum_of_summands", (full.outer, parts.kept.inner), (full.outer, parts.dropped.inner))
     edge = k + math.sign("geq") + call("time", TIME - REACH + 1)
     same = k + math.sign("equals") + call("time", TIME)
+    side = phrases.plain("side.right" if layout.name == "row" else "side.left")
     return [
-        Paragraph(phrases.text("text.unrolled", gradient=gradient, t=call("time", TIME), k=k, same=same)),
+        Paragraph(phrases.text("text.unrolled", gradient=gradient, t=call("time", TIME), k=k, same=same, side=side)),
         Equations(rows, boxed=True),
         Paragraph(immediate),
         Equations((Row(call("action_of_immediate", name, only), action),)),

@@ -13,7 +13,8 @@ from ..derive.notation import SUM
 from .dialects import LATEX, PLAIN, TYPST
 from .formula import MARK, TALL, Formula
 from .names import taken_apart
-from .typesetter import DELTA, INCOMING, LOSS, PAST, TANGENT, Typesetter
+from .styles import Style, Styled
+from .typesetter import DELTA, INCOMING, LOSS, PAST, TANGENT
 
 T = Symbol("t", integer=True, positive=True)
 Limits = tuple[Symbol, Expr, Expr]
@@ -25,6 +26,7 @@ class Mathematics:
     Args:
         shapes: of every symbol, in named dimensions.
         fixed: symbols that carry no time: parameters and what is made of parameters alone.
+        style: of the notation.
 
     >>> from sympy import Mul, symbols
     >>> from .formula import clean
@@ -33,10 +35,13 @@ class Mathematics:
     'f_t ⊙ c_t'
     """
 
-    def __init__(self, shapes: Mapping[Symbol, Shape], fixed: Iterable[Symbol] = ()) -> None:
+    def __init__(
+        self, shapes: Mapping[Symbol, Shape], fixed: Iterable[Symbol] = (), style: Style | None = None
+    ) -> None:
         fixed = tuple(fixed)
         self.shapes = shapes
-        self.printers = [Phrased(dialect, shapes, fixed) for dialect in (TYPST, LATEX, PLAIN)]
+        self.style = style or Style()
+        self.printers = [Phrased(dialect, shapes, fixed, self.style) for dialect in (TYPST, LATEX, PLAIN)]
         upright = _alike(self.printers[-1], [symbol.name for symbol in shapes])
         for printer in self.printers:
             printer.upright = upright
@@ -57,6 +62,10 @@ class Mathematics:
         """Return a matrix of formulas in brackets."""
         texts = ([[getattr(entry, p.dialect.name) for entry in row] for row in rows] for p in self.printers)
         return Formula(*(p.dialect.blocks(t) + TALL for p, t in zip(self.printers, texts, strict=True)))
+
+    def list_of(self, entries: list[Formula]) -> Formula:
+        """Return formulas beside each other in brackets."""
+        return Formula(*(p.listed([getattr(entry, p.dialect.name) for entry in entries])[0] for p in self.printers))
 
     def is_tensor_product(self, expr: Expr) -> bool:
         """Return whether at least two factors of a product are vectors or matrices."""
@@ -85,7 +94,7 @@ def _alike(printer: Phrased, names: list[str]) -> frozenset[str]:
     return frozenset(upright)
 
 
-class Phrased(Typesetter):
+class Phrased(Styled):
     """Formulas that documents speak of beside a cell's own expressions."""
 
     def letter(self, letter: str) -> str:
@@ -172,7 +181,8 @@ class Phrased(Typesetter):
         bold = self.dialect.bold("J")
         matrices = [self.dialect.scripts(bold, time, top) for time in (f"T{minus}k{plus}1", f"T{minus}k{plus}2", "T")]
         end = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), last) + TALL
-        return f"{matrices[0]} {matrices[1]} {self.sign('dots')} {matrices[2]} {end}"
+        factors = [matrices[0], matrices[1], self.sign("dots"), matrices[2], end]
+        return " ".join(reversed(factors) if self.style.layout == "row" else factors)
 
     def norm_of_block(self, value: str, state: str) -> str:
         return self.dialect.norm(self.block(value, state))
@@ -233,17 +243,22 @@ class Phrased(Typesetter):
         matrices = self.transposed(self.dialect.prod(lower, self.time(last), self.step_matrix(index)))
         loss = self.dialect.scripts(self.sign("loss"), self.time(last))
         end = self.derivative(loss, self.name(state, last) if state else self.stacked(last))
-        space = self.sign("space")
-        return f"{self.immediate(param, state)}{space}{matrices}{space}{end}" + TALL
+        return self.in_order(self.immediate(param, state), matrices, end)
 
     def action_of_immediate(self, param: str, state: str) -> str:
         """The transpose of the immediate partial, times a vector."""
-        return f"{self.immediate(param, state)}{self.sign('space')}{self.piece_of(state)}" + TALL
+        return self.in_order(self.immediate(param, state), self.piece_of(state))
+
+    def in_order(self, *factors: str) -> str:
+        """Write the factors of a product with a column, in a page of rows the other way round."""
+        return self.sign("space").join(reversed(factors) if self.style.layout == "row" else factors) + TALL
 
     def softmax_jacobian(self, name: str) -> str:
         y = self.quantity(name, T)[0]
         diagonal = self.dialect.call(self.dialect.operator("diag"), y)
-        return f"{diagonal} {self.sign('minus')} {y} {self.dialect.scripts(y, '', self.sign('top'))}"
+        across = self.dialect.scripts(y, "", self.sign("top"))
+        square = f"{across} {y}" if self.style.layout == "row" else f"{y} {across}"
+        return f"{diagonal} {self.sign('minus')} {square}"
 
     def operator_title(self, name: str) -> str:
         return self.dialect.operator(name)
@@ -254,13 +269,16 @@ class Phrased(Typesetter):
         return self.token(token) if token.pieces[0][0] == "greek" else self.dialect.operator(rule.symbol or name)
 
     def space(self, symbol: Symbol) -> str:
-        """The set in which a quantity lives: ℝ, ℝ^n or ℝ^{n×m}."""
+        """The set in which a quantity lives: ℝ, ℝ^n, as a row ℝ^{1×n}, or ℝ^{n×m}."""
         shape = self.shape(symbol)
+        if self.style.layout == "row" and len(shape) == 1:
+            shape = (sympy.Integer(1), *shape)
         sizes = [self.parenthesised(self.size(s)) if s.is_Add and len(shape) > 1 else self.size(s) for s in shape]
         return self.dialect.scripts(self.sign("real"), "", self.sign("times").join(sizes))
 
     def total_of(self, letter: str) -> str:
-        return f"{self.dialect.scripts(self.sign('one'), '', self.sign('top'))} {self.dialect.letter(letter)}"
+        factors = [self.dialect.scripts(self.sign("one"), "", self.sign("top")), self.dialect.letter(letter)]
+        return " ".join(reversed(factors) if self.style.layout == "row" else factors)
 
     def indicator_of(self) -> str:
         return self.sign("one") + self.dialect.brackets(f"{self.sign('dots')}")

@@ -12,6 +12,7 @@ from .document import Inline, Text
 from .formula import TALL, Formula
 from .mathematics import Mathematics
 from .phrases import Phrases
+from .typesetter import DELTA
 
 TIME = Symbol("t", integer=True, positive=True)
 LONGEST = 15  # ems
@@ -39,10 +40,21 @@ class Reasons:
         kinds = groupby(step.reasons, lambda reason: (reason.rule, _is_one(reason)))
         for (rule, is_one), group in kinds:
             clauses += self.clauses(step, rule, is_one, list(group))
+        if self.math.style.layout == "batch" and step.expr != 0 and self.is_share(step.target):
+            clauses.append(self.phrases.text("why.over_samples"))
         text: list[Inline] = []
         for clause in dict.fromkeys(clauses):
             text += ["; "] * bool(text) + list(clause)
         return tuple(text)
+
+    def is_share(self, target: Symbol) -> bool:
+        """Return whether a step gives a share of the gradient of what carries no time."""
+        return target.name.startswith(DELTA) and Symbol(target.name.removeprefix(DELTA)) in self.fixed
+
+    def rank(self, target: Symbol) -> int:
+        """Return how many dimensions a value has, apart from the samples of a batch."""
+        stacked = self.math.style.layout == "batch" and not self.is_share(target)
+        return len(shape_of(target, self.math.shapes)) - stacked
 
     def clauses(self, step: Step, rule: str, is_one: bool, reasons: list[Reason]) -> list[Text]:
         if rule == "incoming":
@@ -57,10 +69,12 @@ class Reasons:
         if rule == "chain":
             return [self.phrases.text("why.chain_one", value=values)]
         if rule == "product":
-            rank = len(shape_of(step.target, self.math.shapes))
+            rank = self.rank(step.target)
             many = "_many" if rank == 1 and len(reasons) > 1 else ""
             kind = f"{('number', 'vector', 'matrix')[rank]}{many}"
-            return [self.phrases.text(f"why.product_{kind}", values=values)]
+            layout = self.math.style.layout
+            special = f"_{layout}" if rank == 2 and layout != "column" else ""
+            return [self.phrases.text(f"why.product_{kind}{special}", values=values)]
         if f"rule.{rule}" in self.phrases:
             return [self.phrases.text(f"rule.{rule}", values=values, jacobian=self.softmax_jacobian(reasons[0]))]
         return [(NODES[rule].rule.why,)]

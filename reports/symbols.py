@@ -75,7 +75,8 @@ def _meaning_of_parameter(symbol: Symbol, derivation: Derivation, math: Mathemat
 
 def _multiplied_by(symbol: Symbol, expr: Expr) -> list[Expr]:
     nodes = [node for node in sympy.preorder_traversal(expr) if isinstance(node, product)]
-    return [node.args[1] for node in nodes if node.args[0] in (symbol, transpose(symbol))]
+    sides = [node.args if node.args[0] in (symbol, transpose(symbol)) else node.args[::-1] for node in nodes]
+    return [other for weight, other in sides if weight in (symbol, transpose(symbol))]
 
 
 def _is_only_added(symbol: Symbol, expr: Expr) -> bool:
@@ -91,7 +92,8 @@ def _adjoints(derivation: Derivation, math: Mathematics, phrases: Phrases) -> li
     space: Text = (math.call("space", value),)
     parts = {"value": math.formula(value), "total": math.call("quantity_text", f"delta_{state}", TIME)}
     after, last = math.call("time", TIME + 1), math.call("time", Symbol("T"))
-    total = phrases.text("meaning.adjoint", definition=definition, value=parts["value"])
+    key = "meaning.adjoint_partial" if math.style.adjoint == "partial" else "meaning.adjoint"
+    total = phrases.text(key, definition=definition, value=parts["value"])
     sent = phrases.text("meaning.sent", total=parts["total"], next=after, T=last)
     whole = math.call("whole_loss")
     direct = phrases.text("meaning.loss", state=parts["value"], whole=whole)

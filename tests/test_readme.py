@@ -15,13 +15,14 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 
 def test_python_blocks_run(capsys):
     blocks = [text for language, text in BLOCKS if language == "python"]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(block, namespace)
     printed = capsys.readouterr().out
     assert "Sum(outer(delta_a_h(t), h(t - 1)), (t, 1, T))" in printed
     assert "Proved" in printed
+    assert "a_h = x @ W + h_prev @ W_hh + b" in printed and "The same: " in printed
     assert "(7, 7) (20, 3, 5)" in printed
 
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,28 @@ def cells() -> None:
         click.echo(f"{name:<{width}}  {bptt.load(name).title}")
 
 
+def _notation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose a notation."""
+    options = [
+        click.option("--notation", "file", type=click.Path(), help="A TOML file with the choices below."),
+        click.option("--layout", help="column (W h), row (h W) or batch (H Wᵀ, a sample a row)."),
+        click.option("--fuse/--separate", default=None, help="Stack the matrices of the gates: W [h; x]."),
+        click.option("--gates", help="Order of the stacked gates, such as f,i,o,g."),
+        click.option("--names", help="Other names, such as W_hh=U,b_h=b."),
+        click.option("--adjoint", help="delta (δh), partial (∂L/∂h) or bar (h̄)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("cell")
 @OUTPUT
 @click.option("--detail", default="full", show_default=True, help="Of the document: brief or full.")
 @click.option("--language", default="en", show_default=True, help="Of the document: en or ko.")
-def derive(cell: str, output: Path | None, detail: str, language: str) -> None:
+@_notation_options
+def derive(cell: str, output: Path | None, detail: str, language: str, **choices: Any) -> None:
     """Derive a cell's backward pass through time, and prove it.
 
     Without -o the steps are printed. With -o they become a document: .pdf .tex .typ .html or .md.
@@ -63,22 +80,48 @@ def derive(cell: str, output: Path | None, detail: str, language: str) -> None:
     check_request(output, language, detail)
     from bptt.derive.derivation import derive as derived
 
-    derivation = derived(bptt.load(cell))
+    notation = _notation(**choices)
+    restated = bptt.restate(derived(bptt.load(cell)), notation)
     if output is None:
-        click.echo(_steps(derivation))
-        click.echo(f"\n{derivation.prove()}")
-        return
-    from bptt.reports import derivation_document
+        click.echo(_steps(restated.derivation))
+        proof = restated.prove()
+        click.echo(f"\n{proof}")
+    else:
+        from bptt.reports import derivation_document
 
-    gradients = len(derivation.cell.params) + len(derivation.cell.states) + len(derivation.cell.inputs)
+        proof = _proved(restated)
+        bptt.save(derivation_document(restated, proof, language, detail), output)
+        click.echo(f"{proof}\nWrote {output}")
+    if not notation.is_plain:
+        click.echo(restated.agreement)
+    if not proof.holds or not (notation.is_plain or restated.agreement.holds):
+        raise SystemExit(1)
+
+
+def _proved(restated: bptt.Restated) -> bptt.Proof:
+    """Prove a derivation with a bar that shows how far the proof is."""
+    cell = restated.derivation.cell
+    gradients = len(cell.params) + len(cell.states) + len(cell.inputs)
     with _progress() as advance:
         counted = itertools.count()
-        proof = derivation.prove(lambda name: advance("Proving", next(counted), gradients))
+        proof = restated.prove(lambda name: advance("Proving", next(counted), gradients))
         advance("Proving", gradients, gradients)
-    bptt.save(derivation_document(derivation, proof, language, detail), output)
-    click.echo(f"{proof}\nWrote {output}")
-    if not proof.holds:
-        raise SystemExit(1)
+    return proof
+
+
+def _notation(file: str | None, gates: str | None, names: str | None, **choices: Any) -> bptt.Notation:
+    """Return the notation of a file, with what the other options say in its place."""
+    given = {name: value for name, value in choices.items() if value is not None}
+    if gates is not None:
+        given["gates"] = tuple(name.strip() for name in gates.split(","))
+    if names is not None:
+        pairs = [[part.strip() for part in pair.split("=")] for pair in names.split(",")]
+        if wrong := [pair for pair in pairs if len(pair) != 2 or not all(pair)]:
+            raise bptt.Error(f"names are given as old=new,old=new, here '{'='.join(wrong[0])}'")
+        given["names"] = dict(pairs)
+    if file is None:
+        return bptt.Notation(**given)
+    return replace(bptt.read_notation(file), **given)
 
 
 @main.command()

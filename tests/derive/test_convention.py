@@ -80,6 +80,13 @@ def test_gradients_in_a_layout_are_those_of_its_own_loss(name, layout):
     assert found.derivation.prove().holds and found.prove().holds
 
 
+def test_a_wrong_gradient_in_rows_is_refuted(monkeypatch):
+    """The proof runs the rewritten programs themselves."""
+    monkeypatch.setitem(RULES, "outer", BROKEN["outer"])
+    derivation = derived("x: input[n]\nh: state[n]\nW: param[n, n]\nh = W @ x + h\n")
+    assert not restate(derivation, Notation("row")).prove().holds
+
+
 def test_what_rows_and_batches_look_like():
     cell = bptt.derive(bptt.load("rnn"))
     row, batch = (restate(cell, Notation(layout)).derivation for layout in ("row", "batch"))

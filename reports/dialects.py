@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from .fonts import has_hangul
@@ -71,7 +72,8 @@ class Dialect:
         return f"‖{unmarked(body)}‖"
 
     def fraction(self, above: str, below: str) -> str:
-        return "/".join(f"({part})" if " " in part else part for part in map(unmarked, (above, below)))
+        over, under = (f"({part})" if " " in unmarked(part) else part for part in (deeper(above), unmarked(below)))
+        return f"{over}/{under}"
 
     def root(self, body: str) -> str:
         return f"√({unmarked(body)})"
@@ -152,7 +154,10 @@ class Typst(Dialect):
         return f"norm({unmarked(body)})"
 
     def fraction(self, above: str, below: str) -> str:
-        return f"frac({unmarked(above)}, {unmarked(below)})"
+        """A fraction; where its numerator has to be broken, a quotient in one line."""
+        below = unmarked(below)
+        under = below if SIMPLE.fullmatch(below) else f"lr(({below}))"
+        return grown(above, ("frac(", r"lr(size: #2em, \() "), (f", {below})", rf" lr(size: #2em, \)) \/ {under}"))
 
     def root(self, body: str) -> str:
         return f"sqrt({unmarked(body)})"
@@ -229,7 +234,10 @@ class Latex(Dialect):
         return rf"\left\|{unmarked(body)}\right\|"
 
     def fraction(self, above: str, below: str) -> str:
-        return rf"\frac{{{unmarked(above)}}}{{{unmarked(below)}}}"
+        """A fraction; where its numerator has to be broken, a quotient in one line."""
+        below = unmarked(below)
+        under = below if SIMPLE.fullmatch(below) else rf"\left({below}\right)"
+        return grown(above, (r"\frac{", r"\Bigl("), (f"}}{{{below}}}", rf"\Bigr)\Big/ {under}"))
 
     def root(self, body: str) -> str:
         return rf"\sqrt{{{unmarked(body)}}}"
@@ -248,6 +256,7 @@ class Latex(Dialect):
         return self.big(r"\prod", low, high, body)
 
 
+SIMPLE = re.compile(r"\\?\w+ ?(_[({][^(){}]*[)}])?\s*")  # needs no parentheses as a divisor
 VARIANTS = {"epsilon": "varepsilon", "phi": "varphi"}
 MATH_ACCENTS = {
     "̀": "grave", "́": "acute", "̂": "hat", "̃": "tilde", "̄": "bar", "̆": "breve", "̇": "dot", "̈": "ddot", "̌": "check",

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from .formula import Formula, lines
 
 MOST_BESIDE = 2  # lines of a formula that leave its reason beside it
+
+
+LONG_WORD = re.compile(r"\S{31,}")
+PIECE_OF_WORD = re.compile(r"\S{1,12}")
+MAY_BREAK = "\N{ZERO WIDTH SPACE}"
+
+
+def breakable(plain: str) -> str:
+    """Return a text in which words that could be wider than a line may be broken.
+
+    >>> breakable("short " + "x" * 32).replace(MAY_BREAK, "|")
+    'short xxxxxxxxxxxx|xxxxxxxxxxxx|xxxxxxxx'
+    """
+    return LONG_WORD.sub(lambda word: MAY_BREAK.join(PIECE_OF_WORD.findall(word[0])), plain)
 
 
 @dataclass(frozen=True)

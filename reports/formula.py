@@ -125,10 +125,11 @@ def lines(formula: Formula, width: float) -> tuple[Formula, ...]:
     >>> [line.plain for line in lines(long, 3)]
     ['a+ b', '+ c']
     """
-    return tuple(map(clean, _broken(formula, width, 0)))
+    return tuple(map(clean, parts(formula, width)))
 
 
-def _broken(formula: Formula, width: float, depth: int) -> list[Formula]:
+def parts(formula: Formula, width: float, depth: int = 0) -> list[Formula]:
+    """Break a formula as `lines` does, and leave its marks where they are."""
     if formula.width <= width or depth > DEEPEST:
         return [formula]
     found: list[Formula] = []
@@ -138,7 +139,7 @@ def _broken(formula: Formula, width: float, depth: int) -> list[Formula]:
         if is_open and fits and (found[-1] + part).width <= width:
             found[-1] += part
         else:
-            found += [part] if fits else _broken(part, width, depth + 1)
+            found += [part] if fits else parts(part, width, depth + 1)
         is_open = fits or depth % 2 == 1  # a factor may follow on the last line of a long one
     return found
 

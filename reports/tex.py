@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from .dialects import LATEX, math_letter
 from .document import (
+    MAY_BREAK,
     Algorithm,
     Block,
     Code,
@@ -29,17 +30,20 @@ from .document import (
     Strong,
     Table,
     Text,
+    breakable,
     stands_below,
 )
 from .fonts import has_hangul
-from .formula import Formula, clean, lines
+from .formula import TALL, Formula, clean, lines
 from .names import is_cyrillic, spelled
 
 LINE_EMS = 40.0
 REASON_EMS = 14.5
 WRAPPED_EMS = 10
 TEXT_EMS = 14.0  # of a formula that stays whole within a sentence
+MEASURED_EMS = 6.0  # of a formula that could be too wide for a column of a table
 LEFT_EMS = 14.0  # at most, before a sign of equality
+LINE_HEIGHT, TALL_HEIGHT, FRAME_EMS = 1.6, 3.2, 44.0  # in ems: of formulas, and of the highest frame in one piece
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}",
@@ -50,7 +54,7 @@ ESCAPES = {
     "←": r"\ensuremath{\gets}",
     "↦": r"\ensuremath{\mapsto}", "‖": r"\ensuremath{\|}", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}",
     "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}", "©": r"\copyright{}",
-    "°": r"\ensuremath{^{\circ}}", "\N{NO-BREAK SPACE}": "~",
+    "°": r"\ensuremath{^{\circ}}", "\N{NO-BREAK SPACE}": "~", MAY_BREAK: r"\allowbreak{}",
 }  # fmt: skip
 TEXT_ACCENTS = {
     "̀": "`", "́": "'", "̂": "^", "̃": "~", "̄": "=", "̆": "u ", "̇": ".", "̈": '"', "̊": "r ", "̋": "H ", "̌": "v ", "̧": "c ",
@@ -58,7 +62,7 @@ TEXT_ACCENTS = {
 
 
 # Only where a page holds such letters, so that all others need no more than `templates/page.tex` asks for.
-HANGUL = "\\usepackage{kotex} % for Hangul; compile with xelatex or lualatex"
+HANGUL = "\\usepackage{kotex} % for Hangul"
 CYRILLIC = r"""% Cyrillic letters; where their fonts are not installed, the codes of the letters are printed
 \newcommand{\cyr}[2]{#2}
 \newcommand{\cyrletter}[2]{{\fontencoding{T2A}\selectfont #1}}
@@ -114,10 +118,9 @@ def inline(part: Inline) -> str:
 
 
 def _within_text(piece: Formula) -> str:
-    """Return a formula, or a line of one, as it stands in a sentence; what may fill the line is measured."""
-    if piece.width <= TEXT_EMS:
-        return f"${piece.latex.strip()}$"
-    return rf"\fit{{\linewidth}}{{{piece.latex.strip()}}}"
+    """Return a formula, or a line of one, as it stands in a sentence; what may be wider than a column is measured."""
+    latex = piece.latex.strip()
+    return f"${latex}$" if piece.width <= MEASURED_EMS else rf"\fittext{{{latex}}}"
 
 
 def escaped(plain: str) -> str:
@@ -126,7 +129,7 @@ def escaped(plain: str) -> str:
     >>> escaped("50% é ∂ 中")
     "50\\% \\'{e} \\ensuremath{\\partial} U+4E2D"
     """
-    return "".join(map(_letter, plain))
+    return "".join(map(_letter, breakable(plain)))
 
 
 def _letter(letter: str) -> str:
@@ -150,11 +153,14 @@ def _equations(equations: Equations, ems: float) -> str:
     left = min(max(row.left.width for row in equations.rows), LEFT_EMS)
     whole = max(ems - left - 3, 8)
     beside = max(whole - REASON_EMS, 8) if equations.has_reasons else whole
-    body = " \\\\\n".join(" \\\\\n".join(_row(row, whole, beside)) for row in equations.rows)
-    if equations.boxed:
+    rows = [line for row in equations.rows for line in _row(row, whole, beside)]
+    body = " \\\\\n".join(rows)
+    tall = any(TALL in row.right.latex for row in equations.rows)
+    if equations.boxed and len(rows) * (TALL_HEIGHT if tall else LINE_HEIGHT) <= FRAME_EMS:
         return f"\\[\n\\boxed{{\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n}}\n\\]"
     name = "alignat*}{2" if equations.has_reasons else "align*"
-    return f"\\begin{{{name}}}\n{body}\n\\end{{{name.split('}')[0]}}}"
+    display = f"\\begin{{{name}}}\n{body}\n\\end{{{name.split('}')[0]}}}"
+    return f"\\par\\medskip\\hrule\n{display}\n\\hrule\\medskip" if equations.boxed else display
 
 
 def _row(row: Row, whole: float, beside: float) -> list[str]:

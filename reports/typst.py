@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import resources
+from textwrap import shorten
 from typing import Literal
 
 from ..derive.errors import Error
 from .dialects import TYPST
 from .document import (
+    MAY_BREAK,
     Algorithm,
     Block,
     Code,
@@ -30,6 +32,7 @@ from .document import (
     Strong,
     Table,
     Text,
+    breakable,
     stands_below,
 )
 from .drawing import drawing
@@ -42,7 +45,11 @@ GLYPH = re.compile(r"the text `(.+?)` could not be displayed")
 PAGE_EMS = 43.5
 REASON_SHARE = 0.36
 SIDE_EMS = 21.0
-UNBROKEN_EMS = 16
+UNBROKEN_EMS = 16.0
+WHY_EMS = 17.0  # of the smaller letters beside an equation
+COLUMN_EMS = 14.0  # of a column of a table that isn't wide
+MOST_RUNNING = 90  # characters of the title at the foot of each page
+MOST_UNBROKEN = 24  # lines of an algorithm that stay on one page
 MARGIN_EMS = 3.0
 SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~])")
 
@@ -59,7 +66,7 @@ def typst_source(document: Document) -> str:
     head = [
         f"#set document(title: {quoted(document.title)}, date: auto)",
         f'#set text(lang: "{document.language}")',
-        f"#let running = [{escaped(document.title)}]",
+        f"#let running = [{escaped(shorten(document.title, MOST_RUNNING, placeholder=' …'))}]",
         page,
         diagram,
         f"#title-block([{escaped(document.kind)}], [{escaped(document.title)}], ({subtitle}))",
@@ -127,16 +134,15 @@ def block(block: Block, ems: float = PAGE_EMS) -> str:
     return WRITERS[type(block)](block, ems)
 
 
-def text(parts: Text) -> str:
-    """Return running text in Typst's markup."""
-    return "".join(map(inline, parts))
+def text(parts: Text, ems: float = PAGE_EMS) -> str:
+    """Return running text in Typst's markup; no formula in it is wider than `ems`."""
+    return "".join(inline(part, ems) for part in parts)
 
 
-def inline(part: Inline) -> str:
+def inline(part: Inline, ems: float = PAGE_EMS) -> str:
     if isinstance(part, Formula):
-        shown = f"${clean(part).typst.strip()}$"
-        # What is short and could be broken stays in one piece.
-        return f"#box({shown})" if part != clean(part) and part.width < UNBROKEN_EMS else shown
+        pieces = lines(part, min(UNBROKEN_EMS, ems))
+        return " ".join(_within(f"${piece.typst.strip()}$", piece.width, ems) for piece in pieces)
     if isinstance(part, Strong):
         return f"#strong[{escaped(part.text)}]"
     if isinstance(part, Emphasis):
@@ -148,13 +154,18 @@ def inline(part: Inline) -> str:
     return escaped(part)
 
 
+def _within(shown: str, estimate: float, ems: float) -> str:
+    """Return a formula that stays in one piece and, where it may be too wide, is measured."""
+    return f"#within({ems:.1f}em, {shown})" if estimate > 0.6 * ems else f"#box({shown})"
+
+
 def escaped(plain: str) -> str:
     r"""Return plain text as Typst markup.
 
     >>> escaped("a_b // #1")
     'a\\_b /\\/ \\#1'
     """
-    shown = "".join(c if is_covered(c) else spelled(c) for c in plain)
+    shown = "".join(c if is_covered(c) or c == MAY_BREAK else spelled(c) for c in breakable(plain))
     shown = SPECIAL.sub(r"\\\1", shown).replace("//", "/\\/").replace("/*", "/\\*")
     return re.sub(r"^(\s*)([-+=/]|\d+\.)", r"\1#[]\2", shown, flags=re.MULTILINE)
 
@@ -171,7 +182,7 @@ def row(row: Row, whole: float, beside: float) -> str:
     pieces = lines(row.right, whole if is_below else beside)
     first = f"$display({TYPST.sign(row.relation)} {pieces[0].typst})$"
     rest = "".join(f'$display(quad "" {piece.typst})$, ' for piece in pieces[1:])
-    return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why)}], {str(is_below).lower()})"
+    return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why, WHY_EMS)}], {str(is_below).lower()})"
 
 
 def _equations(equations: Equations, ems: float) -> str:
@@ -185,12 +196,19 @@ def _equations(equations: Equations, ems: float) -> str:
 
 
 def _table(table: Table, ems: float) -> str:
-    columns = ", ".join("1fr" if place == table.wide else "auto" for place in range(len(table.align)))
+    widths = [max(map(_width, column), default=0.0) for column in zip(*table.rows, strict=True)]
+    kinds = [f"{COLUMN_EMS:g}em" if width > COLUMN_EMS else "auto" for width in widths]
+    if table.wide >= 0:
+        kinds[table.wide] = "1fr"
     sides = ", ".join({"l": "left", "r": "right", "c": "center"}[side] for side in table.align)
     header = "".join(f"[{text(cell)}], " for cell in table.header)
-    rows = "".join(f"  ({''.join(f'[{text(cell)}], ' for cell in cells)}),\n" for cells in table.rows)
+    rows = "".join(f"  ({''.join(f'[{text(c, COLUMN_EMS)}], ' for c in cells)}),\n" for cells in table.rows)
     caption = f"[{text(table.caption)}]" if table.caption else "none"
-    return f"#datatable(({columns},), ({sides},), ({header}), (\n{rows}), {caption})"
+    return f"#datatable(({', '.join(kinds)},), ({sides},), ({header}), (\n{rows}), {caption})"
+
+
+def _width(parts: Text) -> float:
+    return sum(part.width if isinstance(part, Formula) else 0.5 * len(inline(part)) for part in parts)
 
 
 def _figure(figure: Figure, ems: float) -> str:
@@ -203,15 +221,23 @@ def _diagram(diagram: Diagram, ems: float) -> str:
 
 
 def _algorithm(algorithm: Algorithm, ems: float) -> str:
-    def body(line: Line) -> str:
-        if line.formula is None:
-            return text(line.text)
-        pieces = lines(line.formula, ems - 1.6 * line.indent - MARGIN_EMS - 3)
-        shown = " \\\n".join(f"${'quad ' * bool(n)}display({p.typst.strip()})$" for n, p in enumerate(pieces))
-        return f"#box(inset: (y: 0.6em))[{shown}]" if TALL in line.formula.typst else shown
+    rows, height = [], 0
+    for line in algorithm.lines:
+        shown, count = _code(line, ems - 1.6 * line.indent - MARGIN_EMS - 3)
+        rows.append(f"  ({line.indent}, {str(line.numbered).lower()}, [{shown}]),\n")
+        height += count
+    return f"#algorithm((\n{''.join(rows)}), breakable: {str(height > MOST_UNBROKEN).lower()})"
 
-    rows = (f"  ({line.indent}, {str(line.numbered).lower()}, [{body(line)}]),\n" for line in algorithm.lines)
-    return f"#algorithm((\n{''.join(rows)}))"
+
+def _code(line: Line, ems: float) -> tuple[str, int]:
+    """Return a line of an algorithm, and how many lines of text it is high."""
+    if line.formula is None:
+        return text(line.text, ems), 1
+    pieces = lines(line.formula, ems)
+    sources = (f"${'quad ' * bool(n)}display({piece.typst.strip()})$" for n, piece in enumerate(pieces))
+    shown = " \\\n".join(_within(source, piece.width, ems) for source, piece in zip(sources, pieces, strict=True))
+    is_tall = TALL in line.formula.typst
+    return f"#box(inset: (y: 0.6em))[{shown}]" if is_tall else shown, len(pieces) * (1 + is_tall)
 
 
 def _note(note: Note, ems: float) -> str:

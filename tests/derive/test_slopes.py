@@ -29,7 +29,12 @@ def differentiated(monkeypatch):
     slopes._plain_partials.cache_clear()
     calls = []
     right = sympy.diff
-    monkeypatch.setattr(slopes.sympy, "diff", lambda *args: calls.append(args) or right(*args))
+
+    def noted(*args):
+        calls.append(args)
+        return right(*args)
+
+    monkeypatch.setattr(slopes.sympy, "diff", noted)
     return calls
 
 

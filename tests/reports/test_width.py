@@ -58,7 +58,7 @@ def margins(source):
     """The darkest spot of every page's margins: left, right, top and bottom of the text and its footer."""
     fonts = typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in needed_fonts(source)])
     made = typst.Compiler(source.encode(), font_paths=fonts).compile(format="png", ppi=DPI)
-    for page in made if isinstance(made, list) else [made]:
+    for page in made if isinstance(made, list) else [made or b""]:
         dark = 255 - np.asarray(Image.open(io.BytesIO(page)).convert("L")).astype(int)
         side, end = (int(millimetres / 25.4 * DPI) - 1 for millimetres in (24, 8))
         yield max(part.max() for part in (dark[:, :side], dark[:, -side:], dark[: 2 * end], dark[-end:]))

@@ -207,7 +207,7 @@ def _check_bars(cell: Cell) -> None:
         if "bar" in symbol.name.split("_")[1:]:
             raise Error(
                 f"'{symbol}' is typeset with a bar, and adjoint = 'bar' keeps bars for adjoints. "
-                f"Rename it, or choose another adjoint: {', '.join(ADJOINTS)}"
+                "Rename it, or choose the adjoint delta or partial"
             )
 
 

@@ -74,12 +74,12 @@ class Agreement:
         return sum(check.entries for check in (*self.equations, *self.functions))
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{name} = {number}" for name, number in self.sizes.items())
+        sizes = ", ".join(f"{name} = {number}" for name, number in {**self.sizes, "T": self.steps}.items())
         head = f"{self.entries} entries of {len(self.equations)} equations in {self.layout} layout at {sizes}"
         wrong = [check.counterexample for check in (*self.equations, *self.functions) if not check.holds]
         if wrong:
             return "\n  ".join([f"Not the same: {head}", *wrong])
-        return f"The same: {head}, T = {self.steps} ({self.seconds:.1f} s)"
+        return f"The same: {head} ({self.seconds:.1f} s)"
 
 
 def agreement(restated: Restated) -> Agreement:

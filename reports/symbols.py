@@ -8,8 +8,9 @@ import sympy
 from sympy import Expr, Symbol
 
 from ..derive.derivation import Derivation
-from ..derive.linear import product, transpose
+from ..derive.linear import Node, concat, product, transpose
 from ..derive.program import quantities
+from ..derive.written import operands
 from .document import Inline, Table, Text
 from .formula import Formula
 from .mathematics import Mathematics
@@ -64,8 +65,8 @@ def _entries(derivation: Derivation, math: Mathematics, phrases: Phrases) -> Ite
 
 def _meaning_of_parameter(symbol: Symbol, derivation: Derivation, math: Mathematics, phrases: Phrases) -> Text:
     exprs = [equation.written for equation in derivation.cell.equations]
-    arguments = [arg for expr in exprs for arg in _multiplied_by(symbol, expr)]
-    if arguments and all(isinstance(argument, Symbol) for argument in arguments):
+    arguments = [piece for expr in exprs for arg in _multiplied_by(symbol, expr) for piece in operands(concat, arg)]
+    if arguments and not any(argument.has(Node) for argument in arguments):
         of = phrases.join(list(dict.fromkeys(map(math.formula, arguments))))
         return phrases.text("meaning.weights", of=of)
     if not arguments and all(_is_only_added(symbol, expr) for expr in exprs):

@@ -111,6 +111,7 @@ def test_batches():
     assert "∂ℒ/∂b_{zr} = ∑_{t=1}^{T} (δA_{zr,t})^⊤ 𝟏_B" in text
     assert "ℝ^{B×n}" in text and "This section speaks of one sample: h_t" in text
     assert "W_{zr} = [W_{hz}  W_{xz}; W_{hr}  W_{xr}]" in text
+    assert "weights on R_t ⊙ H_{t−1} and X_t" in text
 
 
 @pytest.mark.parametrize(

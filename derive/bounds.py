@@ -8,10 +8,11 @@ Mikolov, T., Bengio, Y. (2013). On the difficulty of training recurrent neural n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import sympy
 from sympy import Expr, ImmutableMatrix, Integer, MatrixExpr, MatrixSymbol, Rational, Symbol, oo
 from sympy.logic.boolalg import Boolean
@@ -29,6 +30,7 @@ from .written import canonical, rebuilt, renamed
 if TYPE_CHECKING:
     from .derivation import Derivation
 
+ROUNDING = 1e-12  # of a norm near 1
 SOFTMAX = Rational(1, 2)  # the norm of diag(y) − y yᵀ is at most 2 max y (1 − y), by Gershgorin's circles
 
 
@@ -91,15 +93,24 @@ def bounds(derivation: Derivation) -> Bounds:
     whole = ImmutableMatrix([[blocks[a, b] for b in states] for a in states])
     state = whole[0, 0] if len(states) == 1 else sigma_max(whole)
     direct = {name: sympy.Add(*map(_largest, words(derivation.direct(name)))) for name in states}
-    return Bounds(blocks, state, direct, _vanishing(state, blocks.values()))
+    return Bounds(blocks, state, direct, _vanishing(state, whole))
 
 
-def _vanishing(state: Expr, blocks: Iterable[Expr]) -> Boolean:
-    """Return the condition `state` < 1, with a numeric factor moved to the other side."""
-    if any(sympy.Ge(block, 1) is sympy.true for block in blocks):
+def _vanishing(state: Expr, whole: ImmutableMatrix) -> Boolean:
+    """Return the condition `state` < 1, with a numeric factor moved to the other side; false where nothing meets it."""
+    if np.linalg.norm(np.array(whole.applyfunc(_least), dtype=float), 2) > 1 - ROUNDING:
         return sympy.false
     coefficient, rest = state.as_coeff_Mul()
     return sympy.Lt(state, 1) if state.is_number else sympy.Lt(rest, 1 / coefficient)
+
+
+def _least(bound: Expr) -> Expr:
+    """Return a bound where every weight and every value is zero and every size is 1: it grows with each of them."""
+
+    def least(part: Expr) -> Expr | None:
+        return Integer(0) if isinstance(part, sigma_max | max_abs) else Integer(1) if isinstance(part, Symbol) else None
+
+    return canonical(rebuilt(bound, least))
 
 
 def _largest(diagonal: MatrixExpr) -> Expr:

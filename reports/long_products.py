@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import sympy
 from sympy import Expr, Function, Symbol
 
@@ -79,24 +78,13 @@ def _functions(expressions: Iterable[Expr]) -> set[type[Expr]]:
 
 
 def _vanishing(found: Bounds, many: bool, math: Mathematics, phrases: Phrases) -> list[Block]:
-    """Return the condition under which gradients vanish, if the smallest weights meet it."""
-    if found.vanishing is sympy.false or found.vanishing is sympy.true or _smallest(found) >= 1:
+    """Return the condition under which gradients vanish, where there is one."""
+    if found.vanishing is sympy.false or found.vanishing is sympy.true:
         return []
     if many:
         return [Paragraph(phrases.text("text.vanishing_many"))]
     condition = math.call("below", *found.vanishing.args)
     return [Paragraph(phrases.text("text.vanishing", condition=condition))]
-
-
-def _smallest(found: Bounds) -> float:
-    """Return the bound on the whole step where every weight and every value is zero; it grows with each of them."""
-    size = round(len(found.blocks) ** 0.5)
-    entries = [bound.replace(_is_norm, lambda norm: sympy.Integer(0)) for bound in found.blocks.values()]
-    return float(np.linalg.norm(np.array(entries, dtype=float).reshape(size, size), 2))
-
-
-def _is_norm(expr: Expr) -> bool:
-    return isinstance(expr, sigma_max | max_abs)
 
 
 def unrolled_gradient(

@@ -1,9 +1,9 @@
-"""Cells to test with, their derivations and proofs (each made once), and arithmetic on NumPy arrays."""
+"""Cells to test with, their derivations and proofs (each made once), tensor maps, and arithmetic on NumPy arrays."""
 
 import cmath
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,33 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from sympy import Symbol
+from sympy import Integer, Symbol
 
 import bptt
 from bptt.derive.adjoint import delta, incoming
 from bptt.derive.cell import previous
 from bptt.derive.interpret import evaluate, run, size
+from bptt.derive.linear import (
+    broadcast,
+    concat,
+    cross_entropy,
+    entry,
+    lookup,
+    one_hot,
+    ones,
+    outer,
+    pad,
+    part,
+    product,
+    scatter,
+    shape_of,
+    softmax,
+    tensor_arguments,
+    total,
+    transpose,
+)
 from bptt.derive.proof import prove, small_sizes
+from bptt.derive.shapes import dimension
 
 FOLDER = Path(__file__).parent / "cells"
 NAMES = [*bptt.zoo(), *sorted(path.stem for path in FOLDER.glob("*.cell"))]
@@ -43,6 +63,52 @@ COMPLEX: dict[str, Callable[..., Any]] = {
     "max": lambda a, b: a if a.real >= b.real else b,
     "min": lambda a, b: a if a.real <= b.real else b,
 }
+
+
+n, m, k = map(dimension, "nmk")
+SHAPES = {
+    Symbol("s"): (),
+    Symbol("u"): (n,),
+    Symbol("v"): (m,),
+    Symbol("w"): (n,),
+    Symbol("one"): (Integer(1),),
+    Symbol("A"): (n, m),
+    Symbol("B"): (m, k),
+    Symbol("S"): (n, n),
+}
+s, u, v, w, one, A, B, S = SHAPES
+INDEX = Symbol("i")
+MAPS = [
+    product(A, v),
+    product(A, B),
+    product(transpose(A), u),
+    product(transpose(A), S),
+    transpose(A),
+    outer(u, v),
+    outer(v, v + v),
+    total(u),
+    total(A),
+    total(s),
+    broadcast(s, n),
+    broadcast(s, n, m),
+    ones(n),
+    ones(n, m),
+    concat(u, v),
+    concat(v, u, w),
+    part(u, Integer(1), Integer(4)),
+    part(u, Integer(0), m),
+    pad(v, Integer(2), n),
+    pad(v, Integer(0), n),
+    entry(u, Integer(0)),
+    entry(u, n - 1),
+    softmax(u),
+    lookup(A, INDEX),
+    lookup(u, INDEX),
+    scatter(v, INDEX, n),
+    scatter(s, INDEX, n),
+    cross_entropy(u, w),
+    cross_entropy(u, one_hot(INDEX, n)),
+]
 
 
 @cache
@@ -152,6 +218,54 @@ def complex_step(array, value, width=1e-30):
         slopes.append(np.imag(np.asarray(value(), dtype=complex)) / width)
         array[index] = kept
     return slopes
+
+
+class Tensors:
+    """Random numbers for the symbols of `MAPS`, and what expressions come to with them."""
+
+    maps, shapes, sizes = MAPS, SHAPES, {"n": 5, "m": 3, "k": 4}
+
+    def __init__(self):
+        drawn = {symbol: self.draw(shape, number) for number, (symbol, shape) in enumerate(SHAPES.items())}
+        self.values = {INDEX: np.asarray(2), **drawn}
+
+    def draw(self, shape, seed):
+        return np.random.default_rng(seed).standard_normal([size(part, self.sizes) for part in shape]).astype(complex)
+
+    def value(self, expr, more=None):
+        values = {**self.values, **(more or {})}
+        return np.asarray(evaluate(expr, values, self.sizes, complex_apply, 1.0), dtype=complex)
+
+    def arguments(self, at):
+        """The shape of each tensor argument of a map."""
+        return [shape_of(argument, SHAPES) for argument in tensor_arguments(at)]
+
+    def pushed(self, at, directions):
+        """The derivative of a map along {index of an argument: its direction}, by the complex step."""
+        bent = {index: Symbol(f"bent {index}") for index in directions}
+        values = {bent[i]: self.value(at.args[i]) + 1e-30j * direction for i, direction in directions.items()}
+        moved = at.func(*(bent.get(index, argument) for index, argument in enumerate(at.args)))
+        return self.value(moved, values).imag / 1e-30
+
+
+@pytest.fixture
+def tensors():
+    return Tensors()
+
+
+@pytest.fixture(params=MAPS, ids=str)
+def tensor_map(request):
+    return request.param
+
+
+@pytest.fixture
+def change_rule(monkeypatch):
+    """Change what the table says of a function or a tensor map, for the length of a test."""
+
+    def change(function, **changes):
+        monkeypatch.setattr(function, "rule", replace(function.rule, **changes))
+
+    return change
 
 
 @pytest.fixture(scope="session", params=NAMES)

@@ -4,54 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-import sympy
-from sympy import MatrixSymbol, Symbol
-from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, ZeroMatrix
+from sympy import Symbol
 
 import bptt
 from bptt.derive.cell import previous
 from bptt.derive.errors import Error
-from bptt.derive.interpret import evaluate, size
-from bptt.derive.jacobian import Column, Diagonal, Rows
-
-
-def matrix(expr, values, sizes, apply):
-    """Return the value of a matrix expression."""
-
-    def inner(part):
-        return matrix(part, values, sizes, apply)
-
-    def vector(part, length):
-        entries = np.asarray(evaluate(part, values, sizes, apply, 1.0), dtype=complex)
-        return np.broadcast_to(entries, size(length, sizes))
-
-    match expr:
-        case Diagonal():
-            return np.diag(vector(*expr.args))
-        case Column():
-            return vector(*expr.args)[:, None]
-        case Rows():
-            start, stop, length = (size(part, sizes) for part in expr.args)
-            return np.eye(length)[start:stop]
-        case Identity():
-            return np.eye(size(expr.args[0], sizes))
-        case ZeroMatrix():
-            return np.zeros([size(part, sizes) for part in expr.shape])
-        case Transpose():
-            return inner(expr.args[0]).T
-        case MatAdd():
-            return sum(map(inner, expr.args))
-        case MatMul():
-            result = np.eye(1) * 1.0
-            factors = [inner(part) for part in expr.args]
-            result = factors[0]
-            for factor in factors[1:]:
-                result = result * factor if result.ndim == 0 else result @ factor
-            return result
-        case MatrixSymbol():
-            return values[Symbol(expr.name)]
-    assert isinstance(expr, sympy.Expr) and expr.is_number, expr
-    return np.asarray(float(expr))
+from bptt.derive.interpret import matrix
 
 
 def test_blocks_equal_the_complex_step(derivation, numbers, differentiate, apply):
@@ -67,7 +25,7 @@ def test_blocks_equal_the_complex_step(derivation, numbers, differentiate, apply
             continue
         columns = differentiate(start[previous(state)], lambda value=value: numbers.step(0, start)[Symbol(value)])
         expected = np.stack([np.atleast_1d(column) for column in columns], axis=-1)
-        found = matrix(block, values, numbers.sizes, apply)
+        found = np.asarray(matrix(block, values, numbers.sizes, apply, 1.0), dtype=complex)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 

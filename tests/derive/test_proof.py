@@ -105,12 +105,11 @@ MUTATED_SLOPES = [(name, index) for name in FUNCTIONS for index in range(arity(n
 
 @pytest.mark.parametrize(("name", "index"), MUTATED_SLOPES)
 @pytest.mark.parametrize("mutation", [lambda s: 2 * s + 1, lambda s: -s - 1, lambda s: s + Integer(1) / 7])
-def test_a_wrong_slope_is_found(name, index, mutation, monkeypatch):
-    rule = FUNCTIONS[name].rule
-    slopes = list(rule.slopes)
+def test_a_wrong_slope_is_found(name, index, mutation, change_rule):
+    slopes = list(FUNCTIONS[name].rule.slopes)
     right = slopes[index]
     slopes[index] = lambda *args: mutation(right(*args))
-    monkeypatch.setattr(FUNCTIONS[name], "rule", replace(rule, slopes=tuple(slopes)))
+    change_rule(FUNCTIONS[name], slopes=tuple(slopes))
     proof = prove_text(LINE + equation_with(name))
     assert not proof.holds
     (wrong,) = [check for check in proof.functions if check.name == name]
@@ -204,9 +203,9 @@ CONSTANT = {"ones"}
 
 
 @pytest.mark.parametrize(("name", "mutant", "text", "place"), MUTATIONS, ids=[line[0] for line in MUTATIONS])
-def test_a_wrong_transpose_is_found(name, mutant, text, place, monkeypatch):
+def test_a_wrong_transpose_is_found(name, mutant, text, place, change_rule):
     assert prove_text(text).holds
-    monkeypatch.setattr(NODES[name], "rule", replace(NODES[name].rule, transpose=mutant))
+    change_rule(NODES[name], transpose=mutant)
     proof = prove_text(text)
     assert not proof.holds
     assert any(place in found and "derived − sympy.diff = " in found for found in counterexamples(proof))

@@ -433,8 +433,20 @@ def _row_scatter(node: Node, turn: bool, at: RowLayout) -> Expr:
     return transpose(spread) if turn and at.rank(node) == 2 else spread
 
 
-def _column_or_row(node: Node, at: BatchLayout) -> Expr:
-    raise Error(f"{node.func.__name__} has no batch form: choose the layout column or row")
+def _batch_lookup(node: Node, at: BatchLayout) -> Expr:
+    if at.moves(node.args[0]):
+        raise at.refused(node.args[0])
+    return node
+
+
+def _batch_scatter(node: Node, at: BatchLayout) -> Expr:
+    number, *place = node.args
+    return scatter(at.value(number), *place)
+
+
+def _summed_scatter(node: Node, at: BatchLayout) -> Expr | None:
+    row, *place = node.args
+    return scatter(at.spread(row, at.column_shape(row)), *place) if at.rank(row) else None
 
 
 ON_VECTORS = Rule(_row_of_vectors, _batch_of_vectors)
@@ -455,7 +467,7 @@ RULES: dict[str, Rule] = {
     "pad": ON_VECTORS,
     "entry": ON_VECTORS,
     "softmax": ON_VECTORS,
-    "lookup": Rule(lambda node, turn, at: lookup(at.oriented(node.args[0], False), node.args[1]), _column_or_row),
-    "scatter": Rule(_row_scatter, _column_or_row, _column_or_row),
-    "cross_entropy": Rule(_row_of_vectors, _column_or_row),
+    "lookup": Rule(lambda node, turn, at: lookup(at.oriented(node.args[0], False), node.args[1]), _batch_lookup),
+    "scatter": Rule(_row_scatter, _batch_scatter, _summed_scatter),
+    "cross_entropy": ON_VECTORS,
 }

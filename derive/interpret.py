@@ -161,15 +161,24 @@ def _node(node: Node, value: Callable[[Expr], Array], sizes: Mapping[str, int], 
             rows = value(node.args[0])
             return np.stack([_softmax(row, apply) for row in np.atleast_2d(rows)]).reshape(rows.shape)
         case "lookup":
-            return np.asarray(value(node.args[0])[int(value(node.args[1]))])
+            return np.asarray(value(node.args[0])[value(node.args[1]).astype(int)])
         case "scatter":
-            row, index, length = value(node.args[0]), int(value(node.args[1])), size(node.args[2], sizes)
-            spread = np.full((length, *row.shape), 0 * one, dtype=row.dtype)
-            spread[index] = row
-            return spread
+            return _scatter(value(node.args[0]), value(node.args[1]).astype(int), size(node.args[2], sizes), one)
         case "cross_entropy":
-            return _cross_entropy(value(node.args[0]), value(node.args[1]), apply)
+            pairs = zip(*(np.atleast_2d(value(argument)) for argument in node.args), strict=True)
+            losses = [_cross_entropy(logits, target, apply) for logits, target in pairs]
+            return np.asarray(losses).reshape(value(node.args[0]).shape[:-1])
     raise TypeError(f"the interpreter has no meaning for {node.func.__name__}")
+
+
+def _scatter(rows: Array, index: Array, length: int, one: Any) -> Array:
+    if index.ndim and rows.ndim < 2:
+        spread = np.full((len(index), length), 0 * one, dtype=rows.dtype)
+        spread[np.arange(len(index)), index] = rows
+        return spread
+    spread = np.full((length, *rows.shape[index.ndim :]), 0 * one, dtype=rows.dtype)
+    np.add.at(spread, index, rows)
+    return spread
 
 
 def _softmax(vector: Array, apply: Apply) -> Array:

@@ -139,6 +139,12 @@ def _rows(at: Node, shapes: Shapes) -> Shape:
     return shape_of(at.args[0], shapes)[:-1]
 
 
+def _scatter_shape(at: Node, shapes: Shapes) -> Shape:
+    """With an index for each sample, numbers are put into a row each, and rows are added up into one matrix."""
+    row, index, size = shape_of(at.args[0], shapes), shape_of(at.args[1], shapes), at.args[2]
+    return (*index, size) if index and len(row) < 2 else (size, *row[len(index) :])
+
+
 def _cross_entropy_transpose(bar: Expr, at: Node, index: int, shapes: Shapes) -> Expr:
     logits, target = at.args
     return multiplied(bar, (added(softmax(logits), negated(target)), negated(logits))[index])
@@ -221,19 +227,19 @@ softmax = node(
 )
 lookup = node(
     "lookup",
-    lambda at, shapes: shape_of(at.args[0], shapes)[1:],
+    lambda at, shapes: shape_of(at.args[1], shapes) + shape_of(at.args[0], shapes)[1:],
     lambda bar, at, index, shapes: scatter(bar, at.args[1], shape_of(at.args[0], shapes)[0]),
     why="the transpose of reading a row adds the adjoint to that row alone",
 )
 scatter: type[Node] = node(
     "scatter",
-    lambda at, shapes: (at.args[2], *shape_of(at.args[0], shapes)),
+    _scatter_shape,
     lambda bar, at, index, shapes: lookup(bar, at.args[1]),
     why="the transpose of putting a row among zeros reads it out",
 )
 cross_entropy = node(
     "cross_entropy",
-    lambda at, shapes: (),
+    _rows,
     _cross_entropy_transpose,
     tensors=2,
     why="for L = log Σ exp(u) − yᵀ u the slopes are ∂L/∂u = softmax(u) − y and ∂L/∂y = −u",

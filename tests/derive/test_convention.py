@@ -14,8 +14,8 @@ from bptt.derive.convention import _with_stacks, in_layout
 from bptt.derive.convention_cell import fused, renamed_cell
 from bptt.derive.convention_check import compared
 from bptt.derive.convention_layout import RULES, RowLayout, Rule
-from bptt.derive.interpret import matrix, size
-from bptt.derive.linear import NODES, concat, outer, pad, part, product, total, transpose
+from bptt.derive.interpret import evaluate, matrix, size
+from bptt.derive.linear import NODES, concat, lookup, outer, pad, part, product, scatter, total, transpose
 from bptt.derive.program import Program, Reason, Step
 from bptt.derive.proof import small_sizes
 from bptt.derive.shapes import dimension
@@ -32,7 +32,15 @@ u = W @ x + r * s * h + p
 s = s * r + dot(u, h) + u[1] + sum(u[0:n - 1])
 h = concat(u[1:n], p[0:1]) * r + softmax(u) / (1 + s**2) + p * s
 """
-EMBEDDING = "w: index[k]\nE: param[k, n]\nh: state[n]\ne = E[w]\nh = tanh(W @ h + U @ e)\n"
+EMBEDDING = """w: index[k]
+E: param[k, n]
+q: param[k]
+V: param[k, n]
+h: state[n]
+l: state
+h = tanh(W @ h + U @ E[w])
+l = l * q[w] + cross_entropy(V @ h, w)
+"""
 NESTED = """x: input[m]
 h: state[n]
 i = sigmoid(W_i @ x + R_i @ h + b_i + Q @ x)
@@ -65,11 +73,17 @@ def test_every_equation_is_the_same_in_every_notation(derivation):
 @pytest.mark.parametrize("text", [TENSORS, SCALARS, NESTED, EMBEDDING])
 def test_cells_made_to_be_awkward(text):
     for notation in NOTATIONS[1:]:
-        if text is EMBEDDING and notation.layout == "batch":
-            with pytest.raises(Error, match="lookup has no batch form"):
-                restate(derived(text), notation)
-        elif found := restated(derived(text), notation):
+        if found := restated(derived(text), notation):
             assert found.agreement.holds, str(found.agreement)
+
+
+def test_samples_that_look_up_the_same_row_add_their_gradients(apply):
+    rows, index, k = Symbol("rows"), Symbol("index"), dimension("k")
+    values = {rows: np.array([[1, 2], [3, 4], [5, 6]], dtype=object), index: np.array([2, 0, 2])}
+    added = evaluate(scatter(rows, index, k), values, {"k": 4}, apply)
+    assert added.tolist() == [[3, 4], [0, 0], [6, 8], [0, 0]]
+    picked = evaluate(lookup(rows, index), values, {}, apply)
+    assert picked.tolist() == [[5, 6], [1, 2], [5, 6]]
 
 
 @pytest.mark.parametrize("name", ["rnn", "rnn_concat", "leaky"])

@@ -186,10 +186,10 @@ def _softmax(vector: Array, apply: Apply) -> Array:
     return np.asarray(grown / grown.sum())
 
 
-def _cross_entropy(logits: Array, target: Array, apply: Apply) -> Array:
+def _cross_entropy(logits: Array, target: Array, apply: Apply) -> Any:
     """Return log Σ exp(u) − yᵀ u, which is −Σ y log softmax(u) where the entries of y sum to 1."""
     shift, grown = _exponentials(logits, apply)
-    return np.asarray(shift + apply(log, grown.sum()) - (target * logits).sum())
+    return shift + apply(log, grown.sum()) - (target * logits).sum()
 
 
 def _exponentials(vector: Array, apply: Apply) -> tuple[Any, Array]:

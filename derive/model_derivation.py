@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, overload
 
 import sympy
 from sympy import Expr, Integer, Symbol
+from sympy.core.function import AppliedUndef
 
 from .adjoint import delta, incoming
 from .cell import Cell, previous
@@ -17,12 +18,28 @@ from .derivation import derive as derive_cell
 from .linear import lookup
 from .model import Block, Model
 from .model_text import LAST, ONCE, PARAM, STEP, Wire
+from .notation import ATOM, Printer
 from .program import Step
 from .through_time import at_time
 from .written import added, operands, renamed
 
 if TYPE_CHECKING:
     from .proof import Proof
+
+
+class _Timed(Printer):
+    """Prints expressions with times: `h[t + 1]`."""
+
+    def other(self, expr: Expr) -> tuple[str, int]:
+        if isinstance(expr, AppliedUndef):
+            return f"{expr.func.__name__}[{expr.args[0]}]", ATOM
+        if isinstance(expr, AtStep):
+            term, time, step = expr.args
+            return f"({self.show(term)} where {time} == {step})", ATOM
+        if isinstance(expr, sympy.Sum):
+            variable, low, high = expr.limits[0]
+            return f"sum({self.show(expr.function)} for {variable} = {low}..{high})", ATOM
+        return super().other(expr)
 
 
 class AtStep(sympy.Function):
@@ -50,6 +67,11 @@ class Clock:
     def last(self) -> Expr:
         """The step that runs last."""
         return Integer(1) if self.block.reverse else self.block.axis
+
+    @property
+    def before(self) -> Expr:
+        """The step before the first, of which states have their first values."""
+        return self.first + (1 if self.block.reverse else -1)
 
     def at(self, expr: Expr, time: Expr | None = None) -> Expr:
         """Write the time of each quantity: the block's own variable, or another time."""
@@ -100,8 +122,7 @@ class ModelDerivation:
         if value in clock.block.cell.states:
             terms.append(clock.at(self._backward(number)[delta(previous(value))], clock.next()))
         for reader, state in self._started(value):
-            start = self.clock(reader)
-            term = start.at(self._backward(reader)[delta(previous(state))], start.first)
+            term = self.sent_to_start(reader, state)
             terms.append(AtStep(term, clock.block.variable, clock.last) if clock.block.axis is not None else term)
         return added(*(part for term in terms for part in operands(sympy.Add, term)))
 
@@ -144,7 +165,7 @@ class ModelDerivation:
                 terms[name].append(gradient)
             for state, wire in clock.block.starts.items():
                 if wire is not None and wire.part == PARAM:
-                    terms[wire.source].append(clock.at(self._backward(number)[delta(previous(state))], clock.first))
+                    terms[wire.source].append(self.sent_to_start(number, state))
         return {name: added(*found) for name, found in terms.items()}
 
     @cached_property
@@ -158,15 +179,34 @@ class ModelDerivation:
                 clock = self.clock(reader)
                 terms.append(clock.at(back) if wire.part == STEP else clock.summed(back))
             for reader, state in self._started(name):
-                start = self.clock(reader)
-                terms.append(start.at(self._backward(reader)[delta(previous(state))], start.first))
+                terms.append(self.sent_to_start(reader, state))
             found[name] = added(*terms)
         return found
+
+    def is_read_elsewhere(self, value: str) -> bool:
+        """Return whether another block reads a value, or starts from it."""
+        return bool(self._readers(value) or self._started(value))
+
+    def sent_to_start(self, number: int, state: str) -> Expr:
+        """Return the adjoint of a state's first value."""
+        clock = self.clock(number)
+        return clock.at(self._backward(number)[delta(previous(state))], clock.first)
 
     @property
     def unreached(self) -> tuple[str, ...]:
         """The parameters on which the loss doesn't depend: their gradient is zero."""
         return tuple(name for name, gradient in self.gradients.items() if gradient == 0)
+
+    def __str__(self) -> str:
+        """The backward pass as text, and the gradients."""
+        show, lines = _Timed().show, []
+        for number in reversed(range(len(self.parts))):
+            clock = self.clock(number)
+            if clock.block.variable is not None:
+                lines.append(f"for {clock.block.variable} from {clock.last} to {clock.first}:")
+            indent = "    " * (clock.block.variable is not None)
+            lines += [f"{indent}{show(clock.at(step.target))} = {show(step.expr)}" for step in self.adjoints[number]]
+        return "\n".join([*lines, *(f"gradient of {name} = {show(e)}" for name, e in self.gradients.items())])
 
     def prove(self, progress: Callable[[str], None] = lambda name: None) -> Proof:
         """Prove every gradient against `sympy.diff` on the expanded loss; see `proof.prove`."""

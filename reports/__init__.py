@@ -5,6 +5,7 @@ from .derivation import derivation_document
 from .document import Document
 from .figures import flow_figure
 from .files import check_request, check_target, save
+from .model import model_document
 
 __all__ = [
     "Document",
@@ -13,5 +14,6 @@ __all__ = [
     "comparison_document",
     "derivation_document",
     "flow_figure",
+    "model_document",
     "save",
 ]

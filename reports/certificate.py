@@ -15,6 +15,8 @@ from .formula import Formula
 from .mathematics import Mathematics
 from .phrases import Phrases
 
+MOST_NAMED = 6  # gradients that a sentence lists
+
 
 def certificate(proof: Proof, math: Mathematics, phrases: Phrases) -> tuple[Block, ...]:
     """Return the verdict, what was done, and a table of every check."""
@@ -22,7 +24,9 @@ def certificate(proof: Proof, math: Mathematics, phrases: Phrases) -> tuple[Bloc
     fields = [_quantity(check, math) for check in proof.checks if check.method == "field"]
     if fields:
         prime = math.call("prime_field")
-        names = phrases.join(fields)
+        names = (
+            phrases.join(fields) if len(fields) <= MOST_NAMED else phrases.text("proof.some", count=str(len(fields)))
+        )
         blocks.append(Paragraph(phrases.text("proof.field", names=names, points=str(POINTS), prime=prime)))
     if proof.functions:
         names = phrases.join([math.call("function_title", check.name) for check in proof.functions])

@@ -11,11 +11,13 @@ from typing import Any
 from ..derive.convention import Notation, Restated, restate
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
+from ..derive.model_derivation import ModelDerivation
 from .derivation import check_detail, derivation_document
 from .document import Document
 from .fonts import needed_fonts
 from .html import html_page
 from .markdown import markdown_text
+from .model import model_document
 from .phrases import Phrases
 from .tex import tex_source
 from .typst import pdf, typst_source
@@ -35,8 +37,8 @@ def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = N
     The file appears whole or not at all: it is written under a temporary name in the same folder and renamed.
 
     Args:
-        thing: a `Derivation`, as it is or restated (it is proved first), or a `Document` from `derivation_document` or
-            `comparison_document`.
+        thing: a `Derivation`, as it is or restated, or a `ModelDerivation` (these are proved first), or a `Document`
+            from `derivation_document`, `model_document` or `comparison_document`.
         path: its suffix is one of .pdf .typ .tex .html .md.
         notation: in which a derivation is written, and proved, first.
 
@@ -50,7 +52,11 @@ def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = N
         if not isinstance(thing, Derivation):
             raise Error(f"only a derivation can be written in a notation, and this is a {type(thing).__name__}")
         thing = restate(thing, notation)
-    document = derivation_document(thing, thing.prove()) if isinstance(thing, Derivation | Restated) else thing
+    document = thing
+    if isinstance(thing, Derivation | Restated):
+        document = derivation_document(thing, thing.prove())
+    elif isinstance(thing, ModelDerivation):
+        document = model_document(thing, thing.prove())
     if not isinstance(document, Document):
         raise Error(
             f"{type(thing).__name__} can't be saved as a document: give a derivation, or a document made from one"

@@ -14,7 +14,7 @@ from .dialects import LATEX, PLAIN, TYPST
 from .formula import MARK, TALL, Formula
 from .names import taken_apart
 from .styles import Style, Styled
-from .typesetter import DELTA, INCOMING, LOSS, PAST, TANGENT
+from .typesetter import DELTA, INCOMING, LOSS, PAST, TANGENT, Clock
 
 T = Symbol("t", integer=True, positive=True)
 Limits = tuple[Symbol, Expr, Expr]
@@ -27,6 +27,7 @@ class Mathematics:
         shapes: of every symbol, in named dimensions.
         fixed: symbols that carry no time: parameters and what is made of parameters alone.
         style: of the notation.
+        clock: how time is written.
 
     >>> from sympy import Mul, symbols
     >>> from .formula import clean
@@ -36,7 +37,11 @@ class Mathematics:
     """
 
     def __init__(
-        self, shapes: Mapping[Symbol, Shape], fixed: Iterable[Symbol] = (), style: Style | None = None
+        self,
+        shapes: Mapping[Symbol, Shape],
+        fixed: Iterable[Symbol] = (),
+        style: Style | None = None,
+        clock: Clock | None = None,
     ) -> None:
         fixed = tuple(fixed)
         self.shapes = shapes
@@ -45,6 +50,7 @@ class Mathematics:
         upright = _alike(self.printers[-1], [symbol.name for symbol in shapes])
         for printer in self.printers:
             printer.upright = upright
+            printer.clock = clock or Clock()
 
     def formula(self, expr: Expr | MatrixExpr, at_least: int = SUM) -> Formula:
         """Return an expression as a formula, with break marks."""
@@ -62,6 +68,16 @@ class Mathematics:
         """Return a matrix of formulas in brackets."""
         texts = ([[getattr(entry, p.dialect.name) for entry in row] for row in rows] for p in self.printers)
         return Formula(*(p.dialect.blocks(t) + TALL for p, t in zip(self.printers, texts, strict=True)))
+
+    def fraction_of(self, above: Formula, below: Formula) -> Formula:
+        """Return ∂above/∂below, with a sloped line."""
+        sides = ([getattr(side, p.dialect.name) for side in (above, below)] for p in self.printers)
+        return Formula(*(p.derivative(s[0], s[1], sloped=True) for p, s in zip(self.printers, sides, strict=True)))
+
+    @property
+    def now(self) -> Expr:
+        """The time of quantities that are written without one."""
+        return self.printers[0].clock.now
 
     def list_of(self, entries: list[Formula]) -> Formula:
         """Return formulas beside each other in brackets."""
@@ -134,13 +150,57 @@ class Phrased(Styled):
         second = first + 1 if first == 1 else first - 1
         comma = self.sign("comma")
         numbers = comma.join([self.time(first), self.time(second), self.sign("ellipsis"), self.time(last)])
-        return f"t {self.sign('equals')} {numbers}"
+        return f"{self.time(self.clock.now)} {self.sign('equals')} {numbers}"
 
     def next_in_list(self) -> str:
         return f"{self.sign('comma')}{MARK}"
 
     def and_more(self) -> str:
         return f" {MARK}{self.sign('plus')} "
+
+    def loss_term(self, number: int, time: Expr | None) -> str:
+        """ℒ_t, with its number where the loss has several terms."""
+        above = self.dialect.parentheses(str(number)) if number else ""
+        return self.dialect.scripts(self.sign("loss"), "" if time is None else self.time(time), above)
+
+    def summed_loss(self, number: int, block: Limits) -> str:
+        """Σ_t ℒ_t."""
+        variable, low, high = block
+        lower = f"{self.time(variable)}{self.sign('equals')}{self.time(low)}"
+        return self.dialect.sum(lower, self.time(high), self.loss_term(number, variable)) + TALL
+
+    def bare_loss(self) -> str:
+        return self.sign("loss")
+
+    def entropy_of_letters(self) -> str:
+        """−yᵀ log softmax(u)."""
+        log, u = self.dialect.operator("log"), self.dialect.letter("u")
+        across = self.dialect.scripts(self.dialect.letter("y"), "", self.sign("top"))
+        space = self.sign("space")
+        return self.negated(f"{across}{space}{log}{space}{self.applied_text('softmax', u)[0]}")
+
+    def exact_of_letters(self) -> str:
+        """log(1ᵀ exp(u)) − yᵀ u."""
+        log, u = self.dialect.operator("log"), self.dialect.letter("u")
+        exp = self.dialect.call(self.dialect.operator("exp"), u)
+        summed = f"{self.dialect.scripts(self.sign('one'), '', self.sign('top'))}{self.sign('space')}{exp}"
+        across = self.dialect.scripts(self.dialect.letter("y"), "", self.sign("top"))
+        return f"{self.dialect.call(log, summed)} {self.sign('minus')} {across}{self.sign('space')}{u}"
+
+    def looked_up(self, table: str, index: str) -> str:
+        return self.dialect.scripts(self.dialect.brackets(self.dialect.letter(table)), self.dialect.letter(index))
+
+    def below_size(self, size: str) -> str:
+        """0, …, V − 1."""
+        comma, minus = self.sign("comma"), self.sign("minus")
+        return f"0{comma}{self.sign('ellipsis')}{comma}{self.name(size)} {minus} 1"
+
+    def one_hot(self, name: str) -> str:
+        return self.dialect.scripts(self.sign("one"), self.dialect.letter(name))
+
+    def row_of_zeros(self, index: str, row: str) -> str:
+        across = self.dialect.scripts(self.dialect.letter(row), "", self.sign("top"))
+        return f"{self.one_hot(index)}{self.sign('space')}{across}"
 
     def direct_sloped(self, state: str) -> str:
         return self.derivative(self.dialect.scripts(self.sign("loss"), "t"), self.name(state, T), sloped=True)
@@ -156,7 +216,9 @@ class Phrased(Styled):
         return self.derivative(self.sign("loss"), self.name(name, time), sloped=True)
 
     def slope(self, value: str, argument: str) -> str:
-        return self.derivative(self.quantity(value, T)[0], self.quantity(argument, T)[0], sloped=True)
+        return self.derivative(
+            self.quantity(value, self.clock.now)[0], self.quantity(argument, self.clock.now)[0], sloped=True
+        )
 
     def block(self, value: str, state: str) -> str:
         return self.derivative(self.name(value, T), self.name(state, T - 1), sloped=True)
@@ -254,7 +316,7 @@ class Phrased(Styled):
         return self.sign("space").join(reversed(factors) if self.style.layout == "row" else factors) + TALL
 
     def softmax_jacobian(self, name: str) -> str:
-        y = self.quantity(name, T)[0]
+        y = self.quantity(name, self.clock.now)[0]
         diagonal = self.dialect.call(self.dialect.operator("diag"), y)
         across = self.dialect.scripts(y, "", self.sign("top"))
         square = f"{across} {y}" if self.style.layout == "row" else f"{y} {across}"

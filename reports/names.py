@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from ..derive.model_text import LABEL
+
 ACCENTS = ("tilde", "hat", "bar", "dot", "check", "breve")
 GREEK = [
     "alpha",
@@ -68,10 +70,11 @@ class Token:
 
 @dataclass(frozen=True)
 class Name:
-    """A name taken apart: its base and its subscripts."""
+    """A name taken apart: its base, its subscripts, and the label of the layer that it belongs to."""
 
     base: Token
     subscripts: tuple[Token, ...]
+    label: tuple[Token, ...] = ()
 
 
 def taken_apart(name: str) -> Name:
@@ -81,8 +84,11 @@ def taken_apart(name: str) -> Name:
     (('letter', 'x'), ('letter', 'i'))
     >>> taken_apart("h2_tilde").base
     Token(pieces=(('letter', 'h'),), accents=('tilde',))
+    >>> taken_apart("W_xi__enc").label[0].pieces
+    (('word', 'enc'),)
     """
-    words = [word for word in name.split("_") if word] or [name]
+    head, _, label = name.partition(LABEL) if re.fullmatch(r"[^_].*?[^_]?__[^_].*", name) else (name, "", "")
+    words = [word for word in head.split("_") if word] or [name]
     tokens: list[Token] = []
     digits: list[Token] = []
     for place, word in enumerate(words):
@@ -95,7 +101,15 @@ def taken_apart(name: str) -> Name:
             digits.append(_token(chunks[1:], False))
         else:
             tokens.append(_token(chunks, place == 0))
-    return Name(tokens[0], (*digits, *tokens[1:]))
+    return Name(tokens[0], (*digits, *tokens[1:]), _label(label))
+
+
+def _label(label: str) -> tuple[Token, ...]:
+    """Take a label apart: a numbered layer is its number in parentheses."""
+    number = re.fullmatch(r"(?:layer_?)?(\d+)(.*)", label)
+    if number is None:
+        return tuple(_token([word], False) for word in label.split("_") if word)
+    return (Token((("word", f"({number[1]})"),)), *_label(number[2]))
 
 
 def _token(chunks: list[str], base: bool) -> Token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import sympy
 from sympy import Expr, MatrixExpr, Rational, Symbol
@@ -12,9 +13,10 @@ from sympy.matrices.expressions import Identity, MatAdd, MatMul, Transpose, Zero
 from ..derive.bounds import max_abs, sigma_max
 from ..derive.functions import Elementwise
 from ..derive.jacobian import Column, Diagonal, Rows
-from ..derive.linear import Node, Shape, shape_of
+from ..derive.linear import Node, Shape, is_one_hot, shape_of
+from ..derive.model_derivation import AtStep
 from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, decimal_text, split_sign
-from ..derive.written import rebuilt
+from ..derive.written import multiplied, rebuilt
 from .dialects import Dialect
 from .formula import FACTOR_MARK, MARK, TALL
 from .names import Token, taken_apart
@@ -22,6 +24,21 @@ from .names import Token, taken_apart
 HALF = Rational(1, 2)
 DELTA, LOSS, INCOMING, TANGENT, PAST = "delta_", "loss_", "incoming_", "tangent_", "_prev"
 PIECE = "piece of "  # of a vector over all states; a cell has no name with a space in it
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How time is written.
+
+    Attributes:
+        now: the time of quantities that are written without one.
+        past: from a step to the one before it: −1, or 1 where time runs backwards.
+        aliases: name -> the name and the time as which it is shown.
+    """
+
+    now: Expr = field(default_factory=lambda: Symbol("t"))
+    past: int = -1
+    aliases: Mapping[str, tuple[str, Expr]] = field(default_factory=dict)
 
 
 class Typesetter(Printer):
@@ -33,6 +50,7 @@ class Typesetter(Printer):
         self.shapes = shapes
         self.fixed = frozenset(fixed)
         self.upright: frozenset[str] = frozenset()
+        self.clock = Clock()
 
     def shape(self, expr: Expr) -> Shape:
         """Return an expression's shape; quantities may be written as functions of time."""
@@ -70,12 +88,16 @@ class Typesetter(Printer):
 
     def name(self, name: str, time: Expr | None = None, above: str = "") -> str:
         """Typeset a name, with its time as the last subscript."""
+        if name in self.clock.aliases:
+            name, time = self.clock.aliases[name]
         if name in self.upright:
             return self.dialect.scripts(self.dialect.word(name), "" if time is None else self.time(time), above)
         apart = taken_apart(name)
         subscripts = [self.token(token) for token in apart.subscripts]
         if time is not None:
             subscripts.append(self.time(time))
+        label = self.sign("tight").join(map(self.token, apart.label))
+        above = self.sign("space").join(filter(None, (label, above)))
         return self.dialect.scripts(self.token(apart.base), self.sign("tight").join(subscripts), above)
 
     def time(self, time: Expr) -> str:
@@ -95,7 +117,7 @@ class Typesetter(Printer):
     def symbol(self, symbol: Symbol) -> Piece:
         if symbol.is_integer:
             return self.name(symbol.name), ATOM
-        return self.quantity(symbol.name, Symbol("t"))
+        return self.quantity(symbol.name, self.clock.now)
 
     def quantity(self, name: str, time: Expr) -> Piece:
         """Typeset a forward value or an adjoint at a time; `_prev` means one step earlier."""
@@ -107,7 +129,7 @@ class Typesetter(Printer):
             return self.direct(inner, time) + plus + self.adjoint(inner, time, sent=True)[0], SUM
         if name.startswith(TANGENT):
             inner, past = name.removeprefix(TANGENT).removesuffix(PAST), name.endswith(PAST)
-            return self.change(inner, time - 1 if past else time), POWER
+            return self.change(inner, time + self.clock.past if past else time), POWER
         if name.startswith(PIECE):
             return self.piece_of(name.removeprefix(PIECE)), ATOM
         if name.startswith(LOSS):
@@ -115,11 +137,15 @@ class Typesetter(Printer):
         if name.startswith(DELTA):
             inner = name.removeprefix(DELTA)
             if inner.endswith(PAST):
-                return self.adjoint(inner.removesuffix(PAST), time - 1, sent=True)
+                return self.adjoint(inner.removesuffix(PAST), time + self.clock.past, sent=True)
             return self.adjoint(inner, None if Symbol(inner) in self.fixed else time)
         if name.endswith(PAST):
-            return self.name(name.removesuffix(PAST), time - 1), ATOM
-        return self.name(name, None if Symbol(name) in self.fixed else time), ATOM
+            return self.named(name.removesuffix(PAST), time + self.clock.past)
+        return self.named(name, None if Symbol(name) in self.fixed else time)
+
+    def named(self, name: str, time: Expr | None) -> Piece:
+        """Typeset a forward value; one with a label above takes no further superscript."""
+        return self.name(name, time), POWER if taken_apart(name).label else ATOM
 
     def adjoint(self, name: str, time: Expr | None, sent: bool = False) -> Piece:
         """Typeset δname, or with an arrow the part of it that the next step sends back."""
@@ -155,6 +181,8 @@ class Typesetter(Printer):
             variable, low, high = expr.limits[0]
             lower = f"{self.time(variable)}{self.sign('equals')}{self.time(low)}"
             return self.dialect.sum(lower, self.time(high), self.show(expr.function, PRODUCT)) + TALL, PRODUCT
+        if isinstance(expr, AtStep):
+            return self.at_step(*expr.args)
         if isinstance(expr, MatrixExpr):
             return self.matrix(expr)
         if isinstance(expr, max_abs):
@@ -261,6 +289,12 @@ class Typesetter(Printer):
         return f"{self.show(left, POWER)}{self.sign('space')}{self.show(right, POWER)}", PRODUCT
 
     def transpose(self, matrix: Expr) -> Piece:
+        if isinstance(matrix, Symbol | AppliedUndef) and taken_apart(name := _name_of(matrix)).label:
+            time = matrix.args[0] if matrix.args else self.clock.now
+            if not name.startswith((DELTA, INCOMING, TANGENT)):
+                past = name.endswith(PAST)
+                time = None if Symbol(name) in self.fixed else time + self.clock.past if past else time
+                return self.name(name.removesuffix(PAST), time, self.sign("top")), POWER
         return self.dialect.scripts(self.show(matrix, ATOM), "", self.sign("top")), POWER
 
     def outer(self, left: Expr, right: Expr) -> Piece:
@@ -269,6 +303,9 @@ class Typesetter(Printer):
     def total(self, argument: Expr) -> Piece:
         rank = len(self.shape(argument))
         factors: tuple[Expr, ...] = argument.args if isinstance(argument, sympy.Mul) else (argument,)
+        if factors[0].is_Rational and len(factors) > 1:
+            rest = self.total(multiplied(*factors[1:]))[0]
+            return f"{self.number(factors[0])[0]}{self.sign('space')}{rest}", PRODUCT
         if isinstance(argument, sympy.Pow) and argument.exp == 2:
             return self.dialect.scripts(self.dialect.norm(self.show(argument.base)), "", "2"), POWER
         if len(factors) == 2 and all(len(self.shape(factor)) == rank for factor in factors):
@@ -311,6 +348,36 @@ class Typesetter(Printer):
     def softmax(self, vector: Expr) -> Piece:
         return self.applied_text("softmax", self.show(vector))
 
+    def lookup(self, table: Expr, index: Expr) -> Piece:
+        place = self.time(index) if index.is_integer else self.show(index)
+        return self.dialect.scripts(self.dialect.brackets(self.show(table)), place), ATOM
+
+    def scatter(self, row: Expr, index: Expr, size: Expr) -> Piece:
+        """Typeset a row among zeros as an outer product with a one-hot vector."""
+        one_hot = self.dialect.scripts(self.sign("one"), self.show(index))
+        if row == 1:
+            return one_hot, ATOM
+        if not self.shape(row):
+            return f"{self.show(row, POWER)}{self.sign('space')}{one_hot}", PRODUCT
+        return f"{one_hot}{self.sign('space')}{self.transpose(row)[0]}", PRODUCT
+
+    def cross_entropy(self, logits: Expr, target: Expr) -> Piece:
+        log, distribution = self.dialect.operator("log"), self.softmax(logits)[0]
+        if is_one_hot(target):
+            inside = self.lookup_text(distribution, target.args[1])
+            return self.negated(f"{log}{self.sign('space')}{inside}"), PRODUCT
+        across = self.transpose(target)[0]
+        return self.negated(f"{across}{self.sign('space')}{log}{self.sign('space')}{distribution}"), PRODUCT
+
+    def lookup_text(self, table: str, index: Expr) -> str:
+        return self.dialect.scripts(self.dialect.brackets(table), self.show(index))
+
+    def at_step(self, expr: Expr, time: Expr, step: Expr) -> Piece:
+        """Typeset a term that is there at one step only."""
+        inside = f"{self.time(time)} {self.sign('equals')} {self.time(step)}"
+        indicator = self.sign("one") + self.dialect.brackets(inside)
+        return f"{indicator}{self.sign('space')}{self.show(expr, POWER)}", PRODUCT
+
     # matrices of the Jacobian
 
     def matrix(self, expr: MatrixExpr) -> Piece:
@@ -346,6 +413,10 @@ class Typesetter(Printer):
 
     def applied_text(self, name: str, body: str) -> Piece:
         return self.dialect.call(self.dialect.operator(name), body), ATOM
+
+
+def _name_of(quantity: Symbol | AppliedUndef) -> str:
+    return quantity.name if isinstance(quantity, Symbol) else quantity.func.__name__
 
 
 def _is_inverse(factor: Expr) -> bool:

@@ -51,7 +51,7 @@ COLUMN_EMS = 14.0  # of a column of a table that isn't wide
 MOST_RUNNING = 90  # characters of the title at the foot of each page
 MOST_UNBROKEN = 24  # lines of an algorithm that stay on one page
 MARGIN_EMS = 3.0
-SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~])")
+SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~;])")  # a semicolon would end the formula before it
 
 
 def typst_source(document: Document) -> str:

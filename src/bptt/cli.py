@@ -71,9 +71,10 @@ def _notation_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--language", default="en", show_default=True, help="Of the document: en or ko.")
 @_notation_options
 def derive(cell: str, output: Path | None, detail: str, language: str, **choices: Any) -> None:
-    """Derive a cell's backward pass through time, and prove it.
+    """Derive the backward pass through time of a cell or of a model, and prove it.
 
     Without -o the steps are printed. With -o they become a document: .pdf .tex .typ .html or .md.
+    A model is one that `bptt models` lists, or the path of a .model file.
     """
     from bptt.reports import check_request
 
@@ -81,6 +82,9 @@ def derive(cell: str, output: Path | None, detail: str, language: str, **choices
     from bptt.derive.derivation import derive as derived
 
     notation = _notation(**choices)
+    if cell in bptt.models() or Path(cell).suffix == ".model":
+        _derive_model(cell, output, detail, language, notation)
+        return
     restated = bptt.restate(derived(bptt.load(cell)), notation)
     if output is None:
         click.echo(_steps(restated.derivation))
@@ -98,13 +102,35 @@ def derive(cell: str, output: Path | None, detail: str, language: str, **choices
         raise SystemExit(1)
 
 
-def _proved(restated: bptt.Restated) -> bptt.Proof:
+def _derive_model(name: str, output: Path | None, detail: str, language: str, notation: bptt.Notation) -> None:
+    """Derive and prove a model, and print its steps or write its document."""
+    if not replace(notation, adjoint="delta").is_plain:
+        raise bptt.Error(
+            "of the notation of a model, only --adjoint can be chosen here; its text says how its quantities are called"
+        )
+    derivation = bptt.derive(bptt.load_model(name))
+    if output is None:
+        click.echo(derivation)
+    proof = _proved(derivation)
+    if output is not None:
+        from bptt.reports import model_document
+
+        bptt.save(model_document(derivation, proof, language, detail, notation.adjoint), output)
+    click.echo(f"\n{proof}" if output is None else f"{proof}\nWrote {output}")
+    if not proof.holds:
+        raise SystemExit(1)
+
+
+def _proved(derivation: bptt.Restated | bptt.ModelDerivation) -> bptt.Proof:
     """Prove a derivation with a bar that shows how far the proof is."""
-    cell = restated.derivation.cell
-    gradients = len(cell.params) + len(cell.states) + len(cell.inputs)
+    if isinstance(derivation, bptt.ModelDerivation):
+        gradients = len(derivation.model.params) + len(derivation.model.inputs)
+    else:
+        cell = derivation.derivation.cell
+        gradients = len(cell.params) + len(cell.states) + len(cell.inputs)
     with _progress() as advance:
         counted = itertools.count()
-        proof = restated.prove(lambda name: advance("Proving", next(counted), gradients))
+        proof = derivation.prove(lambda name: advance("Proving", next(counted), gradients))
         advance("Proving", gradients, gradients)
     return proof
 

@@ -9,11 +9,12 @@ import sympy
 from sympy import Integer, Symbol
 
 import bptt
-from bptt.derive import Error, Notation, convention_layout, restate
+from bptt.derive import Error, Notation, restate
 from bptt.derive.convention import _with_stacks, in_layout
 from bptt.derive.convention_cell import fused, renamed_cell
 from bptt.derive.convention_check import compared
-from bptt.derive.convention_layout import RULES, RowLayout, Rule
+from bptt.derive.convention_layout import RowLayout
+from bptt.derive.convention_rules import RULES, Rule
 from bptt.derive.interpret import evaluate, matrix, size
 from bptt.derive.linear import NODES, concat, lookup, outer, pad, part, product, scatter, total, transpose
 from bptt.derive.program import Program, Reason, Step
@@ -329,6 +330,6 @@ def test_mistakes_in_a_file(text, message, tmp_path: Path):
 
 
 def test_a_tensor_map_without_a_rule_is_refused(monkeypatch):
-    monkeypatch.delitem(convention_layout.RULES, "softmax")
+    monkeypatch.delitem(RULES, "softmax")
     with pytest.raises(Error, match="softmax is written in the column layout only"):
         restate(derived("x: input[n]\nh: state[n]\nh = softmax(h + x)\n"), Notation("row"))

@@ -15,7 +15,7 @@ from sympy import Symbol
 import bptt
 from bptt.cli import main
 from bptt.derive import Check, Error, Notation, Proof, restate
-from bptt.derive.convention_layout import RULES
+from bptt.derive.convention_rules import RULES
 from bptt.derive.linear import outer
 from bptt.reports import derivation_document
 from bptt.reports.derivation import mathematics

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from .fonts import has_hangul
-from .formula import TALL, deeper, grown, unmarked
+from .formula import NUMERATOR, TALL, deeper, grown, unmarked
 from .names import LETTERS, SIGNS, is_covered, is_cyrillic, spelled
 
 
@@ -72,7 +72,9 @@ class Dialect:
         return f"‖{unmarked(body)}‖"
 
     def fraction(self, above: str, below: str) -> str:
-        over, under = (f"({part})" if " " in unmarked(part) else part for part in (deeper(above), unmarked(below)))
+        over, under = (
+            f"({part})" if " " in unmarked(part) else part for part in (deeper(above, NUMERATOR), unmarked(below))
+        )
         return f"{over}/{under}"
 
     def root(self, body: str) -> str:
@@ -157,7 +159,9 @@ class Typst(Dialect):
         """A fraction; where its numerator has to be broken, a quotient in one line."""
         below = unmarked(below)
         under = below if SIMPLE.fullmatch(below) else f"lr(({below}))"
-        return grown(above, ("frac(", r"lr(size: #2em, \() "), (f", {below})", rf" lr(size: #2em, \)) \/ {under}"))
+        return grown(
+            above, ("frac(", r"lr(size: #2em, \() "), (f", {below})", rf" lr(size: #2em, \)) \/ {under}"), NUMERATOR
+        )
 
     def root(self, body: str) -> str:
         return f"sqrt({unmarked(body)})"
@@ -237,7 +241,7 @@ class Latex(Dialect):
         """A fraction; where its numerator has to be broken, a quotient in one line."""
         below = unmarked(below)
         under = below if SIMPLE.fullmatch(below) else rf"\left({below}\right)"
-        return grown(above, (r"\frac{", r"\Bigl("), (f"}}{{{below}}}", rf"\Bigr)\Big/ {under}"))
+        return grown(above, (r"\frac{", r"\Bigl("), (f"}}{{{below}}}", rf"\Bigr)\Big/ {under}"), NUMERATOR)
 
     def root(self, body: str) -> str:
         return rf"\sqrt{{{unmarked(body)}}}"

@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass
 
 # A break mark stands before an operator. Its code point tells how deep: even between the terms of a sum, odd between
-# the factors of a product, and two more for each pair of parentheses around it.
+# the factors of a product, and two more for each pair of parentheses around it. In a numerator it is so deep that the
+# line is rather set smaller.
 FIRST_MARK = 0xE000
 DEEPEST = 31
+NUMERATOR = 16
+SHRINK = 1.4  # how much wider than its line a formula may be whose fractions would have to be broken
 MARK, FACTOR_MARK = chr(FIRST_MARK), chr(FIRST_MARK + 1)
 TALL = chr(FIRST_MARK + 0xFF)  # stands beside what is taller than a line, so that parentheses around it grow
 MARKS = re.compile(f"[{MARK}-{chr(FIRST_MARK + DEEPEST)}]")
@@ -41,17 +44,18 @@ class Formula:
         return plain_width(self.plain)
 
 
-def grown(text: str, opening: tuple[str, str], closing: tuple[str, str]) -> str:
+def grown(text: str, opening: tuple[str, str], closing: tuple[str, str], by: int = 2) -> str:
     """Put a text between delimiters that grow; its break marks become less attractive.
 
     Args:
         opening, closing: how each is spelled where both stand in one line, and where they don't.
+        by: how much deeper the marks become.
 
     >>> unmarked(grown("a", ("left (", "big ("), (" right)", " big)")))
     'left (a right)'
     """
     start, end = (kind + one + ALONE + other + END for kind, (one, other) in ((OPENING, opening), (CLOSING, closing)))
-    return f"{start}{deeper(text)}{end}"
+    return f"{start}{deeper(text, by)}{end}"
 
 
 def unmarked(text: str) -> str:
@@ -70,13 +74,13 @@ def _spelled(text: str) -> str:
     return GROWING.sub(lambda delimiter: delimiter[2 if delimiter.start() in paired else 3], text)
 
 
-def deeper(text: str) -> str:
+def deeper(text: str, by: int = 2) -> str:
     """Return a text that is put in parentheses: its break marks become less attractive.
 
     >>> deeper(MARK) == chr(FIRST_MARK + 2)
     True
     """
-    return MARKS.sub(lambda mark: chr(min(ord(mark[0]) + 2, FIRST_MARK + DEEPEST)), text)
+    return MARKS.sub(lambda mark: chr(min(ord(mark[0]) + by, FIRST_MARK + DEEPEST)), text)
 
 
 def plain_width(text: str) -> float:
@@ -118,6 +122,8 @@ def plain_width(text: str) -> float:
 def lines(formula: Formula, width: float) -> tuple[Formula, ...]:
     """Break a formula into lines of at most `width` ems where its marks allow it, outermost marks first.
 
+    A line that can't be broken may be wider, and one that only fractions make wider may be so by `SHRINK`.
+
     Returns:
         The lines without marks; each but the first opens with its operator.
 
@@ -130,7 +136,7 @@ def lines(formula: Formula, width: float) -> tuple[Formula, ...]:
 
 def parts(formula: Formula, width: float, depth: int = 0) -> list[Formula]:
     """Break a formula as `lines` does, and leave its marks where they are."""
-    if formula.width <= width or depth > DEEPEST:
+    if formula.width <= width * (SHRINK if depth >= NUMERATOR else 1) or depth > DEEPEST:
         return [formula]
     found: list[Formula] = []
     is_open = False
@@ -145,9 +151,9 @@ def parts(formula: Formula, width: float, depth: int = 0) -> list[Formula]:
 
 
 def is_readable(formula: Formula, ems: float, most: int) -> bool:
-    """Return whether a formula takes at most so many lines of so many ems."""
+    """Return whether a formula takes at most so many lines of so many ems, or of a little more."""
     broken = lines(formula, ems)
-    return len(broken) <= most and all(line.width <= ems for line in broken)
+    return len(broken) <= most and all(line.width <= SHRINK * ems for line in broken)
 
 
 def clean(formula: Formula) -> Formula:

@@ -22,6 +22,7 @@ from .model_derivation import ModelDerivation
 from .polynomials import Terms
 from .program import Program
 from .rollout import Trace, Values, backward, forward
+from .shapes import size_from
 
 STEPS = 3
 ZERO, ONE = sympy.Integer(0), sympy.Integer(1)
@@ -165,7 +166,7 @@ class Expansion:
         for place, (name, (*_, entries)) in enumerate(self.model.indices.items()):
             shape = self._shape(self.model.whole_shape(name))
             steps = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
-            chosen[name] = (place + steps % 2) % self.sizes[entries]
+            chosen[name] = (place + steps % 2) % size(size_from(entries), self.sizes)
         return chosen
 
     def _expand(self) -> Expr:

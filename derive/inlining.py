@@ -1,21 +1,199 @@
-"""Putting a cell's lines in the place of its call: names and sizes changed, and what zeros make vanish taken out."""
+"""Putting a cell's lines in the place of its call, with the names and sizes of the layer that is called."""
 
 from __future__ import annotations
 
 import ast
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sympy import Integer, Symbol
+from sympy import Symbol
 
 from .cell import Cell
-from .functions import FUNCTIONS
+from .errors import Source
+from .folding import Fold, is_number, zeros
+from .resolving import is_function, resolved, unknown
+from .scope import LABEL, START, Passage, Scope, targets_of
+from .shapes import Expected, size_from, size_of
+from .syntax import Assignment, Declaration, assignment, check_name, read
 
-VANISHING = ("sum", "dot", "norm", "outer", "lookup")  # of a zero, they are zero
-
-
+OF = " of "  # in the name of a called cell's dimension, which no text can have: "n of layer1"
 Names = Mapping[str, str]
+
+
+def called(scope: Scope, value: ast.expr) -> Cell | None:
+    """Return the cell that an expression calls, None where it calls none."""
+    if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Name)) or is_function(value.func.id):
+        return None
+    name = value.func.id
+    scope.check_order(name, value)
+    cell = scope.layers[name].cell if name in scope.layers else scope.find_cell(name)
+    if cell is None:
+        raise unknown(scope, value.func)
+    return cell
+
+
+def put_call(scope: Scope, statement: ast.Assign, cell: Cell, passage: Passage) -> None:
+    """Put a cell's lines in place of its call."""
+    call = statement.value
+    assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    targets = _targets(scope, statement, cell, call)
+    made = _Call(scope, cell, call, call.func.id, passage)
+    made.check()
+    made.declare()
+    made.take_inputs()
+    made.take_states([target.id for target in targets])
+    made.put_lines()
+
+
+def _targets(scope: Scope, statement: ast.Assign, cell: Cell, call: ast.Call) -> list[ast.Name]:
+    """Return the names that get the cell's states, and refuse a call that doesn't fit the cell."""
+    inputs = (*cell.inputs, *cell.indices)
+    name = ast.unparse(call.func)
+    hint = f"Write '{', '.join(cell.states)} = {name}({', '.join(inputs)})'."
+    found = list(targets_of(statement))
+    targets = [target for target in found if isinstance(target, ast.Name)]
+    if len(targets) != len(found) or len(statement.targets) > 1:
+        raise scope.fail(statement, "a call gives its states to names, once", hint)
+    if len(targets) != len(cell.states):
+        raise scope.fail(statement, f"{cell.name} has {_count(len(cell.states), 'state')}, not {len(targets)}", hint)
+    if len(call.args) != len(inputs) or call.keywords:
+        raise scope.fail(call, f"{cell.name} takes {_count(len(inputs), 'input')}, in their order", hint)
+    for target in targets:
+        check_name(scope.text, target)
+    return targets
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'s' * (number != 1)}"
+
+
+@dataclass
+class _Call:
+    """A cell, called by its own name or by a layer's.
+
+    A layer's names carry its label, `W_xi__layer1`. A cell that is called by its own name brings its names as they
+    are; none of them may be among the words of the text.
+    """
+
+    scope: Scope
+    cell: Cell
+    call: ast.Call
+    name: str
+    passage: Passage
+
+    def __post_init__(self) -> None:
+        self.count = self.scope.calls.get(self.name, 0) + 1
+        self.label = self.name if self.name in self.scope.layers else ""
+        self.suffix = f"{LABEL}{self.label}" if self.label else ""
+        self.own_suffix = self.suffix
+        if self.count > 1:
+            number = self.count
+            while f"{self.label}_{number}" in self.scope.layers:
+                number += 1
+            self.own_suffix = f"{self.suffix}_{number}"
+        self.names = {name: f"{name}{self.suffix}" for name in self.cell.params}
+        self.sizes = {size: f"{size}{OF}{self.name}" for size in sizes_of(self.cell)}
+        self.zeros: dict[str, tuple[ast.expr, ...]] = {}
+
+    def check(self) -> None:
+        """Refuse a second call by the cell's own name, and names that the model has too."""
+        self.scope.calls[self.name] = self.count
+        if self.label:
+            return
+        hint = f"Declare a layer, as in 'layer1: {self.name}', and call layer1: its names get a label, name__layer1."
+        if self.count > 1:
+            message = f"{self.name} is called a second time by its own name"
+            hint = f"{hint} Calls of one layer share their parameters, two layers have parameters of their own."
+            raise self.scope.fail(self.call.func, message, hint)
+        values = [e.target.name for e in self.cell.equations if e.target.name not in self.cell.states]
+        for name in (*self.cell.params, *values):
+            if name in self.scope.words or name in self.scope.declared:
+                place = self.scope.words.get(name) or self.scope.declared[name].place
+                raise self.scope.fail(place, f"'{name}' is also a name inside of {self.name}, which is called", hint)
+            if name in self.scope.owners:
+                message = f"'{name}' is a name inside of {self.name} and of {self.scope.owners[name]}"
+                raise self.scope.fail(self.call.func, message, hint)
+
+    def declare(self) -> None:
+        """Declare the cell's parameters in its own dimensions."""
+        self.scope.free += [size for size in self.sizes.values() if size not in self.scope.free]
+        for old, dimensions in self.cell.params.items():
+            name = self.names[old]
+            if name in self.scope.homes or name in self.scope.used:
+                place = self.scope.used.get(name, self.call)
+                hint = f"Write what reads it below the call of {self.name}."
+                raise self.scope.fail(place, f"'{name}' is a parameter of {self.name}, which is called below", hint)
+            self.scope.owners[name] = self.name
+            if name not in self.scope.declared:
+                self.scope.declared[name] = Declaration(name, "param", self._shape(dimensions), self.call)
+
+    def take_inputs(self) -> None:
+        """Name what the cell is given: values keep their names, expressions get the input's."""
+        for name, argument in zip((*self.cell.inputs, *self.cell.indices), self.call.args, strict=True):
+            given = resolved(self.scope, argument, self.passage)
+            dimensions = self.cell.inputs.get(name, ())
+            free = self.suffix or (name not in self.scope.words and name not in self.scope.declared)
+            own = f"{name}{self.own_suffix}" if free else f"{name}{LABEL}{self.name}"
+            if is_number(given, 0):
+                self.names[name] = own
+                self.zeros[own] = self._shape(dimensions)
+                continue
+            if isinstance(given, ast.Name):
+                self.names[name] = given.id
+            else:
+                self.names[name] = own
+                target = ast.copy_location(ast.Name(own, ast.Store()), argument)
+                line = assignment(self.scope.whole_text(), ast.copy_location(ast.Assign([target], given), self.call))
+                self.scope.add(self.passage, replace(line, place=self.call))
+                self.scope.owners[own] = self.name
+            self._check_index(name, argument)
+            if name in self.cell.inputs:
+                shape = tuple(map(size_of, self._shape(dimensions)))
+                self.scope.expected.append(Expected(self.names[name], shape, argument, f"{self.name} takes {name} as"))
+
+    def _check_index(self, name: str, argument: ast.expr) -> None:
+        is_index = self.scope.kind(self.names[name]) == "index"
+        if is_index and name in self.cell.inputs:
+            hint = f"Give it a row of a table: {self.name}(E[{ast.unparse(argument)}])."
+            raise self.scope.fail(argument, f"{self.name} takes {name} as numbers, this is an index", hint)
+        if not is_index and name in self.cell.indices:
+            hint = f"Declare one as in 'w: index[T, {self.cell.indices[name]}]'."
+            raise self.scope.fail(argument, f"{self.name} takes {name} as an index", hint)
+
+    def take_states(self, targets: list[str]) -> None:
+        """Give the cell's states the names that the text assigns them to: in a loop, declared as states."""
+        self.states = dict(zip(self.cell.states, targets, strict=True))
+        for target, (name, dimensions) in zip(targets, self.cell.states.items(), strict=True):
+            self.names[name] = target
+            if not self.passage.axis:
+                self.names[name] += START
+                self.zeros[self.names[name]] = self._shape(dimensions)
+            elif target not in self.scope.declared:
+                self.scope.check_order(target, self.call)
+                self.scope.declared[target] = Declaration(target, "state", self._shape(dimensions), self.call)
+
+    def put_lines(self) -> None:
+        """Put the cell's lines into the passage; values that are zero vanish."""
+        fold = Fold(self.zeros)
+        for line in read(Source(self.cell.name, self.cell.text)).assignments:
+            value = fold.fold(put_in(line.value, self.names, self.sizes, self.call))
+            made = self.states.get(line.target) or f"{line.target}{self.own_suffix}"
+            self.names[line.target] = made
+            shape = tuple(self._size(str(size)) for size in self.cell.shapes[Symbol(line.target)])
+            if fold.is_zero(value) and line.target not in self.states:
+                self.zeros[made] = shape
+                continue
+            value = zeros(shape, self.call) if fold.is_zero(value) else value
+            self.scope.add(self.passage, Assignment(made, value, self.call))
+            if line.target not in self.states:
+                self.scope.owners[made] = self.name
+
+    def _shape(self, dimensions: tuple[str, ...]) -> tuple[ast.expr, ...]:
+        return tuple(map(self._size, dimensions))
+
+    def _size(self, text: str) -> ast.expr:
+        return size_in(text, self.sizes, self.call)
 
 
 def put_in(expr: ast.expr, names: Names, sizes: Names, place: ast.expr) -> ast.expr:
@@ -37,84 +215,6 @@ def _sizes_within(node: ast.AST) -> list[ast.expr]:
     return [node.slice] if isinstance(node, ast.Subscript) else []
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Takes out what zeros make vanish, so that a first step from zero states reads as a person writes it.
-
-    Attributes:
-        zeros: names that are zero -> their shapes.
-    """
-
-    zeros: Mapping[str, tuple[ast.expr, ...]]
-
-    def is_zero(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) and node.id in self.zeros or is_number(node, 0)
-
-    def fold(self, node: ast.expr) -> ast.expr:
-        match node:
-            case ast.BinOp(op=op, left=left, right=right):
-                left, right = self.fold(left), self.fold(right) if not isinstance(op, ast.Pow) else right
-                return self._operation(node, op, left, right)
-            case ast.UnaryOp(operand=operand) | ast.Attribute(value=operand) | ast.Subscript(value=operand):
-                inner = self.fold(operand)
-                if self.is_zero(inner):
-                    return zero(node)
-                if isinstance(node, ast.UnaryOp):
-                    node.operand = inner
-                else:
-                    node.value = inner
-            case ast.Call(func=ast.Name(id=name), args=arguments) if name != "ones":
-                return self._call(node, name, [self.fold(argument) for argument in arguments])
-        return node
-
-    def _operation(self, node: ast.BinOp, op: ast.operator, left: ast.expr, right: ast.expr) -> ast.expr:
-        first, second = self.is_zero(left), self.is_zero(right)
-        match op:
-            case ast.Add() | ast.Sub() if first and second:
-                return zero(node)
-            case ast.Add() | ast.Sub() if second:
-                return left
-            case ast.Add() if first:
-                return right
-            case ast.Sub() if first:
-                return ast.copy_location(ast.UnaryOp(ast.USub(), right), node)
-            case ast.Mult() | ast.MatMult() if first or second:
-                return zero(node)
-            case ast.Div() | ast.Pow() if first:
-                return zero(node)
-        node.left, node.right = left, right
-        return node
-
-    def _call(self, node: ast.Call, name: str, arguments: list[ast.expr]) -> ast.expr:
-        empty = [self.is_zero(argument) for argument in arguments]
-        if name in FUNCTIONS and all(empty):
-            value = FUNCTIONS[name].rule.definition(*(Integer(0) for _ in arguments))
-            if value.is_Rational:
-                return ast.copy_location(ast.Constant(float(value) if value.q != 1 else int(value)), node)
-        if name in VANISHING and any(empty) or all(empty) and name == "concat":
-            return zero(node)
-        node.args = [
-            self._kept(argument) if is_empty else argument for argument, is_empty in zip(arguments, empty, strict=True)
-        ]
-        return node
-
-    def _kept(self, node: ast.expr) -> ast.expr:
-        """Return a zero that has to keep its shape."""
-        if isinstance(node, ast.Name) and self.zeros[node.id]:
-            function = ast.copy_location(ast.Name("ones", ast.Load()), node)
-            ones = ast.copy_location(ast.Call(function, list(self.zeros[node.id]), []), node)
-            return ast.copy_location(ast.BinOp(zero(node), ast.Mult(), ones), node)
-        return zero(node)
-
-
-def zero(place: ast.expr) -> ast.Constant:
-    return ast.copy_location(ast.Constant(0), place)
-
-
-def is_number(node: ast.expr, number: int) -> bool:
-    return isinstance(node, ast.Constant) and not isinstance(node.value, bool) and node.value == number
-
-
 def size_in(text: str, sizes: Names, place: ast.expr) -> ast.expr:
     """Return a dimension such as "n + m" as a syntax tree, with its names replaced."""
     return put_in(ast.parse(text, mode="eval").body, sizes, sizes, place)
@@ -123,4 +223,5 @@ def size_in(text: str, sizes: Names, place: ast.expr) -> ast.expr:
 def sizes_of(cell: Cell) -> list[str]:
     """Return the names of a cell's dimensions, sorted."""
     symbols = {size for shape in cell.shapes.values() for part in shape for size in part.atoms(Symbol)}
-    return sorted({symbol.name for symbol in symbols} | set(cell.indices.values()))
+    picked = {symbol for entries in cell.indices.values() for symbol in size_from(entries).atoms(Symbol)}
+    return sorted(symbol.name for symbol in symbols | picked)

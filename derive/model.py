@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from sympy import Expr, Symbol
 
 from .cell import Builder, Cell, load, previous, text_of, zoo
-from .errors import Error, Source
+from .errors import Error, ShapeError, Source
+from .inlining import OF
 from .linear import Shape, Shapes
-from .model_text import LABEL, LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
-from .shapes import dimension, infer, size_of
+from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
+from .shapes import dimension, infer, size_of, spelled
 from .syntax import Assignment, Declaration, Text, closest, value_names, with_lookups
 
 ZOO = resources.files(__package__) / "models"
@@ -122,24 +124,24 @@ def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None
     >>> model.params["V"], model.blocks[0].losses
     (('k', 'n'), ('loss',))
     """
-    own, shipped = dict(cells or {}), set(zoo())
+    given = cells or {}
+    return _parsed(text, name, lambda called: given.get(called))
 
-    def find(called: str) -> Cell | None:
-        if called not in own and called in shipped:
-            own[called] = load(called)
-        return own.get(called)
 
-    taken = read_model(Source(name, text), find)
+def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
+    """Read a model from its text; a cell that `find` doesn't know is the zoo's."""
+    taken = read_model(Source(name, text), _with_zoo(find))
     whole = _for_inference(taken)
-    shapes, sizes = infer(whole, taken.free)
+    shapes, sizes = infer(whole, taken.free, taken.expected)
     names = _size_names(sizes, shapes)
     shapes = {n: tuple(size.xreplace(names) for size in shape) for n, shape in shapes.items()}
     sizes = {size: found.xreplace(names) for size, found in sizes.items()}
+    _check_losses(taken, shapes)
     blocks = [_block(passage, whole, shapes, sizes) for passage in taken.passages]
     blocks = [replace(block, outputs=_read_later(block, blocks)) for block in blocks]
     params = {n: dimensions for block in blocks for n, dimensions in block.cell.params.items()}
     starts = [wire.source for block in blocks for wire in block.starts.values() if wire and wire.part == PARAM]
-    params |= {n: tuple(map(str, shapes[n])) for n in starts}
+    params |= {n: tuple(map(str, shapes[n])) for n in (*starts, *taken.params) if n not in params}
     declared = {d.name: d for d in taken.text.declarations}
 
     def dimensions(kind: str) -> dict[str, tuple[str, ...]]:
@@ -153,6 +155,27 @@ def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None
     symbols |= {Symbol(n): shapes[n] for n in (*params, *taken.axes)}
     doc, text = taken.text.doc, text.strip() + "\n"
     return Model(Path(name).stem, doc, text, dimensions("input"), dimensions("index"), params, tuple(blocks), symbols)
+
+
+def _with_zoo(find: Callable[[str], Cell | None]) -> Callable[[str], Cell | None]:
+    shipped = set(zoo())
+
+    @cache
+    def found(name: str) -> Cell | None:
+        return find(name) or (load(name) if name in shipped else None)
+
+    return found
+
+
+def _check_losses(taken: ModelText, shapes: Mapping[str, Shape]) -> None:
+    """Refuse a term of the loss that isn't a number."""
+    for passage in taken.passages:
+        for line in passage.lines:
+            if line.target in passage.losses and shapes[line.target]:
+                message = f"a term of the loss is a number, this is {spelled(shapes[line.target])}"
+                raise taken.text.fail(
+                    line.value, message, "Write sum(...), or a loss such as squared_error.", ShapeError
+                )
 
 
 def over_time(cell: Cell) -> Model:
@@ -185,9 +208,12 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     if path.suffix != ".model" and not path.exists():
         raise Error(f"no model is called '{wanted}'. {closest(wanted, models())} Or give the path of a .model file.")
     text = text_of(path)
-    files = [file for file in sorted(path.parent.glob("*.cell")) if re.search(rf"\b{re.escape(file.stem)}\b", text)]
-    beside = {file.stem: load(file) for file in files}
-    return parse_model(text, wanted, beside)
+
+    def beside(called: str) -> Cell | None:
+        file = path.parent / f"{called}.cell"
+        return load(file) if os.path.isfile(file) else None
+
+    return _parsed(text, wanted, beside)
 
 
 def models() -> list[str]:
@@ -207,7 +233,8 @@ def _for_inference(taken: ModelText) -> Text:
     for passage in taken.passages:
         for state, start in passage.states.items():
             if start is not None:
-                lines.append(Assignment(state, _name(start.source, places[state]), places[state]))
+                place = taken.start_places[state]
+                lines.append(Assignment(state, _name(start.source, place), place))
         for name, wire in passage.wires.items():
             value = _name(wire.source, places[wire.source])
             if wire.part == WHOLE:
@@ -232,15 +259,16 @@ def _size_names(sizes: Mapping[Expr, Expr], shapes: Mapping[str, Shape]) -> dict
     for size, found in sizes.items():
         if found in sizes:
             first.setdefault(found, size)
-    free = list(first.values())
+    bases = [size.name.split(OF)[0] for size in first.values()]
     taken = {symbol.name for shape in shapes.values() for size in shape for symbol in size.atoms(Symbol)}
-    bases = [size.name.split(LABEL)[0] for size in free]
     names: dict[Expr, Expr] = {}
     for (found, size), base in zip(first.items(), bases, strict=True):
-        label = size.name.split(LABEL)[1]
-        short = re.sub(r"^layer(?=\d)", "", label)
-        alone = bases.count(base) == 1 and base not in taken
-        names[found] = dimension(base if alone else f"{base}_{short}")
+        short = re.sub(r"^layer(?=\d)", "", size.name.split(OF)[1])
+        name = base if bases.count(base) == 1 else f"{base}_{short}"
+        while name in taken:
+            name = f"{name}_{short}"
+        taken.add(name)
+        names[found] = dimension(name)
     return names
 
 
@@ -251,6 +279,7 @@ def _block(passage: Passage, whole: Text, shapes: Mapping[str, Shape], sizes: Ma
     builder = Builder(text, shapes, sizes)
     equations = tuple(builder.equation(line.target, line.value) for line in passage.lines)
     used = dict.fromkeys(name.id for line in passage.lines for name in value_names(line.value))
+    wires = {name: wire for name, wire in passage.wires.items() if name in used}
     params = [n for n in used if n not in passage.wires and n not in passage.states and n not in passage.targets]
 
     def table(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -258,12 +287,12 @@ def _block(passage: Passage, whole: Text, shapes: Mapping[str, Shape], sizes: Ma
 
     symbols = {Symbol(n): shapes[n] for n in (*used, *passage.targets, *passage.states)}
     symbols |= {previous(n): shapes[n] for n in passage.states}
-    inputs = table(n for n in passage.wires if n not in indices)
-    ranges = {n: _range(d) for n, d in indices.items()}
+    inputs = table(n for n in wires if n not in indices)
+    ranges = {n: _range(d) for n, d in indices.items() if n in wires}
     cell = Cell(whole.source.name, "", inputs, table(passage.states), table(params), equations, symbols, ranges)
     variable = Symbol(passage.variable, integer=True, positive=True) if passage.axis else None
     axis = dimension(passage.axis) if passage.axis else None
-    return Block(cell, variable, axis, passage.reverse, passage.wires, passage.states, (), tuple(passage.losses))
+    return Block(cell, variable, axis, passage.reverse, wires, passage.states, (), tuple(passage.losses))
 
 
 def _read_later(block: Block, blocks: Iterable[Block]) -> tuple[str, ...]:

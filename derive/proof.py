@@ -20,7 +20,7 @@ from .linear import entry, part, shape_of
 from .model import Model, over_time
 from .model_derivation import ModelDerivation
 from .polynomials import POINTS, FiniteField, PolynomialRing, Terms, generators
-from .shapes import dimension
+from .shapes import size_from
 
 LARGEST = 8
 MOST_ENTRIES = 1000
@@ -181,7 +181,7 @@ def model_sizes(model: Model) -> dict[str, int]:
     axes = dict(zip(model.axes, (STEPS, STEPS - 1, *range(STEPS + 1, STEPS + len(model.axes))), strict=False))
     states = [model.shapes[Symbol(name)] for block in model.blocks for name in block.starts]
     given = [model.whole_shape(name) for name in (*model.inputs, *model.params)]
-    given += [(dimension(entries),) for *_, entries in model.indices.values()]
+    given += [(size_from(entries),) for *_, entries in model.indices.values()]
     symbols = [s for shape in (*states, *given) for part in shape for s in sorted(part.atoms(Symbol), key=str)]
     names = [name for name in dict.fromkeys(symbol.name for symbol in symbols) if name not in axes]
     for largest in range(len(names) + 1, len(names) + 1 + LARGEST):

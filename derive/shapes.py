@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import sympy
 from sympy import Dummy, Expr, Integer, Symbol
@@ -33,17 +34,29 @@ def spelled(shape: Shape) -> str:
     return {0: "a number", 1: f"a vector of {names[0] if names else ''}"}.get(len(shape), "×".join(names))
 
 
-def infer(text: Text, free: Iterable[str] = ()) -> tuple[dict[str, Shape], dict[Expr, Expr]]:
+class Expected(NamedTuple):
+    """A shape that something must have: of what a cell is given where it is called."""
+
+    name: str
+    shape: Shape
+    place: Place
+    because: str
+
+
+def infer(
+    text: Text, free: Iterable[str] = (), expected: Iterable[Expected] = ()
+) -> tuple[dict[str, Shape], dict[Expr, Expr]]:
     """Return the shape of every input, state, parameter and assigned name of a text, and what `free` sizes turned out.
 
     Args:
         text: declarations and equations.
         free: dimensions that stand for whatever fits, where all others stand for themselves.
+        expected: shapes that names must have, apart from the equations.
 
     Raises:
         ShapeError: where two shapes conflict, or where one stays ambiguous (it says which name to annotate).
     """
-    inference = _Inference(text, [dimension(name) for name in free])
+    inference = _Inference(text, [dimension(name) for name in free], list(expected))
     inference.run()
     return inference.resolved(), {size: inference.find(size) for size in inference.free}
 
@@ -66,12 +79,22 @@ def size_of(node: ast.expr) -> Expr:
     raise AssertionError(f"syntax let {ast.dump(node)} through")
 
 
+def size_from(text: str) -> Expr:
+    """Read a dimension as it is spelled in a table.
+
+    >>> size_from("n + 2") - dimension("n")
+    2
+    """
+    return size_of(ast.parse(text, mode="eval").body)
+
+
 class _Inference:
     """Names' shapes, None while unknown; unknown dimensions are SymPy dummies or `free`, solved one by one."""
 
-    def __init__(self, text: Text, free: Iterable[Symbol]) -> None:
+    def __init__(self, text: Text, free: list[Symbol], expected: list[Expected]) -> None:
         self.text = text
-        self.free = list(free)
+        self.free = free
+        self.expected = expected
         self.sizes: dict[Symbol, Expr] = {}
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
         self.ranges = {d.name: size_of(d.dimensions[0]) for d in text.declarations if d.kind == "index"}
@@ -81,6 +104,11 @@ class _Inference:
     def run(self) -> None:
         while self.changed:
             self.changed = False
+            for name, wanted, place, because in self.expected:
+                if (found := self.shapes.get(name)) is None:
+                    self.set(name, wanted)
+                else:
+                    self.unify(place, wanted, found, because)
             for line in self.text.assignments:
                 shape = self.up(line.value)
                 known = self.shapes.get(line.target)

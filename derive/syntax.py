@@ -224,6 +224,8 @@ def _span(source: Source, place: Place) -> tuple[int, int, int]:
 
 def _keyword_hint(source: Source, line: int) -> str:
     words = re.findall(r"\w+", source.lines[min(line, len(source.lines)) - 1])
+    if words[:1] == ["for"]:  # a model's loop
+        return "A loop reads 'for t in range(T):', and its lines stand below it, four blanks to the right."
     reserved = [word for word in words if keyword.iskeyword(word)]
     return f"'{reserved[0]}' is a word of Python's own and can't be a name." if reserved else ""
 
@@ -259,7 +261,7 @@ def assignment(text: Text, statement: ast.Assign) -> Assignment:
     if len(statement.targets) > 1 or not isinstance(target, ast.Name):
         raise text.fail(statement, "an equation assigns to one name", "Write one 'name = expression' a line.")
     check_name(text, target)
-    _check_expression(text, statement.value)
+    check_expression(text, statement.value)
     return Assignment(target.id, statement.value, target)
 
 
@@ -276,7 +278,7 @@ def is_reserved(name: str) -> bool:
     return name.startswith(("delta_", "incoming_", "tangent_")) or f"_{name}".endswith(("_prev", "_next"))
 
 
-def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
+def check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
     """Walk an expression, which is raised to `power`, and refuse everything that the notation doesn't know."""
     match node:
         case ast.Name(id=name):
@@ -287,21 +289,21 @@ def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
         case ast.Constant():
             _number(text, node)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            _check_expression(text, operand, power)
+            check_expression(text, operand, power)
         case ast.BinOp(op=ast.Pow(), left=left, right=right):
             power *= max(1, abs(_exponent(text, right)))
             if power > LARGEST_EXPONENT:
                 raise text.fail(
                     right, f"powers of powers come to {power:g} here, at most {LARGEST_EXPONENT} is allowed"
                 )
-            _check_expression(text, left, power)
+            check_expression(text, left, power)
         case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATORS:
-            _check_expression(text, left, power)
-            _check_expression(text, right, power)
+            check_expression(text, left, power)
+            check_expression(text, right, power)
         case ast.Attribute(value=value, attr="T"):
-            _check_expression(text, value)
+            check_expression(text, value)
         case ast.Subscript(value=value, slice=index):
-            _check_expression(text, value)
+            check_expression(text, value)
             _check_index(text, index)
         case ast.Call(func=ast.Name() as function, args=arguments, keywords=[]):
             _check_call(text, node, function, len(arguments))
@@ -311,7 +313,7 @@ def _check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
                         text, argument, 1, "ones takes dimensions", "Write as in ones(n), ones(2) or ones(n, m)."
                     )
                 else:
-                    _check_expression(text, argument)
+                    check_expression(text, argument)
         case _:
             hint = "Equations use + - * / @ **, .T, numbers, names, and the functions of the table."
             raise text.fail(node, "the cell notation does not know this", hint)

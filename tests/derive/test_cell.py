@@ -155,7 +155,7 @@ def test_a_file_with_a_byte_order_mark_and_carriage_returns_loads(tmp_path):
         (b"h = \xff", r"my.cell: not text in UTF-8 \(byte 4 is 0xff\)"),
         (b"h: state\0", "source code string cannot contain null bytes|null byte"),
         (b"", "my.cell: no state is declared. Add a line such as 'h: state"),
-        (b"h = h\n" * 200_000, "my.cell: a cell's text has at most"),
+        (b"h = h\n" * 200_000, "my.cell: a text has at most"),
     ],
 )
 def test_bad_files(content, message, tmp_path):

@@ -74,6 +74,11 @@ class Mathematics:
         sides = ([getattr(side, p.dialect.name) for side in (above, below)] for p in self.printers)
         return Formula(*(p.derivative(s[0], s[1], sloped=True) for p, s in zip(self.printers, sides, strict=True)))
 
+    def equal(self, left: Formula, right: Formula) -> Formula:
+        """Return left = right."""
+        sides = ([getattr(side, p.dialect.name) for side in (left, right)] for p in self.printers)
+        return Formula(*(f" {p.sign('equals')} ".join(s) for p, s in zip(self.printers, sides, strict=True)))
+
     @property
     def now(self) -> Expr:
         """The time of quantities that are written without one."""

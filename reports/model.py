@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from sympy import Expr, Integer, Symbol
 
@@ -18,6 +19,7 @@ from .document import Algorithm, Block, Document, Equations, Heading, Inline, Li
 from .formula import Formula
 from .graph import diagram
 from .mathematics import Mathematics
+from .names import taken_apart
 from .phrases import Phrases
 from .reasons import Reasons
 from .styles import Style
@@ -178,7 +180,8 @@ class _Page:
         conventions = text("meaning.sizes_of_model", sizes=self.phrases.join(sizes)) if sizes else ()
         if self.model.axes:
             axes = self.phrases.join([math.formula(Symbol(name, integer=True)) for name in self.model.axes])
-            conventions += (" ",) * bool(conventions) + text("meaning.axes", axes=axes)
+            key = "meaning.axes" if len(self.model.axes) > 1 else "meaning.axis"
+            conventions += (" ",) * bool(conventions) + text(key, axes=axes)
         conventions += (" ",) * bool(conventions) + text("meaning.conventions", odot=math.sign("odot"))
         written = [line.written for block in self.model.blocks for line in block.cell.equations]
         steps = [step.expr for part in self.derivation.parts for step in part.steps]
@@ -210,11 +213,12 @@ class _Page:
         for number in self.numbers:
             block, math, clock = self.model.blocks[number], self.maths[number], self.derivation.clock(number)
             blocks += self._lead(number)
-            rows = []
-            for line in block.cell.equations:
-                left = self.loss_name(line.target.name, number) or math.formula(line.target)
-                rows.append(Row(left, math.formula(clock.at(line.written))))
-            blocks.append(Equations(tuple(rows), boxed=True))
+            for _, lines in groupby(block.cell.equations, lambda line: taken_apart(line.target.name).label):
+                rows = []
+                for line in lines:
+                    left = self.loss_name(line.target.name, number) or math.formula(line.target)
+                    rows.append(Row(left, math.formula(clock.at(line.written))))
+                blocks.append(Equations(tuple(rows), boxed=True))
         if len(self.losses) == 1 and self.model.blocks[self.losses[0][0]].axis is None:
             return blocks
         whole = Equations((Row(self.math.call("bare_loss"), self._whole_loss()),))
@@ -227,7 +231,7 @@ class _Page:
         counting = math.call("counting", clock.first, clock.last)
         starts = []
         for state in block.starts:
-            starts.append(math.name(state, clock.before) + math.sign("equals") + self._start(number, state))
+            starts.append(math.equal(math.name(state, clock.before), self._start(number, state)))
         if not starts:
             return [self.paragraph("text.model_loop", counting=counting)]
         return [self.paragraph("text.model_loop_from", counting=counting, starts=self.phrases.join(starts))]

@@ -109,7 +109,7 @@ def _label(label: str) -> tuple[Token, ...]:
     number = re.fullmatch(r"(?:layer_?)?(\d+)(.*)", label)
     if number is None:
         return tuple(_token([word], False) for word in label.split("_") if word)
-    return (Token((("word", f"({number[1]})"),)), *_label(number[2]))
+    return (Token((("digits", f"({number[1]})"),)), *_label(number[2]))
 
 
 def _token(chunks: list[str], base: bool) -> Token:

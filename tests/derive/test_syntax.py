@@ -207,10 +207,10 @@ HOSTILE = [
 @pytest.mark.parametrize("expression", HOSTILE)
 def test_hostile_text_is_refused_at_once_and_never_executed(expression, tmp_path):
     target = tmp_path / "owned"
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Error) as caught:
         bptt.parse(f"{HEAD}h = {expression.replace('{target}', str(target))}", "my.cell")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert len(str(caught.value)) < 1000
     assert not target.exists()
 
@@ -223,10 +223,10 @@ def test_statements_are_refused(statement):
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "h = h\n" * 200_000, '"""' + "a" * 1_000_000 + '"""'])
 def test_a_megabyte_is_refused_at_once(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(NotationError, match=f"a cell's text has at most {LONGEST_TEXT} characters, here "):
         bptt.parse(text)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("depth", [20, DEEPEST - 5])
@@ -241,19 +241,19 @@ def test_a_megabyte_is_refused_at_once(text):
     ],
 )
 def test_deep_expressions_are_read_and_derived_quickly(shape, depth):
-    start = time.perf_counter()
+    start = time.process_time()
     cell = bptt.parse(f"x: input[n]\nh: state[n]\nh = {shape(depth)}")
     assert bptt.parse(cell.text).equations == cell.equations
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert bptt.derive(cell).backward.steps
 
 
 def test_many_equations_are_read_quickly():
     lines = [f"a{i} = tanh(W{i} @ {f'a{i - 1}' if i else 'h'} + b{i})" for i in range(100)]
-    start = time.perf_counter()
+    start = time.process_time()
     cell = bptt.parse("\n".join(["h: state[n]", *(f"W{i}: param[n, n]" for i in range(100)), *lines, "h = a99"]))
     assert len(cell.params) == 200
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_text_with_odd_escapes_gives_no_warning():

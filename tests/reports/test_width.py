@@ -22,7 +22,7 @@ from bptt.reports.tex import tex_source
 from bptt.reports.typst import typst_source
 
 STATE = "a_very_long_name_of_a_state_that_nobody_would_ever_write"
-SUM = " + ".join(f"p_{k} * h" for k in range(1, 9))
+SUM = " + ".join(f"p_{k} * h" for k in range(1, 7))
 RING = range(1, 10)
 WIDE = {
     "long names": f"""x: input[inputs_of_the_first_layer]

@@ -1,0 +1,92 @@
+"""`Verdict`: what was found out about somebody's backward pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement of theirs.
+
+    Attributes:
+        number: in the file, from 1.
+        text: as it stands there.
+        quantity: what it says it computes, in the names of the cell: "∂L/∂c_t", "∂L/∂W_hf".
+        holds: whether it does, given that everything which it reads is right.
+        why: the reason, where it holds in another form than ours; "" where it is the same.
+    """
+
+    number: int
+    text: str
+    quantity: str
+    holds: bool
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One independent fault.
+
+    Attributes:
+        line: number of the line, 0 for a line that is missing.
+        kind: of the catalogue, such as "dropped carry", "transpose", "time".
+        message: what is wrong, in a sentence.
+        given: the text of the line.
+        mended: the line that is right, "" where no repair was found.
+        proof: how it was shown that the repair is right; "" without one.
+    """
+
+    line: int
+    kind: str
+    message: str
+    given: str
+    mended: str = ""
+    proof: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about a backward pass.
+
+    Attributes:
+        name: of the file or function.
+        cell: the cell that it was judged as.
+        conventions: what was inferred of layout, order, names and scaling, each in a sentence.
+        lines: every statement, where there is a text to speak of.
+        faults: empty where everything is right.
+        notes: what isn't a fault but should be known: clipping, scaling, mutated inputs, precision.
+        largest_error: relative, of what was compared, after the conventions were taken into account.
+        reference: how the right values were made, such as "complex step, float64".
+    """
+
+    name: str
+    cell: str
+    conventions: tuple[str, ...]
+    lines: tuple[Line, ...]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+    largest_error: float
+    reference: str
+
+    @property
+    def correct(self) -> bool:
+        """Whether no fault was found."""
+        return not self.faults
+
+    def to_json(self) -> str:
+        """Return the verdict as JSON, for machines."""
+        return json.dumps({"correct": self.correct, **asdict(self)}, ensure_ascii=False, indent=2)
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {'correct' if self.correct else f'{len(self.faults)} faults'} (judged as {self.cell})"
+        parts = [head, *(f"  {sentence}" for sentence in self.conventions)]
+        for fault in self.faults:
+            where = f"line {fault.line}" if fault.line else "a line is missing"
+            parts += ["", f"{where}: {fault.message}"]
+            parts += [f"  given   {fault.given}"] * bool(fault.given)
+            parts += [f"  mended  {fault.mended}"] * bool(fault.mended)
+            parts += [f"  {fault.proof}"] * bool(fault.proof)
+        parts += ["", *(f"note: {note}" for note in self.notes)] * bool(self.notes)
+        return "\n".join(parts)

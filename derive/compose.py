@@ -7,13 +7,16 @@ import keyword
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+from sympy import Symbol
 
 from .cell import Cell, load
 from .errors import Error
 from .inlining import size_in, sizes_of
 from .model import Model, parse_model
-from .model_text import LABEL
+from .scope import LABEL, LOSS
+from .shapes import size_from
 
 SHAPES = {
     "one-to-one": "one vector in, one output",
@@ -28,6 +31,8 @@ LOSSES = {
     "squared_error": "half of the summed squares",
     "logistic_loss": "of independent labels 0 or 1",
 }
+OUTPUTS = {"cross_entropy": "softmax(u)", "squared_error": "u", "logistic_loss": "sigmoid(u)"}
+OWN = {"x", "y", "z", "u", "p", "q", "e", "s", "t", "A", "E", "F", "U_a", "W_a", "v_a", "alpha", "b_y", LOSS}
 
 
 def compose(
@@ -42,7 +47,7 @@ def compose(
 ) -> Model:
     """Return a sequence model around a cell. `model.text` is its text, to be read, changed and parsed again.
 
-    The first state that is a vector is the cell's output: layers above and the readout read it.
+    The cell's output, which layers above and the readout read, is the vector that it computes last.
 
     Args:
         cell: a cell, a zoo name, or the path of a .cell file.
@@ -56,7 +61,7 @@ def compose(
     Raises:
         Error: for a shape or loss that isn't known, choices that don't go together, or a cell without a vector state.
 
-    >>> print(compose("rnn", layers=2).text)
+    >>> print(compose("rnn", layers=2).text, end="")
     \"\"\"Many-to-many model of rnn in 2 layers.\"\"\"
     x: input[T, m]
     y: index[T, k]
@@ -65,250 +70,264 @@ def compose(
     for t in range(T):
         h__layer1 = layer1(x[t])
         h__layer2 = layer2(h__layer1)
-        u = W_y @ h__layer2 + b_y
+        u = W_hy @ h__layer2 + b_y
         loss += cross_entropy(u, y[t])
     """
     if not isinstance(cell, Cell):
         cell = load(cell)
-    _check(shape, layers, bidirectional, embedding, attention, loss)
-    cell = replace(cell, name=_identifier(cell.name))
-    text = _Text(cell, layers, bidirectional, embedding, attention, loss)
-    return parse_model(text.of(shape), f"{cell.name}_{_identifier(shape)}", {cell.name: cell})
+    cell = replace(cell, name=identifier(cell.name))
+    writer = _Writer(cell, shape, layers, bidirectional, embedding, attention, loss)
+    return parse_model(writer.text(), f"{cell.name}_{identifier(shape)}", {cell.name: cell})
 
 
-def _check(shape: str, layers: int, bidirectional: bool, embedding: bool, attention: bool, loss: str) -> None:
-    if shape not in SHAPES:
-        raise Error(f"unknown shape '{shape}'. Known: {', '.join(SHAPES)}")
-    if loss not in LOSSES:
-        raise Error(f"unknown loss '{loss}'. Known: {', '.join(LOSSES)}")
-    if not isinstance(layers, int) or layers < 1:
-        raise Error(f"layers must be a whole number from 1, not {layers!r}")
-    if bidirectional and shape not in ("many-to-one", "many-to-many"):
-        raise Error(f"a {shape} model can't be bidirectional: its outputs would be known before they are made")
-    if attention and shape != "sequence-to-sequence":
-        raise Error("attention is that of a decoder: choose the shape sequence-to-sequence")
-    if embedding and shape == "one-to-many fed back":
-        raise Error("outputs that are fed back are vectors: leave the embedding out")
+def identifier(name: str) -> str:
+    """Return a name that a model's text can call.
 
-
-def _identifier(name: str) -> str:
-    """Return a name that a model's text can call."""
+    >>> identifier("my-lstm"), identifier("2rnn")
+    ('my_lstm', 'cell_2rnn')
+    """
     made = re.sub(r"\W", "_", name)
     return made if made.isidentifier() and not keyword.iskeyword(made) else f"cell_{made}"
 
 
-class _Text:
-    """Writes the lines of a model."""
+@dataclass
+class _Writer:
+    """Writes the lines of a model.
 
-    def __init__(
-        self, cell: Cell, layers: int, bidirectional: bool, embedding: bool, attention: bool, loss: str
-    ) -> None:
-        self.cell = cell
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.embedding = embedding
-        self.attention = attention
-        self.loss = loss
-        self.given = [*cell.inputs, *cell.indices]
-        vectors = [name for name, dimensions in cell.states.items() if len(dimensions) == 1]
-        if not vectors:
-            raise Error(f"{cell.name} has no state that is a vector, which a readout could read")
-        if not self.given or len(cell.inputs.get(self.given[0], ("",))) != 1:
-            raise Error(f"{cell.name} has no input that is a vector, which a sequence could go into")
-        self.output = vectors[0]
+    Where the cell's input must be as long as one of its states, or has a length of its own, the sequences have the
+    cell's length; else each has a length that nothing else has.
+    """
 
-    def of(self, shape: str) -> str:
-        """Return the text of a model of this shape."""
+    cell: Cell
+    shape: str
+    layers: int
+    bidirectional: bool
+    embedding: bool
+    attention: bool
+    loss: str
+
+    def __post_init__(self) -> None:
+        self._check()
+        cell = self.cell
+        self.given, *self.further = (*cell.inputs, *cell.indices)
+        self.output = _output(cell)
+        length = (
+            size_from(cell.inputs[self.given][0]) if self.given in cell.inputs else Symbol(cell.indices[self.given])
+        )
+        states = {s.name for d in cell.states.values() for part in d for s in size_from(part).atoms(Symbol)}
+        inside = {symbol.name for symbol in length.atoms(Symbol)}
+        self.length = str(length) if inside & states or not inside else ""
+        self.tied = inside if self.length else set()
+        if self.attention and self.length:
+            raise Error(f"{cell.name} takes vectors of {length} only, and attention widens what a decoder takes")
+
+    def _check(self) -> None:
+        if self.shape not in SHAPES:
+            raise Error(f"unknown shape '{self.shape}'. Known: {', '.join(SHAPES)}")
+        if self.loss not in LOSSES:
+            raise Error(f"unknown loss '{self.loss}'. Known: {', '.join(LOSSES)}")
+        if not isinstance(self.layers, int) or self.layers < 1:
+            raise Error(f"layers must be a whole number from 1, not {self.layers!r}")
+        if self.bidirectional and self.shape not in ("many-to-one", "many-to-many"):
+            raise Error(f"a {self.shape} model can't be bidirectional: its outputs would be known before they are made")
+        if self.attention and self.shape != "sequence-to-sequence":
+            raise Error("attention is that of a decoder: choose the shape sequence-to-sequence")
+        if self.embedding and self.shape == "one-to-many fed back":
+            raise Error("outputs that are fed back are vectors: leave the embedding out")
+        inputs = (*self.cell.inputs, *self.cell.indices)
+        if not inputs or len(self.cell.inputs.get(inputs[0], ("",))) != 1:
+            raise Error(f"{self.cell.name} has no input that is a vector, which a sequence could go into")
+        if self.embedding and inputs[0] in self.cell.indices:
+            raise Error(f"{self.cell.name} takes whole numbers itself: leave the embedding out")
+        by_step = [name for name in inputs[1:] if len(self.cell.inputs.get(name, ())) < 2]
+        if by_step and self.shape in ("one-to-many", "one-to-many fed back"):
+            raise Error(
+                f"{self.cell.name} has a further input at each step, '{by_step[0]}', which a {self.shape} model hasn't"
+            )
+
+    def text(self) -> str:
+        """Return the text of the model."""
         size = f" in {self.layers} layers" if self.layers > 1 else ""
         way = "bidirectional " if self.bidirectional else ""
-        title = f"{shape.capitalize()} {way}model of {self.cell.name}{size}{' with attention' * self.attention}."
+        title = f"{self.shape.capitalize()} {way}model of {self.cell.name}{size}{' with attention' * self.attention}."
         lines = {
             "one-to-one": self._one_to_one,
             "one-to-many": self._one_to_many,
             "one-to-many fed back": self._fed_back,
-            "many-to-one": lambda: self._many("one"),
-            "many-to-many": lambda: self._many("many"),
+            "many-to-one": self._many,
+            "many-to-many": self._many,
             "sequence-to-sequence": self._sequence_to_sequence,
-        }[shape]()
+        }[self.shape]()
         return "\n".join([f'"""{title}"""', *lines])
 
     # parts
 
-    def labels(self, *names: str) -> list[str]:
+    def labels(self, *stems: str) -> list[str]:
         """Return the label of each layer: none where a single one can do without."""
-        words = {*self.cell.params, *self.given, *map(str, (e.target for e in self.cell.equations))}
-        if self.layers == 1 and not names and not words & OWN:
+        targets = [equation.target.name for equation in self.cell.equations]
+        words = {*self.cell.params, *self.cell.inputs, *self.cell.indices, *targets} - {self.given}
+        own = OWN | {f"W_{self.output}y", self.output + "0", *map(self.further_name, self.further)}
+        once = self.shape != "one-to-many"  # where the cell is called twice
+        if self.layers == 1 and not stems and once and not words & (own - set(self.cell.states)):
             return [""]
-        stems = names or ("layer",)
-        many = self.layers > 1 or not names
-        return [f"{stem}{number}" if many else stem for number in range(1, self.layers + 1) for stem in stems]
+        many = self.layers > 1 or not stems
+        numbers = range(1, self.layers + 1)
+        return [f"{stem}{number}" if many else stem for number in numbers for stem in stems or ("layer",)]
 
     def aliases(self, labels: Iterable[str]) -> list[str]:
         return [f"{label}: {self.cell.name}" for label in labels if label]
 
-    def step(self, label: str, given: str, first: bool = False, time: str = "t") -> str:
-        """Return the line on which a layer takes a step."""
-        targets = ", ".join(self.state(name, label, first) for name in self.cell.states)
-        others = [name if self._is_given_once(name) else f"{name}[{time}]" for name in self.given[1:]]
-        return f"{targets} = {label or self.cell.name}({', '.join([given, *others])})"
-
     def state(self, name: str, label: str, first: bool = False) -> str:
+        """Return what the model calls a state of a layer."""
         name = f"{name}0" if first else name
+        if not label and name in OWN:
+            return f"{name}{LABEL}{self.cell.name}"
         return f"{name}{LABEL}{label}" if label else name
+
+    def steps(self, labels: Iterable[str], given: str, first: bool = False, time: str = "t") -> tuple[list[str], str]:
+        """Return the lines on which layers take a step, each reading the one before, and what the last one gives."""
+        lines = []
+        for label in labels:
+            targets = ", ".join(self.state(name, label, first) for name in self.cell.states)
+            lines.append(f"{targets} = {label or self.cell.name}({', '.join([given, *self._others(time)])})")
+            given = self.state(self.output, label, first)
+        return lines, given
+
+    def _others(self, time: str) -> list[str]:
+        names = {name: self.further_name(name) for name in self.further}
+        return [made if not time or self._is_given_once(name) else f"{made}[{time}]" for name, made in names.items()]
 
     def states(self, label: str, start: str, first: bool = False) -> list[str]:
         """Return declarations of a layer's states, which start from those of the layer `start`."""
         number = re.sub("[^0-9]", "", label)
-        sizes = {size: f"{size}_{number}" if number else size for size in sizes_of(self.cell)}
+        sizes = {size: f"{size}_{number}" if number and size not in self.tied else size for size in sizes_of(self.cell)}
         lines = []
         for name, dimensions in self.cell.states.items():
-            inside = ", ".join(_sized(part, sizes) for part in dimensions)
-            lines.append(f"{self.state(name, label)}: state[{inside}] = {self.state(name, start, first)}")
+            inside = _bracket([_sized(part, sizes) for part in dimensions])
+            lines.append(f"{self.state(name, label)}: state{inside} = {self.state(name, start, first)}")
         return lines
 
-    def inputs(
-        self, axis: str = "T", name: str = "x", table: str = "E", sizes: tuple[str, str] = ("V", "m")
-    ) -> list[str]:
-        """Return the declaration of the sequence that goes in."""
-        lead = f"{axis}, " if axis else ""
-        entries, width = sizes
+    def sequence(self, axis: str, name: str = "x", table: str = "E", sizes: tuple[str, str] = ("V", "m")) -> list[str]:
+        """Return the declaration of what goes in: over an axis, or once where it is ""."""
+        lead, (entries, width) = [axis] * bool(axis), sizes
+        width = self.length or width
         if self.embedding:
-            return [f"{name}: index[{lead}{entries}]", f"{table}: param[{entries}, {width}]"]
-        if self.given[0] in self.cell.indices:
-            return [f"{name}: index[{lead}{entries}]"]
-        return [f"{name}: input[{lead}{width}]"]
+            return [f"{name}: index{_bracket([*lead, entries])}", f"{table}: param[{entries}, {width}]"]
+        if self.given in self.cell.indices:
+            return [f"{name}: index{_bracket([*lead, self.cell.indices[self.given]])}"]
+        return [f"{name}: input{_bracket([*lead, width])}"]
 
     def further_inputs(self, axis: str) -> list[str]:
+        """Return declarations of the cell's inputs beside its first."""
         lines = []
-        for name in self.given[1:]:
-            kind = "index" if name in self.cell.indices else "input"
-            dimensions = [self.cell.indices[name]] if name in self.cell.indices else list(self.cell.inputs[name])
-            inside = ", ".join([axis] * (not self._is_given_once(name)) + dimensions)
-            lines.append(f"{name}: {kind}[{inside}]")
+        for name in self.further:
+            lead = [axis] * (bool(axis) and not self._is_given_once(name))
+            if name in self.cell.indices:
+                lines.append(f"{self.further_name(name)}: index{_bracket([*lead, self.cell.indices[name]])}")
+            else:
+                lines.append(f"{self.further_name(name)}: input{_bracket([*lead, *self.cell.inputs[name]])}")
         return lines
+
+    def further_name(self, name: str) -> str:
+        """Return what the model calls an input of the cell beside its first."""
+        return f"{name}_in" if name in OWN else name
 
     def _is_given_once(self, name: str) -> bool:
         """Return whether an input is the same at every step: a matrix, such as a grid of features."""
         return len(self.cell.inputs.get(name, ())) > 1
 
-    def taken(self, sequence: str = "x[t]", table: str = "E") -> str:
+    def taken(self, sequence: str, table: str = "E") -> str:
         return f"{table}[{sequence}]" if self.embedding else sequence
 
-    def target(self, axis: str) -> str:
-        lead = f"{axis}, " if axis else ""
-        return f"y: index[{lead}k]" if self.loss == "cross_entropy" else f"y: input[{lead}k]"
+    def target(self, axis: str, size: str = "k") -> str:
+        kind = "index" if self.loss == "cross_entropy" else "input"
+        return f"y: {kind}{_bracket([axis] * bool(axis) + [size])}"
 
     def readout(self, read: str, target: str) -> list[str]:
-        return [f"u = W_{self.output}y @ {read} + b_y", f"loss += {self.loss}(u, {target})"]
+        return [f"u = W_{self.output}y @ {read} + b_y", f"{LOSS} += {self.loss}(u, {target})"]
 
     # shapes
 
     def _one_to_one(self) -> list[str]:
         labels = self.labels()
-        lines = [*self.inputs(""), *self.further_inputs(""), self.target(""), *self.aliases(labels)]
-        given = self.taken("x")
-        for label in labels:
-            lines.append(self.step(label, given))
-            given = self.state(self.output, label)
-        return [*lines, *self.readout(given, "y")]
+        lines = [*self.sequence(""), *self.further_inputs(""), self.target(""), *self.aliases(labels)]
+        steps, read = self.steps(labels, self.taken("x"), time="")
+        return [*lines, *steps, *self.readout(read, "y")]
 
     def _one_to_many(self) -> list[str]:
         labels = self.labels()
-        lines = [*self.inputs(""), *self.further_inputs("T"), self.target("T"), *self.aliases(labels)]
-        if any(not self._is_given_once(name) for name in self.given[1:]):
-            raise Error(f"{self.cell.name} has further inputs at each step, which a one-to-many model has not")
-        given = self.taken("x")
-        for label in labels:
-            lines.append(self.step(label, given, first=True))
-            given = self.state(self.output, label, first=True)
-        for label in labels:
-            lines += self.states(label, label, first=True)
-        given = "0"
-        inner = []
-        for label in labels:
-            inner.append(self.step(label, given))
-            given = self.state(self.output, label)
-        return [*lines, *_loop("t", "T", [*inner, *self.readout(given, "y[t]")])]
+        lines = [*self.sequence(""), *self.further_inputs("T"), self.target("T"), *self.aliases(labels)]
+        first, _ = self.steps(labels, self.taken("x"), first=True)
+        states = [line for label in labels for line in self.states(label, label, first=True)]
+        steps, read = self.steps(labels, "0")
+        return [*lines, *first, *states, *_loop("t", "T", [*steps, *self.readout(read, "y[t]")])]
 
     def _fed_back(self) -> list[str]:
-        labels = self.labels()
-        lines = ["x: input[k]", *self.further_inputs("T"), self.target("T"), *self.aliases(labels), "p: state[k] = x"]
-        inner, given = [], "p"
-        for label in labels:
-            inner.append(self.step(label, given))
-            given = self.state(self.output, label)
-        output, term = self.readout(given, "y[t]")
-        made = {"cross_entropy": "softmax(u)", "logistic_loss": "sigmoid(u)", "squared_error": "u"}[self.loss]
-        return [*lines, *_loop("t", "T", [*inner, output, f"p = {made}", term])]
+        labels, size = self.labels(), self.length or "k"
+        lines = [f"x: input[{size}]", *self.further_inputs("T"), self.target("T", size), *self.aliases(labels)]
+        steps, read = self.steps(labels, "p")
+        output, term = self.readout(read, "y[t]")
+        return [*lines, f"p: state[{size}] = x", *_loop("t", "T", [*steps, output, f"p = {OUTPUTS[self.loss]}", term])]
 
-    def _many(self, outputs: str) -> list[str]:
-        axis = "T" if outputs == "many" else ""
-        lines = [*self.inputs(), *self.further_inputs("T"), self.target(axis)]
+    def _many(self) -> list[str]:
+        """Many to one, or many to many."""
+        axis = "T" if self.shape == "many-to-many" else ""
+        lines = [*self.sequence("T"), *self.further_inputs("T"), self.target(axis)]
+        labels = self.labels("fwd", "bwd") if self.bidirectional else self.labels()
+        lines += self.aliases(labels)
         if self.bidirectional:
-            return self._both_ways(lines, outputs)
-        labels = self.labels()
-        lines += self.aliases(labels)
-        inner, given = [], self.taken()
-        for label in labels:
-            inner.append(self.step(label, given))
-            given = self.state(self.output, label)
-        if outputs == "many":
-            return [*lines, *_loop("t", "T", [*inner, *self.readout(given, "y[t]")])]
-        return [*lines, *_loop("t", "T", inner), *self.readout(given, "y")]
+            loops, read = self._both_ways(labels, bool(axis))
+            readout = self.readout(read, "y[t]" if axis else "y")
+            return [*lines, *loops, *(_loop("t", "T", readout) if axis else readout)]
+        steps, read = self.steps(labels, self.taken("x[t]"))
+        if axis:
+            return [*lines, *_loop("t", "T", [*steps, *self.readout(read, "y[t]")])]
+        return [*lines, *_loop("t", "T", steps), *self.readout(read, "y")]
 
-    def _both_ways(self, lines: list[str], outputs: str) -> list[str]:
-        labels = self.labels("fwd", "bwd")
-        lines += self.aliases(labels)
-        given = self.taken()
-        read = ""
+    def _both_ways(self, labels: list[str], by_step: bool) -> tuple[list[str], str]:
+        """Return the loops of bidirectional layers, and what is read from the last one."""
+        lines, given, read = [], self.taken("x[t]"), ""
         for forward, back in zip(labels[::2], labels[1::2], strict=True):
-            lines += _loop("t", "T", [self.step(forward, given)])
-            lines += _loop("t", "T", [self.step(back, given)], reverse=True)
-            one, other = self.state(self.output, forward), self.state(self.output, back)
-            given = f"concat({one}[t], {other}[t])"
-            read = f"concat({one}, {other})"
-        if outputs == "many":
-            return [*lines, *_loop("t", "T", self.readout(given, "y[t]"))]
-        return [*lines, *self.readout(read, "y")]
+            one, first = self.steps([forward], given)
+            other, second = self.steps([back], given)
+            lines += [*_loop("t", "T", one), *_loop("t", "T", other, reverse=True)]
+            given = f"concat({first}[t], {second}[t])"
+            read = given if by_step else f"concat({first}, {second})"
+        return lines, read
 
     def _sequence_to_sequence(self) -> list[str]:
         labels = self.labels("enc", "dec")
         encoders, decoders = labels[::2], labels[1::2]
-        lines = [
-            *self.inputs("S"),
-            *self.further_inputs("S"),
-            *self.inputs("T", "z", "F", ("k", "p")),
-            self.target("T"),
-        ]
-        if self.attention:
-            lines.append("v_a: param[d]")
-        lines += self.aliases((*encoders, *decoders))
-        inner, given = [], self.taken("x[s]")
-        for label in encoders:
-            inner.append(self.step(label, given, time="s"))
-            given = self.state(self.output, label)
-        lines += _loop("s", "S", inner)
-        if self.attention:
-            lines.append(f"A = stack({given})")
+        both = [name for name in self.further if not self._is_given_once(name)]
+        if both:
+            raise Error(f"{self.cell.name} has a further input at each step, '{both[0]}', which a decoder hasn't")
+        lines = [*self.sequence("S"), *self.further_inputs("S"), *self.sequence("T", "z", "F", ("k", "p"))]
+        lines += [self.target("T"), *["v_a: param[d]"] * self.attention, *self.aliases((*encoders, *decoders))]
+        steps, seen = self.steps(encoders, self.taken("x[s]"), time="s")
+        lines += [*_loop("s", "S", steps), *[f"A = stack({seen})"] * self.attention]
         for encoder, decoder in zip(encoders, decoders, strict=True):
             lines += self.states(decoder, encoder)
         inner, given = [], self.taken("z[t]", "F")
         if self.attention:
             state = self.state(self.output, decoders[-1])
-            inner += [
-                f"e = tanh(A @ U_a + outer(ones(S), W_a @ {state})) @ v_a",
-                "alpha = softmax(e)",
-                "q = A.T @ alpha",
-            ]
+            inner += [f"e = tanh(A @ U_a + outer(ones(S), W_a @ {state})) @ v_a", "alpha = softmax(e)"]
+            inner += ["q = A.T @ alpha"]
             given = f"concat({given}, q)"
-        for label in decoders:
-            inner.append(self.step(label, given))
-            given = self.state(self.output, label)
-        return [*lines, *_loop("t", "T", [*inner, *self.readout(given, "y[t]")])]
+        steps, read = self.steps(decoders, given)
+        return [*lines, *_loop("t", "T", [*inner, *steps, *self.readout(read, "y[t]")])]
 
 
-# Names of the text's own, which an unlabelled cell must not have.
-OWN = {"y", "u", "p", "s", "t", "E", "b_y", "loss"}
+def _output(cell: Cell) -> str:
+    """Return the vector state that a cell computes last, and doesn't just copy."""
+    vectors = [name for name, dimensions in cell.states.items() if len(dimensions) == 1]
+    if not vectors:
+        raise Error(f"{cell.name} has no state that is a vector, which a readout could read")
+    computed = [e.target.name for e in cell.equations if e.target.name in vectors and not e.written.is_Symbol]
+    return (computed or vectors)[-1]
+
+
+def _bracket(sizes: list[str]) -> str:
+    return f"[{', '.join(sizes)}]" if sizes else ""
 
 
 def _sized(dimension: str, sizes: Mapping[str, str]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sympy import Symbol
 
 from .cell import Cell
-from .errors import Source
-from .folding import Fold, is_number, zeros
+from .errors import Error, Source
+from .folding import Fold, filled, is_number
+from .linear import Shape
 from .resolving import is_function, resolved, unknown
 from .scope import LABEL, START, Passage, Scope, targets_of
-from .shapes import Expected, size_from, size_of
+from .shapes import Expected, shapes_in, size_from, size_of
 from .syntax import Assignment, Declaration, assignment, check_name, read
 
 OF = " of "  # in the name of a called cell's dimension, which no text can have: "n of layer1"
@@ -94,7 +96,7 @@ class _Call:
             self.own_suffix = f"{self.suffix}_{number}"
         self.names = {name: f"{name}{self.suffix}" for name in self.cell.params}
         self.sizes = {size: f"{size}{OF}{self.name}" for size in sizes_of(self.cell)}
-        self.zeros: dict[str, tuple[ast.expr, ...]] = {}
+        self.zeros: set[str] = set()
 
     def check(self) -> None:
         """Refuse a second call by the cell's own name, and names that the model has too."""
@@ -137,7 +139,7 @@ class _Call:
             own = f"{name}{self.own_suffix}" if free else f"{name}{LABEL}{self.name}"
             if is_number(given, 0):
                 self.names[name] = own
-                self.zeros[own] = self._shape(dimensions)
+                self.zeros.add(own)
                 continue
             if isinstance(given, ast.Name):
                 self.names[name] = given.id
@@ -168,28 +170,45 @@ class _Call:
             self.names[name] = target
             if not self.passage.axis:
                 self.names[name] += START
-                self.zeros[self.names[name]] = self._shape(dimensions)
+                self.zeros.add(self.names[name])
             elif target not in self.scope.declared:
                 self.scope.check_order(target, self.call)
                 self.scope.declared[target] = Declaration(target, "state", self._shape(dimensions), self.call)
 
     def put_lines(self) -> None:
         """Put the cell's lines into the passage; values that are zero vanish."""
-        fold = Fold(self.zeros)
-        for line in read(Source(self.cell.name, self.cell.text)).assignments:
-            value = fold.fold(put_in(line.value, self.names, self.sizes, self.call))
+        text = read(Source(self.cell.name, self.cell.text))
+        shape = shapes_in(text)
+        for line in text.assignments:
+            value = put_in(line.value, self.names, self.sizes, self.call)
+            written = dict(zip(ast.walk(value), ast.walk(line.value), strict=True))
+            whole = self._shape(map(str, shape(line.value)))
+            fold = Fold(self.zeros, partial(self._shape_of, shape, written), self._fail)
+            value = fold.fold(value)
+            is_zero, is_state = fold.is_zero(value), line.target in self.states
             made = self.states.get(line.target) or f"{line.target}{self.own_suffix}"
             self.names[line.target] = made
-            shape = tuple(self._size(str(size)) for size in self.cell.shapes[Symbol(line.target)])
-            if fold.is_zero(value) and line.target not in self.states:
-                self.zeros[made] = shape
+            if is_zero and not is_state:
+                self.zeros.add(made)
                 continue
-            value = zeros(shape, self.call) if fold.is_zero(value) else value
+            value = filled(0, whole, self.call) if is_zero else value
             self.scope.add(self.passage, Assignment(made, value, self.call))
-            if line.target not in self.states:
+            if not is_state:
                 self.scope.owners[made] = self.name
 
-    def _shape(self, dimensions: tuple[str, ...]) -> tuple[ast.expr, ...]:
+    def _fail(self, what: str) -> Error:
+        hint = "Call it in a loop, where its states are declared with other first values."
+        return self.scope.fail(self.call, f"what is 0 here makes {what} in {self.cell.name}", hint)
+
+    def _shape_of(
+        self, shape: Callable[[ast.expr], Shape], written: Mapping[ast.AST, ast.AST], node: ast.expr
+    ) -> tuple[ast.expr, ...]:
+        """Return the shape, in the model's dimensions, of what was put in for an expression of the cell's text."""
+        original = written[node]
+        assert isinstance(original, ast.expr)
+        return self._shape(map(str, shape(original)))
+
+    def _shape(self, dimensions: Iterable[str]) -> tuple[ast.expr, ...]:
         return tuple(map(self._size, dimensions))
 
     def _size(self, text: str) -> ast.expr:

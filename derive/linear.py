@@ -29,6 +29,9 @@ class Node(sympy.Function):
     def eval(cls, *args: Expr) -> None:
         """Never evaluate by itself."""
 
+    def _eval_evalf(self, prec: int) -> None:
+        """Have no value: mpmath has functions of the same names, such as `ones`."""
+
     def fdiff(self, argindex: int = 1) -> Expr:
         raise TypeError(f"{self.func.__name__} is differentiated by its transpose, not entry by entry")
 

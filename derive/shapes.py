@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import sympy
@@ -59,6 +59,23 @@ def infer(
     inference = _Inference(text, [dimension(name) for name in free], list(expected))
     inference.run()
     return inference.resolved(), {size: inference.find(size) for size in inference.free}
+
+
+def shapes_in(text: Text) -> Callable[[ast.expr], Shape]:
+    """Return the function that gives the shape of any expression of a text's equations.
+
+    Raises:
+        ShapeError: where two shapes conflict, or stay ambiguous.
+    """
+    inference = _Inference(text, [], [])
+    inference.run()
+
+    def shape(node: ast.expr) -> Shape:
+        found = inference.up(node)
+        assert found is not None
+        return tuple(map(inference.find, found))
+
+    return shape
 
 
 def declared_shape(declaration: Declaration) -> Shape:

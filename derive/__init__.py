@@ -5,7 +5,8 @@ from types import ModuleType
 
 from .cell import Cell, Equation, load, parse, zoo
 from .compose import compose
-from .convention import Notation, Restated, read_notation, restate
+from .convention import Notation, Restated, read_notation
+from .convention_model import restate
 from .derivation import Derivation
 from .errors import Error, NotationError, ProgramError, ShapeError
 from .model import Model, load_model, models, parse_model

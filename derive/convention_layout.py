@@ -122,16 +122,26 @@ class ColumnLayout:
 class RowLayout(ColumnLayout):
     """Vectors are rows.
 
+    Args:
+        shapes: of every symbol, in column form.
+        fixed: symbols that are the same at every step.
+        programs: in which few transposes should be written.
+        kept: matrices that are never turned.
+
     Attributes:
         turned: names of matrices that stand for the transposes of those in column form.
     """
 
     name = "row"
 
-    def __init__(self, shapes: Shapes, fixed: Iterable[Symbol], programs: Iterable[Program]) -> None:
+    def __init__(
+        self, shapes: Shapes, fixed: Iterable[Symbol], programs: Iterable[Program], kept: Iterable[str] = ()
+    ) -> None:
         super().__init__(shapes, fixed)
         self.turned: frozenset[str] = frozenset()
-        matrices = list(dict.fromkeys(self.base(s) for s, shape in shapes.items() if len(shape) == 2))
+        stays = set(kept)
+        bases = dict.fromkeys(self.base(s) for s, shape in shapes.items() if len(shape) == 2)
+        matrices = [name for name in bases if name not in stays]
         steps = [step for program in programs for step in program.steps]
         self.turned = frozenset(name for name in matrices if name in self.fixed)
         fewest = self._transposes(steps)

@@ -100,10 +100,16 @@ class ModelDerivation:
         model: what was derived.
         parts: the derivation of each block: its `backward` takes `incoming_<value>` for what its states and the values
             that other blocks read get from elsewhere, and gives `delta_<input>` for what it reads from elsewhere.
+        layout: 'column' or 'row': how vectors stand in the programs.
+        adjoint: 'delta', 'partial' or 'bar': how adjoints are printed.
+        turned: matrices that stand for the transposes of those in columns.
     """
 
     model: Model
     parts: tuple[Derivation, ...]
+    layout: str = "column"
+    adjoint: str = "delta"
+    turned: frozenset[str] = frozenset()
 
     def clock(self, number: int) -> Clock:
         """Return how the quantities of a block carry their time."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..derive.convention import Notation, Restated, restate
+from ..derive.convention import Notation, Restated
+from ..derive.convention_model import restate
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.model_derivation import ModelDerivation
@@ -49,7 +50,7 @@ def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = N
     target = Path(path)
     check_target(target)
     if notation is not None:
-        if not isinstance(thing, Derivation):
+        if not isinstance(thing, Derivation | ModelDerivation):
             raise Error(f"only a derivation can be written in a notation, and this is a {type(thing).__name__}")
         thing = restate(thing, notation)
     document = thing

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 
 from sympy import Expr, Integer, Symbol
 
 from ..derive.adjoint import delta
+from ..derive.cell import Equation
+from ..derive.convention import Notation
+from ..derive.convention_model import restate
 from ..derive.linear import cross_entropy, lookup, scatter
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_text import ENDINGS, LAST, PARAM, START
@@ -19,7 +21,7 @@ from .document import Algorithm, Block, Document, Equations, Heading, Inline, Li
 from .formula import Formula
 from .graph import diagram
 from .mathematics import Mathematics
-from .names import taken_apart
+from .names import Token, taken_apart
 from .phrases import Phrases
 from .reasons import Reasons
 from .styles import Style
@@ -34,26 +36,28 @@ def model_document(
     proof: Proof | None = None,
     language: str = "en",
     detail: str = "full",
-    adjoint: str = "delta",
+    notation: Notation | None = None,
 ) -> Document:
     """Return the derivation of a model as a document.
 
     Args:
-        derivation: from `bptt.derive`.
-        proof: its proof, printed as a certificate.
+        derivation: from `bptt.derive`, or one that `bptt.restate` has written in a notation.
+        proof: its proof in the notation of the page, printed as a certificate.
         language: of the sentences: one of `phrases.languages()`.
         detail: 'brief' (the model, its backward pass, gradients, verdict) or 'full'.
-        adjoint: 'delta', 'partial' or 'bar': how adjoints are written.
+        notation: in which the derivation is written first; see `bptt.restate`.
 
     Raises:
-        Error: for a language or a detail that isn't known.
+        Error: for a language or a detail that isn't known, or as `bptt.restate`.
 
     >>> import bptt
     >>> model_document(bptt.derive(bptt.compose("rnn", layers=2))).title
     'Many-to-many model of rnn in 2 layers'
     """
     check_detail(detail)
-    page = _Page(derivation, Phrases(language), adjoint)
+    if notation is not None:
+        derivation = restate(derivation, notation)
+    page = _Page(derivation, Phrases(language))
     blocks = page.brief(proof) if detail == "brief" else page.full(proof)
     model = derivation.model
     kind = page.phrases.plain("kind.model", name=model.name)
@@ -63,7 +67,7 @@ def model_document(
 class _Page:
     """The sections of the document, one method each; each block of the model has a typesetter that knows its time."""
 
-    def __init__(self, derivation: ModelDerivation, phrases: Phrases, adjoint: str) -> None:
+    def __init__(self, derivation: ModelDerivation, phrases: Phrases) -> None:
         self.derivation = derivation
         self.model = derivation.model
         self.phrases = phrases
@@ -85,7 +89,7 @@ class _Page:
                 aliases[f"{state}{START}"] = (state, derivation.clock(number).before)
         fixed += [Symbol(name) for name in (*self.model.inputs, *self.model.indices) if not self._has_steps(name)]
         self.fixed = tuple(dict.fromkeys(fixed))
-        style = Style(adjoint=adjoint)
+        style = Style(derivation.layout, derivation.adjoint)
         self.maths = [
             Mathematics(shapes, self.fixed, style, Clock(block.variable or TIME, 1 if block.reverse else -1, aliases))
             for block in self.model.blocks
@@ -182,7 +186,8 @@ class _Page:
             axes = self.phrases.join([math.formula(Symbol(name, integer=True)) for name in self.model.axes])
             key = "meaning.axes" if len(self.model.axes) > 1 else "meaning.axis"
             conventions += (" ",) * bool(conventions) + text(key, axes=axes)
-        conventions += (" ",) * bool(conventions) + text("meaning.conventions", odot=math.sign("odot"))
+        conventions += (" ",) * bool(conventions) + text(f"meaning.layout_{self.derivation.layout}")
+        conventions += (" ",) + text("meaning.conventions", odot=math.sign("odot"))
         written = [line.written for block in self.model.blocks for line in block.cell.equations]
         steps = [step.expr for part in self.derivation.parts for step in part.steps]
         if any(expr.has(scatter) for expr in (*written, *steps)):
@@ -213,7 +218,7 @@ class _Page:
         for number in self.numbers:
             block, math, clock = self.model.blocks[number], self.maths[number], self.derivation.clock(number)
             blocks += self._lead(number)
-            for _, lines in groupby(block.cell.equations, lambda line: taken_apart(line.target.name).label):
+            for lines in _by_layer(block.cell.equations):
                 rows = []
                 for line in lines:
                     left = self.loss_name(line.target.name, number) or math.formula(line.target)
@@ -374,6 +379,19 @@ class _Page:
 
     def gets(self) -> Formula:
         return self.math.sign("gets")
+
+
+def _by_layer(equations: Iterable[Equation]) -> list[list[Equation]]:
+    """Return equations in groups: a new one begins with each label that the group before doesn't have."""
+    groups: list[list[Equation]] = [[]]
+    current: tuple[Token, ...] = ()
+    for equation in equations:
+        label = taken_apart(equation.target.name).label
+        if label and label != current and groups[-1]:
+            groups.append([])
+        current = label or current
+        groups[-1].append(equation)
+    return groups
 
 
 class _ModelReasons(Reasons):

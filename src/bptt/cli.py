@@ -49,6 +49,41 @@ def cells() -> None:
         click.echo(f"{name:<{width}}  {bptt.load(name).title}")
 
 
+@main.command()
+def models() -> None:
+    """List the sequence models that ship with bptt."""
+    names = bptt.models()
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name:<{width}}  {bptt.load_model(name).title}")
+
+
+@main.command()
+@click.argument("cell")
+@click.option("--shape", default="many-to-many", show_default=True, help="Such as one-to-many or sequence-to-sequence.")
+@click.option("--layers", default=1, show_default=True, help="How many cells are stacked.")
+@click.option("--bidirectional", is_flag=True, help="Each layer also runs from the last step to the first.")
+@click.option("--embedding", is_flag=True, help="Inputs are numbers that pick rows of a learned table.")
+@click.option("--attention", is_flag=True, help="The decoder looks at all steps of the encoder.")
+@click.option("--loss", default="cross_entropy", show_default=True, help="Or squared_error, or logistic_loss.")
+@OUTPUT
+def compose(cell: str, output: Path | None, **choices: Any) -> None:
+    """Write the text of a sequence model around a cell.
+
+    Without -o it is printed. The text can be changed by hand, and read again.
+    """
+    text = bptt.compose(cell, **choices).text
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.suffix != ".model":
+        raise bptt.Error(f"{output}: a model's text is written to a .model file")
+    from bptt.reports.files import write
+
+    write(output, text.encode())
+    click.echo(f"Wrote {output}")
+
+
 def _notation_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose a notation."""
     options = [
@@ -104,18 +139,14 @@ def derive(cell: str, output: Path | None, detail: str, language: str, **choices
 
 def _derive_model(name: str, output: Path | None, detail: str, language: str, notation: bptt.Notation) -> None:
     """Derive and prove a model, and print its steps or write its document."""
-    if not replace(notation, adjoint="delta").is_plain:
-        raise bptt.Error(
-            "of the notation of a model, only --adjoint can be chosen here; its text says how its quantities are called"
-        )
-    derivation = bptt.derive(bptt.load_model(name))
+    derivation = bptt.restate(bptt.derive(bptt.load_model(name)), notation)
     if output is None:
         click.echo(derivation)
     proof = _proved(derivation)
     if output is not None:
         from bptt.reports import model_document
 
-        bptt.save(model_document(derivation, proof, language, detail, notation.adjoint), output)
+        bptt.save(model_document(derivation, proof, language, detail), output)
     click.echo(f"\n{proof}" if output is None else f"{proof}\nWrote {output}")
     if not proof.holds:
         raise SystemExit(1)

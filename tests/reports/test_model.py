@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from functools import cache
+from typing import Any
 
 import pypdf
 import pytest
@@ -20,7 +21,7 @@ from bptt.reports.markdown import markdown_text
 from bptt.reports.tex import tex_source
 from bptt.reports.typst import pdf, typst_source
 
-COMPOSED = {
+COMPOSED: dict[str, dict[str, Any]] = {
     "stacked bidirectional": {"cell": "gru", "layers": 2, "bidirectional": True},
     "fed back": {"cell": "lstm_peephole", "shape": "one-to-many fed back"},
     "looking back": {"cell": "mgu", "shape": "sequence-to-sequence", "attention": True, "embedding": True},
@@ -34,8 +35,8 @@ def derivation_of(name):
 
 
 @cache
-def document_of(name, **choices):
-    derivation = derivation_of(name)
+def document_of(name, layout="column", adjoint="delta", **choices):
+    derivation = bptt.restate(derivation_of(name), bptt.Notation(layout=layout, adjoint=adjoint))
     checks = tuple(Check(n, 6, True, "polynomial") for n in (*derivation.model.params, *derivation.model.inputs))
     proof = Proof(derivation.model.name, {"n": 2}, 3, (Check("tanh", 2, True),), checks, 1.0)
     return model_document(derivation, proof, **choices)
@@ -128,6 +129,14 @@ def test_a_loop_that_runs_backwards_sends_back_forwards():
 
 def test_a_last_state_is_reached_at_the_last_step_only():
     assert any("𝟏[t = T]" in row for row in rows(document_of("many_to_one")))
+
+
+def test_rows():
+    found = rows(document_of("character_language_model", layout="row"))
+    assert "u_t = h_t W_y + b_y" in found and "∂ℒ/∂W_y = ∑_{t=1}^{T} h_t^⊤ δu_t" in found
+    assert "Vectors are rows" in sentences(document_of("character_language_model", layout="row"))
+    with pytest.raises(Error, match="of the notation of a model, the layout column or row and the adjoint"):
+        bptt.restate(derivation_of("hello"), bptt.Notation(layout="batch"))
 
 
 def test_parameters_that_the_loss_does_not_reach_are_named():

@@ -31,6 +31,7 @@ LOSSES = {
     "squared_error": "half of the summed squares",
     "logistic_loss": "of independent labels 0 or 1",
 }
+MOST_LAYERS = 50
 OUTPUTS = {"cross_entropy": "softmax(u)", "squared_error": "u", "logistic_loss": "sigmoid(u)"}
 OWN = {"x", "y", "z", "u", "p", "q", "e", "s", "t", "A", "E", "F", "U_a", "W_a", "v_a", "alpha", "b_y", LOSS}
 
@@ -126,8 +127,8 @@ class _Writer:
             raise Error(f"unknown shape '{self.shape}'. Known: {', '.join(SHAPES)}")
         if self.loss not in LOSSES:
             raise Error(f"unknown loss '{self.loss}'. Known: {', '.join(LOSSES)}")
-        if not isinstance(self.layers, int) or self.layers < 1:
-            raise Error(f"layers must be a whole number from 1, not {self.layers!r}")
+        if not isinstance(self.layers, int) or not 1 <= self.layers <= MOST_LAYERS:
+            raise Error(f"layers must be a whole number from 1 to {MOST_LAYERS}, not {self.layers!r}")
         if self.bidirectional and self.shape not in ("many-to-one", "many-to-many"):
             raise Error(f"a {self.shape} model can't be bidirectional: its outputs would be known before they are made")
         if self.attention and self.shape != "sequence-to-sequence":

@@ -110,12 +110,12 @@ class _Call:
             raise self.scope.fail(self.call.func, message, hint)
         values = [e.target.name for e in self.cell.equations if e.target.name not in self.cell.states]
         for name in (*self.cell.params, *values):
-            if name in self.scope.words or name in self.scope.declared:
-                place = self.scope.words.get(name) or self.scope.declared[name].place
-                raise self.scope.fail(place, f"'{name}' is also a name inside of {self.name}, which is called", hint)
             if name in self.scope.owners:
                 message = f"'{name}' is a name inside of {self.name} and of {self.scope.owners[name]}"
                 raise self.scope.fail(self.call.func, message, hint)
+            if name in self.scope.words or name in self.scope.declared:
+                place = self.scope.words.get(name) or self.scope.declared[name].place
+                raise self.scope.fail(place, f"'{name}' is also a name inside of {self.name}, which is called", hint)
 
     def declare(self) -> None:
         """Declare the cell's parameters in its own dimensions."""

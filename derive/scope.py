@@ -174,7 +174,7 @@ class Scope:
             raise self.fail(place, f"'{name}' is declared as {kind} and can't be assigned", hint)
         if name in self.layers:
             raise self.fail(place, f"'{name}' is a layer and can't be assigned", "Choose another name.")
-        if name in self.counters:
+        if name in self.counters or name == passage.variable:
             raise self.fail(place, f"'{name}' counts the steps of a loop and can't be assigned", "Choose another name.")
         if name in self.used:
             hint = "Lines run from top to bottom: move its line up, or declare it as a state."

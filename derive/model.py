@@ -104,7 +104,7 @@ def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None
     """Read a sequence model from its text; nothing in the text is executed.
 
     Args:
-        text: declarations (`x: input[T, m]`, `layer1: lstm`), loops over time (`for t in range(T):`), equations, and
+        text: declarations (`x: input[T, m]`, `layer1: rnn`), loops over time (`for t in range(T):`), equations, and
             terms of the loss (`loss += cross_entropy(u, y[t])`).
         name: how reports and error messages call it.
         cells: further cells that it may call, beside the zoo's.

@@ -91,7 +91,7 @@ def read_model(source: Source, find_cell: Callable[[str], Cell | None]) -> Model
 
 def _check_statement(text: Text, statement: ast.stmt, in_loop: bool = False) -> None:
     """Refuse what is no declaration, loop, equation or term of the loss."""
-    hint = "Write as in 'x: input[T, m]', 'for t in range(T):', 'h = lstm(x[t])', 'loss += cross_entropy(u, y[t])'."
+    hint = "Write as in 'x: input[T, m]', 'for t in range(T):', 'h = rnn(x[t])', 'loss += cross_entropy(u, y[t])'."
     match statement:
         case ast.For() if in_loop:
             raise text.fail(statement, "loops don't stand in loops", "Write one loop after the other.")
@@ -206,7 +206,7 @@ class _Reader:
             hint = f"{closest(cell_name.id, KINDS)} Or name a cell for a layer: {KNOWN_CELLS}"
             raise scope.fail(cell_name, f"'{cell_name.id}' is neither a kind nor a cell", hint)
         if not isinstance(statement.target, ast.Name) or start is not None:
-            raise scope.fail(statement, "a layer is a name for a cell, without a value", "Write 'layer1: lstm'.")
+            raise scope.fail(statement, "a layer is a name for a cell, without a value", "Write 'layer1: rnn'.")
         check_name(scope.text, statement.target)
         name = statement.target.id
         if LABEL in name:

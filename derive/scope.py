@@ -60,7 +60,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Layer:
-    """`layer1: lstm`: a cell under a name of the model's."""
+    """`layer1: rnn`: a cell under a name of the model's."""
 
     cell: Cell
     place: Place

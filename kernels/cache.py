@@ -55,7 +55,7 @@ def load_module(source: str, name: str) -> ModuleType:
             raise
         for value in list(vars(module).values()):
             if cache := getattr(value, "_cache", None):
-                _survive_damage(cache)
+                survive_damage(cache)
     return module
 
 
@@ -103,7 +103,7 @@ def _written(where: Path, stem: str, source: str) -> Path:
     return path
 
 
-def _survive_damage(cache: Any) -> None:
+def survive_damage(cache: Any) -> None:
     """Make a Numba cache compile anew when its files can't be read, and do without when they can't be written."""
     load, save = cache.load_overload, cache.save_overload
 

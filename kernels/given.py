@@ -12,7 +12,7 @@ from sympy import Expr, Symbol
 from ..derive.cell import Cell, previous
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
-from ..derive.linear import entry, part, shape_of
+from ..derive.linear import Shapes, entry, part, shape_of
 from ..derive.notation import spell
 from ..derive.syntax import closest
 from ..derive.written import renamed
@@ -58,19 +58,29 @@ def _check_indices(cell: Cell, sizes: Mapping[str, int]) -> None:
 class Given:
     """Checks what a caller gives, and learns sizes from it."""
 
-    def __init__(self, cell: Cell, dtype: np.dtype[Any], sizes: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        dtype: np.dtype[Any],
+        sizes: dict[str, int] | None = None,
+        checked: dict[tuple[tuple[str, int], ...], dict[str, int]] | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
         self.cell = cell
+        self.shapes = cell.shapes if shapes is None else shapes
+        self.checked = {} if checked is None else checked
         self.dtype = dtype
         self.sizes = {} if sizes is None else sizes
         self.source: dict[str, str] = {}
         self.compound: list[tuple[str, Expr, int]] = []
         self.lead: tuple[int, ...] = ()
         known = "{0}= says" if sizes is None else "the run has {1} ="
-        self.lead_source = {"T": known.format("steps", "T"), "B": known.format("batch", "B")}
+        self.lead_source = {"T": known.format("steps", "T"), "B": known.format("batch", "B"), "K": "another has K ="}
 
     def complete(self) -> dict[str, int]:
         """Return all sizes, checked against every array that was taken."""
-        sizes = check_sizes(self.cell, self.sizes)
+        key = tuple(self.sizes.items())
+        sizes = self.checked.get(key) or self.checked.setdefault(key, check_sizes(self.cell, self.sizes))
         for what, whole, number in self.compound:
             if size(whole, sizes) != number:
                 raise ShapeError(f"{what} has size {number} where the cell says {whole} = {size(whole, sizes)}")
@@ -85,8 +95,13 @@ class Given:
         *,
         finite: bool = False,
         optional: bool = False,
+        axes: str = "TB",
     ) -> dict[str, Array]:
-        """Return contiguous arrays of the kernel's dtype, or say what is wrong with which one."""
+        """Return contiguous arrays of the kernel's dtype, or say what is wrong with which one.
+
+        Their leading sizes are `lead`, for the last of `axes`.
+        """
+        self.axes = axes[-len(lead) :] if lead else ""
         if not isinstance(arrays, Mapping):
             example = f"{{'{next(iter(known), 'name')}': array}}"
             raise ShapeError(f"give each {kind} by its name, as in {example}; here {type(arrays).__name__}")
@@ -98,7 +113,7 @@ class Given:
         taken = {}
         for name in known:
             if name in arrays:
-                array, lead = self._checked(kind, name, arrays[name], lead)
+                array, lead = self._checked(kind, name, arrays[name], lead, known[name])
                 if finite and not np.isfinite(array).all():
                     place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
                     raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
@@ -109,14 +124,14 @@ class Given:
         return taken
 
     def _checked(
-        self, kind: str, name: str, value: Any, lead: tuple[int | None, ...]
+        self, kind: str, name: str, value: Any, lead: tuple[int | None, ...], dims: tuple[str, ...]
     ) -> tuple[Array, tuple[int | None, ...]]:
         array = np.asarray(value)
         if array.dtype != self.dtype:
             hint = f"convert it with .astype('{self.dtype}')"
             raise ShapeError(f"{kind} {name} is {array.dtype}, this kernel computes in {self.dtype}: {hint}")
-        shape = self.cell.shapes[Symbol(name)]
-        expected = (*("TB"[-len(lead) :] if lead else ""), *map(str, shape))
+        shape = self.shapes[Symbol(name)]
+        expected = (*self.axes, *dims)
         if array.ndim != len(expected):
             found = f"({', '.join(map(str, array.shape))})"
             raise ShapeError(f"{kind} {name} must have shape ({', '.join(expected)}), here {found}")

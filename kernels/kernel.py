@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -12,53 +12,19 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
-from ..derive.adjoint import delta, incoming
-from ..derive.cell import Cell, previous
+from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
-from .cache import load_module
-from .emit import Emitted, emit
+from ..derive.tangent import tangent
 from .given import Array, Arrays, Given, check_sizes
 from .initial import initial
-from .schedule import BATCH, FIXED, TIME, Schedule, loss, once, schedule
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a forward pass leaves: every named value at every step.
-
-    Attributes:
-        sizes: dimension -> size.
-        steps, batch: T and B.
-        arrays: generated name -> array; a `_prev` array and its state share memory.
-        states: state -> (T, B, *shape), the value after each step.
-        values: any named value -> (T, B, *shape).
-    """
-
-    sizes: Mapping[str, int]
-    steps: int
-    batch: int
-    arrays: dict[str, Array]
-    states: Mapping[str, Array]
-    values: Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """What a backward pass gives.
-
-    Attributes:
-        params: parameter -> array of its shape, summed over steps and samples.
-        inputs: input -> (T, B, *shape).
-        state: state -> (B, *shape), of the initial state.
-        states: state -> (T, B, *shape), dL/ds_t with s_t as the loss and step t+1 read it.
-    """
-
-    params: Mapping[str, Array]
-    inputs: Mapping[str, Array]
-    state: Mapping[str, Array]
-    states: Mapping[str, Array]
+from .instructions import TIME
+from .memory import Plan, Pool, planned
+from .module import Module
+from .run import Gradients, Run, Views
+from .schedule import Schedule
+from .shards import Shards
 
 
 class Kernel:
@@ -67,24 +33,38 @@ class Kernel:
     Attributes:
         cell, derivation, schedule: from which it was made.
         source: the generated module's text.
+        threads: how many shares of a batch run at the same time.
     """
 
-    def __init__(self, derivation: Derivation, dtype: str) -> None:
+    def __init__(self, derivation: Derivation, dtype: str, threads: int = 1) -> None:
         self.derivation = derivation
         self.cell: Cell = derivation.cell
         self.dtype = np.dtype(dtype)
-        self.schedule: Schedule = schedule(derivation)
-        self._emitted: Emitted = emit(self.schedule)
-        self.source = self._emitted.source
+        self.threads = threads
+        self._modules: dict[Any, Module] = {}
+        self._pool = Pool(self.dtype)
+        self._zeros = np.zeros(0, self.dtype)
+        self._plans: dict[Any, Plan] = {}
+        self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: dict[str, int] | None = None
 
     def __repr__(self) -> str:
         return f"Kernel({self.cell.name!r}, dtype={self.dtype.name!r})"
 
-    @cached_property
+    @property
+    def schedule(self) -> Schedule:
+        """What the kernel does, in order; printed, it says what that costs."""
+        return self._module().schedule
+
+    @property
+    def source(self) -> str:
+        """The generated module's text."""
+        return self._module().emitted.source
+
+    @property
     def module(self) -> ModuleType:
         """The generated module, loaded."""
-        return load_module(self.source, f"{self.cell.name}_{self.dtype}")
+        return self._module().loaded
 
     @property
     def state_layout(self) -> dict[str, slice]:
@@ -123,6 +103,8 @@ class Kernel:
         *,
         steps: int | None = None,
         batch: int | None = None,
+        lengths: Any = None,
+        reverse: bool = False,
     ) -> Run:
         """Run the cell over a batch of sequences.
 
@@ -131,12 +113,16 @@ class Kernel:
             inputs: input -> (T, B, *shape).
             state: state -> (B, *shape), the initial state; what is left out starts at 0.
             steps, batch: T and B, needed only for a cell without inputs.
+            lengths: (B,) whole numbers from 0 to T: past its length, a sequence's states stay as they are, and inputs
+                there get gradient 0.
+            reverse: go from the last step to the first. `run.states[...][t]` is then the state after the steps T-1...t.
 
-        T and B may be 0: results are then empty, and gradients 0. Arrays that aren't contiguous are copied.
+        T and B may be 0: results are then empty, and gradients 0. Arrays that aren't contiguous are copied. NaN or
+        infinity in parameters is passed on.
 
         Raises:
             ShapeError: for a missing or unknown name, a wrong shape or dtype, or sizes that don't agree.
-            Error: where an input or initial state holds NaN or infinity.
+            Error: where an input or initial state holds NaN or infinity, or the arrays don't fit into memory.
 
         >>> kernel = compile(derive_cell("rnn"))
         >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
@@ -146,40 +132,70 @@ class Kernel:
         for name, number in (("steps", steps), ("batch", batch)):
             if number is not None and (not isinstance(number, int | np.integer) or number < 0):
                 raise Error(f"{name}= must be a whole number from 0, not {number!r}")
-        given = Given(self.cell, self.dtype)
+        given = Given(self.cell, self.dtype, checked=self._checked)
         arrays = given.take("parameter", params, self.cell.params, ())
-        lead = (steps, batch)
-        arrays |= given.take("input", inputs, self.cell.inputs, lead, finite=True)
+        moving = given.take("input", inputs, self.cell.inputs, (steps, batch), finite=True)
         T, B = given.lead
         start = given.take("state", state or {}, self.cell.states, (B,), finite=True, optional=True)
         self._sizes = given.complete()
-        run = self._allocate(arrays, start, T, B)
-        self._call("prologue", run)
-        self._call("forward", run)
-        return run
+        active = self._active(lengths, T, B, reverse)
+        moving = {name: np.ascontiguousarray(array[::-1]) if reverse else array for name, array in moving.items()}
+        return self._forward(arrays | moving, start, T, B, active, reverse)
 
     def backward(self, run: Run, cotangents: Arrays) -> Gradients:
         """Carry gradients back through a run.
 
         Args:
             run: from `forward`.
-            cotangents: state -> (T, B, *shape), dL/d(state after each step); what is left out is 0.
+            cotangents: state -> (T, B, *shape), dL/d(state after each step), or any other named value of each step;
+                what is left out is 0. For a new set of values other than states, code is compiled first.
 
         Raises:
-            ShapeError: for an unknown state, a wrong shape or dtype.
+            ShapeError: for an unknown name, a wrong shape or dtype.
 
         >>> kernel = compile(derive_cell("rnn"))
         >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
-        given = Given(self.cell, self.dtype, dict(run.sizes))
-        seeds = given.take("cotangent", cotangents, self.cell.states, (run.steps, run.batch), optional=True)
+        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self.derivation.forward.shapes)
+        known = self._values
+        seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
         given.complete()
-        back = self._with_gradients(run, seeds)
-        self._call("backward", back)
-        self._call("gradients", back)
-        return self._collected(back)
+        if run.reverse:
+            seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
+        outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
+        return self._backward(self._module(outputs), run, seeds)
+
+    def tangent(self, run: Run, state: Arrays, inputs: Arrays | None = None) -> dict[str, Array]:
+        """Carry K directions per sample forward through a run: tangents of the states, with parameters held.
+
+        Args:
+            run: from `forward`.
+            state: state -> (B, K, *shape), the tangents of the initial state; what is left out is 0.
+            inputs: input -> (T, B, K, *shape), the tangents of the inputs; what is left out is 0.
+
+        Returns:
+            state -> (T, B, K, *shape), the tangent of the state after each step.
+
+        >>> kernel = compile(derive_cell("rnn"))
+        >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
+        >>> kernel.tangent(run, {"h": np.eye(3)[None]})["h"].shape
+        (4, 1, 3, 3)
+        """
+        inputs = inputs or {}
+        numbers = [np.shape(array)[lead] for lead, table in ((1, state), (2, inputs)) for array in table.values()]
+        if not numbers:
+            raise Error("give the tangent of a state or of an input; here none")
+        K = numbers[0]
+        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked)
+        start = given.take("tangent of state", state, self.cell.states, (run.batch, K), optional=True, axes="BK")
+        lead = (run.steps, run.batch, K)
+        moving = given.take("tangent of input", inputs, self.cell.inputs, lead, optional=True, axes="TBK")
+        if run.reverse:
+            moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
+        found = self._tangent(run, start, moving, K)
+        return {name: array[::-1] if run.reverse else array for name, array in found.items()}
 
     def jacobians(self, run: Run) -> Array:
         """Return d(full state after each step) / d(full state before it): (T, B, N, N), N over all states.
@@ -193,105 +209,189 @@ class Kernel:
         """
         places = layout(self.cell, run.sizes)
         width = max((place.stop for place in places.values()), default=0)
-        single = self._as_single_steps(run)
-        found = np.empty((run.steps * run.batch, width, width), self.dtype)
-        for name, place in places.items():
-            for row in range(place.stop - place.start):
-                seed = np.zeros((1, single.batch, place.stop - place.start), self.dtype)
-                seed[:, :, row] = 1
-                shape = self._shape(Symbol(name), run.sizes)
-                back = self._with_gradients(single, {name: seed.reshape(1, single.batch, *shape)})
-                self._call("backward", back)
-                for other, columns in places.items():
-                    sent = back.arrays[self._name(delta(previous(other)))]
-                    found[:, place.start + row, columns] = sent.reshape(single.batch, columns.stop - columns.start)
-        return found.reshape(run.steps, run.batch, width, width)
+        rows = run.steps * run.batch
+        found = np.empty((rows, width, width), self.dtype)
+        together = max(1, 2048 // max(1, width))  # samples at once: their tangents stay in the cache
+        identity = np.eye(width, dtype=self.dtype)
+        for first in range(0, rows, together):
+            many = min(together, rows - first)
+            single = self._single_steps(run, first, many)
+            start = {}
+            for name, place in places.items():
+                rows_of = np.ascontiguousarray(identity[:, place]).reshape(width, *self._shape(Symbol(name), run.sizes))
+                start[name] = np.broadcast_to(rows_of, (many, *rows_of.shape))
+            moved = self._tangent(single, start, {}, width)
+            for name, place in places.items():
+                columns = moved[name].reshape(many, width, place.stop - place.start)
+                found[first : first + many, place] = columns.transpose(0, 2, 1)
+        found = found.reshape(run.steps, run.batch, width, width)
+        return found[::-1] if run.reverse else found
 
-    def _as_single_steps(self, run: Run) -> Run:
-        """Return the same run as T·B independent sequences of one step."""
-        batch = run.steps * run.batch
-        arrays = {}
-        for name, array in run.arrays.items():
-            if self.schedule.kept[self._emitted.arrays[name]] == TIME:
-                array = array.reshape(1, batch, *array.shape[2:])
-            arrays[name] = array
-        return Run(run.sizes, 1, batch, arrays, {}, {})
+    @cached_property
+    def _values(self) -> dict[str, tuple[str, ...]]:
+        """Values of each step from which gradients may come -> dimensions."""
+        shapes = self.derivation.forward.shapes
+        names = [*self.cell.states, *(step.target.name for step in self.derivation.forward.steps)]
+        return {name: tuple(map(str, shapes[Symbol(name)])) for name in names}
 
-    def _allocate(self, given: dict[str, Array], start: dict[str, Array], T: int, B: int) -> Run:
-        sizes = self._sizes or {}
-        arrays = {self._name(Symbol(name)): array for name, array in given.items()}
-        for name in self.cell.states:
-            shape = self._shape(Symbol(name), sizes)
-            rows = np.zeros((T + 1, B, *shape), self.dtype)
-            if name in start:
-                rows[0] = start[name]
-            arrays[self._name(previous(name))], arrays[self._name(Symbol(name))] = rows[:-1], rows[1:]
-        run = Run(sizes, T, B, arrays, {}, {})
-        self._fill(run, "prologue", "forward")
-        values = {}
-        for symbol in self.derivation.forward.shapes:
-            if self.schedule.kept.get(symbol) == TIME and self._name(symbol) in arrays:
-                values[symbol.name] = arrays[self._name(symbol)]
-        states = {name: values[name] for name in self.cell.states}
-        return Run(sizes, T, B, arrays, states, values)
+    def _module(self, outputs: tuple[str, ...] = (), moving: tuple[str, ...] = ()) -> Module:
+        key = outputs, moving
+        if key not in self._modules:
+            self._modules[key] = Module(self.derivation, self.dtype, outputs, moving)
+        return self._modules[key]
 
-    def _with_gradients(self, run: Run, seeds: dict[str, Array]) -> Run:
-        back = Run(run.sizes, run.steps, run.batch, dict(run.arrays), run.states, run.values)
-        for name, seed in seeds.items():
-            back.arrays[self._name(loss(name))] = seed
-        self._fill(back, "backward", "gradients")
-        return back
+    def _active(self, lengths: Any, T: int, B: int, reverse: bool) -> Array:
+        """Return 1 for each step and sample that a sequence reaches, else 0; nothing where all are reached."""
+        if lengths is None:
+            return np.zeros((0, 1), self.dtype)
+        many = np.asarray(lengths)
+        if many.shape != (B,) or many.dtype.kind not in "iu" or (many < 0).any() or (many > T).any():
+            raise Error(f"lengths= must be B = {B} whole numbers from 0 to T = {T}, not {lengths!r}")
+        active = (np.arange(T)[:, None] < many[None, :]).astype(self.dtype)
+        return np.ascontiguousarray(active[::-1] if reverse else active).reshape(T * B, 1)
 
-    def _collected(self, back: Run) -> Gradients:
-        arrays, cell = back.arrays, self.cell
-        prologue = self.derivation.prologue.outputs
-        for value in prologue:
-            arrays[self._name(incoming(value))] = arrays[self._name(delta(value))]
-        self._fill(back, "epilogue")
-        self._call("epilogue", back)
-        params = {name: arrays[self._name(delta(Symbol(name)))] for name in cell.params}
-        if prologue:
-            params = {name: value + arrays[self._name(once(delta(Symbol(name))))] for name, value in params.items()}
-        inputs = {name: arrays[self._name(delta(Symbol(name)))] for name in cell.inputs}
-        state = {name: arrays[self._name(delta(previous(name)))] for name in cell.states}
-        states = {name: arrays[self._name(incoming(Symbol(name)))] for name in cell.states}
-        return Gradients(params, inputs, state, states)
+    def _forward(
+        self, given: dict[str, Array], start: dict[str, Array], T: int, B: int, active: Array, reverse: bool
+    ) -> Run:
+        module, sizes = self._module(), self._sizes or {}
+        own = module.own
+        arrays = {own[name]: _flat(array, 2 if name in self.cell.inputs else 0) for name, array in given.items()}
+        plan = self._plan("forward", sizes, T, B, lambda: module.forward_shapes(sizes, T, B))
+        arrays |= self._pool.arrays(plan)
+        for name, (before, after) in module.states.items():
+            whole = arrays.pop(f"{after} and before")
+            whole[:B] = np.reshape(start[name], (B, whole.shape[1])) if name in start else 0
+            arrays[before], arrays[after] = whole[: T * B], whole[B:]
+        arrays["active"] = active
+        module.call("prologue", arrays, sizes)
+        Shards(self.threads, B, T, module.layout(sizes).work).run(
+            lambda first, last: module.call("forward", arrays, sizes, T=T, B=B, first=first, last=last)
+        )
 
-    def _fill(self, run: Run, *sections: str) -> None:
-        """Allocate the arrays that these sections use and that aren't there yet."""
-        wanted = {name for section in sections for name in self._emitted.arguments[section]}
-        if "gradients" in sections:
-            cell = self.cell
-            kinds = (*map(Symbol, cell.params), *map(Symbol, cell.inputs), *self.derivation.prologue.outputs)
-            wanted |= {self._name(delta(symbol)) for symbol in kinds}
-            wanted |= {self._name(delta(previous(name))) for name in cell.states}
-        for name in sorted(wanted & self._emitted.arrays.keys() - run.arrays.keys()):
-            symbol = self._emitted.arrays[name]
-            lead = {FIXED: (), BATCH: (run.batch,), TIME: (run.steps, run.batch)}[self.schedule.kept[symbol]]
-            run.arrays[name] = np.zeros((*lead, *self._shape(symbol, run.sizes)), self.dtype)
+        def look_up(name: str) -> Array:
+            found = module.view(Symbol(name), arrays, sizes, (T, B))
+            return found[::-1] if reverse else found
 
-    def _call(self, section: str, run: Run) -> None:
-        values: dict[str, Any] = {"T": run.steps, "B": run.batch, **run.arrays}
-        values |= {self._emitted.sizes[name]: number for name, number in run.sizes.items()}
-        function = getattr(self.module, section)
-        function(*(values[name] for name in self._emitted.arguments[section]))
+        states = {name: look_up(name) for name in self.cell.states}
+        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse)
 
-    def _name(self, symbol: Symbol) -> str:
-        return self._emitted.names[symbol]
+    def _backward(self, module: Module, run: Run, seeds: dict[str, Array]) -> Gradients:
+        sizes, T, B = run.sizes, run.steps, run.batch
+        arrays = {name: run.arrays[theirs] for name, theirs in module.shared_with(self._module(), run.arrays)}
+        for name, array in module.seeds.items():
+            arrays[array] = (
+                _flat(seeds[name], 2) if name in seeds else self._zero(module.layout(sizes).shape(array, T, B))
+            )
+        plan = self._plan(module.outputs, sizes, T, B, lambda: module.backward_shapes(sizes, T, B, set(arrays)))
+        arrays |= self._pool.arrays(plan)
+        everything = len(arrays["active"]) > 0 or T * B == 0
+        for name, *_ in plan.places:
+            if everything or name in module.begins_at_zero:
+                arrays[name].fill(0)
+        module.call("pack_backward", arrays, sizes)
+        shards = Shards(self.threads, B, T, module.layout(sizes).work)
+        shards.run(lambda first, last: module.call("backward", arrays, sizes, T=T, B=B, first=first, last=last))
+        spaces = self._space(shards.count, module.layout(sizes).space)
+        shards.each(
+            lambda part, parts: module.call(
+                "sums", {**arrays, "space": spaces[part]}, sizes, T=T, B=B, part=part, parts=parts
+            )
+        )
+        return self._collected(module, run, arrays)
+
+    def _collected(self, module: Module, run: Run, arrays: dict[str, Array]) -> Gradients:
+        sizes, T, B = run.sizes, run.steps, run.batch
+
+        def views(symbols: Mapping[str, Symbol], *lead: int) -> dict[str, Array]:
+            return {name: module.view(symbol, arrays, sizes, lead) for name, symbol in symbols.items()}
+
+        ends = module.ends
+        if module.carried:
+            for into, source in module.carried.items():
+                whole = module.view(source, arrays, sizes, ())
+                arrays[into] = _flat(whole, 0)
+            module.call("epilogue", arrays, sizes)
+            more = views(ends["once"])
+            params = {name: value + more[name] for name, value in views(ends["params"]).items()}
+        else:
+            params = views(ends["params"])
+        inputs, states = views(ends["inputs"], T, B), views(ends["states"], T, B)
+        if run.reverse:
+            inputs = {name: array[::-1] for name, array in inputs.items()}
+            states = {name: array[::-1] for name, array in states.items()}
+        return Gradients(params, inputs, views(ends["state"], B), states)
+
+    def _plan(self, key: Any, sizes: Mapping[str, int], T: int, B: int, shapes: Callable[[], Shapes]) -> Plan:
+        """Return where arrays lie, worked out once for each set of sizes."""
+        whole = key, tuple(sizes.items()), T, B
+        if whole not in self._plans:
+            self._plans[whole] = planned(shapes(), self.dtype, key if key in ("forward", "tangent") else "backward")
+        return self._plans[whole]
+
+    def _space(self, count: int, entries: int) -> Array:
+        """Return workspaces for sums over time, one for each thread."""
+        plan = self._plan("space", {}, count, entries, lambda: {"space": (count, entries)})
+        return self._pool.arrays(plan)["space"]
+
+    def _tangent(self, run: Run, start: dict[str, Array], moving: dict[str, Array], K: int) -> dict[str, Array]:
+        """Carry tangents through a run, in the order in which it ran."""
+        module, sizes, T, B = self._module((), tuple(moving)), run.sizes, run.steps, run.batch
+        arrays = {name: run.arrays[theirs] for name, theirs in module.shared_with(self._module(), run.arrays)}
+        for name, array in moving.items():
+            arrays[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
+        shapes = module.tangent_shapes(sizes, T, B, K, set(arrays))
+        arrays |= self._pool.arrays(planned(shapes, self.dtype, "tangent"))
+        found = {}
+        for name, (before, after) in module.tangents.items():
+            whole = arrays.pop(f"{after} and before")
+            whole[: B * K] = np.reshape(start[name], (B * K, whole.shape[1])) if name in start else 0
+            arrays[before], arrays[after] = whole[: T * B * K], whole[B * K :]
+            found[name] = arrays[after].reshape(T, B, K, *self._shape(Symbol(name), sizes))
+        module.call("pack_tangent", arrays, sizes)
+        module.call("tangent", arrays, sizes, T=T, B=B, K=K, first=0, last=B)
+        return found
+
+    def _single_steps(self, run: Run, first: int, many: int) -> Run:
+        """Return steps of a run as independent sequences of one step."""
+        schedule, module = self.schedule, self._module()
+        kinds = {module.emitted.arrays[block.name]: block.kind for block in schedule.blocks.values()}
+        arrays = {
+            name: array[first : first + many] if kinds.get(name) == TIME else array
+            for name, array in run.arrays.items()
+        }
+        return Run(run.sizes, 1, many, arrays, {}, {})
+
+    def _zero(self, shape: tuple[int, ...]) -> Array:
+        """Return zeros that nothing writes to."""
+        count = int(np.prod(shape, dtype=int))
+        if self._zeros.size < count:
+            self._zeros = np.zeros(count, self.dtype)
+        return self._zeros[:count].reshape(shape)
 
     def _shape(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
 
 
-def compile(cell: Cell | Derivation, dtype: str = "float64") -> Kernel:  # noqa: A001 - the public name
+def _flat(array: Array, lead: int) -> Array:
+    """Return an array as generated code reads it: with a row for each of `lead` axes together, or as a matrix."""
+    if lead:
+        return array.reshape(array.shape[0] * array.shape[1], math.prod(array.shape[2:]))
+    return array if array.ndim == 2 else array.reshape(1, array.size)
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -> Kernel:  # noqa: A001 - public
     """Return the kernel of a cell; machine code is made at the first call and kept on disk.
 
     Args:
         cell: a cell, or its derivation.
         dtype: "float32" or "float64".
+        threads: how many shares of a batch to run at the same time; small batches run in fewer.
 
     Raises:
-        Error: for another dtype.
+        Error: for another dtype, or threads that aren't a whole number from 1.
 
     >>> compile(derive_cell("rnn"))
     Kernel('rnn', dtype='float64')
@@ -301,7 +401,9 @@ def compile(cell: Cell | Derivation, dtype: str = "float64") -> Kernel:  # noqa:
         name = np.dtype(dtype).name
     if name not in ("float32", "float64"):
         raise Error(f"a kernel computes in float32 or float64, not in {dtype}")
-    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name)
+    if not isinstance(threads, int | np.integer) or threads < 1:
+        raise Error(f"threads= must be a whole number from 1, not {threads!r}")
+    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name, int(threads))
 
 
 def layout(cell: Cell, sizes: Mapping[str, int]) -> dict[str, slice]:

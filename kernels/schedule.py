@@ -1,7 +1,8 @@
-"""Derivation -> `Schedule`: which instruction runs when, and where each value is kept.
+"""Derivation -> `Schedule`: which instruction runs when, and where each value lies.
 
 What does not depend on the state leaves the time loop: products with inputs become one matrix product over T·B before
-it, and the gradients of inputs and weights one over T·B after it. What is left is fused into loops over entries.
+it, and the gradients of inputs and weights one over T·B after it. Products that share a vector, or a sum, become one.
+What is left is fused into loops over entries.
 """
 
 from __future__ import annotations
@@ -12,86 +13,36 @@ from dataclasses import dataclass, field
 import sympy
 from sympy import Expr, Symbol
 
-from ..derive.adjoint import delta, incoming
+from ..derive.adjoint import adjoint_program, delta, incoming
 from ..derive.cell import previous
 from ..derive.derivation import Derivation
+from ..derive.errors import Error
 from ..derive.functions import Elementwise
-from ..derive.linear import Node, Shape, outer, product, shape_of, softmax, total, transpose
-from ..derive.program import Program, Step, quantities
-from ..derive.written import operands, rebuilt
-
-ONCE, ALL, STEP = "once", "all", "step"  # no sample axis; all steps at once; one step
-FIXED, TIME, BATCH = "fixed", "time", "batch"  # kept as (*shape), (T, B, *shape), (B, *shape)
-
-
-@dataclass(frozen=True)
-class Statement:
-    """`target = expr` (or `+=`) for one entry."""
-
-    target: Symbol
-    expr: Expr
-    accumulate: bool = False
-
-
-@dataclass(frozen=True)
-class Loop:
-    """Statements over all entries of one shape."""
-
-    scope: str
-    shape: Shape
-    statements: tuple[Statement, ...]
-
-
-@dataclass(frozen=True)
-class Dot:
-    """target = right @ matrixᵀ over the batch: a fixed matrix times each sample's vector."""
-
-    scope: str
-    target: Symbol
-    matrix: Expr
-    vector: Symbol
-
-
-@dataclass(frozen=True)
-class Contract:
-    """target = left @ right, sample by sample."""
-
-    scope: str
-    target: Symbol
-    left: Expr
-    right: Expr
-
-
-@dataclass(frozen=True)
-class Total:
-    """target = the sum of an expression's entries."""
-
-    scope: str
-    target: Symbol
-    shape: Shape
-    expr: Expr
-
-
-@dataclass(frozen=True)
-class Softmax:
-    """target = softmax of a vector."""
-
-    scope: str
-    target: Symbol
-    vector: Symbol
-
-
-@dataclass(frozen=True)
-class OuterSum:
-    """target += Σ over steps and samples of left rightᵀ: one matrix product over T·B."""
-
-    scope: str
-    target: Symbol
-    left: Symbol
-    right: Symbol
-
-
-Instruction = Loop | Dot | Contract | Total | Softmax | OuterSum
+from ..derive.linear import Shape, outer
+from ..derive.program import Program, Step
+from ..derive.tangent import tangent, tangent_program
+from ..derive.written import operands
+from .arrange import arranged, fused
+from .instructions import (
+    ALL,
+    BATCH,
+    FIXED,
+    ONCE,
+    STEP,
+    TANGENT_BATCH,
+    TANGENT_TIME,
+    TIME,
+    Dot,
+    Instruction,
+    Loop,
+    OuterSum,
+    Statement,
+    expressions,
+    targets,
+)
+from .kept import with_kept_functions
+from .lower import Lowering, split_factor
+from .stacks import Block, Place, merged_dots, outer_groups, stacked_targets, with_first_writes
 
 
 @dataclass(frozen=True)
@@ -100,21 +51,42 @@ class Schedule:
 
     Attributes:
         derivation: from which it was made.
-        prologue, before, forward, backward, after, epilogue: instructions run once on parameters; on all steps before
-            the time loop; at each step; at each step back; on all steps after the loop; once on summed gradients.
-        kept: symbol -> FIXED, TIME or BATCH.
+        outputs: named values, beside the states, from which gradients may come.
+        prologue, before, forward, backward, after, sums, epilogue: instructions run once on parameters; on all steps
+            before the time loop; at each step; at each step back; on all steps after the loop; then, summed over steps
+            and samples; once on summed gradients.
+        tangent: instructions run at each step on tangents.
+        kept: symbol -> FIXED, TIME, BATCH, TANGENT_TIME or TANGENT_BATCH.
         shapes: symbol -> shape in named dimensions.
+        blocks: array's name -> what it holds.
+        places: symbol -> where it lies.
     """
 
     derivation: Derivation
+    outputs: tuple[str, ...]
     prologue: tuple[Instruction, ...]
     before: tuple[Instruction, ...]
     forward: tuple[Instruction, ...]
     backward: tuple[Instruction, ...]
     after: tuple[Instruction, ...]
+    sums: tuple[Instruction, ...]
     epilogue: tuple[Instruction, ...]
+    tangent: tuple[Instruction, ...]
     kept: dict[Symbol, str] = field(repr=False)
     shapes: dict[Symbol, Shape] = field(repr=False)
+    blocks: dict[str, Block] = field(repr=False)
+    places: dict[Symbol, Place] = field(repr=False)
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """All of them, in order."""
+        parts = (self.prologue, self.before, self.forward, self.backward, self.after, self.sums, self.epilogue)
+        return tuple(instruction for part in (*parts, self.tangent) for instruction in part)
+
+    def __str__(self) -> str:
+        from .counts import described
+
+        return described(self)
 
 
 def loss(state: str) -> Symbol:
@@ -125,51 +97,111 @@ def loss(state: str) -> Symbol:
     return Symbol(f"incoming_loss_{state}", real=True)
 
 
-def schedule(derivation: Derivation) -> Schedule:
+def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterable[str] = ()) -> Schedule:
     """Arrange the programs of a derivation for fast kernels.
 
+    Args:
+        derivation: of the cell.
+        outputs: named values, beside the states, from which gradients may come.
+        moving: inputs that a tangent may move, beside the states.
+
+    Raises:
+        Error: for an output that isn't a value of each step.
+
     >>> from ..derive import load, derive
-    >>> [type(instruction).__name__ for instruction in schedule(derive(load("rnn"))).forward]
+    >>> [type(instruction).__name__ for instruction in schedule(derive(load("lstm"))).forward]
     ['Dot', 'Loop']
     """
-    cell = derivation.cell
-    plan = _Plan(derivation)
+    cell, outputs = derivation.cell, tuple(outputs)
     fixed = (*map(Symbol, cell.params), *derivation.prologue.outputs)
+    inputs, states = tuple(map(Symbol, cell.inputs)), tuple(map(Symbol, cell.states))
+    forward_program, backward_program, tangents = with_kept_functions(
+        derivation.forward, _backward(derivation, outputs), _tangents(derivation, tuple(moving))
+    )
+    plan = Lowering((derivation.prologue, forward_program, backward_program, derivation.epilogue, tangents))
+    plan.shapes |= {loss(state.name): plan.shapes[state] for state in states}
     plan.keep(fixed, FIXED)
-    plan.keep([*map(Symbol, cell.inputs), *map(previous, cell.states), *map(loss, cell.states)], TIME)
-    prologue = plan.lower(derivation.prologue.steps, ONCE, FIXED)
+    plan.keep([*inputs, *map(previous, cell.states), *(loss(state.name) for state in states)], TIME)
+    prologue = fused(plan.lower(derivation.prologue.steps, ONCE, FIXED))
 
-    inputs_only, stateful = _apart(derivation.forward, {*fixed, *map(Symbol, cell.inputs)})
-    before = plan.lower(inputs_only, ALL, TIME)
-    hoisted, forward = plan.hoisted(plan.lower(stateful, STEP, TIME))
+    free, bound = _apart(forward_program, {*fixed, *inputs})
+    early = plan.lower(free, ALL, TIME, rest_last=True)
+    hoisted, stateful = plan.hoisted(plan.lower(bound, STEP, TIME, rest_last=True))
 
-    steps = derivation.backward.steps
+    steps = backward_program.steps
+    shared = {delta(symbol) for symbol in fixed}
     carried = _needed(steps, {delta(previous(name)) for name in cell.states})
     looped = [step for step in steps if step.target in carried]
-    shared = {delta(symbol) for symbol in fixed}
     rest = [step for step in steps if step.target not in carried and step.target not in shared]
     shares = [step for step in steps if step.target in shared]
     later = {symbol for step in (*rest, *shares) for symbol in step.reads}
-    plan.keep(map(incoming, map(Symbol, cell.states)), TIME)
+    plan.keep([incoming(Symbol(name)) for name in (*cell.states, *outputs)], TIME)
     plan.keep([step.target for step in looped if step.target in later], TIME)
     receive = [Step(incoming(Symbol(n)), loss(n) + delta(previous(n)), ()) for n in cell.states]
     plan.keep([delta(previous(n)) for n in cell.states], BATCH)
-    backward = plan.lower([*receive, *looped], STEP, BATCH)
+    back = plan.lower([*receive, *looped], STEP, BATCH)
     plan.keep([delta(symbol) for symbol in fixed], FIXED)
-    after = (*plan.lower(rest, ALL, TIME), *plan.sum_up(shares))
+    after, summed = _sums(plan, shares)
+    after = [*plan.lower(rest, ALL, TIME), *after]
     plan.keep(map(incoming, derivation.prologue.outputs), FIXED)
-    epilogue = plan.lower(derivation.epilogue.steps, ONCE, FIXED, apart=True)
+    epilogue = fused(plan.lower(derivation.epilogue.steps, ONCE, FIXED, apart=True))
+
+    moved = (*map(previous, cell.states), *states, *map(Symbol, moving))
+    plan.keep(map(tangent, moved), TANGENT_TIME)
+    along = plan.lower(tangents.steps, STEP, TANGENT_BATCH)
+
+    firsts = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
+    stacks = stacked_targets(firsts)
+    blocks = _blocks(plan, stacks, summed)
+    places = _places(plan, blocks)
+    [before, forward], cleared = with_first_writes(
+        [[*early, *hoisted], arranged(stateful)], places, plan.shapes, clears=True
+    )
+    [backward, after], _ = with_first_writes([arranged(back), arranged(after)], places, plan.shapes)
+    [along], _ = with_first_writes([arranged(along)], places, plan.shapes)
+
+    def finished(instructions: Iterable[Instruction]) -> tuple[Instruction, ...]:
+        return fused(merged_dots(instructions, places))
+
+    outers = [instruction for instruction in summed if isinstance(instruction, OuterSum)]
+    counted = [target for instruction in summed for target in targets(instruction)]
+    single = {target for target in counted if counted.count(target) == 1}
+    others = fused(instruction for instruction in summed if not isinstance(instruction, OuterSum))
     return Schedule(
-        derivation, prologue, (*before, *hoisted), forward, backward, after, epilogue, plan.kept, plan.shapes
+        derivation,
+        outputs,
+        prologue,
+        finished([*cleared, *arranged(before)]),
+        finished(forward),
+        finished(backward),
+        finished(after),
+        (*outer_groups(outers, places, single), *others),
+        epilogue,
+        finished(along),
+        plan.kept,
+        plan.shapes,
+        blocks,
+        places,
     )
 
 
-def once(symbol: Symbol) -> Symbol:
-    """Return the epilogue's own symbol for an adjoint, so that it doesn't clash with the sum over time.
+def _backward(derivation: Derivation, outputs: tuple[str, ...]) -> Program:
+    """Return the adjoint program whose gradients come from the states and from other named values."""
+    cell = derivation.cell
+    unknown = [n for n in outputs if Symbol(n) not in {step.target for step in derivation.forward.steps}]
+    if unknown or len(set(outputs) | set(cell.states)) < len(outputs) + len(cell.states):
+        known = ", ".join(step.target.name for step in derivation.forward.steps)
+        raise Error(f"gradients can't come from {', '.join(unknown) or outputs}; values of each step are {known}")
+    if not outputs:
+        return derivation.backward
+    wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *derivation.fixed)
+    return adjoint_program(derivation.forward, map(Symbol, (*cell.states, *outputs)), wanted)
 
-    It is not the plain symbol of this name, which a parameter called `..._once` may have.
-    """
-    return Symbol(f"{symbol}_once", real=True)
+
+def _tangents(derivation: Derivation, moving: tuple[str, ...]) -> Program:
+    """Return the tangent program in which the states move, and some inputs."""
+    sources = (*map(previous, derivation.cell.states), *map(Symbol, moving))
+    return tangent_program(derivation.forward, sources)
 
 
 def _apart(program: Program, known: set[Symbol]) -> tuple[list[Step], list[Step]]:
@@ -193,168 +225,79 @@ def _needed(steps: Iterable[Step], wanted: set[Symbol]) -> set[Symbol]:
     return needed
 
 
-class _Plan:
-    """Lowers steps to instructions, and remembers where values are kept."""
-
-    def __init__(self, derivation: Derivation) -> None:
-        programs = (derivation.prologue, derivation.forward, derivation.backward, derivation.epilogue)
-        self.shapes: dict[Symbol, Shape] = {}
-        for program in programs:
-            self.shapes |= program.shapes
-        for name in derivation.cell.states:
-            self.shapes[loss(name)] = self.shapes[Symbol(name)]
-        self.kept: dict[Symbol, str] = {}
-        self.count = 0
-
-    def keep(self, symbols: Iterable[Symbol], where: str) -> None:
-        for symbol in symbols:
-            self.kept[symbol] = where
-
-    def lower(self, steps: Iterable[Step], scope: str, where: str, apart: bool = False) -> tuple[Instruction, ...]:
-        """Lower steps to instructions; targets that have no place yet are kept at `where`.
-
-        With `apart`, targets have the symbols that `once` gives.
-        """
-        made: list[Instruction] = []
-        for step in steps:
-            target = once(step.target) if apart else step.target
-            self.shapes[target] = self.shapes[step.target]
-            self.kept.setdefault(target, where)
-            expr = rebuilt(step.expr, lambda e: once(e) if once(e) in self.kept else None) if apart else step.expr
-            self._assign(target, expr, scope, made)
-        return _fused(made)
-
-    def hoisted(self, instructions: tuple[Instruction, ...]) -> tuple[tuple[Instruction, ...], tuple[Instruction, ...]]:
-        """Move products whose vector is there before the loop out of it."""
-        out, stay = [], []
-        written = {target for instruction in instructions for target in targets(instruction)}
-        for instruction in instructions:
-            if isinstance(instruction, Dot) and instruction.vector not in written and not _is_past(instruction.vector):
-                self.kept[instruction.target] = TIME
-                out.append(Dot(ALL, instruction.target, instruction.matrix, instruction.vector))
-            else:
-                stay.append(instruction)
-        return tuple(out), _fused(stay)
-
-    def sum_up(self, steps: Iterable[Step]) -> tuple[Instruction, ...]:
-        """Lower shares of gradients: each is summed over steps and samples."""
-        made: list[Instruction] = []
-        for step in steps:
-            for term in operands(sympy.Add, step.expr):
-                if isinstance(term, outer):
-                    left, right = (self._as_symbol(operand, ALL, made) for operand in term.args)
-                    made.append(OuterSum(ALL, step.target, left, right))
-                elif term != 0:
-                    statement = Statement(step.target, self._materialised(term, ALL, made), accumulate=True)
-                    made.append(Loop(ALL, self.shapes[step.target], (statement,)))
-        return _fused(made)
-
-    def _assign(self, target: Symbol, expr: Expr, scope: str, made: list[Instruction]) -> None:
-        if isinstance(expr, product | total | softmax):
-            self._node(target, expr, scope, made)
-            return
-        statement = Statement(target, self._materialised(expr, scope, made))
-        made.append(Loop(scope, self.shapes[target], (statement,)))
-
-    def _materialised(self, expr: Expr, scope: str, made: list[Instruction]) -> Expr:
-        """Give each product, sum and softmax inside an expression a place of its own."""
-
-        def change(part_of: Expr) -> Expr | None:
-            return self._as_symbol(part_of, scope, made) if isinstance(part_of, product | total | softmax) else None
-
-        return rebuilt(expr, change)
-
-    def _node(self, target: Symbol, node: Node, scope: str, made: list[Instruction]) -> None:
-        if isinstance(node, total):
-            argument = self._materialised(node.args[0], scope, made)
-            made.append(Total(scope, target, shape_of(node.args[0], self.shapes), argument))
-        elif isinstance(node, softmax):
-            made.append(Softmax(scope, target, self._as_symbol(node.args[0], scope, made)))
-        else:
-            left, right = (self._as_operand(operand, scope, made) for operand in node.args)
-            fixed = all(self.kept[symbol] == FIXED for symbol in quantities(left))
-            moving = isinstance(right, Symbol) and self.kept[right] != FIXED and len(self.shapes[right]) == 1
-            kind = Dot if fixed and moving and scope != ONCE else Contract
-            made.append(kind(scope, target, left, right))
-
-    def _as_operand(self, expr: Expr, scope: str, made: list[Instruction]) -> Expr:
-        if isinstance(expr, transpose):
-            return transpose(self._as_symbol(expr.args[0], scope, made))
-        return self._as_symbol(expr, scope, made)
-
-    def _as_symbol(self, expr: Expr, scope: str, made: list[Instruction]) -> Symbol:
-        """Return a symbol that holds `expr`, computed by an instruction of its own where it isn't one already."""
-        if isinstance(expr, Symbol):
-            return expr
-        temporary = self._fresh()
-        self.shapes[temporary] = shape_of(expr, self.shapes)
-        self.kept[temporary] = {ONCE: FIXED, STEP: BATCH, ALL: TIME}[scope]
-        self._assign(temporary, expr, scope, made)
-        return temporary
-
-    def _fresh(self) -> Symbol:
-        self.count += 1
-        name = Symbol(f"p{self.count}")
-        return name if name not in self.shapes else self._fresh()
+def _sums(plan: Lowering, shares: Iterable[Step]) -> tuple[list[Instruction], list[Instruction]]:
+    """Lower shares of gradients: what must be computed at all steps first, and the sums over steps and samples."""
+    first: list[Instruction] = []
+    summed: list[Instruction] = []
+    for step in shares:
+        for term in operands(sympy.Add, step.expr):
+            factor, node = split_factor(term)
+            if isinstance(node, outer):
+                left, right = (plan.as_symbol(operand, ALL, first) for operand in node.args)
+                if len(plan.shapes[left]) == len(plan.shapes[right]) == 1:
+                    summed.append(OuterSum((step.target,), (left,), right, factor, True))
+                    continue
+            if term != 0:
+                statement = Statement(step.target, plan.materialised(term, ALL, first), accumulate=True)
+                summed.append(Loop(ALL, plan.shapes[step.target], (statement,)))
+    return first, summed
 
 
-def _is_past(symbol: Symbol) -> bool:
-    return symbol.name.endswith("_prev")
+def _blocks(plan: Lowering, stacks: list[tuple[Symbol, ...]], sums: list[Instruction]) -> dict[str, Block]:
+    """Lay out stacks, their adjoints and tangents in the same order, and gradients that one product makes."""
+    found: dict[str, Block] = {}
+    for stack in stacks:
+        for version in (stack, tuple(map(delta, stack)), tuple(map(tangent, stack))):
+            members = tuple(symbol for symbol in version if symbol in plan.kept)
+            kinds = {plan.kept[symbol] for symbol in members}
+            if len(members) > 1 and len(kinds) == 1:
+                name = _free(f"stack{len(found) + 1}", plan)
+                found[name] = Block(name, kinds.pop(), members)
+    inner = {symbol for block in found.values() for symbol in block.members}
+    order = {symbol: number for number, symbol in enumerate(s for block in found.values() for s in block.members)}
+    outers = [instruction for instruction in sums if isinstance(instruction, OuterSum)]
+    counted = [target for instruction in sums for target in targets(instruction)]
+    by_right: dict[Symbol, list[OuterSum]] = {}
+    for outer_sum in outers:
+        if outer_sum.lefts[0] in inner and counted.count(outer_sum.targets[0]) == 1:
+            by_right.setdefault(outer_sum.right, []).append(outer_sum)
+    for group in by_right.values():
+        if len(group) > 1:
+            ordered = sorted(group, key=lambda one: order[one.lefts[0]])
+            name = _free(f"stack{len(found) + 1}", plan)
+            found[name] = Block(name, FIXED, tuple(one.targets[0] for one in ordered))
+    return found
 
 
-def targets(instruction: Instruction) -> list[Symbol]:
-    """Return what an instruction writes."""
-    if isinstance(instruction, Loop):
-        return [statement.target for statement in instruction.statements]
-    return [instruction.target]
+def _free(name: str, plan: Lowering) -> str:
+    """Return a name that no value has."""
+    return _free(f"{name}_", plan) if Symbol(name) in plan.shapes else name
 
 
-def _fused(instructions: Iterable[Instruction]) -> tuple[Instruction, ...]:
-    """Join neighbouring loops over one shape, unless one reads another's entries at other places."""
-    made: list[Instruction] = []
-    for instruction in instructions:
-        last = made[-1] if made else None
-        if isinstance(instruction, Loop) and isinstance(last, Loop) and _can_join(last, instruction):
-            made[-1] = Loop(last.scope, last.shape, (*last.statements, *instruction.statements))
-        else:
-            made.append(instruction)
-    return tuple(made)
-
-
-def _can_join(first: Loop, second: Loop) -> bool:
-    if (first.scope, first.shape) != (second.scope, second.shape):
-        return False
-    written = {statement.target for statement in first.statements if statement.accumulate is False}
-    summed = {statement.target for statement in first.statements if statement.accumulate}
-    for statement in second.statements:
-        moved = {s for node in statement.expr.atoms(Node) for s in quantities(node)}
-        if moved & written or summed & set(quantities(statement.expr)):
-            return False
-    return True
+def _places(plan: Lowering, blocks: dict[str, Block]) -> dict[Symbol, Place]:
+    """Return where each value lies; values in no stack get a block of their own, which `blocks` gains."""
+    places: dict[Symbol, Place] = {}
+    for block in blocks.values():
+        start: Expr = sympy.Integer(0)
+        for symbol in block.members:
+            places[symbol] = Place(block.name, start)
+            start += plan.shapes[symbol][0]
+    for symbol in plan.kept:
+        if symbol not in places:
+            name = symbol.name
+            while name in blocks:
+                name += "_"
+            blocks[name] = Block(name, plan.kept[symbol], (symbol,))
+            places[symbol] = Place(name, sympy.Integer(0))
+    return places
 
 
 def functions(schedule: Schedule) -> list[type[Elementwise]]:
     """Return the elementwise functions that a schedule uses, by name."""
-    parts = (schedule.prologue, schedule.before, schedule.forward, schedule.backward, schedule.after, schedule.epilogue)
     found = {
         function.func.rule.name: function.func
-        for instructions in parts
-        for instruction in instructions
+        for instruction in schedule.instructions
         for expr in expressions(instruction)
         for function in expr.atoms(Elementwise)
     }
     return [found[name] for name in sorted(found)]
-
-
-def expressions(instruction: Instruction) -> list[Expr]:
-    """Return what an instruction reads, and what its statements write, in order of appearance."""
-    match instruction:
-        case Loop(statements=statements):
-            return [expr for statement in statements for expr in (statement.expr, statement.target)]
-        case Dot(matrix=matrix, vector=vector):
-            return [matrix, vector]
-        case Contract(left=left, right=right) | OuterSum(left=left, right=right):
-            return [left, right]
-        case Total(expr=expr):
-            return [expr]
-    return [instruction.vector]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -195,6 +196,38 @@ def kernel(cell: str, dtype: str, output: Path | None) -> None:
 
     write(output, source.encode())
     click.echo(f"Wrote {output}")
+
+
+@main.command()
+@click.argument("cell", nargs=-1)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), multiple=True, default=["float32", "float64"])
+@click.option("--threads", type=click.IntRange(1), multiple=True, default=[1], help="Of each competitor.")
+@click.option("--sizes", type=click.Choice(["quick", "full", "ragged", "growth"]), default="quick", show_default=True)
+@click.option("--peer", type=click.Choice(["torch", "compiled", "jax"]), multiple=True, default=["torch", "jax"])
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .json table, or a .png, .svg or .pdf plot.")
+def bench(
+    cell: tuple[str, ...],
+    dtype: tuple[str, ...],
+    threads: tuple[int, ...],
+    sizes: str,
+    peer: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Time kernels beside PyTorch and JAX, where they are installed: forward and backward, with all gradients."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy loads: its product is measured on one core
+    from bptt.kernels import bench as benches
+
+    if output is not None:
+        benches.check_target(output)
+    names = cell or ("rnn", "lstm", "gru_reset_after", "lstm_peephole")
+    rows = []
+    for name, kind, count in itertools.product(names, dtype, threads):
+        loaded = bptt.load(name)
+        rows += benches.bench(loaded, kind, count, benches.SIZES[sizes], peer, lambda line: click.echo(line))
+    click.echo("\n".join(["", *benches.summary(rows)]))
+    if output is not None:
+        benches.write(rows, output)
+        click.echo(f"Wrote {output}")
 
 
 def _study_options(command: Callable[..., None]) -> Callable[..., None]:

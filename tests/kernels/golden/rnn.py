@@ -12,70 +12,267 @@ b_h: param[n]
 h = tanh(W_hh @ h + W_xh @ x + b_h)
 """
 
-import math
-
-import numpy as np
 from numba import njit
 
+from bptt.kernels.functions import tanh
+from bptt.kernels.products import multiply, outer_sum, pack, share
+from bptt.kernels.vector import lanes, load, store
 
-@njit(error_model="numpy")
-def tanh(x):
-    return math.tanh(x)
-
-
-@njit(cache=True, error_model="numpy")
-def prologue(T, B):
-    """Compute what depends on parameters alone. Nothing here."""
+LANES = lanes("float64")
 
 
-@njit(cache=True, error_model="numpy")
-def forward(T, B, size_n, size_m, W_xh, x, p2, W_hh, h_prev, p1, b_h, a_h, h):
-    """Run all steps. States have a row per step; row t of a `_prev` array is the state before step t."""
-    # p2 = W_xh @ x, for all steps at once
-    np.dot(x.reshape(T * B, size_m), W_xh.T, p2.reshape(T * B, size_n))
+@njit(cache=True, error_model="numpy", nogil=True)
+def prologue(size_n, size_m, W_xh, W_hh, packed1, packed2):
+    """Compute what depends on parameters alone, and pack the matrices of the forward pass."""
+    # packed1: W_xh for one product
+    pack(packed1, size_n, size_m, 0, 0, W_xh, size_n, size_m, 1)
+    # packed2: W_hh for one product
+    pack(packed2, size_n, size_n, 0, 0, W_hh, size_n, size_n, 1)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, packed1, packed2):
+    """Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it."""
+    masked = len(active) > 0
+    together = max(1, T) if last - first == B else 1
+    # a_h = W_xh @ x, for all steps at once
+    for t in range(0, T, together):
+        multiply(
+            a_h,
+            t * B + first,
+            0,
+            x,
+            t * B + first,
+            0,
+            packed1,
+            together * (last - first),
+            size_n,
+            size_m,
+            1.0,
+            0,
+        )
     for t in range(T):
-        # p1 = W_hh @ h_prev
-        np.dot(h_prev[t], W_hh.T, p1)
-        for s in range(B):
-            for j0 in range(size_n):
-                # a_h = p1 + p2 + b_h
-                a_h[t, s, j0] = p1[s, j0] + p2[t, s, j0] + b_h[j0]
+        # a_h += W_hh @ h_prev
+        multiply(
+            a_h,
+            t * B + first,
+            0,
+            h_prev,
+            t * B + first,
+            0,
+            packed2,
+            last - first,
+            size_n,
+            size_n,
+            1.0,
+            1,
+        )
+        for s in range(first, last):
+            row = t * B + s
+            if masked and active[row, 0] == 0.0:
+                continue
+            for j in range(0, size_n, LANES):
+                left = size_n - j
+                # a_h += b_h
+                b_h_j = load(b_h, 0, j, left)
+                a_h_j = load(a_h, row, j, left)
+                a_h_j = a_h_j + b_h_j
+                store(a_h, row, j, left, a_h_j)
                 # h = tanh(a_h)
-                h[t, s, j0] = tanh(a_h[t, s, j0])
+                h_j = tanh(a_h_j)
+                store(h, row, j, left, h_j)
+        if masked:
+            for s in range(first, last):
+                row = t * B + s
+                if active[row, 0] == 0.0:
+                    for j0 in range(size_n):
+                        h[row, j0] = h_prev[row, j0]
 
 
-@njit(cache=True, error_model="numpy")
-def backward(T, B, size_n, delta_h_prev, incoming_loss_h, incoming_h, delta_h, h, delta_a_h, W_hh):
+@njit(cache=True, error_model="numpy", nogil=True)
+def pack_backward(size_n, size_m, W_xh, W_hh, packed3, packed4):
+    """Pack the matrices of the backward pass."""
+    # packed3: W_hh.T for one product
+    pack(packed3, size_n, size_n, 0, 0, W_hh, size_n, size_n, 0)
+    # packed4: W_xh.T for one product
+    pack(packed4, size_m, size_n, 0, 0, W_xh, size_m, size_n, 0)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def backward(
+    T,
+    B,
+    first,
+    last,
+    size_n,
+    size_m,
+    active,
+    delta_h_prev,
+    incoming_loss_h,
+    incoming_h,
+    h,
+    delta_a_h,
+    delta_x,
+    packed3,
+    packed4,
+):
     """Go back through all steps, from the gradients that reach each state from outside."""
+    masked = len(active) > 0
+    together = max(1, T) if last - first == B else 1
     for t in range(T - 1, -1, -1):
-        for s in range(B):
-            for j0 in range(size_n):
+        if masked:
+            for s in range(first, last):
+                row = t * B + s
+                if active[row, 0] == 0.0:
+                    for j0 in range(size_n):
+                        incoming_h[row, j0] = incoming_loss_h[row, j0] + delta_h_prev[s, j0]
+        for s in range(first, last):
+            row = t * B + s
+            if masked and active[row, 0] == 0.0:
+                continue
+            for j in range(0, size_n, LANES):
+                left = size_n - j
                 # incoming_h = delta_h_prev + incoming_loss_h
-                incoming_h[t, s, j0] = delta_h_prev[s, j0] + incoming_loss_h[t, s, j0]
+                delta_h_prev_j = load(delta_h_prev, s, j, left)
+                incoming_loss_h_j = load(incoming_loss_h, row, j, left)
+                incoming_h_j = delta_h_prev_j + incoming_loss_h_j
+                store(incoming_h, row, j, left, incoming_h_j)
                 # delta_h = incoming_h
-                delta_h[s, j0] = incoming_h[t, s, j0]
+                delta_h_j = incoming_h_j
                 # delta_a_h = delta_h * (1 - h**2)
-                delta_a_h[t, s, j0] = delta_h[s, j0] * (1.0 - h[t, s, j0] * h[t, s, j0])
+                h_j = load(h, row, j, left)
+                delta_a_h_j = delta_h_j * (1.0 - h_j * h_j)
+                store(delta_a_h, row, j, left, delta_a_h_j)
         # delta_h_prev = W_hh.T @ delta_a_h
-        np.dot(delta_a_h[t], W_hh, delta_h_prev)
-
-
-@njit(cache=True, error_model="numpy")
-def gradients(T, B, size_n, size_m, W_xh, delta_a_h, delta_x, h_prev, delta_W_hh, x, delta_W_xh, delta_b_h):
-    """Sum the gradients of parameters over steps and samples, and take those of inputs."""
+        multiply(
+            delta_h_prev,
+            first,
+            0,
+            delta_a_h,
+            t * B + first,
+            0,
+            packed3,
+            last - first,
+            size_n,
+            size_n,
+            1.0,
+            0,
+        )
+        if masked:
+            for s in range(first, last):
+                row = t * B + s
+                if active[row, 0] == 0.0:
+                    for j0 in range(size_n):
+                        delta_h_prev[s, j0] = incoming_h[row, j0]
     # delta_x = W_xh.T @ delta_a_h, for all steps at once
-    np.dot(delta_a_h.reshape(T * B, size_n), W_xh, delta_x.reshape(T * B, size_m))
+    for t in range(0, T, together):
+        multiply(
+            delta_x,
+            t * B + first,
+            0,
+            delta_a_h,
+            t * B + first,
+            0,
+            packed4,
+            together * (last - first),
+            size_m,
+            size_n,
+            1.0,
+            0,
+        )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sums(T, B, part, parts, size_n, size_m, space, delta_a_h, h_prev, delta_W_hh, x, delta_W_xh, delta_b_h):
+    """Sum the gradients of parameters over steps and samples."""
     # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
-    delta_W_hh += np.dot(delta_a_h.reshape(T * B, size_n).T, h_prev.reshape(T * B, size_n))
+    low, high = share(size_n, part, parts)
+    outer_sum(
+        delta_W_hh,
+        low,
+        0,
+        delta_a_h,
+        0,
+        low,
+        h_prev,
+        0,
+        0,
+        space,
+        high - low,
+        size_n,
+        T * B,
+        1.0,
+        0,
+    )
     # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
-    delta_W_xh += np.dot(delta_a_h.reshape(T * B, size_n).T, x.reshape(T * B, size_m))
-    for t in range(T):
-        for s in range(B):
-            for j0 in range(size_n):
-                # delta_b_h += delta_a_h
-                delta_b_h[j0] += delta_a_h[t, s, j0]
+    low, high = share(size_n, part, parts)
+    outer_sum(
+        delta_W_xh,
+        low,
+        0,
+        delta_a_h,
+        0,
+        low,
+        x,
+        0,
+        0,
+        space,
+        high - low,
+        size_m,
+        T * B,
+        1.0,
+        0,
+    )
+    if part == 0:
+        for t in range(T):
+            for s in range(B):
+                row = t * B + s
+                for j in range(0, size_n, LANES):
+                    left = size_n - j
+                    # delta_b_h += delta_a_h
+                    delta_a_h_j = load(delta_a_h, row, j, left)
+                    delta_b_h_j = load(delta_b_h, 0, j, left)
+                    delta_b_h_j = delta_b_h_j + delta_a_h_j
+                    store(delta_b_h, 0, j, left, delta_b_h_j)
 
 
-@njit(cache=True, error_model="numpy")
-def epilogue(T, B):
+@njit(cache=True, error_model="numpy", nogil=True)
+def epilogue():
     """Carry summed gradients back through the prologue. Nothing here."""
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def pack_tangent():
+    """Pack the matrices that tangents need beside those of the forward pass. Nothing here."""
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def tangent(T, B, K, first, last, size_n, tangent_h_prev, tangent_a_h, h, tangent_h, packed2):
+    """Carry K directions per sample through all steps, from tangents of the states before them."""
+    for t in range(T):
+        # tangent_a_h = W_hh @ tangent_h_prev
+        multiply(
+            tangent_a_h,
+            first * K,
+            0,
+            tangent_h_prev,
+            (t * B + first) * K,
+            0,
+            packed2,
+            (last - first) * K,
+            size_n,
+            size_n,
+            1.0,
+            0,
+        )
+        for s in range(first, last):
+            row = t * B + s
+            for q in range(K):
+                moved, moved_row = s * K + q, row * K + q
+                for j in range(0, size_n, LANES):
+                    left = size_n - j
+                    # tangent_h = (1 - h**2) * tangent_a_h
+                    h_j = load(h, row, j, left)
+                    tangent_a_h_j = load(tangent_a_h, moved, j, left)
+                    tangent_h_j = (1.0 - h_j * h_j) * tangent_a_h_j
+                    store(tangent_h, moved_row, j, left, tangent_h_j)

@@ -1,0 +1,312 @@
+"""Kernels beside other frameworks: the same numbers first, then times, side by side in one process.
+
+Each round runs every competitor once, so that a busy machine slows all of them; what counts is the median of the
+rounds' ratios. All use the same number of threads, on the same cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..derive.cell import Cell
+from ..derive.errors import Error
+from ..derive.program import step_counts
+from . import peers
+from .counts import seconds_at_least
+from .given import Array
+from .kernel import Kernel
+from .kernel import compile as compiled
+from .vector import BYTES
+
+ROUNDS = 7
+SECONDS = 0.02  # of one competitor in one round, at least: shorter calls are repeated
+LARGE = 2048  # hidden units times batch
+SUFFIXES = (".json", ".png", ".svg", ".pdf")
+TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # relative to an array's largest entry
+SIZES = {
+    "full": [
+        (h, b, t) for h in (16, 64, 128, 256, 512) for b in (1, 16, 64) for t in (50, 200) if h * b * t < 2_000_000
+    ],
+    "quick": [(16, 1, 50), (64, 16, 50), (100, 16, 50), (256, 16, 50)],
+    "ragged": [(h, 16, 50) for h in (48, 50, 64, 96, 100, 104, 128, 130, 136)],
+    "growth": [(128, b, t) for b, t in ((16, 25), (16, 50), (16, 100), (16, 200), (32, 50), (64, 50))],
+}
+BANDWIDTH = 60e9  # bytes per second from the second-level cache of one core, roughly
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, of a forward and a backward pass with all gradients.
+
+    Attributes:
+        cell, dtype, threads: what ran.
+        hidden, batch, steps: at which sizes; inputs are as wide as the hidden state.
+        peer: against what.
+        seconds: median time of ours.
+        ratio, low, high: the peer's time over ours: median and quartiles.
+        rate: operations per second of ours, of those in matrix products.
+        of_dot: the rate over that of `np.dot` on a large product in the same run, with as many threads.
+        roofline: time at least, by the schedule's counts, over the time of ours.
+    """
+
+    cell: str
+    dtype: str
+    threads: int
+    hidden: int
+    batch: int
+    steps: int
+    peer: str
+    seconds: float
+    ratio: float
+    low: float
+    high: float
+    rate: float
+    of_dot: float
+    roofline: float
+
+
+def bench(
+    cell: Cell,
+    dtype: str,
+    threads: int,
+    sizes: Iterable[tuple[int, int, int]],
+    wanted: Iterable[str] = ("torch", "jax"),
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[Row]:
+    """Measure a cell's kernel beside what is installed.
+
+    Args:
+        cell: with vectors and numbers as states; every dimension gets the hidden size.
+        dtype: "float32" or "float64".
+        threads: of each competitor.
+        sizes: (hidden, batch, steps) of each comparison.
+        wanted: "torch" (its module where it has one, else a loop over steps), "compiled" (torch.compile of the step),
+            "jax" (a jitted scan).
+        progress: called with each row's text.
+
+    Raises:
+        Error: for an unknown peer, where none of the wanted frameworks is installed, or where results differ.
+    """
+    if unknown := sorted(set(wanted) - {"torch", "compiled", "jax"}):
+        raise Error(f"there is no peer called {', '.join(unknown)}; known: torch, compiled, jax")
+    present = [name for name in wanted if peers.installed("torch" if name == "compiled" else name)]
+    if not present:
+        raise Error(f"none of {', '.join(wanted)} is installed: the bench compares with them. pip install torch jax")
+    rows = []
+    with cores(threads), single_or_many(threads):
+        kernel = compiled(cell, dtype, threads)
+        for hidden, batch, steps in sizes:
+            for row in _compare(kernel, hidden, batch, steps, present):
+                progress(row_text(row))
+                rows.append(row)
+    return rows
+
+
+@contextmanager
+def cores(count: int) -> Iterator[None]:
+    """Keep this process, and every thread it starts, on so many cores, where the system allows it."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(before)[:count]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def single_or_many(threads: int) -> Iterator[None]:
+    """Give torch as many threads as our kernels have."""
+    if not peers.installed("torch"):
+        yield
+        return
+    torch = import_module("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _compare(kernel: Kernel, hidden: int, batch: int, steps: int, present: list[str]) -> Iterator[Row]:
+    cell = kernel.cell
+    sizes = dict.fromkeys(_dimensions(cell), hidden)
+    params = kernel.init(sizes)
+    random = np.random.default_rng(0)
+    shapes = {name: (steps, batch, *(hidden for _ in dims)) for name, dims in cell.inputs.items()}
+    inputs = {name: random.standard_normal(shape).astype(kernel.dtype) for name, shape in shapes.items()}
+    first = next(iter(cell.states))
+    weight = random.standard_normal((steps, batch, *(hidden for _ in cell.states[first]))).astype(kernel.dtype)
+
+    def ours() -> tuple[Array, dict[str, Array]]:
+        run = kernel.forward(params, inputs, steps=steps, batch=batch)
+        grads = kernel.backward(run, {first: weight})
+        return run.states[first], {**grads.params, **grads.inputs}
+
+    competitors: dict[str, Callable[[], Any]] = {}
+    given = kernel.derivation, params, inputs, weight
+    for name in present:
+        if name == "torch":
+            module = peers.torch_module(*given)
+            competitors["torch module" if module else "torch loop"] = module or peers.torch_loop(*given)
+        elif name == "compiled":
+            competitors["torch.compile"] = peers.torch_loop(*given, compiled=True)
+        else:
+            competitors["jax scan"] = peers.jax_scan(*given)
+    for peer, run in competitors.items():
+        _same(peer, ours(), run(), kernel.dtype.name)
+    times = measured({"ours": ours, "np.dot": _dot(kernel.dtype, kernel.threads), **competitors})
+    operations = 3 * 2 * steps * batch * _multiply_adds(kernel, sizes)
+    own, dot = np.array(times["ours"]), np.array(times["np.dot"])
+    dot_rate = kernel.threads * 2 * 768**3 / float(np.median(dot))
+    least = seconds_at_least(kernel.schedule, sizes, steps, batch, dot_rate, BANDWIDTH, kernel.dtype.name)
+    for peer in competitors:
+        low, ratio, high = np.quantile(np.array(times[peer]) / own, (0.25, 0.5, 0.75))
+        seconds = float(np.median(own))
+        rate = operations / seconds
+        yield Row(
+            cell.name,
+            kernel.dtype.name,
+            kernel.threads,
+            hidden,
+            batch,
+            steps,
+            peer,
+            seconds,
+            float(ratio),
+            float(low),
+            float(high),
+            rate,
+            rate / dot_rate,
+            least / seconds,
+        )
+
+
+def measured(competitors: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Return the seconds of one call of each competitor, in each of some rounds."""
+    repeats = {}
+    for name, run in competitors.items():
+        run()
+        start = time.perf_counter()
+        run()
+        repeats[name] = max(1, int(SECONDS / (time.perf_counter() - start)))
+    times: dict[str, list[float]] = {name: [] for name in competitors}
+    for _ in range(rounds):
+        for name, run in competitors.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                run()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return times
+
+
+def _dot(dtype: Any, threads: int) -> Callable[[], Any]:
+    """Return a large product by NumPy; pinned to one core, so is its pool of threads."""
+    left, right = (np.ones((768, 768), dtype) for _ in range(2))
+    out = np.empty((768, 768), dtype)
+    return lambda: np.dot(left, right, out=out)
+
+
+def _same(peer: str, ours: Any, theirs: Any, dtype: str) -> None:
+    """Refuse to time what computes something else."""
+    pairs = {
+        "states": (ours[0], theirs[0]),
+        **{n: (ours[1][n], array) for n, array in theirs[1].items() if n in ours[1]},
+    }
+    for name, (left, right) in pairs.items():
+        scale = max(np.abs(left).max(initial=0), 1e-30)
+        error = np.abs(left - np.reshape(right, left.shape)).max(initial=0) / scale
+        if not error <= TOLERANCE[dtype]:
+            raise Error(f"{peer} gives other numbers for {name}: off by {error:.2g} of its largest entry")
+
+
+def _multiply_adds(kernel: Kernel, sizes: Mapping[str, int]) -> int:
+    return int(step_counts(kernel.derivation.forward, dict(sizes)))
+
+
+def _dimensions(cell: Cell) -> list[str]:
+    tables = (cell.inputs, cell.states, cell.params)
+    return sorted({name for table in tables for dims in table.values() for name in dims if name.isidentifier()})
+
+
+def row_text(row: Row) -> str:
+    """Return a row as a line of text."""
+    at = f"H={row.hidden:<4} B={row.batch:<3} T={row.steps:<4}"
+    ours = f"{row.seconds * 1e3:9.3f} ms {row.rate / 1e9:6.1f} GFLOP/s ({row.of_dot:4.0%} of np.dot)"
+    return f"{row.cell:<16} {row.dtype} {row.threads} thread(s) {at} {ours}  {row.peer:<13} {_ratio(row)}"
+
+
+def _ratio(row: Row) -> str:
+    return f"{row.ratio:6.2f} ({row.low:.2f} to {row.high:.2f})"
+
+
+def summary(rows: Iterable[Row]) -> list[str]:
+    """Return a line for each cell, dtype, number of threads and peer: geometric means and the worst point."""
+    groups: dict[tuple[str, str, int, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.cell, row.dtype, row.threads, row.peer), []).append(row)
+    lines = []
+    for (cell, dtype, threads, peer), group in groups.items():
+        ratios = [row.ratio for row in group]
+        large = [row.ratio for row in group if row.hidden * row.batch >= LARGE]
+        parts = [f"geometric mean {_mean(ratios):.2f}", f"worst {min(ratios):.2f}"]
+        parts[1:1] = [f"for H·B ≥ {LARGE} {_mean(large):.2f}"] if large else []
+        lines.append(f"{cell} {dtype} {threads} thread(s) against {peer}: {', '.join(parts)}, of {len(group)} sizes")
+    return lines
+
+
+def _mean(ratios: list[float]) -> float:
+    return float(np.exp(np.mean(np.log(ratios))))
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that `write` can't make.
+
+    Raises:
+        Error: for an unknown suffix or a folder that isn't there.
+    """
+    if path.suffix not in SUFFIXES:
+        raise Error(f"the bench writes {', '.join(SUFFIXES)}; here {path.name!r}")
+    if not path.parent.is_dir():
+        raise Error(f"the folder {path.parent} isn't there")
+
+
+def write(rows: list[Row], path: Path) -> None:
+    """Write rows as JSON, with what the machine is, or as a plot, by the file's suffix."""
+    check_target(path)
+    if path.suffix == ".json":
+        machine = {"cores": os.cpu_count(), "vector_bytes": BYTES}
+        path.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1), "utf-8")
+    else:
+        _plot(rows, path)
+
+
+def _plot(rows: list[Row], path: Path) -> None:
+    """Draw ratios against hidden size, a line for each batch and length."""
+    from matplotlib.figure import Figure
+
+    groups = list(dict.fromkeys((row.cell, row.dtype, row.threads, row.peer) for row in rows))
+    figure = Figure(figsize=(4 * len(groups), 3.2), layout="constrained")
+    for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+        mine = [row for row in rows if (row.cell, row.dtype, row.threads, row.peer) == group]
+        for batch, steps in dict.fromkeys((row.batch, row.steps) for row in mine):
+            line = sorted((r.hidden, r.ratio) for r in mine if (r.batch, r.steps) == (batch, steps))
+            axes.loglog(*zip(*line, strict=True), marker="o", label=f"B={batch}, T={steps}")
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set(title=f"{group[0]} {group[1]}, {group[2]} thread(s)", xlabel="hidden units")
+        axes.set_ylabel(f"time of {group[3]} / ours")
+        axes.legend(fontsize="x-small")
+    figure.savefig(path)

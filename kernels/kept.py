@@ -1,0 +1,61 @@
+"""Values of functions that the backward pass needs: computed and kept once, instead of computed again there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import sympy
+from sympy import Expr, Symbol
+
+from ..derive.functions import Elementwise
+from ..derive.linear import shape_of
+from ..derive.program import Program, Reason, Step
+from ..derive.written import canonical, renamed
+
+
+def with_kept_functions(forward: Program, *others: Program) -> tuple[Program, ...]:
+    """Name each function value inside a forward step that another program reads too, and use the name in all.
+
+    >>> from ..derive import load, derive
+    >>> lstm = derive(load("lstm"))
+    >>> forward, backward = with_kept_functions(lstm.forward, lstm.backward)
+    >>> print("\\n".join(str(forward).splitlines()[-2:]))
+    tanh_c = tanh(c)
+    h = o * tanh_c
+    """
+    read = {function for program in others for step in program.steps for function in _functions(step.expr)}
+    names: dict[Expr, Expr] = {}
+    steps: list[Step] = []
+    shapes = {symbol: shape for program in (forward, *others) for symbol, shape in program.shapes.items()}
+    for step in forward.steps:
+        for function in _functions(step.expr):
+            whole = canonical(step.expr) == canonical(function)
+            if not whole and canonical(function) in set(map(canonical, read)) and function not in names:
+                name = _free(function, shapes)
+                shapes[name] = shape_of(function, forward.shapes)
+                steps.append(Step(name, renamed(function, names), (Reason("named"),)))
+                names[function] = name
+        steps.append(replace(step, expr=renamed(step.expr, names)))
+    made = Program(forward.inputs, tuple(steps), forward.outputs, shapes).check()
+    kept = tuple(symbol for symbol in names.values() if isinstance(symbol, Symbol))
+    return made, *(_renamed(program, names, kept) for program in others)
+
+
+def _functions(expr: Expr) -> list[Elementwise]:
+    """Return the function values in an expression, inner ones first."""
+    return [part for part in sympy.postorder_traversal(expr) if isinstance(part, Elementwise)]
+
+
+def _free(function: Elementwise, taken: Mapping[Symbol, object]) -> Symbol:
+    [first, *others] = function.args
+    stem = f"{function.rule.name}_{first}" if isinstance(first, Symbol) and not others else f"{function.rule.name}_1"
+    while Symbol(stem) in taken:
+        stem += "_"
+    return Symbol(stem)
+
+
+def _renamed(program: Program, names: dict[Expr, Expr], kept: tuple[Symbol, ...]) -> Program:
+    steps = tuple(replace(step, expr=renamed(step.expr, names)) for step in program.steps)
+    shapes = dict(program.shapes)
+    return Program(program.inputs + kept, steps, program.outputs, shapes).check()

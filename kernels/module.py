@@ -1,0 +1,218 @@
+"""`Module`: a generated module with what is needed to call it: names, shapes and places of its arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from ..derive.adjoint import delta, incoming
+from ..derive.cell import previous
+from ..derive.derivation import Derivation
+from ..derive.interpret import size
+from ..derive.tangent import tangent
+from .cache import load_module
+from .emit import Emitted, emit
+from .given import Array
+from .instructions import FIXED, TIME, OuterSum, targets
+from .lower import once
+from .memory import Layout, layout_at
+from .products import prepare
+from .schedule import Schedule, loss, schedule
+
+
+class Module:
+    """The generated code of a cell, for one dtype and one set of values from which gradients may come.
+
+    Attributes:
+        schedule, emitted: from which it was made.
+        outputs: values other than states from which gradients may come.
+    """
+
+    def __init__(
+        self,
+        derivation: Derivation,
+        dtype: np.dtype[Any],
+        outputs: tuple[str, ...] = (),
+        moving: tuple[str, ...] = (),
+    ) -> None:
+        self.dtype = dtype
+        self.outputs = outputs
+        self.schedule: Schedule = schedule(derivation, outputs, moving)
+        self.emitted: Emitted = emit(self.schedule, dtype.name)
+        self._layouts: dict[tuple[tuple[str, int], ...], Layout] = {}
+
+    @cached_property
+    def loaded(self) -> ModuleType:
+        """The module itself."""
+        prepare(self.dtype.name)
+        return load_module(self.emitted.source, f"{self.schedule.derivation.cell.name}_{self.dtype}")
+
+    @cached_property
+    def begins_at_zero(self) -> frozenset[str]:
+        """Arrays of a backward pass that are added to, or never written: what no product begins, and no time step."""
+        begun: dict[str, bool] = {}
+        for instruction in self.schedule.sums:
+            for target in targets(instruction):
+                begun.setdefault(self.array(target), isinstance(instruction, OuterSum))
+        blocks = self._blocks.items()
+        return frozenset(name for name, block in blocks if block.kind != TIME and not begun.get(name))
+
+    @cached_property
+    def _blocks(self) -> dict[str, Any]:
+        return {self.emitted.arrays[block.name]: block for block in self.schedule.blocks.values()}
+
+    @cached_property
+    def _arrays(self) -> dict[Symbol, str]:
+        return {symbol: self.emitted.arrays[place.block] for symbol, place in self.schedule.places.items()}
+
+    def array(self, symbol: Symbol) -> str:
+        """Return the name of the array that holds a value."""
+        return self._arrays[symbol]
+
+    @cached_property
+    def own(self) -> dict[str, str]:
+        """What a user names -> the array that holds it."""
+        return {symbol.name: array for symbol, array in self._arrays.items() if symbol.is_real is None}
+
+    @cached_property
+    def states(self) -> dict[str, tuple[str, str]]:
+        """State -> the arrays of its values before and after each step."""
+        names = self.schedule.derivation.cell.states
+        return {name: (self.array(previous(name)), self.array(Symbol(name))) for name in names}
+
+    @cached_property
+    def tangents(self) -> dict[str, tuple[str, str]]:
+        """State -> the arrays of its tangents before and after each step."""
+        names = self.schedule.derivation.cell.states
+        return {name: (self.array(tangent(previous(name))), self.array(tangent(Symbol(name)))) for name in names}
+
+    @cached_property
+    def seeds(self) -> dict[str, str]:
+        """Value from which gradients may come -> the array of what comes."""
+        states = {name: self.array(loss(name)) for name in self.schedule.derivation.cell.states}
+        return states | {name: self.array(incoming(Symbol(name))) for name in self.outputs}
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """What a run holds for each step: inputs, states before and after it, and all that the cell names."""
+        names = self.emitted.arguments["forward"]
+        found = [s for s in self.schedule.derivation.forward.shapes if self.schedule.kept.get(s) == TIME]
+        states = [name for pair in self.states.values() for name in pair]
+        return tuple(s.name for s in found if self.array(s) in names or self.array(s) in states)
+
+    @cached_property
+    def ends(self) -> dict[str, dict[str, Symbol]]:
+        """Part of the result of a backward pass -> name -> where it is."""
+        cell = self.schedule.derivation.cell
+        return {
+            "params": {name: delta(Symbol(name)) for name in cell.params},
+            "inputs": {name: delta(Symbol(name)) for name in cell.inputs},
+            "state": {name: delta(previous(name)) for name in cell.states},
+            "states": {name: incoming(Symbol(name)) for name in cell.states},
+            "once": {name: once(delta(Symbol(name))) for name in cell.params if self.carried},
+        }
+
+    @cached_property
+    def carried(self) -> dict[str, Symbol]:
+        """Array that the epilogue reads -> the gradient, summed over time, that it holds."""
+        return {self.array(incoming(v)): delta(v) for v in self.schedule.derivation.prologue.outputs}
+
+    def forward_shapes(self, sizes: Mapping[str, int], T: int, B: int) -> dict[str, tuple[int, ...]]:
+        """Return the arrays that a forward pass needs beside parameters and inputs; states have a row more."""
+        cell, memory = self.schedule.derivation.cell, self.layout(sizes)
+        given = {self.array(Symbol(name)) for name in (*cell.params, *cell.inputs)}
+        states = {name for pair in self.states.values() for name in pair}
+        shapes = self._shapes(("prologue", "forward"), sizes, given | states, T, B)
+        whole = {f"{after} and before": ((T + 1) * B, memory.shapes[after][1]) for _, after in self.states.values()}
+        return shapes | whole
+
+    def backward_shapes(self, sizes: Mapping[str, int], T: int, B: int, given: set[str]) -> dict[str, tuple[int, ...]]:
+        """Return the arrays that a backward pass needs beside those of the forward pass."""
+        ends = [self.array(symbol) for part in self.ends.values() for symbol in part.values()]
+        ends += [self.array(symbol) for symbol in self.carried.values()]
+        shapes = self._shapes(("pack_backward", "backward", "sums", "epilogue"), sizes, given | set(self.carried), T, B)
+        memory = self.layout(sizes)
+        return shapes | {name: memory.shape(name, T, B) for name in ends if name not in given}
+
+    def tangent_shapes(
+        self, sizes: Mapping[str, int], T: int, B: int, K: int, given: set[str]
+    ) -> dict[str, tuple[int, ...]]:
+        """Return the arrays that tangents need beside those of the forward pass; states have a row more."""
+        memory = self.layout(sizes)
+        states = {name for pair in self.tangents.values() for name in pair}
+        shapes = self._shapes(("pack_tangent", "tangent"), sizes, given | states, T, B, K)
+        rows = (T + 1) * B * K
+        return shapes | {f"{after} and before": (rows, memory.shapes[after][1]) for _, after in self.tangents.values()}
+
+    def _shapes(
+        self, sections: tuple[str, ...], sizes: Mapping[str, int], given: set[str], T: int, B: int, K: int = 0
+    ) -> dict[str, tuple[int, ...]]:
+        memory = self.layout(sizes)
+        names = dict.fromkeys(name for section in sections for name in self.emitted.arguments[section])
+        known = memory.shapes.keys() | memory.packed.keys()
+        return {name: memory.shape(name, T, B, K) for name in names if name in known and name not in given}
+
+    def layout(self, sizes: Mapping[str, int]) -> Layout:
+        """Return the shapes of all arrays at given sizes."""
+        key = tuple(sizes.items())
+        if key not in self._layouts:
+            self._layouts[key] = layout_at(self.schedule, self.emitted, sizes, self.dtype)
+        return self._layouts[key]
+
+    def view(
+        self, symbol: Symbol | str, arrays: Mapping[str, Array], sizes: Mapping[str, int], lead: tuple[int, ...]
+    ) -> Array:
+        """Return a value out of its array, in its own shape behind the leading axes."""
+        key = symbol, tuple(sizes.items())
+        if key not in self._views:
+            self._views[key] = self._spec(symbol, sizes)
+        name, shape, start, stop = self._views[key]
+        array = arrays[name]
+        if not lead:
+            return array[start:stop].reshape(shape) if len(shape) == 2 else array.reshape(shape)
+        if stop - start == array.shape[1]:
+            return array.reshape(*lead, *shape)
+        return array.reshape(*lead, array.shape[1])[..., start:stop]
+
+    @cached_property
+    def _views(self) -> dict[Any, tuple[str, tuple[int, ...], int, int]]:
+        return {}
+
+    def _spec(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[str, tuple[int, ...], int, int]:
+        """Return a value's array and shape, and where it begins and ends there: rows of a matrix, else columns."""
+        shape = tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
+        start = size(self.schedule.places[symbol].start, sizes)
+        fixed = self.schedule.kept[symbol] == FIXED
+        return self._arrays[symbol], shape, start, start + (shape[0] if fixed and shape else math.prod(shape))
+
+    def call(self, section: str, arrays: Mapping[str, Array], sizes: Mapping[str, int], **counts: int) -> None:
+        """Call a function of the module with the arguments that it names."""
+        if names := self.emitted.arguments[section]:
+            known = {**arrays, **counts, **{self.emitted.sizes[name]: number for name, number in sizes.items()}}
+            getattr(self.loaded, section)(*[known[name] for name in names])
+
+    def shared_with(self, other: Module, arrays: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
+        """Give pairs of names: of each array here, and of the one there that holds the same."""
+        if other is self:
+            yield from ((name, name) for name in arrays)
+            return
+        theirs = {block.members: name for name, block in other._blocks.items()}
+        for name, block in self._blocks.items():
+            if block.members in theirs and theirs[block.members] in arrays:
+                yield name, theirs[block.members]
+        mine = {self._text(name): name for name in self.emitted.packed}
+        for name in other.emitted.packed:
+            if other._text(name) in mine and name in arrays:
+                yield mine[other._text(name)], name
+        yield "active", "active"
+
+    def _text(self, packed: str) -> str:
+        """Return the line of the source that says what a packed matrix is made of."""
+        start = self.emitted.source.index(f"# {packed}: ")
+        return self.emitted.source[start:].split("\n", 1)[0].split(": ", 1)[1]

@@ -1,0 +1,66 @@
+"""The functions of a generated module, and which instructions each carries out."""
+
+from __future__ import annotations
+
+from sympy import Symbol
+
+from ..derive.adjoint import delta
+from ..derive.cell import previous
+from ..derive.linear import Node
+from ..derive.program import quantities
+from .instructions import BATCH, TANGENT_BATCH, Instruction, Loop, expressions, targets
+from .printer import goes_in_vectors
+from .schedule import Schedule
+
+ONWARD, BACK = "range(T)", "range(T - 1, -1, -1)"
+PURPOSE = {
+    "prologue": "Compute what depends on parameters alone, and pack the matrices of the forward pass.",
+    "forward": "Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it.",
+    "pack_backward": "Pack the matrices of the backward pass.",
+    "backward": "Go back through all steps, from the gradients that reach each state from outside.",
+    "sums": "Sum the gradients of parameters over steps and samples.",
+    "epilogue": "Carry summed gradients back through the prologue.",
+    "pack_tangent": "Pack the matrices that tangents need beside those of the forward pass.",
+    "tangent": "Carry K directions per sample through all steps, from tangents of the states before them.",
+}
+SECTIONS = tuple(PURPOSE)
+
+
+def parts_of(schedule: Schedule, name: str) -> list[tuple[str, tuple[Instruction, ...]]]:
+    """Return (the steps it loops over, instructions), in order; an empty text stands for no loop."""
+    return {
+        "prologue": [("", schedule.prologue)],
+        "forward": [("", schedule.before), (ONWARD, schedule.forward)],
+        "backward": [(BACK, schedule.backward), ("", schedule.after)],
+        "sums": [("", schedule.sums)],
+        "epilogue": [("", schedule.epilogue)],
+        "tangent": [(ONWARD, schedule.tangent)],
+    }.get(name, [])
+
+
+def locals_of(instructions: tuple[Instruction, ...], schedule: Schedule) -> set[Symbol]:
+    """Return values of one step that a single vector loop makes and uses up: they need no array."""
+    touched: dict[Symbol, list[int]] = {}
+    for number, instruction in enumerate(instructions):
+        for expr in (*expressions(instruction), *targets(instruction)):
+            for symbol in quantities(expr):
+                touched.setdefault(symbol, []).append(number)
+    kept = {delta(previous(name)) for name in schedule.derivation.cell.states}
+    found = set()
+    for symbol, numbers in touched.items():
+        loop = instructions[numbers[0]]
+        inner = schedule.kept[symbol] in (BATCH, TANGENT_BATCH) and len(set(numbers)) == 1 and symbol not in kept
+        if inner and isinstance(loop, Loop) and _in_vectors(loop, schedule) and _unmoved(symbol, loop):
+            found.add(symbol)
+    return found
+
+
+def _in_vectors(loop: Loop, schedule: Schedule) -> bool:
+    return bool(loop.shape) and all(goes_in_vectors(s.expr, schedule.shapes) for s in loop.statements)
+
+
+def _unmoved(symbol: Symbol, loop: Loop) -> bool:
+    """Return whether no tensor map in a loop reads a value, and the loop makes it before reading it."""
+    first = next(s for s in loop.statements if symbol in (s.target, *quantities(s.expr)))
+    made = first.target == symbol and not first.accumulate and symbol not in quantities(first.expr)
+    return made and not any(symbol in quantities(node) for s in loop.statements for node in s.expr.atoms(Node))

@@ -1,0 +1,170 @@
+"""The innermost loop of every matrix product: a tile of a few rows by a few vectors, held in registers.
+
+A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .values import FUSED
+from .vector import BYTES, FEATURES, INDEX, Vector, _mask
+
+ROWS = 4
+VECTORS = 4 if BYTES == 64 else 3
+WORD = ir.IntType(64)
+
+
+def _tile(rows: int, vectors: int) -> Callable[..., Any]:
+    """Return the tile of this size, as Numba sees it.
+
+    c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`. Rows of c are `c_row` entries apart;
+    a's entries `a_row` and `a_step` apart; the last vector of a row of c has `left` entries.
+    """
+
+    def typed(
+        typing: Any,
+        c: Any,
+        c_row: Any,
+        a: Any,
+        a_row: Any,
+        a_step: Any,
+        panel: Any,
+        length: Any,
+        alpha: Any,
+        accumulate: Any,
+        left: Any,
+    ) -> Any:
+        kind = Vector(c.dtype)
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            c, c_row, a, a_row, a_step, panel, length, alpha, accumulate, left = args
+            tile = _Builder(builder, kind, left)
+            sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
+            lines = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
+            with cgutils.for_range(builder, length) as loop:
+                here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
+                right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
+                at = builder.mul(loop.index, a_step)
+                for r in range(rows):
+                    spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
+                    for v in range(vectors):
+                        builder.store(tile.multiply_add(spread, right[v], builder.load(sums[r][v])), sums[r][v])
+            scale = tile.spread(alpha)
+            adds = builder.icmp_signed("!=", accumulate, WORD(0))
+            for r in range(rows):
+                for v in range(vectors):
+                    at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
+                    tile.put(builder.gep(c, [at]), builder.load(sums[r][v]), scale, adds, last=v == vectors - 1)
+            return context.get_dummy_value()
+
+        return types.void(c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX), lower
+
+    return intrinsic(typed)
+
+
+class _Builder:
+    """What a tile does with single vectors."""
+
+    def __init__(self, builder: Any, kind: Vector, left: Any) -> None:
+        self.builder = builder
+        self.machine = kind.machine
+        self.bytes = kind.dtype.bitwidth // 8
+        self.suffix = f"v{kind.lanes}f{kind.dtype.bitwidth}"
+        self.zeros = ir.Constant(self.machine, [0.0] * kind.lanes)
+        self.mask = _mask(builder, left, kind.lanes)
+
+    def variable(self) -> Any:
+        place = cgutils.alloca_once(self.builder, self.machine)
+        self.builder.store(self.zeros, place)
+        return place
+
+    def load(self, pointer: Any) -> Any:
+        loaded = self.builder.load(self.builder.bitcast(pointer, self.machine.as_pointer()))
+        loaded.align = self.bytes
+        return loaded
+
+    def spread(self, number: Any) -> Any:
+        empty = ir.Constant(self.machine, ir.Undefined)
+        single = self.builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.machine.count), [0] * self.machine.count)
+        return self.builder.shuffle_vector(single, empty, zeros)
+
+    def multiply_add(self, left: Any, right: Any, total: Any) -> Any:
+        if not FEATURES.get("fma"):  # llvm.fma would call a library there
+            return self.builder.fadd(self.builder.fmul(left, right, flags=FUSED), total, flags=FUSED)
+        kind = ir.FunctionType(self.machine, [self.machine] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{self.suffix}")
+        return self.builder.call(function, [left, right, total])
+
+    def put(self, pointer: Any, total: Any, scale: Any, adds: Any, last: bool) -> None:
+        """Store scale · total, added to what is there if `adds`; masked in the last vector of a row."""
+        pointer = self.builder.bitcast(pointer, self.machine.as_pointer())
+        before = cgutils.alloca_once(self.builder, self.machine)
+        self.builder.store(self.zeros, before)
+        with self.builder.if_then(adds):
+            self.builder.store(self._masked_load(pointer) if last else self.load(pointer), before)
+        value = self.multiply_add(scale, total, self.builder.load(before))
+        if last:
+            self._masked_store(pointer, value)
+        else:
+            self.builder.store(value, pointer).align = self.bytes
+
+    def _masked_load(self, pointer: Any) -> Any:
+        kind = ir.FunctionType(self.machine, [pointer.type, ir.IntType(32), self.mask.type, self.machine])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self.suffix}.p0")
+        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.bytes), self.mask, self.zeros])
+
+    def _masked_store(self, pointer: Any, value: Any) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [self.machine, pointer.type, ir.IntType(32), self.mask.type])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self.suffix}.p0")
+        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.bytes), self.mask])
+
+
+def _at(typing: Any, pointer: Any, offset: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, INDEX), lower
+
+
+def _read(typing: Any, pointer: Any, offset: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return pointer.dtype(pointer, INDEX), lower
+
+
+def _write(typing: Any, pointer: Any, offset: Any, number: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, INDEX, pointer.dtype), lower
+
+
+def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    kind = Vector(target.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile = _Builder(builder, kind, WORD(kind.lanes))
+        value = tile.load(builder.gep(args[2], [args[3]]))
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), kind.machine.as_pointer())
+        builder.store(value, place).align = tile.bytes
+        return context.get_dummy_value()
+
+    return types.void(target, INDEX, source, INDEX), lower
+
+
+compiled: Any = intrinsic
+at, read, write, copy_vector = map(compiled, (_at, _read, _write, _copy_vector))
+tile_1_1, tile_1_2, tile_1_3, tile_1_4 = (_tile(1, vectors) for vectors in (1, 2, 3, 4))
+tile_2_1, tile_2_2, tile_2_3, tile_2_4 = (_tile(2, vectors) for vectors in (1, 2, 3, 4))
+tile_3_1, tile_3_2, tile_3_3, tile_3_4 = (_tile(3, vectors) for vectors in (1, 2, 3, 4))
+tile_4_1, tile_4_2, tile_4_3, tile_4_4 = (_tile(4, vectors) for vectors in (1, 2, 3, 4))

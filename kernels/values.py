@@ -1,0 +1,142 @@
+"""`Value`: an LLVM vector of floats under construction, with Python's operators, so that formulas read as formulas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
+from numba.core import cgutils
+
+FUSED = ("contract",)  # a product and a sum may become one operation with one rounding
+Number = float | int
+
+
+@dataclass(frozen=True)
+class Value:
+    """A vector in a function that is being built; numbers that meet it are spread over its lanes."""
+
+    builder: Any
+    value: Any
+
+    @property
+    def bits(self) -> int:
+        """Of one lane: 32 or 64."""
+        return 32 if isinstance(self.value.type.element, ir.FloatType) else 64
+
+    def _with(self, other: Value | Number) -> Any:
+        return other.value if isinstance(other, Value) else self.spread(other).value
+
+    def _made(self, value: Any) -> Value:
+        return Value(self.builder, value)
+
+    def spread(self, number: Number) -> Value:
+        """Return a vector with a constant in each lane, rounded to its dtype."""
+        rounded = float(np.float32(number)) if self.bits == 32 else float(number)
+        return self._made(ir.Constant(self.value.type, [rounded] * self.value.type.count))
+
+    def __add__(self, other: Value | Number) -> Value:
+        return self._made(self.builder.fadd(self.value, self._with(other), flags=FUSED))
+
+    def __sub__(self, other: Value | Number) -> Value:
+        return self._made(self.builder.fsub(self.value, self._with(other), flags=FUSED))
+
+    def __mul__(self, other: Value | Number) -> Value:
+        return self._made(self.builder.fmul(self.value, self._with(other), flags=FUSED))
+
+    def __truediv__(self, other: Value | Number) -> Value:
+        return self._made(self.builder.fdiv(self.value, self._with(other), flags=FUSED))
+
+    def __radd__(self, other: Number) -> Value:
+        return self.spread(other) + self
+
+    def __rsub__(self, other: Number) -> Value:
+        return self.spread(other) - self
+
+    def __rmul__(self, other: Number) -> Value:
+        return self.spread(other) * self
+
+    def __rtruediv__(self, other: Number) -> Value:
+        return self.spread(other) / self
+
+    def __neg__(self) -> Value:
+        return self._made(self.builder.fneg(self.value))
+
+    def call(self, name: str, *others: Value) -> Value:
+        """Return LLVM's own function of this name: fabs, sqrt, rint, copysign, fma."""
+        kind = self.value.type
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(kind, [kind] * (1 + len(others))),
+            f"llvm.{name}.v{kind.count}f{self.bits}",
+        )
+        return self._made(self.builder.call(function, [self.value, *(other.value for other in others)]))
+
+    def exactly(self, other: Value, operation: str) -> Value:
+        """Add or subtract with a rounding of its own, never joined with a product."""
+        return self._made(getattr(self.builder, operation)(self.value, other.value))
+
+    def if_less(self, other: Value | Number, then: Value | Number, otherwise: Value | Number) -> Value:
+        """Return `then` in lanes where self < other, else `otherwise`; NaN is less than nothing."""
+        where = self.builder.fcmp_ordered("<", self.value, self._with(other))
+        return self._made(self.builder.select(where, self._with(then), self._with(otherwise)))
+
+    def if_nan(self, then: Value | Number, otherwise: Value | Number) -> Value:
+        """Return `then` in lanes that hold NaN, else `otherwise`."""
+        where = self.builder.fcmp_unordered("uno", self.value, self.value)
+        return self._made(self.builder.select(where, self._with(then), self._with(otherwise)))
+
+    def at_most(self, bound: Number) -> Value:
+        """Return the smaller of a value and a bound; NaN stays."""
+        return self.spread(bound).if_less(self, bound, self)
+
+    def at_least(self, bound: Number) -> Value:
+        """Return the larger of a value and a bound; NaN stays."""
+        return self.if_less(bound, bound, self)
+
+    def power_of_two(self) -> Value:
+        """Return 2**n for lanes that hold whole numbers in the exponent's normal range."""
+        bias, shift = (127, 23) if self.bits == 32 else (1023, 52)
+        whole = self.as_integers()
+        moved = self.builder.shl(self._plus(whole, bias), self._integers(shift))
+        return self._made(self.builder.bitcast(moved, self.value.type))
+
+    def as_integers(self) -> Any:
+        """Return the lanes rounded toward zero, as machine integers of the same width."""
+        return self.builder.fptosi(self.value, ir.VectorType(ir.IntType(self.bits), self.value.type.count))
+
+    def split(self, low: float) -> tuple[Value, Value]:
+        """Return (n, x / 2**n) with the quotient in [low, 2 low), for positive normal lanes."""
+        shift = 23 if self.bits == 32 else 52
+        start = int(np.float32(low).view(np.int32)) if self.bits == 32 else int(np.float64(low).view(np.int64))
+        bits = self.builder.bitcast(self.value, ir.VectorType(ir.IntType(self.bits), self.value.type.count))
+        above = self.builder.sub(bits, self._integers(start))
+        n = self.builder.ashr(above, self._integers(shift))
+        quotient = self.builder.sub(bits, self.builder.shl(n, self._integers(shift)))
+        return (
+            self._made(self.builder.sitofp(n, self.value.type)),
+            self._made(self.builder.bitcast(quotient, self.value.type)),
+        )
+
+    def _integers(self, number: int) -> Any:
+        kind = ir.VectorType(ir.IntType(self.bits), self.value.type.count)
+        return ir.Constant(kind, [number] * kind.count)
+
+    def _plus(self, integers: Any, number: int) -> Any:
+        return self.builder.add(integers, self._integers(number))
+
+
+def as_value(builder: Any, value: Any, machine: ir.VectorType) -> Value:
+    """Return a vector, or a number spread over a vector's lanes."""
+    if isinstance(value.type, ir.VectorType):
+        return Value(builder, value)
+    if isinstance(value.type, ir.IntType):
+        value = builder.sitofp(value, machine.element)
+    elif value.type != machine.element:
+        wider = isinstance(machine.element, ir.DoubleType)
+        value = (builder.fpext if wider else builder.fptrunc)(value, machine.element)
+    empty = ir.Constant(machine, ir.Undefined)
+    single = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), machine.count), [0] * machine.count)
+    return Value(builder, builder.shuffle_vector(single, empty, zeros))

@@ -1,0 +1,73 @@
+"""Packed matrix products against NumPy, at sizes that fill a tile, a panel and a block, and at those that don't."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from bptt.kernels.products import multiply, outer_sum, pack, packed_size, prepare, share
+
+SIZES = [(1, 1, 1), (3, 5, 7), (4, 64, 16), (5, 63, 17), (2, 129, 33), (7, 200, 50), (133, 40, 9)]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # relative to the largest entry
+
+
+@njit(error_model="numpy")
+def packed_product(c, a, w, packed, rows, columns, length, alpha, accumulate, turned):
+    pack(packed, columns, length, 0, 0, w, columns, length, turned)
+    multiply(c, 1, 2, a, 1, 3, packed, rows, columns, length, alpha, accumulate)
+
+
+@njit(error_model="numpy")
+def summed_product(c, a, b, space, rows, columns, length, alpha, accumulate):
+    outer_sum(c, 1, 2, a, 1, 3, b, 1, 1, space, rows, columns, length, alpha, accumulate)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    prepare(request.param)
+    return request.param
+
+
+def drawn(dtype, *shape):
+    return np.random.default_rng(shape).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize(("rows", "columns", "length"), SIZES)
+@pytest.mark.parametrize("turned", [0, 1])
+def test_packed(dtype, rows, columns, length, turned):
+    c, a, w = drawn(dtype, rows + 2, columns + 4), drawn(dtype, rows + 1, length + 5), drawn(dtype, columns, length)
+    packed = np.full(packed_size(columns, length, dtype) + 1, np.nan, dtype)
+    whole = a[1:, 3 : 3 + length] @ w.T
+    for accumulate in (0, 1):
+        found = c.copy()
+        given = w if turned else np.ascontiguousarray(w.T)
+        packed_product(found, a, given, packed, rows, columns, length, -0.5, accumulate, turned)
+        expected = c.copy()
+        block = expected[1 : 1 + rows, 2 : 2 + columns]
+        block[...] = accumulate * block - 0.5 * whole
+        assert np.abs(found - expected).max() <= TOLERANCE[dtype] * np.abs(expected).max()
+        assert np.isnan(packed[-1])
+
+
+@pytest.mark.parametrize(("rows", "columns", "length"), [*SIZES, (6, 20, 600)])
+def test_summed(dtype, rows, columns, length):
+    c, a, b = (
+        drawn(dtype, rows + 2, columns + 4),
+        drawn(dtype, length + 1, rows + 5),
+        drawn(dtype, length + 1, columns + 2),
+    )
+    space = np.empty(packed_size(columns, 256, dtype), dtype)
+    whole = a[1:, 3 : 3 + rows].T @ b[1:, 1 : 1 + columns]
+    for accumulate in (0, 1):
+        found, expected = c.copy(), c.copy()
+        summed_product(found, a, b, space, rows, columns, length, 2.0, accumulate)
+        block = expected[1 : 1 + rows, 2 : 2 + columns]
+        block[...] = accumulate * block + 2 * whole
+        assert np.abs(found - expected).max() <= TOLERANCE[dtype] * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4, 10, 64, 67])
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_shares_follow_each_other(rows, parts):
+    bounds = [share(rows, part, parts) for part in range(parts)]
+    assert bounds[0][0] == 0 and bounds[-1][1] == rows
+    assert all(first[1] == second[0] for first, second in zip(bounds, bounds[1:], strict=False))

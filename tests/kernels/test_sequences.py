@@ -1,0 +1,154 @@
+"""Sequences of several lengths, backwards in time, with gradients from any value, in several threads; tangents."""
+
+import numpy as np
+import pytest
+
+import bptt
+from bptt.kernels import compile
+
+TOLERANCE = 1e-12  # rounding of some hundred operations, relative to the largest entry
+NAMES = ["lstm", "gru", "two_inputs", "memory", "skew", "min_gru"]
+
+
+@pytest.fixture(params=NAMES)
+def one(request, make_case):
+    return make_case(request.param, 5, 3)
+
+
+def cut(arrays, b, length):
+    return {name: array[:length, b : b + 1] for name, array in arrays.items()}
+
+
+def sample(arrays, b):
+    return {name: array[b : b + 1] for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lengths_are_those_of_sequences_run_alone(one, assert_close, reverse):
+    lengths = [5, 0, 3]
+    run = one.forward(lengths=lengths, reverse=reverse)
+    grads = one.kernel.backward(run, one.cotangents)
+    sums = {name: np.zeros_like(array) for name, array in one.params.items()}
+    for b, length in enumerate(lengths):
+        start = sample(one.state, b)
+        given = {**cut(one.inputs, b, length)}
+        alone = one.kernel.forward(one.params, given, start, steps=length, batch=1, reverse=reverse)
+        seeds = {name: array[:, b : b + 1].copy() for name, array in one.cotangents.items()}
+        # Where the states stay, their gradients gather at the last step that was made; forwards, that is the length.
+        late = {name: array[length:].sum(axis=0) for name, array in seeds.items()}
+        if not reverse and length:
+            for name in seeds:
+                seeds[name][length - 1] += late[name]
+        own = one.kernel.backward(alone, {name: array[:length] for name, array in seeds.items()})
+        assert_close(cut(run.states, b, length), alone.states, TOLERANCE)
+        for name, array in run.states.items():
+            stays = one.state[name][b] if reverse or not length else array[length - 1, b]
+            np.testing.assert_array_equal(array[length:, b], np.broadcast_to(stays, array[length:, b].shape))
+        if reverse or not length:
+            own_state = {name: own.state[name] + late[name] for name in own.state}
+        else:
+            own_state = dict(own.state)
+        assert_close(sample(grads.state, b), own_state, TOLERANCE, scale=10)
+        for name, array in grads.inputs.items():
+            assert not array[length:, b].any()
+            assert_close({name: array[:length, b : b + 1]}, {name: own.inputs[name]}, TOLERANCE, scale=10)
+        sums = {name: total + own.params[name] for name, total in sums.items()}
+    assert_close(dict(grads.params), sums, TOLERANCE, scale=10)
+
+
+def test_backwards_in_time(one, assert_close):
+    run = one.forward(reverse=True)
+    turned = one.kernel.forward(
+        one.params, {n: a[::-1] for n, a in one.inputs.items()}, one.state, steps=one.steps, batch=one.batch
+    )
+    assert_close(run.states, {name: array[::-1] for name, array in turned.states.items()}, 0)
+    assert_close(dict(run.values), {name: array[::-1] for name, array in turned.values.items()}, 0)
+    grads = one.kernel.backward(run, one.cotangents)
+    expected = one.kernel.backward(turned, {name: array[::-1] for name, array in one.cotangents.items()})
+    assert_close(grads.params, expected.params, 0)
+    assert_close(grads.inputs, {name: array[::-1] for name, array in expected.inputs.items()}, 0)
+
+
+@pytest.mark.parametrize("lengths", [[1, 2], [1, 2, 6], [1, 2, -1], [1.0, 2.0, 3.0], "abc"])
+def test_lengths_that_cannot_be(make_case, lengths):
+    with pytest.raises(bptt.Error, match="^lengths= must be B = 3 whole numbers from 0 to T = 5, not "):
+        make_case("lstm", 5, 3).forward(lengths=lengths)
+
+
+def test_gradients_from_a_value_that_is_no_state(make_case, assert_close):
+    """The gradient that reaches h through o at each step, against finite differences of both losses' sum."""
+    case = make_case("lstm", 3, 2)
+    seeds = {"h": case.cotangents["h"], "o": case.cotangents["c"], "a_i": case.cotangents["h"]}
+    grads = case.kernel.backward(case.run, seeds)
+
+    def loss(params):
+        run = case.forward(params=params)
+        return sum(np.sum(seed * (run.states | dict(run.values))[name]) for name, seed in seeds.items())
+
+    for name in ("W_hi", "W_xo", "b_f"):
+        along = np.random.default_rng(1).standard_normal(case.params[name].shape)
+        step = 1e-5
+        pair = [loss({**case.params, name: case.params[name] + sign * step * along}) for sign in (1, -1)]
+        slope = (pair[0] - pair[1]) / (2 * step)
+        assert np.sum(grads.params[name] * along) == pytest.approx(slope, rel=1e-7)  # of central differences
+    plain = case.kernel.backward(case.run, {"h": seeds["h"]})
+    assert_close(case.kernel.backward(case.run, {"h": seeds["h"], "o": 0 * seeds["o"]}).params, plain.params, 1e-13)
+
+
+@pytest.mark.parametrize("name", ["lstm", "memory", "attention", "skew"])
+def test_tangents_and_cotangents_meet(make_case, name):
+    """⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for directions of states and inputs, through all steps."""
+    case, K = make_case(name), 3
+    rng = np.random.default_rng(5)
+    state = {n: rng.standard_normal((case.batch, K, *a.shape[1:])) for n, a in case.state.items()}
+    inputs = {n: rng.standard_normal((case.steps, case.batch, K, *a.shape[2:])) for n, a in case.inputs.items()}
+    moved = case.kernel.tangent(case.run, state, inputs)
+    for q in range(K):
+        terms = [np.sum(case.cotangents[n] * moved[n][:, :, q]) for n in moved]
+        right = sum(np.sum(case.grads.state[n] * state[n][:, q]) for n in state)
+        right += sum(np.sum(case.grads.inputs[n] * inputs[n][:, :, q]) for n in inputs)
+        assert sum(terms) == pytest.approx(right, rel=1e-11, abs=1e-11)
+
+
+def test_tangents_need_a_direction(make_case):
+    case = make_case("lstm")
+    with pytest.raises(bptt.Error, match="^give the tangent of a state or of an input; here none$"):
+        case.kernel.tangent(case.run, {})
+
+
+def test_threads_share_a_batch(make_case, assert_close, monkeypatch):
+    monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
+    case = make_case("lstm", 6, 5, (("n", 9), ("m", 3)))
+    shared = compile(case.kernel.derivation, threads=3)
+    results = []
+    for _ in range(2):
+        run = shared.forward(case.params, case.inputs, case.state)
+        results.append((run.states, shared.backward(run, case.cotangents)))
+    assert_close(results[0][0], case.run.states, TOLERANCE)
+    for group in ("params", "inputs", "state", "states"):
+        assert_close(getattr(results[0][1], group), getattr(case.grads, group), TOLERANCE)
+        assert_close(getattr(results[0][1], group), getattr(results[1][1], group), 0)
+
+
+def test_threads_are_counted(make_case):
+    with pytest.raises(bptt.Error, match="^threads= must be a whole number from 1, not 0$"):
+        compile(make_case("lstm").kernel.derivation, threads=0)
+
+
+def test_a_result_outlives_the_next_call(make_case, assert_close):
+    """Memory is used again only when nobody looks at it: not even through one array of an old run."""
+    case = make_case("gru")
+    kept = case.kernel.forward(case.params, case.inputs, case.state).states["h"]
+    before = kept.copy()
+    for _ in range(3):
+        other = case.kernel.forward(case.params, {n: a + 1 for n, a in case.inputs.items()}, case.state)
+        case.kernel.backward(other, case.cotangents)
+    np.testing.assert_array_equal(kept, before)
+
+
+def test_what_does_not_fit_into_memory_is_refused(make_case, monkeypatch):
+    monkeypatch.setattr("bptt.kernels.memory.free_bytes", lambda: 1000)
+    case = make_case("gru", 7, 3)
+    kernel = compile(case.kernel.derivation)
+    with pytest.raises(bptt.Error, match=r"^the forward pass needs 0\.0 GiB, and 0\.0 GiB are free: take a smaller"):
+        kernel.forward(case.params, case.inputs, case.state)

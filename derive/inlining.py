@@ -188,9 +188,10 @@ class _Call:
             is_zero, is_state = fold.is_zero(value), line.target in self.states
             made = self.states.get(line.target) or f"{line.target}{self.own_suffix}"
             self.names[line.target] = made
-            if is_zero and not is_state:
+            if is_zero:
                 self.zeros.add(made)
-                continue
+                if not is_state:
+                    continue
             value = filled(0, whole, self.call) if is_zero else value
             self.scope.add(self.passage, Assignment(made, value, self.call))
             if not is_state:

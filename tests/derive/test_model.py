@@ -90,14 +90,14 @@ def test_a_parameter_that_the_loss_does_not_reach_is_there_and_said():
         + LOOP
         + "    h = rnn(G[t].T @ ones(L))\n    loss += sum(h)\nA = stack(G)\nloss += sum(A)\n",
         X + LOOP + "    h = rnn(x[t])\nloss += sum(stack(h).T @ ones(T)) / sum(ones(T))\n",
-        X + "one: lstm\none_2: lstm\n" + LOOP + "    h, c = one(x[t])\n    g, d = one(x[t])\n    e, f = one_2(g + h)\n"
+        X + "one: min_gru\none_2: min_gru\n" + LOOP + "    h = one(x[t])\n    g = one(x[t])\n    e = one_2(g + h)\n"
         "    loss += sum(e)\n",
         X + "e: rnn\n" + LOOP + "    h = e(x[t])\n    loss += sum(W_hh__e @ h)\n",  # a layer's parameter read outside
         X + "a: rnn\nZ: param[n_a, n]\n" + LOOP + "    h = a(x[t])\n    loss += sum(h) + sum(Z)\n",
         LOOP + "    p, q = henon()\n    loss += p * q\n",  # numbers as states, no input
         "x: input[T, m]\nh: state[n] = tanh(W @ ones(n))\n" + LOOP + "    h = rnn(x[t] * 2)\n    状態 = sum(h)\n"
         "    loss += 状態\n",
-        "x: input[m]\nloss_2 = sum(a * x)\nloss += loss_2\nloss += loss_2 + x @ b\n",
+        "x: input[m]\nloss_2 = sum(a * x)\nloss += loss_2\nloss += loss_2 + dot(x, b)\n",
     ],
 )
 def test_unusual_texts_are_proved(text):

@@ -305,7 +305,7 @@ class Builder:
             return linear.total(_times(*arguments))
         if name == "squared_error":
             square = sympy.Pow(_difference(*arguments), 2, evaluate=False)
-            return linear.total(_times(square, Rational(1, 2)))
+            return linear.total(_times(Rational(1, 2), square))
         if name == "logistic_loss":
             return linear.total(_difference(functions.softplus(first), _times(*arguments[::-1])))
         if name == "cross_entropy" and str(arguments[1]) in self.text.indices:

@@ -35,7 +35,8 @@ class _Sweeps:
 
     def forward(self) -> list[Line]:
         inputs: list[Inline] = [
-            self.math.name(name, Integer(1)) + self.math.call("to_last", name) for name in self.derivation.cell.inputs
+            self.math.name(name, Integer(1)) + self.math.call("to_last", name)
+            for name in (*self.derivation.cell.inputs, *self.derivation.cell.indices)
         ]
         inputs += [self.math.name(name, Integer(0)) for name in self.states]
         lines = [Line(self.phrases.text("algorithm.forward", given=self.phrases.join(inputs)), numbered=False)]

@@ -11,7 +11,6 @@ from ..derive.convention_layout import BatchLayout, ColumnLayout, Layout
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.functions import Elementwise
-from ..derive.linear import broadcast, entry, ones, pad, part, total
 from ..derive.program import Step
 from ..derive.proof import Proof
 from ..derive.tangent import tangent_program
@@ -25,7 +24,7 @@ from .mathematics import Mathematics
 from .phrases import Phrases
 from .reasons import Reasons
 from .styles import Style, capitals
-from .symbols import notation_table, sizes_of, used
+from .symbols import meaning_of_maps, notation_table, sizes_of
 
 TIME = Symbol("t", integer=True, positive=True)
 LENGTH = Symbol("T", integer=True, positive=True)
@@ -176,15 +175,9 @@ class _Page:
         math, text = self.math, self.phrases.text
         conventions = text("meaning.sizes", sizes=sizes, T=self.time(LENGTH)) if sizes else ()
         conventions += (" ",) * bool(sizes) + self.conventions()
-        one = math.sign("one")
-        if used(self.derivation, total, broadcast, ones):
-            v = math.call("letter", "v")
-            conventions += (" ",) + text("meaning.one", one=one, total=math.call("total_of", "v"), v=v)
+        conventions += meaning_of_maps([step.expr for step in self.derivation.steps], math, self.phrases)
         if any(isinstance(f, Elementwise) and f.rule.name in ("step", "geq") for f in self._functions()):
             conventions += (" ",) + text("meaning.indicator", indicator=math.call("indicator_of"))
-        if used(self.derivation, part, pad, entry):
-            rows, span = math.call("rows_of", "E"), math.call("rows_of", "")
-            conventions += (" ",) + text("meaning.rows", rows=rows, span=span)
         return [self.heading("notation"), table, Paragraph(conventions)]
 
     def conventions(self) -> Text:
@@ -204,7 +197,8 @@ class _Page:
     def forward(self) -> list[Block]:
         cell = self.derivation.cell
         join, formula = self.phrases.join, self.math.formula
-        before = join([formula(Symbol(n)) for n in cell.inputs] + [formula(Symbol(f"{n}_prev")) for n in cell.states])
+        given = (*cell.inputs, *cell.indices, *(f"{name}_prev" for name in cell.states))
+        before = join([formula(Symbol(name)) for name in given])
         after = join([formula(Symbol(name)) for name in cell.states])
         lead = self.paragraph("text.forward", before=before, after=after)
         blocks: list[Block] = [self.heading("forward"), lead, equations_of(self.derivation, self.math)]

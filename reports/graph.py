@@ -36,7 +36,8 @@ class Graph:
 
     def __init__(self, derivation: Derivation, level: int = 0) -> None:
         cell, steps = derivation.cell, derivation.forward.steps
-        sources = [*cell.inputs, *(previous(name).name for name in cell.states)]
+        inputs = (*cell.inputs, *cell.indices)
+        sources = [*inputs, *(previous(name).name for name in cell.states)]
         targets = [step.target.name for step in steps]
         self.level = level
         self.expressions = {step.target.name: step.expr for step in steps}
@@ -55,7 +56,7 @@ class Graph:
             if level >= 1 and name in self.parts or level >= 2 and len(readers) == 1:
                 self._fold(name)
         read = {name for names in self.reads.values() for name in names}
-        kept = read | self.states | set(cell.inputs)
+        kept = read | self.states | set(inputs)
         self.nodes = [name for name in (*sources, *self.reads) if name in kept]
         self.edges = [(name, target) for target, names in self.reads.items() if target in self.nodes for name in names]
 

@@ -10,7 +10,6 @@ from ..derive.adjoint import delta
 from ..derive.cell import Equation
 from ..derive.convention import Notation
 from ..derive.convention_model import restate
-from ..derive.linear import cross_entropy, lookup, scatter
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_text import ENDINGS, LAST, PARAM, START
 from ..derive.program import Reason, Step
@@ -25,6 +24,7 @@ from .names import Token, taken_apart
 from .phrases import Phrases
 from .reasons import Reasons
 from .styles import Style
+from .symbols import meaning_of_maps
 from .typesetter import Clock
 
 TIME = Symbol("t", integer=True, positive=True)
@@ -188,19 +188,8 @@ class _Page:
             conventions += (" ",) * bool(conventions) + text(key, axes=axes)
         conventions += (" ",) * bool(conventions) + text(f"meaning.layout_{self.derivation.layout}")
         conventions += (" ",) + text("meaning.conventions", odot=math.sign("odot"))
-        written = [line.written for block in self.model.blocks for line in block.cell.equations]
         steps = [step.expr for part in self.derivation.parts for step in part.steps]
-        if any(expr.has(scatter) for expr in (*written, *steps)):
-            parts = {"one": math.call("one_hot", "w"), "row": math.call("row_of_zeros", "w", "v")}
-            parts |= {letter: math.call("letter", letter) for letter in "vw"}
-            conventions += (" ",) + text("meaning.one_hot", **parts)
-        letters = {letter: math.call("letter", letter) for letter in "Ew"}
-        if any(expr.has(lookup) for expr in written):
-            conventions += (" ",) + text("meaning.lookup", table=math.call("looked_up", "E", "w"), **letters)
-        if any(expr.has(cross_entropy) for expr in written):
-            parts = {name: math.call(f"{name}_of_letters") for name in ("entropy", "exact")}
-            conventions += (" ",) + text("meaning.cross_entropy", y=math.call("letter", "y"), **parts)
-        return conventions
+        return conventions + meaning_of_maps(steps, math, self.phrases)
 
     def _sizes(self) -> list[str]:
         given = (*self.model.inputs, *self.model.params)

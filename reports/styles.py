@@ -137,7 +137,8 @@ class Styled(Typesetter):
         rank = len(self.shape(argument))
         squared = isinstance(argument, sympy.Pow) and argument.exp == 2
         whole = len(factors) == 2 and all(len(self.shape(factor)) == rank for factor in factors)
-        if self.style.layout != "row" or squared or whole and rank != 1:
+        numbered = factors[0].is_Rational and len(factors) > 1
+        if self.style.layout != "row" or squared or numbered or whole and rank != 1:
             return super().total(argument)
         if whole:
             return f"{self.show(factors[0], POWER)}{self.sign('space')}{self.transpose(factors[1])[0]}", PRODUCT

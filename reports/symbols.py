@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sympy
 from sympy import Expr, Symbol
 
 from ..derive.derivation import Derivation
-from ..derive.linear import Node, concat, product, transpose
-from ..derive.program import quantities
+from ..derive.linear import (
+    Node,
+    broadcast,
+    concat,
+    cross_entropy,
+    entry,
+    lookup,
+    ones,
+    pad,
+    part,
+    product,
+    scatter,
+    total,
+    transpose,
+)
 from ..derive.written import operands
 from .document import Inline, Table, Text
 from .formula import Formula
@@ -24,7 +37,8 @@ def notation_table(derivation: Derivation, math: Mathematics, phrases: Phrases) 
     rows: dict[tuple[str, str, Text], list[Formula]] = {}
     shown: dict[tuple[str, str, Text], Formula] = {}
     for symbol, role, meaning in _entries(derivation, math, phrases):
-        space = math.call("space", symbol)
+        index = role == "index"
+        space = math.call("below_size", derivation.cell.indices[symbol.name]) if index else math.call("space", symbol)
         key = (role, space.plain, meaning)
         rows.setdefault(key, []).append(math.formula(symbol))
         shown[key] = space
@@ -48,6 +62,8 @@ def _entries(derivation: Derivation, math: Mathematics, phrases: Phrases) -> Ite
     time = math.call("time", TIME)
     for name in cell.inputs:
         yield Symbol(name), "input", phrases.text("meaning.input", t=time)
+    for name in cell.indices:
+        yield Symbol(name), "index", phrases.text("meaning.index", t=time)
     for name in cell.states:
         start = math.call("name", name, sympy.Integer(0))
         yield Symbol(name), "state", phrases.text("meaning.state", t=time, start=start)
@@ -105,10 +121,30 @@ def _adjoints(derivation: Derivation, math: Mathematics, phrases: Phrases) -> li
     ]
 
 
-def used(derivation: Derivation, *kinds: type[Expr]) -> bool:
-    """Return whether any step of a derivation holds a node of these kinds."""
-    exprs = [step.expr for step in derivation.steps]
-    return any(expr.has(*kinds) for expr in exprs)
+def meaning_of_maps(exprs: Sequence[Expr], math: Mathematics, phrases: Phrases) -> Text:
+    """Return what is meant by the signs of those tensor maps that need a word, each sentence after a blank."""
+    letters = {letter: math.call("letter", letter) for letter in "Evwy"}
+
+    def holds(*kinds: type[Expr]) -> bool:
+        return any(expr.has(*kinds) for expr in exprs)
+
+    text: Text = ()
+    if holds(total, broadcast, ones):
+        parts = {"one": math.sign("one"), "total": math.call("total_of", "v"), "v": letters["v"]}
+        text += (" ", *phrases.text("meaning.one", **parts))
+    if holds(part, pad, entry):
+        parts = {"rows": math.call("rows_of", "E"), "span": math.call("rows_of", "")}
+        text += (" ", *phrases.text("meaning.rows", **parts))
+    if holds(scatter):
+        parts = {"one": math.call("one_hot", "w"), "row": math.call("row_of_zeros", "w", "v")}
+        text += (" ", *phrases.text("meaning.one_hot", **parts, v=letters["v"], w=letters["w"]))
+    if holds(lookup):
+        table = math.call("looked_up", "E", "w")
+        text += (" ", *phrases.text("meaning.lookup", table=table, E=letters["E"], w=letters["w"]))
+    if holds(cross_entropy):
+        parts = {name: math.call(f"{name}_of_letters") for name in ("entropy", "exact")}
+        text += (" ", *phrases.text("meaning.cross_entropy", y=letters["y"], **parts))
+    return text
 
 
 def sizes_of(derivation: Derivation) -> list[Symbol]:
@@ -116,6 +152,3 @@ def sizes_of(derivation: Derivation) -> list[Symbol]:
     cell = derivation.cell
     shapes = [cell.shapes[Symbol(n)] for table in (cell.inputs, cell.states, cell.params) for n in table]
     return list(dict.fromkeys(s for shape in shapes for size in shape for s in sorted(size.free_symbols, key=str)))
-
-
-__all__ = ["notation_table", "quantities", "sizes_of", "used"]

@@ -34,6 +34,13 @@ def test_the_cell_of_the_readme_is_five_lines_and_proved(tmp_path):
     assert bptt.derive(bptt.load(path)).prove().holds
 
 
+def test_the_model_of_the_readme_is_proved():
+    [text] = [text for _, text in BLOCKS if "for t in range(T):" in text]
+    model = bptt.parse_model(text)
+    assert bptt.parse_model(str(model)).params == model.params
+    assert bptt.derive(model).prove().holds
+
+
 def test_it_opens_with_the_two_commands():
     assert BLOCKS[0][1].startswith("make report")
     assert BLOCKS[0][1].splitlines()[1].startswith("make test")

@@ -52,6 +52,16 @@ mean = sum(h) / 3
 s = s + mean**2 * exp(-y[0]) + max(sum(y[1:4]), s) + (s + mean) / (1 + abs(mean))
 h = (1 - r) * h + r * tanh(U @ concat(x, r * h) + s * gamma_h + v_bar) - relu(h / 3) + ones(n) * sqrt(s)
 """,
+    "scored": """w: index[V]
+y: index[k]
+t: input[k]
+h: state[n]
+l: state
+E: param[V, m]
+h = tanh(W @ E[w] + U @ h + b)
+u = Q @ h
+l = cross_entropy(u, y) + squared_error(u, t) + logistic_loss(u, t)
+""",
     "no_input": "h: state[n]\nh = tanh(W @ h)\n",
     "unicode": "x: input[m]\nh: state[n]\nж = tanh(中文 @ x + λ_й * é)\nh = h + ж\n",
 }

@@ -32,8 +32,9 @@ def folder() -> Path:
 def load_module(source: str, name: str) -> ModuleType:
     """Return the module with this source; its compiled functions lie beside it and are found again.
 
-    The file's name holds a digest of the source, of the versions that compile it and of the processor, so nothing
-    stale is ever read. Where the folder can't be written, a temporary one is used and said so once.
+    The file's name holds a digest of the source, of what is compiled into it, of the versions that compile it and of
+    the processor, so nothing stale is ever read. Where the folder can't be written, a temporary one is used and said so
+    once.
 
     Args:
         source: of the module. Each of its functions must be called with one set of types only: Numba's index of a
@@ -60,7 +61,7 @@ def load_module(source: str, name: str) -> ModuleType:
 
 
 def _stem(source: str, name: str) -> str:
-    compiler = sys.version_info[:2], numba.__version__, binding.get_host_cpu_name(), _cpu_features()
+    compiler = sys.version_info[:2], numba.__version__, binding.get_host_cpu_name(), _cpu_features(), _support()
     digest = hashlib.sha256(f"{compiler}\n{source}".encode()).hexdigest()[:16]
     return f"{''.join(c if c.isascii() and c.isalnum() else '_' for c in name)[:60]}_{digest}"
 
@@ -68,6 +69,14 @@ def _stem(source: str, name: str) -> str:
 @functools.cache
 def _cpu_features() -> str:
     return str(binding.get_host_cpu_features().flatten())
+
+
+@functools.cache
+def _support() -> str:
+    """Return a digest of the modules that are compiled into generated code: Numba doesn't notice when they change."""
+    names = ("functions", "panels", "products", "tiles", "values", "vector")
+    texts = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in names]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 def _stored(stem: str, source: str) -> Path:

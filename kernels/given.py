@@ -12,7 +12,7 @@ from sympy import Expr, Symbol
 from ..derive.cell import Cell, previous
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
-from ..derive.linear import Shapes, entry, part, shape_of
+from ..derive.linear import Shape, entry, part, shape_of
 from ..derive.notation import spell
 from ..derive.syntax import closest
 from ..derive.written import renamed
@@ -64,10 +64,10 @@ class Given:
         dtype: np.dtype[Any],
         sizes: dict[str, int] | None = None,
         checked: dict[tuple[tuple[str, int], ...], dict[str, int]] | None = None,
-        shapes: Shapes | None = None,
+        named: Mapping[str, Shape] | None = None,
     ) -> None:
         self.cell = cell
-        self.shapes = cell.shapes if shapes is None else shapes
+        self.named = {symbol.name: shape for symbol, shape in cell.shapes.items()} if named is None else named
         self.checked = {} if checked is None else checked
         self.dtype = dtype
         self.sizes = {} if sizes is None else sizes
@@ -130,7 +130,7 @@ class Given:
         if array.dtype != self.dtype:
             hint = f"convert it with .astype('{self.dtype}')"
             raise ShapeError(f"{kind} {name} is {array.dtype}, this kernel computes in {self.dtype}: {hint}")
-        shape = self.shapes[Symbol(name)]
+        shape = self.named[name]
         expected = (*self.axes, *dims)
         if array.ndim != len(expected):
             found = f"({', '.join(map(str, array.shape))})"
@@ -144,7 +144,9 @@ class Given:
                 raise ShapeError(f"{kind} {name} has {expected[axis]} = {given}, but {source} {wanted}")
         for dimension, number in zip(shape, array.shape[len(lead) :], strict=True):
             self._learn(f"{kind} {name}", dimension, number)
-        return np.require(array, requirements=["C", "W", "A"]), found_lead
+        if not array.flags.carray:  # contiguous, aligned and writable: the one layout that code is compiled for
+            array = np.require(array, requirements=["C", "W", "A"])
+        return array, found_lead
 
     def _learn(self, what: str, dimension: Expr, number: int) -> None:
         if isinstance(dimension, Symbol):

@@ -22,6 +22,7 @@ from .initial import initial
 from .instructions import TIME
 from .memory import Plan, Pool, planned
 from .module import Module
+from .recompute import Segments, back_in_segments, run_in_segments
 from .run import Gradients, Run, Views
 from .schedule import Schedule
 from .shards import Shards
@@ -105,6 +106,7 @@ class Kernel:
         batch: int | None = None,
         lengths: Any = None,
         reverse: bool = False,
+        keep: int | None = None,
     ) -> Run:
         """Run the cell over a batch of sequences.
 
@@ -115,7 +117,10 @@ class Kernel:
             steps, batch: T and B, needed only for a cell without inputs.
             lengths: (B,) whole numbers from 0 to T: past its length, a sequence's states stay as they are, and inputs
                 there get gradient 0.
-            reverse: go from the last step to the first. `run.states[...][t]` is then the state after the steps T-1...t.
+            reverse: go from the last step to the first: `run.states[...][t]` is the state after the steps T-1 to t.
+            keep: keep the states alone, and compute the rest again in `backward`, so many steps at a time. In memory
+                lie the states of all steps and all values of `keep` steps; it costs a second forward pass, and
+                `run.values` holds the states only.
 
         T and B may be 0: results are then empty, and gradients 0. Arrays that aren't contiguous are copied. NaN or
         infinity in parameters is passed on.
@@ -129,10 +134,10 @@ class Kernel:
         >>> run.states["h"].shape
         (4, 1, 3)
         """
-        for name, number in (("steps", steps), ("batch", batch)):
-            if number is not None and (not isinstance(number, int | np.integer) or number < 0):
-                raise Error(f"{name}= must be a whole number from 0, not {number!r}")
-        given = Given(self.cell, self.dtype, checked=self._checked)
+        for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
+            if number is not None and (not isinstance(number, int | np.integer) or number < least):
+                raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
+        given = Given(self.cell, self.dtype, None, self._checked, self._named)
         arrays = given.take("parameter", params, self.cell.params, ())
         moving = given.take("input", inputs, self.cell.inputs, (steps, batch), finite=True)
         T, B = given.lead
@@ -140,7 +145,19 @@ class Kernel:
         self._sizes = given.complete()
         active = self._active(lengths, T, B, reverse)
         moving = {name: np.ascontiguousarray(array[::-1]) if reverse else array for name, array in moving.items()}
-        return self._forward(arrays | moving, start, T, B, active, reverse)
+        if keep is None or not T:
+            return self._forward(arrays | moving, start, T, B, active, reverse)
+        segments = Segments(
+            int(keep),
+            arrays,
+            moving,
+            start,
+            active,
+            lambda given, before, many, reached: self._forward(given, before, many, B, reached, False),
+        )
+        shapes = {name: (T, B, *self._shape(Symbol(name), self._sizes)) for name in self.cell.states}
+        states = {name: np.empty(shape, self.dtype) for name, shape in shapes.items()}
+        return run_in_segments(segments, states, self._sizes, reverse)
 
     def backward(self, run: Run, cotangents: Arrays) -> Gradients:
         """Carry gradients back through a run.
@@ -158,14 +175,17 @@ class Kernel:
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
-        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self.derivation.forward.shapes)
+        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
         known = self._values
         seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
         given.complete()
         if run.reverse:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
         outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
-        return self._backward(self._module(outputs), run, seeds)
+        module = self._module(outputs)
+        if run.segments is not None:
+            return back_in_segments(run, run.segments, seeds, lambda part, own: self._backward(module, part, own))
+        return self._backward(module, run, seeds)
 
     def tangent(self, run: Run, state: Arrays, inputs: Arrays | None = None) -> dict[str, Array]:
         """Carry K directions per sample forward through a run: tangents of the states, with parameters held.
@@ -183,12 +203,13 @@ class Kernel:
         >>> kernel.tangent(run, {"h": np.eye(3)[None]})["h"].shape
         (4, 1, 3, 3)
         """
+        _check_kept(run)
         inputs = inputs or {}
         numbers = [np.shape(array)[lead] for lead, table in ((1, state), (2, inputs)) for array in table.values()]
         if not numbers:
             raise Error("give the tangent of a state or of an input; here none")
         K = numbers[0]
-        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked)
+        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
         start = given.take("tangent of state", state, self.cell.states, (run.batch, K), optional=True, axes="BK")
         lead = (run.steps, run.batch, K)
         moving = given.take("tangent of input", inputs, self.cell.inputs, lead, optional=True, axes="TBK")
@@ -207,6 +228,7 @@ class Kernel:
         >>> kernel.jacobians(run).shape
         (4, 1, 3, 3)
         """
+        _check_kept(run)
         places = layout(self.cell, run.sizes)
         width = max((place.stop for place in places.values()), default=0)
         rows = run.steps * run.batch
@@ -234,6 +256,12 @@ class Kernel:
         names = [*self.cell.states, *(step.target.name for step in self.derivation.forward.steps)]
         return {name: tuple(map(str, shapes[Symbol(name)])) for name in names}
 
+    @cached_property
+    def _named(self) -> dict[str, tuple[Any, ...]]:
+        """Any named value -> its shape in named dimensions."""
+        shapes = {**self.derivation.forward.shapes, **self.cell.shapes}
+        return {symbol.name: shape for symbol, shape in shapes.items()}
+
     def _module(self, outputs: tuple[str, ...] = (), moving: tuple[str, ...] = ()) -> Module:
         key = outputs, moving
         if key not in self._modules:
@@ -257,7 +285,10 @@ class Kernel:
         own = module.own
         arrays = {own[name]: _flat(array, 2 if name in self.cell.inputs else 0) for name, array in given.items()}
         plan = self._plan("forward", sizes, T, B, lambda: module.forward_shapes(sizes, T, B))
-        arrays |= self._pool.arrays(plan)
+        fresh = self._pool.arrays(plan)
+        for array in fresh.values() if len(active) else ():
+            array.fill(0)  # rows past a sequence's end are never written, and meet gradients of 0
+        arrays |= fresh
         for name, (before, after) in module.states.items():
             whole = arrays.pop(f"{after} and before")
             whole[:B] = np.reshape(start[name], (B, whole.shape[1])) if name in start else 0
@@ -370,6 +401,12 @@ class Kernel:
 
     def _shape(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
+
+
+def _check_kept(run: Run) -> None:
+    """Refuse tangents of a run that dropped its values."""
+    if run.segments is not None:
+        raise Error("this run kept its states only: run forward without keep= for tangents and Jacobians")
 
 
 def _flat(array: Array, lead: int) -> Array:

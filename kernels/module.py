@@ -166,13 +166,13 @@ class Module:
         return self._layouts[key]
 
     def view(
-        self, symbol: Symbol | str, arrays: Mapping[str, Array], sizes: Mapping[str, int], lead: tuple[int, ...]
+        self, symbol: Symbol, arrays: Mapping[str, Array], sizes: Mapping[str, int], lead: tuple[int, ...]
     ) -> Array:
         """Return a value out of its array, in its own shape behind the leading axes."""
-        key = symbol, tuple(sizes.items())
-        if key not in self._views:
-            self._views[key] = self._spec(symbol, sizes)
-        name, shape, start, stop = self._views[key]
+        specs = self._specs.setdefault(tuple(sizes.items()), {})
+        if symbol not in specs:
+            specs[symbol] = self._spec(symbol, sizes)
+        name, shape, start, stop = specs[symbol]
         array = arrays[name]
         if not lead:
             return array[start:stop].reshape(shape) if len(shape) == 2 else array.reshape(shape)
@@ -181,7 +181,7 @@ class Module:
         return array.reshape(*lead, array.shape[1])[..., start:stop]
 
     @cached_property
-    def _views(self) -> dict[Any, tuple[str, tuple[int, ...], int, int]]:
+    def _specs(self) -> dict[tuple[tuple[str, int], ...], dict[Symbol, tuple[str, tuple[int, ...], int, int]]]:
         return {}
 
     def _spec(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[str, tuple[int, ...], int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .given import Array
 
@@ -38,6 +39,7 @@ class Run:
         states: state -> (T, B, *shape), the value after each step; past a sequence's length, that after its last.
         values: any named value -> (T, B, *shape). Views: values that share a matrix product lie side by side.
         reverse: whether time ran backwards.
+        segments: where only the states were kept, what it takes to run again.
     """
 
     sizes: Mapping[str, int]
@@ -47,6 +49,7 @@ class Run:
     states: Mapping[str, Array]
     values: Mapping[str, Array]
     reverse: bool = False
+    segments: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,13 @@ def test_processes_share_a_folder_and_later_ones_do_not_compile(tmp_path):
     assert (hits, misses) == (3, 0)
 
 
+def test_a_change_in_what_is_compiled_in_makes_another_file(folder, monkeypatch):
+    before = file_of(cache.load_module(DOUBLE, "double"))
+    monkeypatch.setattr(cache, "_support", lambda: "changed")
+    forget()
+    assert file_of(cache.load_module(DOUBLE, "double")) != before
+
+
 def test_a_module_is_loaded_once(folder):
     assert cache.load_module(DOUBLE, "double") is cache.load_module(DOUBLE, "double")
     with ThreadPoolExecutor(8) as pool:

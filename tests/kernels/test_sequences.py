@@ -26,6 +26,7 @@ def sample(arrays, b):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths_are_those_of_sequences_run_alone(one, assert_close, reverse):
     lengths = [5, 0, 3]
+    one.kernel._pool.buffers[:] = [np.full(buffer.size, np.nan) for buffer in one.kernel._pool.buffers]
     run = one.forward(lengths=lengths, reverse=reverse)
     grads = one.kernel.backward(run, one.cotangents)
     sums = {name: np.zeros_like(array) for name, array in one.params.items()}
@@ -67,6 +68,30 @@ def test_backwards_in_time(one, assert_close):
     expected = one.kernel.backward(turned, {name: array[::-1] for name, array in one.cotangents.items()})
     assert_close(grads.params, expected.params, 0)
     assert_close(grads.inputs, {name: array[::-1] for name, array in expected.inputs.items()}, 0)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 5, 9])
+@pytest.mark.parametrize(
+    "more", [{}, {"reverse": True}, {"lengths": [5, 0, 3]}, {"lengths": [4, 2, 5], "reverse": True}]
+)
+def test_what_is_not_kept_is_computed_again(make_case, assert_close, keep, more):
+    for name in ("gru", "two_inputs", "skew"):
+        case = make_case(name, 5, 3)
+        whole, run = case.forward(**more), case.forward(**more, keep=keep)
+        assert_close(run.states, whole.states, TOLERANCE)
+        assert set(run.values) == set(case.cell.states)
+        expected, grads = case.kernel.backward(whole, case.cotangents), case.kernel.backward(run, case.cotangents)
+        for group in ("params", "inputs", "state", "states"):
+            assert_close(getattr(grads, group), getattr(expected, group), TOLERANCE, scale=10)
+
+
+def test_a_run_without_values_has_no_tangents(make_case):
+    case = make_case("gru", 5, 3)
+    run = case.forward(keep=2)
+    with pytest.raises(bptt.Error, match="^this run kept its states only: run forward without keep= for tangents"):
+        case.kernel.jacobians(run)
+    with pytest.raises(bptt.Error, match="^keep= must be a whole number from 1, not 0$"):
+        case.forward(keep=0)
 
 
 @pytest.mark.parametrize("lengths", [[1, 2], [1, 2, 6], [1, 2, -1], [1.0, 2.0, 3.0], "abc"])

@@ -67,6 +67,9 @@ class _Resolver(ast.NodeTransformer):
             node.value = self.visit(node.value)
             function = ast.copy_location(ast.Name("lookup", ast.Load()), node)
             return ast.copy_location(ast.Call(function, [node.value, node.slice], []), node)
+        if isinstance(node.slice, ast.Subscript):
+            hint = "Declare one as in 'w: index[T, k]', and read it as in E[w[t]]."
+            raise self.scope.fail(node.slice, "only an index picks a row of a table", hint)
         for part in ast.walk(node.slice):
             if isinstance(part, ast.Name) and part.id in {counter, *self.scope.counters}:
                 hint = f"Write as in x[{counter or 't'}] in a loop. What comes from the step before is a state."

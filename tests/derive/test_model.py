@@ -254,6 +254,7 @@ MISTAKES = [
     (RNN + "loss += sum(ones(q))\n", "line 7, column 18: 'q' is not a dimension of anything that is declared"),
     (RNN + "loss += sum(h[0:q])\n", "'q' is not a dimension"),
     (X + LOOP + "    h = rnn(E[y])\n" + END, "'y' is a sequence"),
+    (X + LOOP + "    h = rnn(E[x[t]])\n" + END, "line 4, column 15: only an index picks a row of a table"),
     (RNN + "loss += lookup(h)\n", "lookup takes 2 arguments, here 1"),
     (X + "leak = leaky * 2\n" + RNN[len(X) :], "or declare a parameter, 'leaky: param"),
     (LOOP, "A loop reads 'for t in range"),

@@ -30,6 +30,7 @@ from bptt.kernels.tiles import (
     tile_4_2,
     tile_4_3,
     tile_4_4,
+    turn_block,
     write,
 )
 from bptt.kernels.vector import lanes
@@ -133,12 +134,37 @@ def pack(panels, columns, length, column, k, matrix, count, depth, column_step, 
         width = min(WIDE, columns - start)
         padded = (width + LANES - 1) // LANES * LANES
         low, high = max(start, column), min(start + width, column + count)
-        for block in range(0, depth, 16):
-            for j in range(low, high):
-                to, source = start * length + (k + block) * padded + j - start, (j - column) * column_step
-                for i in range(min(16, depth - block)):
-                    write(panels, to + i * padded, read(matrix, source + (block + i) * k_step))
-            if high == columns:
-                for i in range(min(16, depth - block)):
-                    for j in range(width, padded):
-                        write(panels, start * length + (k + block + i) * padded + j, zero)
+        base = start * length + k * padded - start
+        if high > low and column_step == 1:
+            _copy(panels, base, padded, matrix, low, high, low - column, depth, k_step)
+        elif high > low:
+            _turn(panels, base, padded, matrix, low, high, (low - column) * column_step, depth, column_step, k_step)
+        if high == columns:
+            for i in range(depth):
+                for j in range(start + width, start + padded):
+                    write(panels, base + i * padded + j, zero)
+
+
+@njit(error_model="numpy")
+def _copy(panels, base, padded, matrix, low, high, source, depth, step):
+    """Copy columns low to high of rows whose columns are neighbours."""
+    whole = low + (high - low) // LANES * LANES
+    for i in range(depth):
+        for j in range(low, whole, LANES):
+            copy_vector(panels, base + i * padded + j, matrix, source + i * step + j - low)
+        for j in range(whole, high):
+            write(panels, base + i * padded + j, read(matrix, source + i * step + j - low))
+
+
+@njit(error_model="numpy")
+def _turn(panels, base, padded, matrix, low, high, source, depth, column_step, k_step):
+    """Copy columns low to high of a matrix that stores them as rows."""
+    whole = low + (high - low) // LANES * LANES if k_step == 1 else low
+    deep = depth // LANES * LANES
+    for j in range(low, whole, LANES):
+        at_row = source + (j - low) * column_step
+        for i in range(0, deep, LANES):
+            turn_block(panels, base + i * padded + j, padded, matrix, at_row + i, column_step)
+    for j in range(low, high):
+        for i in range(deep if j < whole else 0, depth):
+            write(panels, base + i * padded + j, read(matrix, source + (j - low) * column_step + i * k_step))

@@ -162,8 +162,41 @@ def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> 
     return types.void(target, INDEX, source, INDEX), lower
 
 
+def _turn_block(typing: Any, target: Any, to: Any, to_step: Any, source: Any, start: Any, step: Any) -> Any:
+    """Transpose a square block as wide as a vector: target[k, j] = source[j, k]."""
+    kind = Vector(target.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target, to, to_step, source, start, step = args
+        tile, count = _Builder(builder, kind, WORD(kind.lanes)), kind.lanes
+        ends = [builder.add(start, builder.mul(step, WORD(j))) for j in range(count)]
+        rows = [tile.load(builder.gep(source, [end])) for end in ends]
+        half = count // 2
+        while half:
+            rows = _exchanged(builder, rows, half)
+            half //= 2
+        for k, row in enumerate(rows):
+            place = builder.gep(target, [builder.add(to, builder.mul(to_step, WORD(k)))])
+            builder.store(row, builder.bitcast(place, kind.machine.as_pointer())).align = tile.bytes
+        return context.get_dummy_value()
+
+    return types.void(target, INDEX, INDEX, source, INDEX, INDEX), lower
+
+
+def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
+    """Exchange the upper right and the lower left quarter of each block of 2 half rows and columns."""
+    count, made = len(rows), list(rows)
+    kind = ir.VectorType(ir.IntType(32), count)
+    upper = ir.Constant(kind, [lane if not lane & half else count + lane - half for lane in range(count)])
+    lower = ir.Constant(kind, [lane + half if not lane & half else count + lane for lane in range(count)])
+    for row in (row for row in range(count) if not row & half):
+        made[row] = builder.shuffle_vector(rows[row], rows[row + half], upper)
+        made[row + half] = builder.shuffle_vector(rows[row], rows[row + half], lower)
+    return made
+
+
 compiled: Any = intrinsic
-at, read, write, copy_vector = map(compiled, (_at, _read, _write, _copy_vector))
+at, read, write, copy_vector, turn_block = map(compiled, (_at, _read, _write, _copy_vector, _turn_block))
 tile_1_1, tile_1_2, tile_1_3, tile_1_4 = (_tile(1, vectors) for vectors in (1, 2, 3, 4))
 tile_2_1, tile_2_2, tile_2_3, tile_2_4 = (_tile(2, vectors) for vectors in (1, 2, 3, 4))
 tile_3_1, tile_3_2, tile_3_3, tile_3_4 = (_tile(3, vectors) for vectors in (1, 2, 3, 4))

@@ -57,7 +57,7 @@ class Proof:
         functions: elementwise functions whose slopes were proved from their definitions.
         checks: one per parameter, initial state and input.
         seconds: time spent.
-        axis: the axis of time that has these steps.
+        axis: the axis of time that has these steps; "" where nothing runs over time.
     """
 
     cell: str
@@ -79,7 +79,8 @@ class Proof:
         return sum(check.entries for check in self.checks)
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{name} = {number}" for name, number in (*self.sizes.items(), (self.axis, self.steps)))
+        chosen = {**self.sizes, **({self.axis: self.steps} if self.axis else {})}
+        sizes = ", ".join(f"{name} = {number}" for name, number in chosen.items())
         head = f"{self.entries} entries of {len(self.checks)} gradients against sympy.diff at {sizes}"
         wrong = [check.counterexample for check in (*self.functions, *self.checks) if not check.holds]
         return "\n  ".join([f"Not proved: {head}", *wrong]) if wrong else f"Proved: {head} ({self.seconds:.1f} s)"
@@ -124,7 +125,7 @@ def prove(derivation: Derivation | ModelDerivation, progress: Callable[[str], No
         checks.append(comparison.check(name, entries))
     functions = tuple(_check_slopes(rule) for rule in _rules(derivation.parts))
     shown = {name: number for name, number in sizes.items() if name not in model.axes[:1]}
-    axis = model.axes[0] if model.text and model.axes else "T"
+    axis = next(iter(model.axes), "") if model.text else "T"
     return Proof(model.name, shown, STEPS, functions, tuple(checks), time.perf_counter() - start, axis)
 
 

@@ -90,7 +90,9 @@ def _sizes(sizes: Mapping[str, int], math: Mathematics) -> list[Inline]:
 
 def _how(proof: Proof, math: Mathematics, phrases: Phrases) -> Text:
     sizes = _sizes(proof.sizes, math)
-    steps = math.call("time", Symbol("T")) + math.sign("equals") + math.call("digits", proof.steps)
+    if not proof.axis:
+        return phrases.text("proof.how_once", sizes=phrases.join(sizes))
+    steps = math.call("time", Symbol(proof.axis)) + math.sign("equals") + math.call("digits", proof.steps)
     return phrases.text("proof.how", sizes=phrases.join(sizes), steps=steps)
 
 

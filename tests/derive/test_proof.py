@@ -264,3 +264,9 @@ def test_a_wrong_epilogue_is_found():
     assert steps
     wrong = prove(replace(derivation, epilogue=replace(derivation.epilogue, steps=steps)))
     assert [check.name for check in wrong.checks if not check.holds] == ["s"]
+
+
+def test_a_model_without_a_loop_has_no_steps_to_speak_of():
+    proof = bptt.derive(bptt.load_model("fixed_window")).prove()
+    assert proof.holds and "T = " not in str(proof)
+    assert "S = 3" in str(bptt.derive(bptt.load_model("sequence_to_sequence")).prove())

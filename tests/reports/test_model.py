@@ -38,7 +38,8 @@ def derivation_of(name):
 def document_of(name, layout="column", adjoint="delta", **choices):
     derivation = bptt.restate(derivation_of(name), bptt.Notation(layout=layout, adjoint=adjoint))
     checks = tuple(Check(n, 6, True, "polynomial") for n in (*derivation.model.params, *derivation.model.inputs))
-    proof = Proof(derivation.model.name, {"n": 2}, 3, (Check("tanh", 2, True),), checks, 1.0)
+    axis = next(iter(derivation.model.axes), "")
+    proof = Proof(derivation.model.name, {"n": 2}, 3, (Check("tanh", 2, True),), checks, 1.0, axis)
     return model_document(derivation, proof, **choices)
 
 
@@ -141,6 +142,11 @@ def test_rows():
 
 def test_parameters_that_the_loss_does_not_reach_are_named():
     assert "The loss does not reach W_{xf} and b_f: these gradients are zero." in sentences(document_of("once"))
+
+
+def test_the_certificate_names_the_axis_that_was_expanded():
+    assert "over S=3 steps" in sentences(document_of("attention"))
+    assert " steps, every vector" not in sentences(document_of("one_to_one"))
 
 
 def test_unknown_choices_are_refused(tmp_path):

@@ -1,0 +1,62 @@
+"""`check`: whatever somebody gives, formulas or code, becomes a verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...derive.cell import Cell, load, text_of
+from ...derive.errors import Error, Source
+from .verdict import Verdict
+
+FORMULAS = (".txt", ".cell", ".formulas", ".grad", ".tex", ".md", "")
+
+
+def check(
+    theirs: str | os.PathLike[str] | Callable[..., Any], cell: str | Cell | None = None, **options: Any
+) -> Verdict:
+    """Judge a hand-derived backward pass: say which line is wrong, why, and show the mended line to be right.
+
+    Args:
+        theirs: formulas as a text or the path of a file (LaTeX in a .tex file, or in a text that has a backslash), or
+            code: the path of a .py file, a function or a class.
+        cell: whose backward pass it is, by name or as a `Cell`; not needed where its equations are in the text.
+        options: of the judge of code.
+
+    Raises:
+        Error: where the text can't be read, a name matches nothing, or the cell is missing.
+
+    >>> text = "x: input[m]\\nh: state[n]\\nh = tanh(W @ h + U @ x + b)\\nda = dh * (1 - h)\\nda_prev = 0 * da"
+    >>> check("dh = dh_out + dh_next\\nda_h = dh * (1 - h)\\ndh_prev = W_hh.T @ da_h", cell="rnn").faults[0].mended
+    'da_h = dh * (1 - h**2)'
+    """
+    known = load(cell) if isinstance(cell, str) else cell
+    if callable(theirs) or _suffix(theirs) == ".py":
+        from .code import check_code
+
+        return check_code(theirs, known, **options)
+    if options:
+        raise Error(f"formulas take no option {', '.join(sorted(options))}")
+    from .judge import judge
+
+    return judge(_read(theirs), known)
+
+
+def _suffix(theirs: str | os.PathLike[str]) -> str:
+    text = os.fspath(theirs)
+    return Path(text).suffix if "\n" not in text else ""
+
+
+def _read(theirs: str | os.PathLike[str]) -> Any:
+    from .formulas import read_formulas
+
+    text = os.fspath(theirs)
+    is_path = isinstance(theirs, os.PathLike) or ("\n" not in text and "=" not in text)
+    source = Source(text, text_of(Path(text))) if is_path else Source("formulas", text)
+    if Path(source.name).suffix == ".tex" or "\\" in source.text:
+        from .latex import read_latex
+
+        return read_latex(source)
+    return read_formulas(source)

@@ -1,0 +1,281 @@
+"""Text of formulas -> statements. Python's own syntax, read with `ast` and never executed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...derive.errors import NotationError, Source
+from ...derive.functions import FUNCTIONS
+from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
+from . import tree as trees
+from .tree import Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
+
+HINT = (
+    "A backward pass is read as one assignment a line: 'da_f = dc * c_prev * f * (1 - f)' or "
+    "'dW_hf += outer(da_f, h_prev)', with + - * / @ **, .T, numbers, names, and the functions of the notation."
+)
+MODULES = ("np", "numpy", "jnp", "math", "torch", "F", "scipy", "special")
+# other names that people write -> ours
+ALIASES = {
+    "sigma": "sigmoid", "σ": "sigmoid", "expit": "sigmoid", "logistic": "sigmoid", "logistic_sigmoid": "sigmoid",
+    "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min", "absolute": "abs", "fabs": "abs",
+    "atan": "arctan", "inner": "dot", "vdot": "dot", "concatenate": "concat", "hstack": "concat", "cat": "concat",
+    "heaviside": "step", "ReLU": "relu", "einsum_sum": "sum", "ln": "log",
+}  # fmt: skip
+EXTRA = ("diag", "pad", "sum_t")
+OPERATIONS: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {ast.Add: add, ast.Mult: mul, ast.MatMult: matmul}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`target = value` or `target += value`.
+
+    Attributes:
+        number: of its line, from 1.
+        text: as it stands there.
+        target: what it assigns to.
+        adds: whether it adds to its target.
+        value: the right side.
+    """
+
+    number: int
+    text: str
+    target: Name
+    adds: bool
+    value: Tree
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """A file of formulas, taken apart.
+
+    Attributes:
+        source: the file.
+        declarations: lines such as `x: input[m]`, as written.
+        doc: what it says of itself.
+        statements: in order.
+        kind: 'formulas' or 'latex'.
+        spellings: how names are written in LaTeX.
+        timed: names that are written with a time.
+    """
+
+    source: Source
+    declarations: tuple[str, ...]
+    doc: str
+    statements: tuple[Statement, ...]
+    kind: str = "formulas"
+    spellings: tuple[tuple[Name, str], ...] = ()
+    timed: tuple[str, ...] = ()
+
+
+def read_formulas(source: Source) -> Formulas:
+    """Read formulas in the cell notation.
+
+    Raises:
+        NotationError: with line, column and a caret, for what isn't a formula.
+
+    >>> read_formulas(Source("mine", "da_f = dc * c[t-1] * f * (1 - f)")).statements[0].target
+    Name(base='da_f', offset=0)
+    """
+    module, doc = tree_of(source)
+    text = Text(source, doc, (), ())
+    declarations, statements = [], []
+    for line in module.body:
+        if isinstance(line, ast.AnnAssign):
+            declarations.append(ast.unparse(line))
+            continue
+        targets = line.targets if isinstance(line, ast.Assign) else [line.target] if _adds(line) else []  # type: ignore[attr-defined]
+        if len(targets) != 1 or not isinstance(line, ast.Assign | ast.AugAssign):
+            raise text.fail(line, "this is not a formula", HINT)
+        reader = _Reader(text)
+        target = reader.tree(targets[0])
+        if not isinstance(target.leaf, Name):
+            raise text.fail(targets[0], "a formula assigns to one name", HINT)
+        value = reader.tree(line.value)
+        adds, value = isinstance(line, ast.AugAssign), value
+        if isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Sub):
+            value = neg(value)
+        written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
+        statements.append(Statement(line.lineno, written, target.leaf, adds, value))
+    return Formulas(source, tuple(declarations), doc, tuple(statements))
+
+
+def _adds(line: ast.stmt) -> bool:
+    return isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Add | ast.Sub)
+
+
+def named(text: str) -> Name:
+    """Split `c_prev` into a name and a time.
+
+    >>> named("c_prev"), named("delta_next_f"), named("h_t_minus_1")
+    (Name(base='c', offset=-1), Name(base='delta_f', offset=1), Name(base='h', offset=-1))
+    """
+    for pattern, offset in ENDINGS:
+        if (found := re.fullmatch(pattern, text)) and (base := "".join(filter(None, found.groups()))):
+            return Name(base, offset)
+    return Name(text)
+
+
+ENDINGS = (
+    (r"(.+?)_prev", -1),
+    (r"(.+?)_next", 1),
+    (r"(.+?)_(?:t_minus_1|tm1)", -1),
+    (r"(.+?)_(?:t_plus_1|tp1)", 1),
+    (r"(.+?)_prev(_.+)", -1),
+    (r"(.+?)_next(_.+)", 1),
+    (r"prev_(.+)", -1),
+    (r"next_(.+)", 1),
+    (r"(.+)_t", 0),
+)
+
+
+class _Reader:
+    """Python's syntax tree -> `Tree`."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+
+    def fail(self, node: ast.expr, message: str, hint: str = HINT) -> Exception:
+        return self.text.fail(node, message, hint)
+
+    def tree(self, node: ast.expr) -> Tree:
+        match node:
+            case ast.Name(id=identifier):
+                return Tree("name", (), named(identifier))
+            case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
+                return number(Fraction(str(value)))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return neg(self.tree(operand))
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self.tree(operand)
+            case ast.BinOp(op=ast.Pow(), left=left, right=right):
+                exponent = self.tree(right)
+                sign = -1 if exponent.head == "neg" else 1
+                exponent = exponent.args[0] if sign < 0 else exponent
+                if not isinstance(exponent.leaf, Fraction) or exponent.leaf > 16:
+                    raise self.fail(right, "an exponent is a number, at most 16")
+                return power(self.tree(left), sign * exponent.leaf)
+            case ast.BinOp(op=ast.Sub(), left=left, right=right):
+                return add(self.tree(left), neg(self.tree(right)))
+            case ast.BinOp(op=ast.Div(), left=left, right=right):
+                return mul(self.tree(left), inv(self.tree(right)))
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATIONS:
+                return OPERATIONS[type(op)](self.tree(left), self.tree(right))
+            case ast.Attribute(value=ast.Name(id=module), attr="pi") if module in MODULES:
+                return call("pi")
+            case ast.Attribute(value=value, attr="T"):
+                return transposed(self.tree(value))
+            case ast.Subscript(value=value, slice=index):
+                return self._subscript(node, value, index)
+            case ast.Compare(left=left, ops=[ast.Gt() | ast.GtE()], comparators=[right]):
+                return call("step", self._difference(left, right))
+            case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE()], comparators=[right]):
+                return call("step", self._difference(right, left))
+            case ast.Call(func=function, args=arguments, keywords=[]):
+                return self._call(node, function, arguments)
+            case ast.Call(keywords=[first, *_]):
+                raise self.fail(
+                    first.value, "formulas know no keywords such as axis=", "Write 'db += da', summed over t."
+                )
+        raise self.fail(node, "formulas do not know this")
+
+    def _difference(self, left: ast.expr, right: ast.expr) -> Tree:
+        if isinstance(right, ast.Constant) and right.value == 0:
+            return self.tree(left)
+        return add(self.tree(left), neg(self.tree(right)))
+
+    def _subscript(self, node: ast.Subscript, value: ast.expr, index: ast.expr) -> Tree:
+        inner = self.tree(value)
+        match index:
+            case ast.Name(id="t") if isinstance(inner.leaf, Name):
+                return inner
+            case ast.BinOp(left=ast.Name(id="t"), op=ast.Add() | ast.Sub() as op, right=ast.Constant(value=int(steps))):
+                if isinstance(inner.leaf, Name) and abs(steps) <= 1:
+                    return trees.name(inner.leaf.base, -steps if isinstance(op, ast.Sub) else steps)
+                raise self.fail(index, "formulas know t-1, t and t+1")
+            case ast.Slice(lower=lower, upper=upper, step=None):
+                bounds = tuple("" if bound is None else ast.unparse(bound) for bound in (lower, upper))
+                return Tree("part", (inner,), (bounds[0], bounds[1]))
+            case ast.Slice():
+                raise self.fail(node, "a slice takes no step")
+        return Tree("part", (inner,), (ast.unparse(index), "."))
+
+    def _call(self, node: ast.expr, function: ast.expr, arguments: list[ast.expr]) -> Tree:
+        if isinstance(function, ast.Attribute):
+            root = function.value
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if not (isinstance(root, ast.Name) and root.id in MODULES):
+                return self._method(function, arguments)
+            label = function.attr
+        elif isinstance(function, ast.Name):
+            label = function.id
+        else:
+            raise self.fail(node, "this is not a function's name")
+        if len(arguments) == 1 and isinstance(arguments[0], ast.Tuple | ast.List):
+            arguments = arguments[0].elts
+        if label in ("ones_like", "ones", "zeros_like") and isinstance(function, ast.Attribute):
+            return number(int(label != "zeros_like"))
+        sizes = {"ones": 0, "pad": 1}.get(label, len(arguments))
+        args = [self.tree(a) if i < sizes else Tree("size", (), ast.unparse(a)) for i, a in enumerate(arguments)]
+        return applied(label, args) or self._refused(function, label)
+
+    def _method(self, function: ast.Attribute, arguments: list[ast.expr]) -> Tree:
+        methods = {"dot": "matmul", "sum": "sum", "transpose": "transpose", "t": "transpose", "mm": "matmul"}
+        if function.attr not in methods:
+            raise self.fail(function, f"formulas do not know the method '{function.attr}'")
+        inner = [self.tree(function.value), *map(self.tree, arguments)]
+        return applied(methods[function.attr], inner) or self._refused(function, function.attr)
+
+    def _refused(self, place: ast.expr, label: str) -> Tree:
+        known = [*FUNCTIONS, *TENSOR_FUNCTIONS, *EXTRA]
+        if label in known:
+            raise self.fail(place, f"'{label}' stands here with a wrong number of arguments")
+        raise self.fail(place, f"unknown function '{label}'", closest(label, known))
+
+
+def applied(label: str, args: list[Tree]) -> Tree | None:
+    """Return a function applied to arguments, under whichever of its names; None where it is unknown."""
+    label = ALIASES.get(label, label)
+    shortcuts = {
+        ("dot", 2): lambda: call("dot", *args),
+        ("matmul", 2): lambda: matmul(*args),
+        ("multiply", 2): lambda: mul(*args),
+        ("subtract", 2): lambda: add(args[0], neg(args[1])),
+        ("add", 2): lambda: add(*args),
+        ("divide", 2): lambda: mul(args[0], inv(args[1])),
+        ("square", 1): lambda: power(args[0], 2),
+        ("reciprocal", 1): lambda: inv(args[0]),
+        ("negative", 1): lambda: neg(args[0]),
+        ("transpose", 1): lambda: transposed(args[0]),
+        ("sum_t", 1): lambda: Tree("sum_t", tuple(args)),
+    }
+    if made := shortcuts.get((label, len(args))):
+        return made()
+    if (slope := slope_of(label)) and len(args) == 1:
+        return call(slope, *args)
+    counts = {**TENSOR_FUNCTIONS, **{n: (f.nargs.args[0],) * 2 for n, f in FUNCTIONS.items()}}
+    counts |= {"diag": (1, 1), "pad": (3, 3)}
+    fewest, most = counts.get(label, (1, 0))
+    return call(label, *args) if fewest <= len(args) <= most else None
+
+
+def slope_of(label: str) -> str | None:
+    """Return the name of a function's derivative, under whichever of its names.
+
+    >>> slope_of("dtanh"), slope_of("sigmoid_prime"), slope_of("tanh")
+    ("tanh'", "sigmoid'", None)
+    """
+    for pattern in (r"(.+?)(?:_prime|_derivative|_grad|')", r"d_?(.+)", r"(?:grad|derivative)_(.+)"):
+        if found := re.fullmatch(pattern, label):
+            function = ALIASES.get(found[1], found[1])
+            if function in FUNCTIONS and FUNCTIONS[function].nargs == {1}:
+                return f"{function}'"
+    return None
+
+
+__all__ = ["Formulas", "NotationError", "Statement", "applied", "named", "read_formulas", "slope_of"]

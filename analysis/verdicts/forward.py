@@ -1,0 +1,190 @@
+"""The forward pass that a backward pass belongs to: their own equations, or those of a cell that was named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ...derive.cell import Cell, load, parse, zoo
+from ...derive.errors import Error
+from ...derive.program import forward_program
+from .arithmetic import Evaluator, Misfit, Missing
+from .catalogue import Pool, edits
+from .formulas import Formulas, Statement
+from .meanings import Answers, Meaning, adjoint_of
+from .ours import tree_from
+from .probes import STEPS, probes, subject
+from .reading import agree
+from .tree import Name, names, spell
+
+NO_CELL = (
+    "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
+    "or name it with --cell."
+)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What is known of the forward pass.
+
+    Attributes:
+        cell: on which the backward pass is judged.
+        backward: the statements that are left.
+        own: whether the cell was read from the text.
+        sentences: what is to be said of it.
+    """
+
+    cell: Cell
+    backward: tuple[Statement, ...]
+    own: bool
+    sentences: tuple[str, ...] = ()
+
+
+def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
+    """Split off the forward pass.
+
+    Raises:
+        Error: where there is none, and no cell was named.
+    """
+    states = _states(formulas, cell)
+    last = max((i for i, line in enumerate(formulas.statements) if line.target in states and not line.adds), default=-1)
+    if last < 0:
+        if cell is None:
+            raise Error(f"{formulas.source.name}: {NO_CELL}")
+        plain = [line for line in formulas.statements if not _is_forward(line, cell)]
+        return Forward(cell, tuple(plain), False)
+    ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
+    if cell is not None and not formulas.declarations:
+        text = _text(
+            [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(cell) for n, d in t.items()],
+            ahead,
+            formulas,
+        )
+    else:
+        text = _text(list(formulas.declarations) or _declared(formulas, ahead, states), ahead, formulas)
+    own = parse(text, formulas.source.name)
+    known, sentences = _compared(own, cell)
+    return Forward(known, backward, True, sentences)
+
+
+def _kinds(cell: Cell) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
+    return [("input", dict(cell.inputs)), ("state", dict(cell.states)), ("param", dict(cell.params))]
+
+
+def _is_forward(line: Statement, cell: Cell) -> bool:
+    """Return whether a line repeats a value of the cell."""
+    return line.target.offset == 0 and any(line.target.base == str(e.target) for e in cell.equations)
+
+
+def _states(formulas: Formulas, cell: Cell | None) -> set[Name]:
+    declared = {d.split(":")[0].strip() for d in formulas.declarations if d.split(":")[1].strip().startswith("state")}
+    if declared:
+        return {Name(state) for state in declared}
+    if cell is not None:
+        return {Name(state) for state in cell.states}
+    targets = {line.target for line in formulas.statements if not line.adds}
+    before = {n.base for line in formulas.statements for n in names(line.value) if n.offset == -1}
+    return {t for t in targets if t.offset == 0 and t.base in before and adjoint_of(t.base) is None}
+
+
+def _declared(formulas: Formulas, ahead: Sequence[Statement], states: set[Name]) -> list[str]:
+    """Return declarations for a text without any: states as found, inputs by their time or by an x."""
+    assigned = {line.target.base for line in ahead}
+    read = list(dict.fromkeys(n.base for line in ahead for n in names(line.value)))
+    timed = set(formulas.timed) or {base for base in read if base.startswith("x")}
+    inputs = [base for base in read if base not in assigned and base in timed]
+    lines = [f"{base}: input[{'m' if i == 0 else f'm_{i}'}]" for i, base in enumerate(inputs)]
+    ordered = [line.target.base for line in ahead if line.target in states]
+    return lines + [f"{base}: state[n]" for base in dict.fromkeys(ordered)]
+
+
+def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> str:
+    """Return the text of a cell: `h_prev` is `h` before the line that assigns it."""
+    done: set[str] = set()
+    lines = []
+    states = {d.split(":")[0] for d in declarations if ": state" in d}
+    for line in ahead:
+        late = [n for n in names(line.value) if n.offset == -1 and n.base in done]
+        if late:
+            raise Error(
+                f"{formulas.source.name}, line {line.number}: '{late[0].base}' at t-1 is read after its value at t was "
+                "assigned; a cell reads it before"
+            )
+        plain = {n: n.base for n in names(line.value) if n.offset == -1 and n.base in states}
+        lines.append(f"{line.target.base} = {spell(_renamed(line, plain))}")
+        done.add(line.target.base)
+    return "\n".join([*declarations, *lines])
+
+
+def _renamed(line: Statement, plain: dict[Name, str]):  # type: ignore[no-untyped-def]
+    from .tree import mapped, name
+
+    return mapped(line.value, lambda n: name(plain[n]) if n in plain else None)
+
+
+@cache
+def _zoo() -> tuple[Cell, ...]:
+    return tuple(load(name) for name in zoo())
+
+
+def _compared(own: Cell, cell: Cell | None) -> tuple[Cell, tuple[str, ...]]:
+    """Return the cell to judge on, and how it differs from the one that was named or is nearest."""
+    if cell is not None and set(cell.states) != set(own.states):
+        return own, (f"The forward pass isn't that of {cell.name}: its states are {', '.join(own.states)}.",)
+    near = (
+        [cell]
+        if cell is not None
+        else [z for z in _zoo() if dict(z.states) == dict(own.states) and set(z.params) == set(own.params)]
+    )
+    for other in near:
+        different = differences(own, other)
+        if not different:
+            return _called(own, other.name), (f"The forward pass is that of {other.name}.",)
+        if cell is not None or len(different) < len(own.equations):
+            said = "; ".join(different)
+            return own, (f"The forward pass isn't that of {other.name}: {said}. It is judged on its own.",)
+    return own, ("The forward pass is taken as it stands in the file.",)
+
+
+def _called(own: Cell, name: str) -> Cell:
+    from dataclasses import replace
+
+    return replace(own, name=name)
+
+
+def differences(own: Cell, other: Cell) -> list[str]:
+    """Return in which equations a cell differs from another one that has the same names."""
+    if set(own.params) != set(other.params) or dict(own.inputs).keys() != dict(other.inputs).keys():
+        left = sorted(set(own.params) ^ set(other.params))
+        return [f"it has other parameters ({', '.join(left)})"]
+    of = subject(other)
+    answers = Answers(probes(of), of.seeds, False)
+    first = answers.records[0].forward
+    values = {
+        Name(b, o): answers.array(Meaning("value", b, o)) for b in first if not b.endswith("_prev") for o in (0, -1)
+    }
+    known = {Name(b): v for (b, o), v in values.items() if o == 0} | values
+    pool = Pool({n: (Meaning("value", *n), v.ndim - 1) for n, v in known.items()}, (), (), ())
+    found = []
+    for step in forward_program(own).steps:
+        tree = tree_from(step.expr)
+        right = known.get(Name(step.target.name))
+        if right is None:
+            continue
+        evaluator = Evaluator(known, of.sizes, STEPS)
+        try:
+            if agree(evaluator.plain(tree), right):
+                continue
+        except (Misfit, Missing):
+            continue
+        reason = f"{step.target} = {spell(tree)}"
+        for edit in edits(tree, pool):
+            try:
+                if agree(evaluator.plain(edit.tree), right):
+                    reason += f", there {spell(edit.tree)}"
+                    break
+            except (Misfit, Missing):
+                continue
+        found.append(reason)
+    return found

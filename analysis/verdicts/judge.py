@@ -1,0 +1,270 @@
+"""Formulas -> verdict: conventions first, then line by line, each with the right values of all that it reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...derive.cell import Cell
+from ...derive.errors import Error
+from .formulas import Formulas, Statement
+from .forward import Forward, read_forward
+from .meanings import Answers, Meaning
+from .ours import Translator
+from .printing import speller_for
+from .probes import Probes, probes, subject
+from .reading import OWN, Group, Reading, agree, read_meanings
+from .reasons import reason
+from .repair import Repair, pool_for, repair, repair_auxiliary, shown
+from .tree import Tree, places
+from .verdict import Fault, Line, Verdict
+
+ORDER = {"carry": 0, "total": 1, "incoming": 2}
+
+
+def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
+    """Judge a backward pass that is given as formulas.
+
+    Args:
+        formulas: with or without the cell's own equations before them.
+        cell: whose backward pass it is; needed where the equations aren't there.
+
+    Raises:
+        Error: where there is no cell, nothing to judge, or a name that matches nothing.
+    """
+    forward = read_forward(formulas, cell)
+    of = subject(forward.cell)
+    batch = probes(of)
+    if not forward.backward:
+        raise Error(f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'")
+    reading = _best_reading(formulas, forward, batch)
+    conventions = [*forward.sentences, *_conventions(reading, of.seeds)]
+    scale, sentence = _common_scale(reading)
+    conventions += sentence
+    lines, faults = _lines(reading, scale)
+    notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
+    missing, more = _missing(reading)
+    faults = sorted([*faults, *missing], key=lambda fault: (fault.line == 0, fault.line))
+    errors = [_error(reading, group, scale) for group in reading.groups.values()]
+    reference = (
+        f"our derivation, float64, {len(batch.records)} sequences of 4 steps; its gradient differs from a difference "
+        f"at 50 digits by {batch.agreement:.0e}"
+    )
+    return Verdict(
+        formulas.source.name,
+        of.cell.name,
+        tuple(conventions),
+        tuple(lines),
+        tuple(faults),
+        (*notes, *more),
+        max(errors, default=0.0),
+        reference,
+    )
+
+
+def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
+    """Choose layout, and what the loss depends on, so that most lines come out right."""
+    seeds = batch.subject.seeds
+    layouts = [(False, False), (False, True)] if forward.own else [(False, False), (True, True), (False, True)]
+    best: tuple[float, Reading] | None = None
+    failure: Error | None = None
+    for turned, rows in layouts:
+        try:
+            reading = read_meanings(formulas, list(forward.backward), Answers(batch, seeds, turned), rows)
+        except Error as error:
+            failure = failure or error
+            continue
+        score = _score(reading)
+        if best is None or score > best[0]:
+            best = score, reading
+        if score > len(forward.backward) / 2:
+            break
+    if best is None:
+        assert failure is not None
+        raise failure
+    score, reading = best
+    silent = set(seeds) - set(batch.subject.last)
+    named = any(m.kind in ("loss", "incoming") and m.base in silent for m in reading.meanings.values())
+    if score < len(forward.backward) and silent and not named:
+        answers = Answers(batch, batch.subject.last, reading.answers.turned)
+        other = read_meanings(formulas, list(forward.backward), answers, reading.rows)
+        if _score(other) > score:
+            return other
+    return reading
+
+
+def _score(reading: Reading) -> float:
+    return float(sum(len(group.lines) for group in reading.groups.values() if reading.holds(group)))
+
+
+def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
+    """Say what the names turned out to mean."""
+    said = []
+    if reading.answers.turned or reading.rows:
+        said.append("Vectors are rows: h W + x U.")
+    if reading.answers.seeds != seeds:
+        said.append(
+            f"The loss depends on {', '.join(reading.answers.seeds)} alone; other states have no loss of their own."
+        )
+    show = speller_for(reading.formulas).name
+    for name, meaning in reading.meanings.items():
+        options = reading.options.get(name, [])
+        if meaning.kind == "own" or meaning.kind == "value" and options:
+            continue
+        if len(options) != 1 or meaning.kind in ("loss", "carry"):
+            said.append(f"{show(name)} is {meaning}.")
+    shares = [g for g in reading.groups.values() if reading.meanings[g.target].kind == "share"]
+    if shares and not any(line.adds for group in shares for line in group.lines):
+        said.append("Gradients of parameters are one step's share, to be added up over t.")
+    return said
+
+
+def _common_scale(reading: Reading) -> tuple[float, list[str]]:
+    """Return the factor that all gradients of parameters share."""
+    found = set()
+    for group in reading.groups.values():
+        meaning = reading.meanings[group.target]
+        if meaning.kind not in ("share", "sum"):
+            continue
+        value, right = reading.total(group), reading.answers.array(meaning)
+        if value is None or value.shape[1:] != right.shape[1:]:
+            return 1.0, []
+        factor = float(np.sum(value * right) / max(float(np.sum(right * right)), 1e-300))
+        if abs(factor) < 1e-9 or not agree(value, factor * right):
+            return 1.0, []
+        found.add(round(factor, 9))
+    if len(found) != 1 or found == {1.0} or sum(m.kind in ("share", "sum") for m in reading.meanings.values()) < 2:
+        return 1.0, []
+    factor = found.pop()
+    what = "the step of descent, -∂L/∂W" if factor == -1 else f"{factor:g} ∂L/∂W"
+    return factor, [f"All gradients of parameters are scaled alike: they are {what}."]
+
+
+def _scaled_holds(reading: Reading, group: Group, scale: float) -> bool:
+    if scale != 1 and reading.meanings[group.target].kind in ("share", "sum"):
+        return True
+    return reading.holds(group)
+
+
+def _error(reading: Reading, group: Group, scale: float) -> float:
+    meaning, value = reading.meanings[group.target], reading.total(group)
+    if meaning == OWN or not _scaled_holds(reading, group, scale) or value is None or scale != 1:
+        return 0.0
+    right = reading.answers.array(meaning)
+    return float(np.abs(value - right).max(initial=0) / max(float(np.abs(right).max(initial=0)), 1e-300))
+
+
+def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault]]:
+    translator = Translator(reading)
+    failing = [group for group in reading.groups.values() if not _scaled_holds(reading, group, scale)]
+    wrong: dict[int, Fault] = {}
+    waiting = list(failing)
+    while found := repair_auxiliary(reading, waiting, translator) if waiting else None:
+        mended, readers = found
+        wrong[mended.line.number] = _fault(reading, readers, mended, translator)
+        waiting = [group for group in waiting if group not in readers]
+    for group in waiting:
+        mended = repair(reading, group, translator)
+        wrong[mended.line.number] = _fault(reading, [group], mended, translator)
+    for fault in _overwritten(reading):
+        wrong.setdefault(fault.line, fault)
+    lines = []
+    for group in reading.groups.values():
+        meaning = reading.meanings[group.target]
+        for line in group.lines:
+            holds = line.number not in wrong
+            why = reason(reading, group, translator) if holds and group not in failing and len(group.lines) == 1 else ""
+            quantity = str(meaning) if meaning != OWN else "a value of their own"
+            lines.append(Line(line.number, line.text, quantity, holds, why))
+    return sorted(lines, key=lambda line: line.number), list(wrong.values())
+
+
+def _fault(reading: Reading, groups: list[Group], mended: Repair, translator: Translator) -> Fault:
+    speller = speller_for(reading.formulas)
+    group = next(g for g in reading.groups.values() if mended.line in g.lines)
+    pool = pool_for(reading, group, translator)
+    repaired = mended.edit.tree.key != Tree("number", (), None).key and _is_repair(mended)
+    proof = shown(reading, groups, mended, pool) if repaired else ""
+    text = speller.line(replace(mended.line, value=mended.edit.tree)) if repaired else ""
+    meaning = reading.meanings[group.target]
+    quantity = f"{meaning}: " if meaning != OWN else ""
+    return Fault(
+        mended.line.number, mended.edit.mends, f"{quantity}{mended.edit.message}.", mended.line.text, text, proof
+    )
+
+
+def _is_repair(mended: Repair) -> bool:
+    return not (mended.edit.mends == "other" and mended.edit.tree.head == "number")
+
+
+def _overwritten(reading: Reading) -> list[Fault]:
+    """Name gradients of parameters that are assigned where others are added up."""
+    shares = [
+        (g, line) for g in reading.groups.values() if reading.meanings[g.target].kind == "share" for line in g.lines
+    ]
+    adding = [line for _, line in shares if line.adds]
+    if len(adding) < len(shares) / 2 or not adding:
+        return []
+    speller = speller_for(reading.formulas)
+    found = []
+    for group, line in shares:
+        if line.adds or any(part.head == "sum_t" for _, part in places(line.value)) or line is not group.lines[0]:
+            continue
+        text = speller.line(replace(line, adds=True))
+        message = f"{reading.meanings[group.target]}: '=' overwrites what other steps gave; their shares are added up."
+        proof = "the value assigned is step t's share, and the gradient is the sum of all shares"
+        found.append(Fault(line.number, "overwritten", message, line.text, text, proof))
+    return found
+
+
+def _missing(reading: Reading) -> tuple[list[Fault], list[str]]:
+    """Name gradients that are never given, and states whose adjoint is never carried back."""
+    translator, answers = Translator(reading), reading.answers
+    given = {reading.meanings[target] for target in reading.groups}
+    shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
+    carries = [m for m in given if _is_recursion(reading, m)]
+    faults, notes = [], []
+    wanted: list[Meaning] = []
+    if shares:
+        adds = any(line.adds for g in reading.groups.values() for line in g.lines)
+        kind = shares[0].kind
+        have = {meaning.base for meaning in shares}
+        wanted += [Meaning(kind, base) for base in answers.subject.cell.params if base not in have]
+    elif given:
+        notes.append("no gradient of a parameter is given")
+        adds = False
+    if shares or carries:
+        have = {meaning.base for meaning in carries}
+        for state in answers.subject.cell.states:
+            if state not in have and np.abs(answers.array(Meaning("carry", state, -1))).max(initial=0) > 0:
+                wanted.append(Meaning("carry", state, -1))
+    speller = speller_for(reading.formulas)
+    for meaning in wanted:
+        if np.abs(answers.array(meaning)).max(initial=0) == 0:
+            continue
+        tree, target = translator.line(meaning), translator.called(meaning)
+        carry = meaning.kind == "carry"
+        text = speller.line(Statement(0, "", target, adds and not carry, tree)) if tree is not None else ""
+        message = (
+            f"{meaning} is never given."
+            if not carry
+            else f"{meaning} is never given, so its gradient doesn't flow back."
+        )
+        proof = "from the derivation" if text else ""
+        faults.append(Fault(0, "dropped carry" if carry else "missing gradient", message, "", text, proof))
+    return faults, notes
+
+
+def _is_recursion(reading: Reading, meaning: Meaning) -> bool:
+    """Return whether a line gives a state's adjoint from one step to the one before."""
+    if meaning.kind not in ORDER or meaning.base not in reading.answers.subject.cell.states:
+        return False
+    if meaning.offset == -1:
+        return True
+    targets = [target for target, found in reading.meanings.items() if found == meaning and target in reading.groups]
+    for target in targets:
+        read = reading.read_by(reading.groups[target])
+        if any(name.offset == 1 and reading.meanings[name].kind in ("total", "incoming") for name in read):
+            return True
+    return False

@@ -1,0 +1,151 @@
+"""Our own lines in somebody else's names."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sympy import Expr
+
+from ...derive.errors import Source
+from ...derive.functions import FUNCTIONS, Elementwise
+from ...derive.linear import Node
+from ...derive.notation import spell as spell_expr
+from ...derive.program import Step
+from .formulas import read_formulas
+from .meanings import Meaning, adjoint_of, style_of
+from .reading import Reading
+from .tree import Name, Tree, add, call, mapped, name, neg, number, power, rebuilt, replaced, transposed
+
+
+@cache
+def tree_from(expr: Expr) -> Tree:
+    """Return an expression of a program as a tree."""
+    return read_formulas(Source("ours", f"y = {spell_expr(expr)}")).statements[0].value
+
+
+class Translator:
+    """Writes derived lines in the names of a text.
+
+    Args:
+        reading: of the text.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.named: dict[Meaning, Name] = {}
+        for spelled, meaning in reading.meanings.items():
+            if meaning.kind != "own" and spelled not in self.named.values():
+                self.named.setdefault(meaning, spelled)
+        self.subject = reading.answers.subject
+        self.steps: dict[str, Step] = {step.target.name: step for step in self.subject.backward.steps}
+        self.style = style_of(spelled.base for spelled in reading.meanings)
+        self.turned = reading.answers.turned
+
+    def called(self, meaning: Meaning) -> Name:
+        """Return their name of a quantity, or one in their style."""
+        if meaning in self.named:
+            return self.named[meaning]
+        if meaning.kind == "value":
+            return Name(meaning.base, meaning.offset)
+        shift = Meaning("total", meaning.base, 0) if meaning.kind == "carry" and meaning.offset == 0 else None
+        base = self.style.format(meaning.base)
+        if shift is not None:
+            return Name(base, 1)
+        if meaning.kind == "loss":
+            return Name(f"{base}_out", meaning.offset)
+        if meaning.kind == "incoming":
+            return Name(f"{base}_in", meaning.offset)
+        return Name(base, meaning.offset)
+
+    def knows(self, meaning: Meaning) -> bool:
+        """Return whether the text has a name for a quantity."""
+        return meaning.kind == "value" or meaning in self.named
+
+    def line(self, meaning: Meaning, depth: int = 0) -> Tree | None:
+        """Return the right side that gives a quantity; None where nothing is derived for it."""
+        kind, base, offset = meaning
+        if kind == "incoming":
+            return add(self.read(Meaning("loss", base, offset), depth), self.carried(base, offset, depth))
+        key = {"total": f"delta_{base}", "share": f"delta_{base}", "sum": f"delta_{base}"}.get(kind)
+        if kind == "carry":
+            key, offset = f"delta_{base}_prev", offset + 1
+        if key is None or key not in self.steps:
+            return None
+        tree = self.translated(tree_from(self.steps[key].expr), offset, depth)
+        if kind in ("share", "sum") and self.turned:
+            tree = turned(tree)
+        return Tree("sum_t", (tree,)) if kind == "sum" else tree
+
+    def carried(self, state: str, offset: int, depth: int) -> Tree:
+        """Return what comes back from the next step, by name if there is one."""
+        carry = Meaning("carry", state, offset)
+        total = Meaning("total", state, offset + 1)
+        if self.knows(carry) or offset > 0 or depth > 2 or total not in self.named:
+            return Tree("name", (), self.called(carry))
+        return self.line(carry, depth + 1) or Tree("name", (), self.called(carry))
+
+    def read(self, meaning: Meaning, depth: int) -> Tree:
+        """Return a quantity by their name, or written out where they have none."""
+        if self.knows(meaning) or depth > 3 or meaning.kind not in ("total", "incoming"):
+            return Tree("name", (), self.called(meaning))
+        written = self.line(meaning, depth + 1)
+        return written if written is not None else Tree("name", (), self.called(meaning))
+
+    def translated(self, tree: Tree, offset: int, depth: int) -> Tree:
+        """Return a tree in our names in theirs, `offset` steps later."""
+        params = self.reading.answers.params
+
+        def change(spelled: Name) -> Tree:
+            base, shift = spelled
+            if base in params:
+                plain = name(base)
+                return transposed(plain) if self.turned and self.is_matrix(base) else plain
+            if base.startswith("incoming_"):
+                return self.read(Meaning("incoming", base[9:], shift + offset), depth)
+            if base.startswith("delta_"):
+                return self.read(Meaning("total", base[6:], shift + offset), depth)
+            return Tree("name", (), self.called(Meaning("value", base, shift + offset)))
+
+        return simplified(mapped(tree, change))
+
+    def is_matrix(self, base: str) -> bool:
+        """Return whether a parameter is a matrix."""
+        return self.reading.answers.array(Meaning("value", base)).ndim == 3
+
+
+def simplified(tree: Tree) -> Tree:
+    """Return the tree without double transposes."""
+    if not tree.args:
+        return tree
+    args = [simplified(operand) for operand in tree.args]
+    return transposed(args[0]) if tree.head == "T" else rebuilt(tree, args)
+
+
+def turned(tree: Tree) -> Tree:
+    """Return the transpose of a gradient's line, pushed into outer products."""
+    if tree.head == "add":
+        return add(*map(turned, tree.args))
+    if tree.head == "call" and tree.leaf == "outer":
+        return call("outer", *reversed(tree.args))
+    if tree.head == "neg":
+        return neg(turned(tree.args[0]))
+    return tree if tree.head in ("name", "number") else transposed(tree)
+
+
+def slopes(reading: Reading) -> list[tuple[Tree, bool]]:
+    """Return the slope of every elementwise function of the forward pass, and whether it has a kink."""
+    found: dict[Tree, bool] = {}
+    program = reading.answers.subject.forward
+    for step in program.steps:
+        for part in sorted(step.expr.atoms(Elementwise), key=str):
+            if part.has(Node):
+                continue
+            value = step.target if step.expr == part else part
+            for slope in part.rule.slopes:
+                tree = tree_from(slope(*part.args, value)) if not isinstance(slope(*part.args, value), int) else None
+                if tree is not None and tree.head != "number":
+                    found.setdefault(tree, bool(part.rule.kink))
+    return list(found.items())
+
+
+__all__ = ["FUNCTIONS", "Translator", "adjoint_of", "number", "power", "replaced", "slopes", "tree_from", "turned"]

@@ -1,0 +1,316 @@
+"""Which of somebody's names is which quantity: found from how many of their lines come out right."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...derive.errors import NotationError
+from ...derive.syntax import closest
+from .arithmetic import Apply, Array, Evaluator, Misfit, Missing, apply_floats
+from .formulas import Formulas, Statement
+from .meanings import Answers, Meaning, adjoint_of, candidates
+from .probes import STEPS
+from .tree import Name, Tree, add, names, neg, places, replaced, time_name
+
+TOLERANCE = 1e-9
+MOST_JOINT = 512
+OWN = Meaning("own", "")
+
+
+def agree(found: Array, right: Array) -> bool:
+    """Return whether two batches are equal up to rounding: 1e-9 of the largest entry."""
+    if found.ndim != right.ndim or found.shape[1:] != right.shape[1:]:
+        return False
+    if right.dtype == object:
+        return bool(np.all(found == right))
+    scale = float(np.abs(right).max(initial=0))
+    with np.errstate(all="ignore"):
+        return bool(np.abs(found - right).max(initial=0) <= TOLERANCE * scale + 1e-13)
+
+
+@dataclass
+class Group:
+    """All lines that assign one name.
+
+    Attributes:
+        target: the name.
+        lines: in order; their sum is the target's value.
+        start: what the name holds before its first line, where that is `+=`.
+    """
+
+    target: Name
+    lines: list[Statement]
+    start: Meaning | None = None
+
+
+@dataclass
+class Reading:
+    """A backward pass with a meaning for every name.
+
+    Attributes:
+        formulas: the text.
+        groups: target -> lines.
+        answers: the right values.
+        meanings: name -> what it is.
+        rows: whether vectors are rows.
+    """
+
+    formulas: Formulas
+    groups: dict[Name, Group]
+    answers: Answers
+    rows: bool
+    apply: Apply = apply_floats
+    one: Any = 1.0
+    meanings: dict[Name, Meaning] = field(default_factory=dict)
+    options: dict[Name, list[Meaning]] = field(default_factory=dict)
+    cache: dict[object, Array | None] = field(default_factory=dict)
+    own: dict[Name, Array | None] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return self.answers.subject.sizes
+
+    def value(self, name: Name) -> Array | None:
+        """Return the right value of a name; None where there is none."""
+        meaning = self.meanings.get(name, OWN)
+        if meaning.kind != "own":
+            return self.answers.array(meaning)
+        if name not in self.own:
+            self.own[name] = None
+            if name in self.groups:
+                self.own[name] = self.total(self.groups[name])
+        return self.own[name]
+
+    def evaluator(self, tree: Tree, line: Statement | None = None) -> Evaluator:
+        """Return an evaluator that knows all that a tree may read where `line` stands."""
+        return self.over(names(tree), line)
+
+    def over(self, wanted: Iterable[Name], line: Statement | None = None) -> Evaluator:
+        """Return an evaluator that knows the names."""
+        values = {}
+        for name in wanted:
+            if (array := self.value(name)) is not None:
+                later = self._later(name, line) if line is not None else 0.0
+                values[name] = array if isinstance(later, float) else array - later
+        return Evaluator(values, self.sizes, STEPS, self.rows, self.apply, self.one)
+
+    def _later(self, name: Name, line: Statement) -> Array | float:
+        """Return what lines further down still add to a name."""
+        group = self.groups.get(name)
+        if group is None or len(group.lines) < 2 or line.number < group.lines[0].number or name == line.target:
+            return 0.0
+        later = [piece for piece in group.lines if piece.number > line.number and piece.adds]
+        found = [self.piece(piece) for piece in later]
+        return sum((array for array in found if array is not None), start=np.zeros(1, dtype=int)) if later else 0.0
+
+    def piece(self, line: Statement, value: Tree | None = None) -> Array | None:
+        """Return the value of a line's right side, None where it has none."""
+        tree = line.value if value is None else value
+        key = (line.number, line.target, tree, *((name, self.meanings.get(name, OWN)) for name in names(tree)))
+        cacheable = not any(self.meanings.get(name, OWN).kind == "own" for name in names(tree))
+        if cacheable and key in self.cache:
+            return self.cache[key]
+        try:
+            found = self.evaluator(tree, line).plain(tree)
+        except (Misfit, Missing, ArithmeticError):
+            found = None
+        if cacheable:
+            self.cache[key] = found
+        return found
+
+    def total(self, group: Group, changed: Mapping[Statement, Tree] | None = None) -> Array | None:
+        """Return the sum of a group's lines, with some right sides changed."""
+        whole: Array | None = self.answers.array(group.start) if group.start else None
+        for line in group.lines:
+            found = self.piece(line, (changed or {}).get(line))
+            if found is None or (whole is not None and whole.ndim != found.ndim):
+                return None
+            if whole is not None and whole.shape[1:] != found.shape[1:]:
+                return None
+            whole = found if whole is None else whole + found
+        return whole
+
+    def holds(self, group: Group, changed: Mapping[Statement, Tree] | None = None) -> bool:
+        """Return whether a group gives what its name means."""
+        meaning = self.meanings.get(group.target, OWN)
+        found = self.total(group, changed)
+        if meaning.kind == "own":
+            return found is not None
+        return found is not None and agree(found, self.answers.array(meaning))
+
+    def touching(self, wanted: set[Name]) -> list[Group]:
+        """Return the groups that assign or read one of the names."""
+        return [g for g in self.groups.values() if wanted & {g.target, *self.read_by(g)}]
+
+    @staticmethod
+    def read_by(group: Group) -> set[Name]:
+        return {name for line in group.lines for name in names(line.value)}
+
+    def assign(self, chosen: Mapping[Name, Meaning]) -> None:
+        """Give names their meanings."""
+        self.meanings |= chosen
+        self.own.clear()
+
+
+def grouped(statements: list[Statement]) -> dict[Name, Group]:
+    """Collect the lines of each target; `x = x + y` counts as `x += y`."""
+    groups: dict[Name, Group] = {}
+    for line in statements:
+        own = Tree("name", (), line.target)
+        if not line.adds and line.value.head == "add" and own in line.value.args:
+            rest = [term for term in line.value.args if term != own]
+            line = Statement(line.number, line.text, line.target, True, add(*rest))
+        if line.target in groups and not line.adds:
+            groups[line.target].lines.clear()
+        groups.setdefault(line.target, Group(line.target, [])).lines.append(line)
+    return groups
+
+
+def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answers, rows: bool) -> Reading:
+    """Find what every name means.
+
+    Raises:
+        NotationError: for a name that is read, never assigned, and like nothing that the cell has.
+    """
+    groups = grouped(statements)
+    assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
+    reading = Reading(formulas, groups, answers, rows)
+    every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
+    for name in every:
+        found = candidates(name, answers, assigned, name in groups)
+        if not found and name not in groups:
+            found = _outside(reading, name, statements)
+        reading.options[name] = found
+        reading.meanings[name] = found[0] if found else OWN
+    _resolve(reading)
+    return reading
+
+
+def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[Meaning]:
+    """Return the meanings of an adjoint that is given from outside, or refuse the name."""
+    base = Name(name.base, 0)
+    if base in reading.groups:
+        return []
+    base_of = adjoint_of(name.base) or ""
+    if (base_of or name.base.startswith(("delta", "grad", "loss"))) and base_of not in reading.answers.params:
+        return [Meaning("loss", seed, name.offset) for seed in reading.answers.subject.seeds]
+    line = next(line for line in statements if name in names(line.value))
+    first = reading.answers.records[0]
+    known = [n for n in first.forward if not n.endswith("_prev")] + [g.base for g in reading.groups]
+    source = reading.formulas.source
+    column = max(0, source.lines[line.number - 1].find(name.base))
+    message = f"'{time_name(*name)}' is neither a value of the cell, nor an adjoint, nor assigned here"
+    raise NotationError(source.point(line.number, column, len(name.base), message, closest(name.base, known)))
+
+
+def _resolve(reading: Reading) -> None:
+    ambiguous = [name for name, found in reading.options.items() if len(found) > 1]
+    clusters: dict[str, list[Name]] = {}
+    for name in ambiguous:
+        clusters.setdefault(reading.options[name][0].base, []).append(name)
+    for _ in range(3):
+        before = dict(reading.meanings)
+        for cluster in clusters.values():
+            _choose(reading, cluster)
+        _choose_starts(reading)
+        _name_unknown(reading)
+        if reading.meanings == before:
+            break
+
+
+def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meaning]]:
+    options = [reading.options[name] for name in cluster]
+    if np.prod([len(found) for found in options]) <= MOST_JOINT:
+        for chosen in itertools.product(*options):
+            yield dict(zip(cluster, chosen, strict=True))
+    else:
+        for name in cluster:
+            for meaning in reading.options[name]:
+                yield {name: meaning}
+
+
+def _choose(reading: Reading, cluster: list[Name]) -> None:
+    """Give a cluster of names the meanings with which most lines come out right."""
+    touched = reading.touching(set(cluster) | _own_readers(reading, set(cluster)))
+    best, best_score = {name: reading.meanings[name] for name in cluster}, -1.0
+    for chosen in _choices(reading, cluster):
+        reading.assign(chosen)
+        rank = sum(reading.options[name].index(meaning) for name, meaning in chosen.items())
+        score = sum(reading.holds(group) * len(group.lines) for group in touched) - 0.01 * rank
+        if score > best_score:
+            best, best_score = chosen, score
+    reading.assign(best)
+
+
+def _own_readers(reading: Reading, wanted: set[Name]) -> set[Name]:
+    return {g.target for g in reading.touching(wanted) if reading.meanings[g.target].kind == "own"}
+
+
+def _choose_starts(reading: Reading) -> None:
+    """Say what a state's adjoint holds before its first line, where that only adds."""
+    for group in reading.groups.values():
+        meaning = reading.meanings[group.target]
+        if not group.lines[0].adds or meaning.kind not in ("total", "incoming") or meaning.offset == -1:
+            continue
+        for kind in (None, "loss", "incoming", "carry"):
+            start = Meaning(kind, meaning.base, meaning.offset) if kind else None
+            if start is None or reading.answers.has(start):
+                group.start = start
+                if reading.holds(group):
+                    break
+        else:
+            seed = meaning.base in reading.answers.subject.seeds
+            group.start = Meaning("loss", meaning.base, meaning.offset) if seed else None
+
+
+def _name_unknown(reading: Reading) -> None:
+    """Find what auxiliary names mean: from their values, or from the lines that read them."""
+    unknown = [name for name in reading.groups if not reading.options[name]]
+    for name in unknown:
+        reading.meanings[name] = OWN
+    reading.own.clear()
+    every = _all_meanings(reading.answers)
+    for _ in range(2):
+        for name in unknown:
+            if reading.meanings[name].kind == "own" and (found := reading.value(name)) is not None:
+                same = [m for m in every if agree(found, reading.answers.array(m))]
+                if same:
+                    reading.assign({name: same[0]})
+        for name in reversed(unknown):
+            if reading.meanings[name].kind == "own":
+                _name_by_use(reading, name, every)
+
+
+def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:
+    """Take the meaning with which lines come out right that don't without it."""
+    readers = [group for group in reading.touching({name}) if group.target != name]
+    readers = [group for group in readers if reading.meanings[group.target].kind != "own"]
+    before = sum(map(reading.holds, readers))
+    if before == len(readers):
+        return
+    best, most = OWN, before
+    for meaning in every:
+        reading.assign({name: meaning})
+        if (score := sum(map(reading.holds, readers))) > most:
+            best, most = meaning, score
+    reading.assign({name: best})
+
+
+def _all_meanings(answers: Answers) -> list[Meaning]:
+    first = answers.records[0]
+    found = [
+        Meaning("total", name) for name in first.adjoint if name not in answers.params and not name.endswith("_prev")
+    ]
+    found += [Meaning(kind, name) for kind in ("incoming", "carry", "loss") for name in first.loss]
+    found += [Meaning("carry", name, -1) for name in first.carry]
+    found += [Meaning("share", name) for name in answers.params]
+    found += [Meaning("value", name) for name in first.forward if name not in answers.params]
+    return [m for m in found if answers.has(m) and np.abs(answers.array(m)).max(initial=0) > 0]
+
+
+__all__ = ["Group", "Reading", "agree", "grouped", "neg", "read_meanings", "replaced"]

@@ -1,0 +1,204 @@
+"""Faults named by the edit that mends them, and shown to be mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .arithmetic import Array, Misfit, Missing
+from .catalogue import Edit, Pool, edits
+from .exact import Residue, apply_arrays, points
+from .formulas import Statement
+from .meanings import Answers, Meaning, argument_of
+from .ours import Translator, slopes
+from .probes import probes
+from .reading import OWN, Group, Reading, agree
+from .tree import Name, Tree, names, number, places
+
+FRESH = 1000
+UNKNOWN = Edit("other", "other", "the line doesn't give what its name says", number(0))
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A line and the edit that mends it."""
+
+    line: Statement
+    edit: Edit
+
+
+def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
+    """Collect what may stand in the lines of a group."""
+    answers = reading.answers
+    found: dict[Name, tuple[Meaning, int]] = {}
+
+    def enter(name: Name, meaning: Meaning) -> None:
+        if name not in found and meaning.kind != "own" and (meaning.kind not in ("share", "sum") or name in own):
+            found[name] = (meaning, answers.array(meaning).ndim - 1)
+
+    meaning = reading.meanings[group.target]
+    ours = translator.line(meaning)
+    own = [name for line in group.lines for name in names(line.value)]
+    wanted = list(names(ours)) if ours is not None else []
+    for name in (*wanted, *own, *reading.meanings):
+        if name in reading.meanings and name != group.target:
+            enter(name, reading.meanings[name])
+    first = answers.records[0]
+    for offset in (0, -1, 1):
+        for base in first.forward:
+            if not base.endswith("_prev") and (offset == 0 or base not in answers.params):
+                enter(Name(base, offset), Meaning("value", base, offset))
+    for name in wanted:
+        for kind in (Meaning("loss", b) for b in first.loss):
+            if translator.called(kind) == name:
+                enter(name, kind)
+        for carried in (Meaning("carry", b) for b in first.carry):
+            if translator.called(carried) == name:
+                enter(name, carried)
+        for total in (Meaning("total", b) for b in first.adjoint if b not in answers.params):
+            if answers.has(total) and translator.called(total) == name:
+                enter(name, total)
+    terms = () if ours is None else (ours.args if ours.head == "add" else (ours,))
+    carried_names = {n for n, (m, _) in found.items() if m.kind in ("carry", "incoming") or m.offset > 0}
+    marked = tuple((term, bool(carried_names & set(names(term)))) for term in terms)
+    factors = tuple(dict.fromkeys(_factors(ours))) if ours is not None else ()
+    inner = tuple(dict.fromkeys(_inner_terms(ours))) if ours is not None else ()
+    held = [part for _, part in places(ours) if part.head == "number"] if ours is not None else []
+    numbers = tuple(dict.fromkeys(part for part in held if part != number(1)))
+    pairs = tuple((v, a) for v, args in argument_of(answers.subject).items() for a in args)
+    return Pool(found, tuple(slopes(reading)), factors, marked, inner, pairs, numbers)
+
+
+def _factors(tree: Tree) -> Iterator[Tree]:
+    for _, part in places(tree):
+        if part.head == "mul":
+            yield from (factor for factor in part.args if factor.head not in ("name", "number"))
+        elif part.head == "call":
+            yield part
+
+
+def _inner_terms(tree: Tree) -> Iterator[Tree]:
+    for path, part in places(tree):
+        if part.head == "add" and path:
+            yield from (term.args[0] if term.head == "neg" else term for term in part.args)
+
+
+def repair(reading: Reading, group: Group, translator: Translator) -> Repair:
+    """Return the first single edit with which a group comes out right; `UNKNOWN` where there is none."""
+    pool = pool_for(reading, group, translator)
+    right = reading.answers.array(reading.meanings[group.target])
+    for line in group.lines:
+        others = replace_line(group, line)
+        rest = reading.total(others) if others.lines or others.start else None
+        if others.lines and rest is None:
+            continue
+        wanted = right if rest is None else right - rest
+        evaluator = reading.over(dict.fromkeys([*names(line.value), *pool.names]), line)
+        evaluator.values = {**reading_values(reading, pool), **evaluator.values}
+        for edit in edits(line.value, pool):
+            try:
+                found = evaluator.plain(edit.tree)
+            except (Misfit, Missing, ArithmeticError):
+                continue
+            if np.isfinite(found).all() and agree(found, wanted):
+                return Repair(line, edit)
+    ours = translator.line(reading.meanings[group.target])
+    edit = UNKNOWN._replace(tree=ours) if ours is not None and len(group.lines) == 1 else UNKNOWN
+    return Repair(group.lines[0], edit)
+
+
+def reading_values(reading: Reading, pool: Pool) -> dict[Name, Array]:
+    """Return the right values of all that a pool offers."""
+    return {name: reading.answers.array(meaning) for name, (meaning, _) in pool.names.items()}
+
+
+def replace_line(group: Group, line: Statement) -> Group:
+    """Return the group without one of its lines."""
+    return Group(group.target, [other for other in group.lines if other is not line], group.start)
+
+
+def repair_auxiliary(
+    reading: Reading, failing: list[Group], translator: Translator
+) -> tuple[Repair, list[Group]] | None:
+    """Look for one edit of a line with a name of its own that mends lines which read it; and say which."""
+    for target in [name for name in reading.groups if reading.meanings[name] == OWN]:
+        readers = [group for group in failing if target in upstream(reading, group)]
+        if not readers or len(reading.groups[target].lines) != 1:
+            continue
+        group = reading.groups[target]
+        pool = pool_for(reading, group, translator)
+        (line,) = group.lines
+        try:
+            evaluator = reading.over(dict.fromkeys([*names(line.value), *pool.names]), line)
+        except (Misfit, Missing):
+            continue
+        evaluator.values = {**reading_values(reading, pool), **evaluator.values}
+        before = reading.own.get(target)
+        for edit in edits(line.value, pool):
+            try:
+                found = evaluator.plain(edit.tree)
+            except (Misfit, Missing, ArithmeticError):
+                continue
+            reading.own = {target: found}
+            if all(map(reading.holds, readers)):
+                reading.own = {}
+                return Repair(line, edit), readers
+        reading.own = {target: before}
+        reading.own.clear()
+    return None
+
+
+def upstream(reading: Reading, group: Group) -> set[Name]:
+    """Return the names of their own that a group reads, directly or through others."""
+    found: set[Name] = set()
+    waiting = [group]
+    while waiting:
+        for name in reading.read_by(waiting.pop()):
+            if name in reading.groups and reading.meanings[name] == OWN and name not in found:
+                found.add(name)
+                waiting.append(reading.groups[name])
+    return found
+
+
+def shown(reading: Reading, groups: list[Group], mended: Repair, pool: Pool | None = None) -> str:
+    """Say how a repair was shown to be right: exactly, or at fresh probes; '' where it isn't."""
+    changed = {mended.line: mended.edit.tree}
+    if not _holds_on(reading, groups, changed, pool, fresh=True):
+        return ""
+    if _holds_on(reading, groups, changed, pool, fresh=False):
+        return (
+            "proved: the mended line equals ours as a polynomial, in exact arithmetic in the field of 2^61 - 1 elements"
+        )
+    return "the mended line agrees at fresh probes to 1e-9; no identity of polynomials"
+
+
+def _holds_on(
+    reading: Reading, groups: list[Group], changed: dict[Statement, Tree], pool: Pool | None, fresh: bool
+) -> bool:
+    of, answers = reading.answers.subject, reading.answers
+    every = (probes(of, FRESH),) if fresh else points(of.cell.text, of.cell.name)
+    if not every:
+        return False
+    for batch in every:
+        again = replace(
+            reading,
+            answers=answers.with_probes(batch),
+            cache={},
+            own={},
+            apply=reading.apply if fresh else apply_arrays,
+            one=reading.one if fresh else Residue(1),
+        )
+        if pool is not None:
+            again.meanings = {**{n: m for n, (m, _) in pool.names.items()}, **again.meanings}
+        again.groups = {
+            target: replace(g, lines=[replace(line, value=changed.get(line, line.value)) for line in g.lines])
+            for target, g in reading.groups.items()
+        }
+        try:
+            if not all(again.holds(again.groups[group.target]) for group in groups):
+                return False
+        except (ArithmeticError, TypeError):
+            return False
+    return True

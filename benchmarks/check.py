@@ -1,0 +1,202 @@
+"""How well hand-derived gradients are judged: every single fault of the catalogue in every cell of the zoo.
+
+    python benchmarks/check.py [--sample N]
+
+Right backward passes come from the derivation. Each line is broken by every rule of the catalogue, one fault at a time,
+and the judge has to find it: the fault at all, its line, its kind, and a repair that is shown to work. Variants that
+are right, in other names, layouts, orders and algebraic forms, must raise no alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import bptt
+from bptt.analysis.verdicts.arithmetic import Array, Evaluator
+from bptt.analysis.verdicts.catalogue import edits
+from bptt.analysis.verdicts.check import check
+from bptt.analysis.verdicts.formulas import read_formulas
+from bptt.analysis.verdicts.meanings import Answers
+from bptt.analysis.verdicts.ours import Translator, tree_from
+from bptt.analysis.verdicts.probes import probes, subject
+from bptt.analysis.verdicts.reading import Reading, agree, read_meanings
+from bptt.analysis.verdicts.repair import pool_for, reading_values
+from bptt.analysis.verdicts.tree import Name, Speller, Tree, add, mapped
+from bptt.derive.errors import Source
+
+PER_KIND = 1  # mutants of one kind that a line gives
+NINE = {
+    "da_i": ("i * (1 - i)", "(1 - i)"),
+    "da_f": ("c_prev", "c"),
+    "da_o": ("tanh(c)", "c"),
+    "da_g": ("1 - g**2", "1 - g"),
+    "dc": (" + dc_next", ""),
+    "dW_xi": ("da_i, x", "x, da_i"),
+    "dW_hf": ("da_f, h_prev", "da_f, h"),
+    "db_o": ("da_o", "-da_o"),
+    "dc_prev": ("dc * f", "dc * i"),
+}
+
+
+@cache
+def right_lines(name: str) -> tuple[str, ...]:
+    """Return the backward pass of a cell, as a person would write it.
+
+    >>> right_lines("rnn")[:3]
+    ('dh = dh_out + dh_next', 'da_h = dh * (1 - h**2)', 'dh_prev = W_hh.T @ da_h')
+    """
+    of = subject(bptt.load(name))
+    params, lines = set(of.cell.params), []
+
+    def change(spelled: Name) -> Tree | None:
+        base = spelled.base
+        if base.startswith("incoming_"):
+            seed = base[9:]
+            back = [Tree("name", (), Name(f"d{seed}", 1))] if seed in of.cell.states else []
+            return add(Tree("name", (), Name(f"d{seed}_out")), *back)
+        return Tree("name", (), Name(f"d{base[6:]}", spelled.offset)) if base.startswith("delta_") else None
+
+    show = Speller()
+    for step in of.backward.steps:
+        tree = mapped(tree_from(step.expr), change)
+        base = step.target.name.removeprefix("delta_")
+        lines.append(f"d{base} {'+=' if base in params else '='} {show.show(tree)}")
+    return tuple(lines)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A backward pass with one fault.
+
+    Attributes:
+        cell: of the zoo.
+        text: all lines.
+        line: number of the broken one, 0 for one that was left out.
+        kinds: of the fault: more than one where rules give the same line.
+    """
+
+    cell: str
+    text: str
+    line: int
+    kinds: frozenset[str]
+
+
+def reading_of(name: str) -> Reading:
+    """Return the right backward pass of a cell, read."""
+    text = "\n".join(right_lines(name))
+    formulas = read_formulas(Source(name, text))
+    of = subject(bptt.load(name))
+    return read_meanings(formulas, list(formulas.statements), Answers(probes(of), of.seeds, False), False)
+
+
+def mutants(name: str, per_kind: int = PER_KIND) -> Iterator[Mutant]:
+    """Yield the mutants of a cell: of each line, `per_kind` of each kind of fault, drawn at random but always alike."""
+    reading, lines = reading_of(name), right_lines(name)
+    translator, show = Translator(reading), Speller()
+    for place, group in enumerate(reading.groups.values()):
+        (line,) = group.lines
+        right = reading.answers.array(reading.meanings[group.target])
+        evaluator = reading.over(reading.meanings)
+        evaluator.values = {**reading_values(reading, pool_for(reading, group, translator)), **evaluator.values}
+        found: dict[str, dict[str, None]] = {}
+        kinds: dict[str, set[str]] = {}
+        for edit in edits(line.value, pool_for(reading, group, translator)):
+            text = show.show(edit.tree)
+            if text == show.show(line.value):
+                continue
+            kinds.setdefault(text, set()).add(edit.makes)
+            found.setdefault(edit.makes, {})[text] = None
+        for kind, texts in found.items():
+            chosen = sorted(texts)
+            random.Random(f"{name}{place}{kind}").shuffle(chosen)
+            kept = 0
+            for text in chosen:
+                if kept == per_kind:
+                    break
+                broken = f"{line.text.split('=')[0]}= {text}"
+                changed = [*lines[:place], broken, *lines[place + 1 :]]
+                if _is_wrong(reading, evaluator, text, right) and not _is_convention(reading, "\n".join(changed)):
+                    kept += 1
+                    yield Mutant(name, "\n".join(changed), place + 1, frozenset(kinds[text]))
+        if line.adds:
+            changed = [*lines[:place], line.text.replace("+=", "=", 1), *lines[place + 1 :]]
+            if sum(other.lines[0].adds for other in reading.groups.values()) > 2:
+                yield Mutant(name, "\n".join(changed), place + 1, frozenset({"overwritten"}))
+                yield Mutant(name, "\n".join([*lines[:place], *lines[place + 1 :]]), 0, frozenset({"missing gradient"}))
+
+
+def _is_wrong(reading: Reading, evaluator: Evaluator, text: str, right: Array) -> bool:
+    """Return whether a broken line can be evaluated, and gives something else."""
+    tree = read_formulas(Source("mutant", f"y = {text}")).statements[0].value
+    try:
+        found = evaluator.plain(tree)
+    except Exception:  # shapes that don't fit are wrong too, and easy to see
+        return True
+    return not agree(found, right)
+
+
+def _is_convention(reading: Reading, text: str) -> bool:
+    """Return whether a text speaks of no loss of a state that others read: a loss on the last state alone is right."""
+    subject = reading.answers.subject
+    return any(f"d{seed}_out" not in text for seed in set(subject.seeds) - set(subject.last))
+
+
+@dataclass
+class Score:
+    """How many of so many."""
+
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+    misses: list[str] = dataclasses.field(default_factory=list)
+
+    def judge(self, mutant: Mutant) -> None:
+        """Judge a mutant and count what was found."""
+        verdict = check(mutant.text, cell=mutant.cell)
+        fault = verdict.faults[0] if verdict.faults else None
+        line = fault is not None and any(f.line == mutant.line for f in verdict.faults) and len(verdict.faults) == 1
+        kind = fault is not None and fault.kind in mutant.kinds
+        repair = fault is not None and bool(fault.mended and fault.proof) and line
+        self.counts.update(mutants=1, detected=fault is not None, line=line, kind=kind, repair=repair)
+        if not (line and kind and repair):
+            said = f"{fault.line} {fault.kind}: {fault.mended}" if fault else "nothing"
+            broken = mutant.text.splitlines()[mutant.line - 1] if mutant.line else "(missing)"
+            self.misses.append(f"{mutant.cell}:{mutant.line} {sorted(mutant.kinds)} {broken}  ->  {said}")
+
+    def line(self) -> str:
+        """Say it in a line."""
+        total = max(1, self.counts["mutants"])
+        parts = (f"{what} {100 * self.counts[what] / total:.1f} %" for what in ("detected", "line", "kind", "repair"))
+        return f"{self.counts['mutants']} mutants: " + ", ".join(parts)
+
+
+def main() -> None:
+    """Run the bench and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, default=0, help="mutants per cell; all by default")
+    parser.add_argument("--cells", default="", help="names with commas; all by default")
+    parser.add_argument("--misses", action="store_true", help="print every mutant that was misjudged")
+    options = parser.parse_args()
+    whole = Score()
+    for name in options.cells.split(",") if options.cells else bptt.zoo():
+        start, score = time.perf_counter(), Score()
+        made = list(mutants(name))
+        if options.sample:
+            made = random.Random(name).sample(made, min(options.sample, len(made)))
+        for mutant in made:
+            score.judge(mutant)
+        print(f"{name:<18} {score.line()}  ({time.perf_counter() - start:.1f} s)", flush=True)
+        whole.counts += score.counts
+        whole.misses += score.misses
+        if options.misses:
+            print("\n".join(score.misses))
+    print(whole.line())
+
+
+if __name__ == "__main__":
+    main()

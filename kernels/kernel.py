@@ -16,6 +16,7 @@ from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
+from ..derive.linear import cross_entropy, lookup, scatter
 from ..derive.tangent import tangent
 from .given import Array, Arrays, Given, check_sizes
 from .initial import initial
@@ -428,7 +429,7 @@ def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -
         threads: how many shares of a batch to run at the same time; small batches run in fewer.
 
     Raises:
-        Error: for another dtype, or threads that aren't a whole number from 1.
+        Error: for another dtype, threads that aren't a whole number from 1, or a tensor map without a kernel.
 
     >>> compile(derive_cell("rnn"))
     Kernel('rnn', dtype='float64')
@@ -440,7 +441,19 @@ def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -
         raise Error(f"a kernel computes in float32 or float64, not in {dtype}")
     if not isinstance(threads, int | np.integer) or threads < 1:
         raise Error(f"threads= must be a whole number from 1, not {threads!r}")
-    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name, int(threads))
+    derivation = cell if isinstance(cell, Derivation) else derive(cell)
+    _check_maps(derivation)
+    return Kernel(derivation, name, int(threads))
+
+
+def _check_maps(derivation: Derivation) -> None:
+    """Refuse what has no kernel, and say how to do without."""
+    found = any(step.expr.has(lookup, scatter, cross_entropy) for step in derivation.steps)
+    if found or derivation.cell.indices:
+        raise Error(
+            f"{derivation.cell.name}: kernels take no index inputs and no cross_entropy. Give one-hot vectors, as in "
+            "E.T @ x, and write the cross-entropy as log(sum(exp(u))) - dot(y, u)"
+        )
 
 
 def layout(cell: Cell, sizes: Mapping[str, int]) -> dict[str, slice]:

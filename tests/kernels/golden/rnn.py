@@ -38,34 +38,18 @@ def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, p
     # a_h = W_xh @ x, for all steps at once
     for t in range(0, T, together):
         multiply(
-            a_h,
-            t * B + first,
-            0,
-            x,
-            t * B + first,
-            0,
+            a_h, t * B + first, 0,
+            x, t * B + first, 0,
             packed1,
-            together * (last - first),
-            size_n,
-            size_m,
-            1.0,
-            0,
+            together * (last - first), size_n, size_m, 1.0, 0,
         )
     for t in range(T):
         # a_h += W_hh @ h_prev
         multiply(
-            a_h,
-            t * B + first,
-            0,
-            h_prev,
-            t * B + first,
-            0,
+            a_h, t * B + first, 0,
+            h_prev, t * B + first, 0,
             packed2,
-            last - first,
-            size_n,
-            size_n,
-            1.0,
-            1,
+            last - first, size_n, size_n, 1.0, 1,
         )
         for s in range(first, last):
             row = t * B + s
@@ -100,21 +84,8 @@ def pack_backward(size_n, size_m, W_xh, W_hh, packed3, packed4):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def backward(
-    T,
-    B,
-    first,
-    last,
-    size_n,
-    size_m,
-    active,
-    delta_h_prev,
-    incoming_loss_h,
-    incoming_h,
-    h,
-    delta_a_h,
-    delta_x,
-    packed3,
-    packed4,
+    T, B, first, last, size_n, size_m, active, delta_h_prev, incoming_loss_h, incoming_h, h, delta_a_h,
+    delta_x, packed3, packed4,
 ):
     """Go back through all steps, from the gradients that reach each state from outside."""
     masked = len(active) > 0
@@ -145,18 +116,10 @@ def backward(
                 store(delta_a_h, row, j, left, delta_a_h_j)
         # delta_h_prev = W_hh.T @ delta_a_h
         multiply(
-            delta_h_prev,
-            first,
-            0,
-            delta_a_h,
-            t * B + first,
-            0,
+            delta_h_prev, first, 0,
+            delta_a_h, t * B + first, 0,
             packed3,
-            last - first,
-            size_n,
-            size_n,
-            1.0,
-            0,
+            last - first, size_n, size_n, 1.0, 0,
         )
         if masked:
             for s in range(first, last):
@@ -167,18 +130,10 @@ def backward(
     # delta_x = W_xh.T @ delta_a_h, for all steps at once
     for t in range(0, T, together):
         multiply(
-            delta_x,
-            t * B + first,
-            0,
-            delta_a_h,
-            t * B + first,
-            0,
+            delta_x, t * B + first, 0,
+            delta_a_h, t * B + first, 0,
             packed4,
-            together * (last - first),
-            size_m,
-            size_n,
-            1.0,
-            0,
+            together * (last - first), size_m, size_n, 1.0, 0,
         )
 
 
@@ -188,40 +143,18 @@ def sums(T, B, part, parts, size_n, size_m, space, delta_a_h, h_prev, delta_W_hh
     # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
     low, high = share(size_n, part, parts)
     outer_sum(
-        delta_W_hh,
-        low,
-        0,
-        delta_a_h,
-        0,
-        low,
-        h_prev,
-        0,
-        0,
-        space,
-        high - low,
-        size_n,
-        T * B,
-        1.0,
-        0,
+        delta_W_hh, low, 0,
+        delta_a_h, 0, low,
+        h_prev, 0, 0,
+        space, high - low, size_n, T * B, 1.0, 0,
     )
     # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
     low, high = share(size_n, part, parts)
     outer_sum(
-        delta_W_xh,
-        low,
-        0,
-        delta_a_h,
-        0,
-        low,
-        x,
-        0,
-        0,
-        space,
-        high - low,
-        size_m,
-        T * B,
-        1.0,
-        0,
+        delta_W_xh, low, 0,
+        delta_a_h, 0, low,
+        x, 0, 0,
+        space, high - low, size_m, T * B, 1.0, 0,
     )
     if part == 0:
         for t in range(T):
@@ -252,18 +185,10 @@ def tangent(T, B, K, first, last, size_n, tangent_h_prev, tangent_a_h, h, tangen
     for t in range(T):
         # tangent_a_h = W_hh @ tangent_h_prev
         multiply(
-            tangent_a_h,
-            first * K,
-            0,
-            tangent_h_prev,
-            (t * B + first) * K,
-            0,
+            tangent_a_h, first * K, 0,
+            tangent_h_prev, (t * B + first) * K, 0,
             packed2,
-            (last - first) * K,
-            size_n,
-            size_n,
-            1.0,
-            0,
+            (last - first) * K, size_n, size_n, 1.0, 0,
         )
         for s in range(first, last):
             row = t * B + s

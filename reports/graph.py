@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sympy
 from sympy import Expr, Symbol
 
@@ -51,12 +53,12 @@ class Graph:
         self.folded = 0
         for name in targets:
             readers = [other for other, read in self.reads.items() if name in read]
-            if name in self.states or not readers:
+            if name in self.states or name in derivation.losses or not readers:
                 continue
             if level >= 1 and name in self.parts or level >= 2 and len(readers) == 1:
                 self._fold(name)
         read = {name for names in self.reads.values() for name in names}
-        kept = read | self.states | set(inputs)
+        kept = read | self.states | set(inputs) | set(derivation.losses)
         self.nodes = [name for name in (*sources, *self.reads) if name in kept]
         self.edges = [(name, target) for target, names in self.reads.items() if target in self.nodes for name in names]
 
@@ -76,11 +78,20 @@ class Graph:
         return "value" if name in self.reads else "input"
 
 
-def diagram(derivation: Derivation, math: Mathematics, phrases: Phrases) -> Diagram:
-    """Return the computational graph of one step, with as little folded as lets it stay legible on a page."""
+def diagram(
+    derivation: Derivation, math: Mathematics, phrases: Phrases, names: Mapping[str, Formula] | None = None
+) -> Diagram:
+    """Return the computational graph of one step, with as little folded as lets it stay legible on a page.
+
+    Args:
+        derivation: of the cell.
+        math: typesets its symbols.
+        phrases: the language.
+        names: values that are labelled otherwise than by their symbols.
+    """
     for level in range(LEVELS):
         graph = Graph(derivation, level)
-        labels = {name: math.formula(Symbol(name)) for name in graph.nodes}
+        labels = {name: math.formula(Symbol(name)) for name in graph.nodes} | dict(names or {})
         notes = {name: operation(graph.expressions[name], math) for name in graph.nodes if name in graph.expressions}
         sizes = {name: _size(labels[name], notes.get(name)) for name in graph.nodes}
         across, down = (laid_out(sizes, graph.edges, down) for down in (False, True))

@@ -260,11 +260,13 @@ class _Page:
         return whole
 
     def graphs(self) -> list[Block]:
-        return [
-            diagram(part, self.maths[number], self.phrases)
-            for number, part in enumerate(self.derivation.parts)
-            if len(part.cell.equations) >= DRAWN
-        ]
+        drawn: list[Block] = []
+        for number, part in enumerate(self.derivation.parts):
+            if len(part.cell.equations) >= DRAWN:
+                losses = {name: self.loss_name(name, number) for name in part.losses}
+                names = {name: formula for name, formula in losses.items() if formula is not None}
+                drawn.append(diagram(part, self.maths[number], self.phrases, names))
+        return drawn
 
     # backward
 

@@ -67,3 +67,9 @@ def test_layers_follow_the_longest_path():
     assert len(found.wires["a", "c"]) == 4
     across = laid_out(sizes, [("a", "b"), ("b", "c")], down=True)
     assert across.centres["a"][1] < across.centres["b"][1] < across.centres["c"][1]
+
+
+def test_a_loss_is_drawn():
+    derivation = bptt.derive(bptt.load_model("hello")).parts[0]
+    graph = Graph(derivation, level=2)
+    assert "loss" in graph.nodes and all(any(name in edge for edge in graph.edges) for name in graph.nodes)

@@ -249,9 +249,8 @@ def insert_inner_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Take a function off, or put one on: tanh(h) for h."""
-    functions = sorted(
-        {str(p.leaf) for s, _ in pool.slopes for _, p in places(s) if p.head == "call"} | {"tanh", "sigmoid"}
-    )
+    held = {str(p.leaf) for s, _ in pool.slopes for _, p in places(s) if p.head == "call" and len(p.args) == 1}
+    functions = sorted(held | {"tanh", "sigmoid"})
     for path, part in places(tree):
         if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
             message = f"{spell(part)}: the function {part.leaf} is applied to a value that needs none"
@@ -351,48 +350,56 @@ def parentheses(tree: Tree, pool: Pool) -> Iterator[Edit]:
     for path, part in places(tree):
         if part.head == "mul":
             for index, factor in enumerate(part.args):
-                if factor.head != "add":
-                    continue
-                before, after = part.args[:index], part.args[index + 1 :]
-                terms = [*factor.args]
-                if before:
-                    terms[0] = mul(*before, terms[0])
-                if after:
-                    terms[-1] = _inside(terms[-1], after)
-                message = f"{spell(factor)} must not be in parentheses"
-                yield Edit("parentheses too many", "parentheses", message, replaced(tree, path, add(*terms)))
+                if factor.head == "add":
+                    message = f"{spell(factor)} must not be in parentheses"
+                    for terms in _opened(part.args[:index], factor.args, part.args[index + 1 :]):
+                        yield Edit("parentheses too many", "parentheses", message, replaced(tree, path, terms))
         elif part.head == "add":
-            for index, (left, right) in enumerate(zip(part.args, part.args[1:], strict=False)):
-                for first in _splits(left, last=True):
-                    for second in _splits(right, last=False):
-                        if not first[0] and not second[0]:
-                            continue
-                        inner = add(first[1], second[1])
-                        new = mul(*first[0], inner, *second[0])
-                        message = f"parentheses are missing around {spell(inner)}"
-                        whole = add(*part.args[:index], new, *part.args[index + 2 :])
-                        yield Edit("parentheses", "parentheses too many", message, replaced(tree, path, whole))
+            for start, stop in dict.fromkeys((start, stop) for start, _, stop in _runs(len(part.args))):
+                for whole, inner in _closed(part.args[start:stop]):
+                    message = f"parentheses are missing around {spell(inner)}"
+                    new = add(*part.args[:start], whole, *part.args[stop:])
+                    yield Edit("parentheses", "parentheses too many", message, replaced(tree, path, new))
 
 
-def _inside(term: Tree, after: tuple[Tree, ...]) -> Tree:
+def _opened(before: tuple[Tree, ...], terms: tuple[Tree, ...], after: tuple[Tree, ...]) -> Iterator[Tree]:
+    """Yield before * t1 + ... + tn * after, and before * (t1 + ...) + (... + tn) * after."""
+    for at in range(1, len(terms)):
+        left, right = add(*terms[:at]), add(*terms[at:])
+        for first in {left, terms[0]}:
+            for last in {right, terms[-1]}:
+                middle = (*(terms[1:at] if first is terms[0] else ()), *(terms[at:-1] if last is terms[-1] else ()))
+                yield add(mul(*before, first) if before else first, *middle, _times(last, after))
+
+
+def _times(term: Tree, after: tuple[Tree, ...]) -> Tree:
+    if not after:
+        return term
     return neg(mul(term.args[0], *after)) if term.head == "neg" else mul(term, *after)
 
 
-Split = tuple[tuple[Tree, ...], Tree]
+def _closed(terms: tuple[Tree, ...]) -> Iterator[tuple[Tree, Tree]]:
+    """Yield a run of terms with parentheses: factors of the first and of the last one outside; and what is inside."""
+    for before, first in _splits(terms[0], last=True):
+        for after, last in _splits(terms[-1], last=False):
+            if before or after:
+                inner = add(first, *terms[1:-1], last)
+                yield mul(*before, inner, *after), inner
 
 
-def _splits(term: Tree, last: bool) -> Iterator[Split]:
+def _splits(term: Tree, last: bool) -> Iterator[tuple[tuple[Tree, ...], Tree]]:
     """Yield (factors outside of the parentheses, what is inside)."""
     yield (), term
     negative = term.head == "neg"
     inner = term.args[0] if negative else term
-    if inner.head != "mul":
+    if inner.head != "mul" or (last and negative):
         return
-    if last:
-        if not negative:
-            yield inner.args[:-1], inner.args[-1]
-    else:
-        yield inner.args[1:], neg(inner.args[0]) if negative else inner.args[0]
+    for at in range(1, len(inner.args)):
+        if last:
+            yield inner.args[:at], mul(*inner.args[at:])
+        else:
+            kept = mul(*inner.args[:at])
+            yield inner.args[at:], neg(kept) if negative else kept
 
 
 def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:

@@ -59,7 +59,7 @@ class Formulas:
         doc: what it says of itself.
         statements: in order.
         kind: 'formulas' or 'latex'.
-        spellings: how names are written in LaTeX.
+        spellings: how names are written in LaTeX, with a mark where the time stands.
         timed: names that are written with a time.
     """
 
@@ -68,7 +68,7 @@ class Formulas:
     doc: str
     statements: tuple[Statement, ...]
     kind: str = "formulas"
-    spellings: tuple[tuple[Name, str], ...] = ()
+    spellings: tuple[tuple[str, str], ...] = ()
     timed: tuple[str, ...] = ()
 
 

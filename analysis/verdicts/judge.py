@@ -17,7 +17,7 @@ from .probes import Probes, probes, subject
 from .reading import OWN, Group, Reading, agree, read_meanings
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Tree, places
+from .tree import Tree, names, places
 from .verdict import Fault, Line, Verdict
 
 ORDER = {"carry": 0, "total": 1, "incoming": 2}
@@ -34,6 +34,7 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         Error: where there is no cell, nothing to judge, or a name that matches nothing.
     """
     forward = read_forward(formulas, cell)
+    forward, unjudged = _without_products(forward)
     of = subject(forward.cell)
     batch = probes(of)
     if not forward.backward:
@@ -57,10 +58,23 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         tuple(conventions),
         tuple(lines),
         tuple(faults),
-        (*notes, *more),
+        (*unjudged, *notes, *more),
         max(errors, default=0.0),
         reference,
     )
+
+
+def _without_products(forward: Forward) -> tuple[Forward, list[str]]:
+    """Set lines aside that state Jacobians or products over time: they are read, and nothing is said of them."""
+
+    def is_product(line: Statement) -> bool:
+        heads = any(part.head == "prod_t" for _, part in places(line.value))
+        return heads or any(n.base.startswith("jacobian_of_") for n in (line.target, *names(line.value)))
+
+    kept = tuple(line for line in forward.backward if not is_product(line))
+    aside = [line.number for line in forward.backward if is_product(line)]
+    notes = [f"line {number} states a Jacobian or a product over time; it was read and not judged" for number in aside]
+    return replace(forward, backward=kept), notes
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
@@ -226,7 +240,11 @@ def _missing(reading: Reading) -> tuple[list[Fault], list[str]]:
     carries = [m for m in given if _is_recursion(reading, m)]
     faults, notes = [], []
     wanted: list[Meaning] = []
-    if shares:
+    few = len({meaning.base for meaning in shares}) < len(answers.subject.cell.params) / 2
+    if shares and few:
+        adds = False
+        notes.append("gradients of few parameters are given; the others follow the same pattern and aren't asked for")
+    elif shares:
         adds = any(line.adds for g in reading.groups.values() for line in g.lines)
         kind = shares[0].kind
         have = {meaning.base for meaning in shares}

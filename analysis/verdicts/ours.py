@@ -45,6 +45,8 @@ class Translator:
         """Return their name of a quantity, or one in their style."""
         if meaning in self.named:
             return self.named[meaning]
+        if (shifted := self._shifted(meaning)) is not None:
+            return shifted
         if meaning.kind == "value":
             return Name(meaning.base, meaning.offset)
         shift = Meaning("total", meaning.base, 0) if meaning.kind == "carry" and meaning.offset == 0 else None
@@ -59,7 +61,12 @@ class Translator:
 
     def knows(self, meaning: Meaning) -> bool:
         """Return whether the text has a name for a quantity."""
-        return meaning.kind == "value" or meaning in self.named
+        return meaning.kind == "value" or meaning in self.named or self._shifted(meaning) is not None
+
+    def _shifted(self, meaning: Meaning) -> Name | None:
+        """Return the name of a total adjoint at another time, where it has one at t."""
+        now = self.named.get(meaning._replace(offset=0)) if meaning.kind == "total" else None
+        return Name(now.base, meaning.offset) if now is not None and now.offset == 0 else None
 
     def line(self, meaning: Meaning, depth: int = 0) -> Tree | None:
         """Return the right side that gives a quantity; None where nothing is derived for it."""
@@ -79,13 +86,19 @@ class Translator:
     def carried(self, state: str, offset: int, depth: int) -> Tree:
         """Return what comes back from the next step, by name if there is one."""
         carry = Meaning("carry", state, offset)
-        total = Meaning("total", state, offset + 1)
-        if self.knows(carry) or offset > 0 or depth > 2 or total not in self.named:
+        if self.knows(carry) or offset > 0 or depth > 2 or Meaning("total", state, 0) not in self.named:
+            return Tree("name", (), self.called(carry))
+        if Meaning("carry", state, -1) in self.named:
             return Tree("name", (), self.called(carry))
         return self.line(carry, depth + 1) or Tree("name", (), self.called(carry))
 
     def read(self, meaning: Meaning, depth: int) -> Tree:
         """Return a quantity by their name, or written out where they have none."""
+        whole = self.steps.get(f"delta_{meaning.base}")
+        total = meaning._replace(kind="total")
+        same = whole is not None and str(whole.expr) == f"incoming_{meaning.base}"
+        if meaning.kind == "incoming" and same and self.knows(total):
+            return Tree("name", (), self.called(total))
         if self.knows(meaning) or depth > 3 or meaning.kind not in ("total", "incoming"):
             return Tree("name", (), self.called(meaning))
         written = self.line(meaning, depth + 1)

@@ -219,6 +219,7 @@ def _resolve(reading: Reading) -> None:
             _choose(reading, cluster)
         _choose_starts(reading)
         _name_unknown(reading)
+        _shift(reading)
         if reading.meanings == before:
             break
 
@@ -276,6 +277,7 @@ def _name_unknown(reading: Reading) -> None:
     reading.own.clear()
     every = _all_meanings(reading.answers)
     for _ in range(2):
+        _shift(reading)
         for name in unknown:
             if reading.meanings[name].kind == "own" and (found := reading.value(name)) is not None:
                 same = [m for m in every if agree(found, reading.answers.array(m))]
@@ -284,6 +286,14 @@ def _name_unknown(reading: Reading) -> None:
         for name in reversed(unknown):
             if reading.meanings[name].kind == "own":
                 _name_by_use(reading, name, every)
+
+
+def _shift(reading: Reading) -> None:
+    """Give names at t-1 and t+1 that nothing else is known of what they mean at t."""
+    for name, options in reading.options.items():
+        now = reading.meanings.get(Name(name.base, 0), OWN)
+        if not options and name not in reading.groups and now.kind == "total" and now.offset == 0:
+            reading.assign({name: now._replace(offset=name.offset)})
 
 
 def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:

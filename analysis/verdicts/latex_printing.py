@@ -1,0 +1,86 @@
+"""Trees in LaTeX, with names as the text writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .formulas import Statement
+from .latex import MARK
+from .printing import FormulaSpeller
+from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree
+
+FUNCTIONS = {"tanh": "\\tanh", "exp": "\\exp", "log": "\\log", "sigmoid": "\\sigma", "sin": "\\sin", "cos": "\\cos"}
+
+
+class LatexSpeller(FormulaSpeller):
+    """Prints LaTeX.
+
+    Args:
+        templates: name -> how it is written, with a mark where the time stands.
+    """
+
+    times = " \\odot "
+
+    def __init__(self, templates: Mapping[str, str]) -> None:
+        super().__init__()
+        self.templates = templates
+
+    def name(self, quantity: Name) -> str:
+        base, offset = quantity
+        template = self.templates.get(base) or self._made(base)
+        return template.replace(MARK, {-1: "t-1", 0: "t", 1: "t+1"}[offset])
+
+    def _made(self, base: str) -> str:
+        for prefix, shown in (("delta_", "\\delta "), ("dL_d", "\\delta "), ("d", "\\delta ")):
+            if base.startswith(prefix) and len(base) > len(prefix):
+                rest = base[len(prefix) :]
+                return shown + (self.templates.get(rest) or self._made(rest))
+        letter, *words = base.split("_")
+        index = ",".join(words)
+        if letter[:1].isupper() or letter == "b":
+            return f"{letter}_{{{index}}}" if index else letter
+        return f"{letter}_{{{index},{MARK}}}" if index else f"{letter}_{MARK}"
+
+    def line(self, statement: Statement) -> str:
+        sign = "\\mathrel{+}=" if statement.adds else "="
+        return f"{self.name(statement.target)} {sign} {self.show(statement.value)}"
+
+    def spell_mul(self, tree: Tree) -> tuple[str, int]:
+        above = [factor for factor in tree.args if factor.head != "inv"]
+        below = [factor.args[0] for factor in tree.args if factor.head == "inv"]
+        if below:
+            top = self.times.join(self.show(f, POWER) for f in above) or "1"
+            return f"\\frac{{{top}}}{{{self.times.join(self.show(f, POWER) for f in below)}}}", ATOM
+        return self.times.join(self.show(f, POWER) for f in above), PRODUCT
+
+    def spell_inv(self, tree: Tree) -> tuple[str, int]:
+        return f"\\frac{{1}}{{{self.show(tree.args[0])}}}", ATOM
+
+    def spell_pow(self, tree: Tree) -> tuple[str, int]:
+        base = tree.args[0]
+        if base.head == "call" and base.leaf in FUNCTIONS:
+            return f"{FUNCTIONS[str(base.leaf)]}^{{{tree.leaf}}}({self.show(base.args[0])})", POWER
+        return f"{self.show(base, ATOM)}^{{{tree.leaf}}}", POWER
+
+    def spell_matmul(self, tree: Tree) -> tuple[str, int]:
+        left, right = tree.args
+        return f"{self.show(left, POWER)} {self.show(right, POWER)}", POWER
+
+    def spell_T(self, tree: Tree) -> tuple[str, int]:
+        return f"{self.show(tree.args[0], ATOM)}^\\top", ATOM
+
+    def spell_call(self, tree: Tree) -> tuple[str, int]:
+        label, args = str(tree.leaf), [self.show(argument) for argument in tree.args]
+        if label == "outer":
+            return f"{self.show(tree.args[0], POWER)} {self.show(tree.args[1], ATOM)}^\\top", POWER
+        if label == "concat":
+            return f"[{', '.join(args)}]", ATOM
+        if label == "sum":
+            return f"\\mathbf{{1}}^\\top ({args[0]})", POWER
+        prime = "'" if label.endswith("'") else ""
+        plain = label.rstrip("'")
+        function = FUNCTIONS.get(plain, "\\operatorname{" + plain + "}")
+        return f"{function}{prime}({', '.join(args)})", ATOM
+
+    def spell_sum_t(self, tree: Tree) -> tuple[str, int]:
+        return f"\\sum_{{t}} {self.show(tree.args[0], PRODUCT)}", SUM

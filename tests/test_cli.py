@@ -104,7 +104,7 @@ def test_files_that_are_no_cells(tmp_path):
     binary = tmp_path / "binary.cell"
     binary.write_bytes(b"\xff\xfe\x00\x01")
     assert "not text" in refused("derive", binary)
-    assert "no cell is called 'lst'" in refused("derive", "lst")
+    assert "no cell or model is called 'lst'" in refused("derive", "lst")
     assert "no such file" in refused("derive", tmp_path / "missing.cell")
     assert "is a directory" in refused("derive", tmp_path)
 

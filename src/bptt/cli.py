@@ -121,6 +121,11 @@ def derive(cell: str, output: Path | None, detail: str, language: str, **choices
     if cell in bptt.models() or Path(cell).suffix == ".model":
         _derive_model(cell, output, detail, language, notation)
         return
+    if not Path(cell).suffix and cell not in bptt.zoo() and not Path(cell).exists():
+        from bptt.derive.syntax import closest
+
+        known = closest(cell, [*bptt.zoo(), *bptt.models()])
+        raise bptt.Error(f"no cell or model is called '{cell}'. {known} Or give the path of a .cell or .model file.")
     restated = bptt.restate(derived(bptt.load(cell)), notation)
     if output is None:
         click.echo(_steps(restated.derivation))

@@ -271,3 +271,8 @@ def test_an_error_is_a_value_error():
     assert issubclass(Error, ValueError)
     assert issubclass(NotationError, Error) and issubclass(ShapeError, Error)
     assert sys.getrecursionlimit() < 10_000
+
+
+def test_a_loop_in_a_cell_leads_to_models():
+    with pytest.raises(NotationError, match="belong to a model: a .model file"):
+        bptt.parse(HEAD + "h = x\nfor t in range(T):\n    h = x")

@@ -12,10 +12,22 @@ from sympy import Expr, Integer, Symbol
 from ..derive.cell import previous
 from ..derive.functions import Elementwise
 from ..derive.interpret import size
-from ..derive.linear import transpose
+from ..derive.linear import cross_entropy, transpose
 from ..derive.notation import spell
 from ..derive.program import quantities
-from .instructions import FIXED, ONCE, Contract, Dot, Instruction, Loop, OuterSum, expressions, targets
+from .instructions import (
+    FIXED,
+    ONCE,
+    Contract,
+    CrossEntropy,
+    Dot,
+    Instruction,
+    Loop,
+    OuterSum,
+    RowSum,
+    expressions,
+    targets,
+)
 from .schedule import Schedule
 
 SECTIONS = {
@@ -173,6 +185,11 @@ def _operations(instruction: Instruction, schedule: Schedule) -> tuple[Expr, Exp
         [right] = quantities(instruction.right)
         length = shapes[right][-1 if isinstance(instruction.right, transpose) else 0]
         return 2 * length * sympy.Mul(*shapes[instruction.target]), Integer(0)
+    if isinstance(instruction, CrossEntropy):
+        return 3 * shapes[instruction.logits][0], shapes[instruction.logits][0]
+    if isinstance(instruction, RowSum):
+        many = sympy.Mul(*shapes[instruction.target][1:])
+        return many * (1 + _arithmetic(instruction.row)), many * _calls(instruction.row)
     [expr] = expressions(instruction)
     many = sympy.Mul(*getattr(instruction, "shape", shapes[targets(instruction)[0]]))
     return many * (1 + _arithmetic(expr)), many * _calls(expr)
@@ -201,6 +218,10 @@ def _text(instruction: Instruction) -> str:
         return f"{names} += outer({_grouped(' | '.join(map(str, instruction.lefts)))}, {instruction.right})"
     if isinstance(instruction, Contract):
         return f"{names} = {spell(instruction.left)} @ {spell(instruction.right)}"
+    if isinstance(instruction, CrossEntropy):
+        return f"{names} = {spell(cross_entropy(instruction.logits, instruction.distribution))}"
+    if isinstance(instruction, RowSum):
+        return f"{names}[{instruction.index}] += {spell(instruction.row)}"
     return f"{names} = {type(instruction).__name__.lower()}({spell(expressions(instruction)[0])})"
 
 

@@ -13,7 +13,7 @@ from sympy import Expr, Integer, Rational, Symbol
 from ..derive.adjoint import delta, incoming
 from ..derive.cell import previous
 from ..derive.functions import FUNCTIONS
-from ..derive.linear import Node, transpose
+from ..derive.linear import Node, cross_entropy, is_one_hot, transpose
 from ..derive.notation import spell
 from ..derive.program import quantities
 from . import functions
@@ -26,10 +26,12 @@ from .instructions import (
     TANGENT_TIME,
     TIME,
     Contract,
+    CrossEntropy,
     Dot,
     Instruction,
     Loop,
     OuterSum,
+    RowSum,
     Softmax,
     Statement,
     Total,
@@ -313,6 +315,10 @@ class _Emitter:
                 return self._outer_sum(instruction)
             case Total():
                 return self._total(instruction)
+            case CrossEntropy():
+                return self._cross_entropy(instruction)
+            case RowSum():
+                return self._row_sum(instruction)
         return self._softmax(instruction)
 
     def _loop(self, loop: Loop) -> list[str]:
@@ -515,6 +521,30 @@ class _Emitter:
             f"    {target} /= sums",
         ]
         return [f"# {softmax.target} = softmax({softmax.vector})", *self._over(softmax.scope, lines)]
+
+    def _cross_entropy(self, node: CrossEntropy) -> list[str]:
+        size = self.scalar.size(self.schedule.shapes[node.logits][0])
+        target, logit = self.scalar.place(node.target, ()), self.scalar.place(node.logits, ("j0",))
+        lines = ["largest = -math.inf", f"for j0 in range({size}):", f"    largest = max(largest, {logit})"]
+        lines += ["sums = 0.0", f"for j0 in range({size}):", f"    sums += math.exp({logit} - largest)"]
+        if is_one_hot(node.distribution):
+            picked = self.scalar.place(node.logits, (self.scalar.picked(node.distribution.args[1]),))
+            lines.append(f"{target} = largest + math.log(sums) - {picked}")
+        else:
+            weight = self.scalar.place(node.distribution, ("j0",))
+            lines += [f"{target} = largest + math.log(sums)", f"for j0 in range({size}):"]
+            lines.append(f"    {target} -= {weight} * {logit}")
+        shown = spell(cross_entropy(node.logits, node.distribution))
+        return [f"# {node.target} = {shown}", *self._over(node.scope, lines)]
+
+    def _row_sum(self, node: RowSum) -> list[str]:
+        shape = self.schedule.shapes[node.target][1:]
+        indices = tuple(f"j{axis}" for axis in range(len(shape)))
+        target = self.scalar.place(node.target, (self.scalar.picked(node.index), *indices))
+        inner = [f"{target} += {self.scalar.entry_of(node.row, indices)}"]
+        lines = self._over(node.scope, self._nest(zip(indices, shape, strict=True), inner))
+        equation = f"# {node.target}[{node.index}] += {spell(node.row)}, summed over steps and samples"
+        return [equation, "if part == 0:", *_indented(lines)]
 
 
 def _equation(statement: Statement) -> str:

@@ -14,6 +14,7 @@ from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
 from ..derive.linear import Shape, entry, part, shape_of
 from ..derive.notation import spell
+from ..derive.shapes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
 
@@ -27,7 +28,8 @@ def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     Raises:
         ShapeError: also where an index or slice in the cell's equations reaches past the end at these sizes.
     """
-    wanted = sorted({s.name for shape in cell.shapes.values() for part in shape for s in part.atoms(Symbol)})
+    shapes = [*cell.shapes.values(), *((size_from(entries),) for entries in cell.indices.values())]
+    wanted = sorted({s.name for shape in shapes for part in shape for s in part.atoms(Symbol)})
     if missing := [name for name in wanted if name not in sizes]:
         raise ShapeError(f"no size is given for dimension {', '.join(missing)}; this cell has {', '.join(wanted)}")
     if unknown := sorted(set(sizes) - set(wanted)):
@@ -76,6 +78,30 @@ class Given:
         self.lead: tuple[int, ...] = ()
         known = "{0}= says" if sizes is None else "the run has {1} ="
         self.lead_source = {"T": known.format("steps", "T"), "B": known.format("batch", "B"), "K": "another has K ="}
+
+    def as_numbers(self, inputs: Any) -> Any:
+        """Return the inputs with indices in the kernel's dtype, in which they are kept."""
+        if not isinstance(inputs, Mapping):
+            return inputs
+        numbers = dict(inputs)
+        for name in self.cell.indices:
+            if name in numbers:
+                array = np.asarray(numbers[name])
+                if array.dtype.kind not in "iu":
+                    raise ShapeError(f"index {name} must hold whole numbers, this is {array.dtype}")
+                numbers[name] = array.astype(self.dtype)
+        return numbers
+
+    def check_picks(self, inputs: Mapping[str, Array]) -> None:
+        """Refuse an index outside of what it picks from: compiled code would read foreign memory there."""
+        for name, entries in self.cell.indices.items():
+            many = size(size_from(entries), self.sizes)
+            array = inputs[name]
+            if many > 1 / np.finfo(self.dtype).eps:
+                raise Error(f"index {name} picks from {many} entries, too many to be counted in {self.dtype}")
+            if array.size and (array.min() < 0 or array.max() >= many):
+                wrong = array.min() if array.min() < 0 else array.max()
+                raise Error(f"index {name} holds {int(wrong)}; it picks from {entries} = {many} entries, from 0 on")
 
     def complete(self) -> dict[str, int]:
         """Return all sizes, checked against every array that was taken."""

@@ -79,6 +79,26 @@ class Softmax:
 
 
 @dataclass(frozen=True)
+class CrossEntropy:
+    """target = log Σ exp(logits) − the sum of a distribution's entries times theirs; a one-hot one picks its entry."""
+
+    scope: str
+    target: Symbol
+    logits: Symbol
+    distribution: Expr
+
+
+@dataclass(frozen=True)
+class RowSum:
+    """target[index] += row over steps and samples: each adds to the row that it looked up."""
+
+    scope: str
+    target: Symbol
+    index: Symbol
+    row: Expr
+
+
+@dataclass(frozen=True)
 class OuterSum:
     """targets += coefficient · Σ over steps and samples of lefts rightᵀ: one product, with T·B as its inner size.
 
@@ -92,7 +112,7 @@ class OuterSum:
     accumulate: bool
 
 
-Instruction = Loop | Dot | Contract | Total | Softmax | OuterSum
+Instruction = Loop | Dot | Contract | Total | Softmax | CrossEntropy | RowSum | OuterSum
 
 
 def targets(instruction: Instruction) -> tuple[Symbol, ...]:
@@ -115,6 +135,10 @@ def expressions(instruction: Instruction) -> list[Expr]:
             return [*lefts, right]
         case Total(expr=expr):
             return [expr]
+        case CrossEntropy(logits=logits, distribution=distribution):
+            return [logits, distribution]
+        case RowSum(index=index, row=row):
+            return [row, index]
     return [instruction.vector]
 
 
@@ -130,7 +154,7 @@ def reads(instruction: Instruction) -> set[Symbol]:
             written.add(statement.target)
         return found
     read = {symbol for expr in expressions(instruction) for symbol in quantities(expr)}
-    added = isinstance(instruction, Dot | OuterSum) and instruction.accumulate
+    added = isinstance(instruction, RowSum) or isinstance(instruction, Dot | OuterSum) and instruction.accumulate
     return read | set(targets(instruction)) if added else read
 
 

@@ -16,7 +16,6 @@ from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
-from ..derive.linear import cross_entropy, lookup, scatter
 from ..derive.tangent import tangent
 from .given import Array, Arrays, Given, check_sizes
 from .initial import initial
@@ -113,7 +112,7 @@ class Kernel:
 
         Args:
             params: parameter -> array of its shape.
-            inputs: input -> (T, B, *shape).
+            inputs: input -> (T, B, *shape); an index -> (T, B), whole numbers.
             state: state -> (B, *shape), the initial state; what is left out starts at 0.
             steps, batch: T and B, needed only for a cell without inputs.
             lengths: (B,) whole numbers from 0 to T: past its length, a sequence's states stay as they are, and inputs
@@ -128,7 +127,8 @@ class Kernel:
 
         Raises:
             ShapeError: for a missing or unknown name, a wrong shape or dtype, or sizes that don't agree.
-            Error: where an input or initial state holds NaN or infinity, or the arrays don't fit into memory.
+            Error: where an input or initial state holds NaN or infinity, an index picks past the end, or the arrays
+                don't fit into memory.
 
         >>> kernel = compile(derive_cell("rnn"))
         >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
@@ -140,10 +140,12 @@ class Kernel:
                 raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
         arrays = given.take("parameter", params, self.cell.params, ())
-        moving = given.take("input", inputs, self.cell.inputs, (steps, batch), finite=True)
+        known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
+        moving = given.take("input", given.as_numbers(inputs), known, (steps, batch), finite=True)
         T, B = given.lead
         start = given.take("state", state or {}, self.cell.states, (B,), finite=True, optional=True)
         self._sizes = given.complete()
+        given.check_picks(moving)
         active = self._active(lengths, T, B, reverse)
         moving = {name: np.ascontiguousarray(array[::-1]) if reverse else array for name, array in moving.items()}
         if keep is None or not T:
@@ -284,7 +286,7 @@ class Kernel:
     ) -> Run:
         module, sizes = self._module(), self._sizes or {}
         own = module.own
-        arrays = {own[name]: _flat(array, 2 if name in self.cell.inputs else 0) for name, array in given.items()}
+        arrays = {own[name]: _flat(array, 0 if name in self.cell.params else 2) for name, array in given.items()}
         plan = self._plan("forward", sizes, T, B, lambda: module.forward_shapes(sizes, T, B))
         fresh = self._pool.arrays(plan)
         for array in fresh.values() if len(active) else ():
@@ -429,7 +431,7 @@ def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -
         threads: how many shares of a batch to run at the same time; small batches run in fewer.
 
     Raises:
-        Error: for another dtype, threads that aren't a whole number from 1, or a tensor map without a kernel.
+        Error: for another dtype, or threads that aren't a whole number from 1.
 
     >>> compile(derive_cell("rnn"))
     Kernel('rnn', dtype='float64')
@@ -441,19 +443,7 @@ def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -
         raise Error(f"a kernel computes in float32 or float64, not in {dtype}")
     if not isinstance(threads, int | np.integer) or threads < 1:
         raise Error(f"threads= must be a whole number from 1, not {threads!r}")
-    derivation = cell if isinstance(cell, Derivation) else derive(cell)
-    _check_maps(derivation)
-    return Kernel(derivation, name, int(threads))
-
-
-def _check_maps(derivation: Derivation) -> None:
-    """Refuse what has no kernel, and say how to do without."""
-    found = any(step.expr.has(lookup, scatter, cross_entropy) for step in derivation.steps)
-    if found or derivation.cell.indices:
-        raise Error(
-            f"{derivation.cell.name}: kernels take no index inputs and no cross_entropy. Give one-hot vectors, as in "
-            "E.T @ x, and write the cross-entropy as log(sum(exp(u))) - dot(y, u)"
-        )
+    return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name, int(threads))
 
 
 def layout(cell: Cell, sizes: Mapping[str, int]) -> dict[str, slice]:

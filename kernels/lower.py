@@ -8,7 +8,7 @@ from dataclasses import replace
 import sympy
 from sympy import Expr, Integer, Rational, Symbol
 
-from ..derive.linear import Node, Shape, product, shape_of, softmax, total, transpose
+from ..derive.linear import Node, Shape, cross_entropy, is_one_hot, product, shape_of, softmax, total, transpose
 from ..derive.program import Program, Step, quantities
 from ..derive.written import added, operands, rebuilt
 from .instructions import (
@@ -21,6 +21,7 @@ from .instructions import (
     TANGENT_TIME,
     TIME,
     Contract,
+    CrossEntropy,
     Dot,
     Instruction,
     Loop,
@@ -29,6 +30,8 @@ from .instructions import (
     Total,
     targets,
 )
+
+APART = product, total, softmax, cross_entropy  # maps that have an instruction of their own
 
 
 def once(symbol: Symbol) -> Symbol:
@@ -116,16 +119,16 @@ class Lowering:
         return TANGENT_BATCH if moves else {ONCE: FIXED, STEP: BATCH, ALL: TIME}[scope]
 
     def materialised(self, expr: Expr, scope: str, made: list[Instruction]) -> Expr:
-        """Give each product, sum and softmax inside an expression a place of its own."""
+        """Give each product, sum, softmax and cross-entropy inside an expression a place of its own."""
 
         def change(part_of: Expr) -> Expr | None:
-            return self.as_symbol(part_of, scope, made) if isinstance(part_of, product | total | softmax) else None
+            return self.as_symbol(part_of, scope, made) if isinstance(part_of, APART) else None
 
         return rebuilt(expr, change)
 
     def _assign(self, target: Symbol, expr: Expr, scope: str, made: list[Instruction], read_later: bool) -> None:
         dots, rest = self._dots(target, expr, scope, made)
-        if not dots and isinstance(expr, product | total | softmax):
+        if not dots and isinstance(expr, APART):
             self._node(target, expr, scope, made)
             return
         loop = []
@@ -168,6 +171,10 @@ class Lowering:
             made.append(Total(scope, target, shape_of(node.args[0], self.shapes), argument))
         elif isinstance(node, softmax):
             made.append(Softmax(scope, target, self.as_symbol(node.args[0], scope, made)))
+        elif isinstance(node, cross_entropy):
+            logits, given = node.args
+            distribution = given if is_one_hot(given) else self.as_symbol(given, scope, made)
+            made.append(CrossEntropy(scope, target, self.as_symbol(logits, scope, made), distribution))
         else:
             left, right = (self._as_operand(operand, scope, made) for operand in node.args)
             made.append(Contract(scope, target, left, right))

@@ -126,7 +126,7 @@ class Module:
     def forward_shapes(self, sizes: Mapping[str, int], T: int, B: int) -> dict[str, tuple[int, ...]]:
         """Return the arrays that a forward pass needs beside parameters and inputs; states have a row more."""
         cell, memory = self.schedule.derivation.cell, self.layout(sizes)
-        given = {self.array(Symbol(name)) for name in (*cell.params, *cell.inputs)}
+        given = {self.array(Symbol(name)) for name in (*cell.params, *cell.inputs, *cell.indices)}
         states = {name for pair in self.states.values() for name in pair}
         shapes = self._shapes(("prologue", "forward"), sizes, given | states, T, B)
         whole = {f"{after} and before": ((T + 1) * B, memory.shapes[after][1]) for _, after in self.states.values()}

@@ -76,7 +76,8 @@ def answer(
     fixed = given.take("parameter", params, cell.params, ())
     seeds = given.take("cotangent", cotangents, cell.states, (None, None))
     T, B = given.lead
-    moving = given.take("input", inputs, cell.inputs, (T, B))
+    known = {**cell.inputs, **dict.fromkeys(cell.indices, ())}
+    moving = given.take("input", given.as_numbers(inputs), known, (T, B))
     start = given.take("state", state, cell.states, (B,))
     sizes = given.complete()
     one, apply = (1.0, _apply_float) if digits is None else (mpmath.mpf(1), _apply_mpmath)
@@ -124,12 +125,14 @@ def _through_time(
     steps: list[Values] = []
     now = start
     for t in times:
-        reads = {Symbol(n): inputs[n][t] for n in cell.inputs} | {previous(n): now[n] for n in cell.states}
+        reads = {Symbol(n): np.asarray(array[t]) for n, array in inputs.items()} | {
+            previous(n): now[n] for n in cell.states
+        }
         steps.append(carried_out(derivation.forward, {**known, **reads}))
         now = {name: steps[t][Symbol(name)] for name in cell.states}
     back = {name: 0 * value for name, value in start.items()}
     sums = {symbol: 0 * known[symbol] for symbol in (*map(Symbol, params), *once)}
-    gradients = {name: 0 * value for name, value in inputs.items()}
+    gradients = {name: 0 * inputs[name] for name in cell.inputs}
     for t in reversed(times):
         arriving = {incoming(Symbol(name)): seeds[name][t] + back[name] for name in cell.states}
         values = carried_out(derivation.backward, {**steps[t], **arriving})

@@ -7,14 +7,27 @@ from collections.abc import Callable, Mapping
 from sympy import Expr, NumberSymbol, Rational, Symbol
 
 from ..derive.functions import Elementwise
-from ..derive.linear import Shapes, broadcast, concat, entry, ones, outer, pad, shape_of, total, transpose
+from ..derive.linear import (
+    Shapes,
+    broadcast,
+    concat,
+    entry,
+    lookup,
+    ones,
+    outer,
+    pad,
+    scatter,
+    shape_of,
+    total,
+    transpose,
+)
 from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, spell
 from .instructions import BATCH, FIXED, TANGENT_BATCH, TANGENT_TIME, TIME
 from .stacks import Place
 
 ROW = {FIXED: "0", TIME: "row", BATCH: "s", TANGENT_TIME: "moved_row", TANGENT_BATCH: "moved"}
 SHADOWED = {"abs": "absolute", "max": "maximum", "min": "minimum"}
-NOT_IN_VECTORS = (transpose, concat, pad, total)
+NOT_IN_VECTORS = (transpose, concat, pad, total, scatter)
 
 
 def function_name(name: str) -> str:
@@ -30,6 +43,8 @@ def goes_in_vectors(expr: Expr, shapes: Shapes) -> bool:
     """Return whether neighbouring entries of an expression read neighbouring entries of what they are made of."""
     if isinstance(expr, NOT_IN_VECTORS):
         return False
+    if isinstance(expr, lookup):
+        return isinstance(expr.args[0], Symbol)
     if isinstance(expr, outer):
         return not expr.args[0].has(Elementwise, concat, pad, total) and goes_in_vectors(expr.args[1], shapes)
     if isinstance(expr, broadcast | entry):
@@ -154,6 +169,20 @@ class EntryPrinter(Printer):
     def entry(self, vector: Expr, index: Expr) -> Piece:
         return self.entry_of(vector, (self.size(index),), ATOM), ATOM
 
+    def lookup(self, table: Expr, index: Symbol) -> Piece:
+        return self.entry_of(table, (self.picked(index), *self.indices[-1:][: self.rank(table) - 1]), ATOM), ATOM
+
+    def scatter(self, row: Expr, index: Symbol, size: Expr) -> Piece:
+        place, rest = self.indices[-1 - self.rank(row)], self.indices[len(self.indices) - self.rank(row) :]
+        return f"({self.entry_of(row, rest)} if {place} == {self.picked(index)} else 0.0)", ATOM
+
+    def picked(self, index: Symbol) -> str:
+        """Return Python for an index input: it is kept as a number of the kernel's dtype."""
+        return f"int({self.place(index, ())})"
+
+    def rank(self, expr: Expr) -> int:
+        return len(shape_of(expr, self.shapes))
+
     def shifted(self, index: str, by: Expr) -> str:
         """Return Python for an index moved by a size."""
         if by == 0:
@@ -206,6 +235,11 @@ class VectorPrinter(EntryPrinter):
 
     def entry(self, vector: Expr, index: Expr) -> Piece:
         return self.scalar.entry_of(vector, (self.size(index),), ATOM), ATOM
+
+    def lookup(self, table: Expr, index: Symbol) -> Piece:
+        if self.rank(table) == 1:
+            return self.scalar.entry_of(table, (self.picked(index),), ATOM), ATOM
+        return self.load(table, (self.picked(index), self.indices[-1])), ATOM
 
     def outer(self, left: Expr, right: Expr) -> Piece:
         row, column = self.indices[-2:]

@@ -74,7 +74,7 @@ def back_in_segments(run: Run, segments: Segments, seeds: Arrays, backward: Back
     states = {name: array[::-1] if run.reverse else array for name, array in run.states.items()}
     carried = {name: np.zeros_like(array[0]) for name, array in states.items()}
     params: dict[str, Array] = {name: np.zeros_like(array) for name, array in segments.params.items()}
-    inputs = {name: np.zeros_like(array) for name, array in segments.inputs.items()}
+    inputs: dict[str, Array] = {}
     reached = {name: np.zeros_like(array) for name, array in states.items()}
     for first, last, again in _again(segments, states, run):
         own = {name: array[first:last] for name, array in seeds.items()}
@@ -85,9 +85,10 @@ def back_in_segments(run: Run, segments: Segments, seeds: Arrays, backward: Back
         carried = {name: array.copy() for name, array in grads.state.items()}
         for name, array in grads.params.items():
             params[name] += array
-        for whole, part in ((inputs, grads.inputs), (reached, grads.states)):
-            for name, array in part.items():
-                whole[name][first:last] = array
+        for name, array in grads.inputs.items():
+            inputs.setdefault(name, np.zeros_like(segments.inputs[name]))[first:last] = array
+        for name, array in grads.states.items():
+            reached[name][first:last] = array
     if run.reverse:
         inputs = {name: array[::-1] for name, array in inputs.items()}
         reached = {name: array[::-1] for name, array in reached.items()}

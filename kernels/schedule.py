@@ -18,10 +18,10 @@ from ..derive.cell import previous
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.functions import Elementwise
-from ..derive.linear import Shape, outer
+from ..derive.linear import Shape, outer, scatter
 from ..derive.program import Program, Step
 from ..derive.tangent import tangent, tangent_program
-from ..derive.written import operands
+from ..derive.written import multiplied, operands
 from .arrange import arranged, fused
 from .instructions import (
     ALL,
@@ -36,6 +36,7 @@ from .instructions import (
     Instruction,
     Loop,
     OuterSum,
+    RowSum,
     Statement,
     expressions,
     targets,
@@ -114,7 +115,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     """
     cell, outputs = derivation.cell, tuple(outputs)
     fixed = (*map(Symbol, cell.params), *derivation.prologue.outputs)
-    inputs, states = tuple(map(Symbol, cell.inputs)), tuple(map(Symbol, cell.states))
+    inputs, states = tuple(map(Symbol, (*cell.inputs, *cell.indices))), tuple(map(Symbol, cell.states))
     forward_program, backward_program, tangents = with_kept_functions(
         derivation.forward, _backward(derivation, outputs), _tangents(derivation, tuple(moving))
     )
@@ -237,7 +238,11 @@ def _sums(plan: Lowering, shares: Iterable[Step]) -> tuple[list[Instruction], li
                 if len(plan.shapes[left]) == len(plan.shapes[right]) == 1:
                     summed.append(OuterSum((step.target,), (left,), right, factor, True))
                     continue
-            if term != 0:
+            if isinstance(node, scatter):
+                row, index, _ = node.args
+                row = plan.materialised(multiplied(factor, row), ALL, first)
+                summed.append(RowSum(ALL, step.target, index, row))
+            elif term != 0:
                 statement = Statement(step.target, plan.materialised(term, ALL, first), accumulate=True)
                 summed.append(Loop(ALL, plan.shapes[step.target], (statement,)))
     return first, summed

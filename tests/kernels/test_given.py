@@ -5,7 +5,7 @@ import pytest
 
 import bptt
 from bptt.derive import parse
-from bptt.derive.errors import Error, ShapeError
+from bptt.derive.errors import ShapeError
 from bptt.kernels import compile
 
 T, B, M, N = 3, 2, 4, 5
@@ -189,9 +189,3 @@ def test_a_kernel_computes_in_two_dtypes(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), "f4", "single"])
 def test_dtypes_may_be_spelled_as_numpy_does(dtype):
     assert repr(compile(bptt.load("rnn"), dtype)) == "Kernel('rnn', dtype='float32')"
-
-
-def test_a_tensor_map_without_a_kernel_is_refused():
-    text = "w: index[k]\nh: state[n]\nE: param[k, n]\nh = tanh(E[w] + U @ h)"
-    with pytest.raises(Error, match="scored: kernels take no index inputs and no cross_entropy. Give one-hot vectors"):
-        compile(bptt.parse(text, "scored"))

@@ -1,0 +1,196 @@
+"""`Adapter`: how somebody's functions want to be called, as far as it can't be found out; `Calling`: all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...derive.errors import Error
+
+Array = Any
+Path = tuple[str | int, ...]
+SIZES = {"T": 6, "B": 3, "m": 4, "n": 5, "k": 7}  # of the probes: no two sums or multiples in use are alike
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is stated about a calling convention; what is left out is inferred by calling.
+
+    Attributes:
+        forward, backward: names of the functions or methods.
+        shapes: argument, key or attribute -> its axes, of T, B, m (inputs), n (states), k (classes), and sums or
+            multiples of them: {"Wx": "m, 4*n", "xs": "list T, m, 1"}.
+        roles: the same names -> "input", "state", "param" or "target".
+        gradients: name or place of a gradient in what backward returns -> name of what it belongs to.
+        sizes: sizes for the probe, where code fixes them: {"m": 10}.
+    """
+
+    forward: str = ""
+    backward: str = ""
+    shapes: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    gradients: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An array on its way in or out.
+
+    Attributes:
+        path: ("Wx",), ("params", "Wf"), ("self", "W_z"), and for what is returned (0,), (1, "h").
+        axes: in named sizes: ("B", "T", "m"), ("m", "4*n").
+        role: "input", "index", "state", "param", "target"; of what is returned "states", "final" or "loss".
+        held: "list" or "dict" where the first axis is one.
+    """
+
+    path: Path
+    axes: tuple[str, ...]
+    role: str
+    held: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last name on the way to it, with the position in a tuple behind it."""
+        names = [part for part in self.path if isinstance(part, str)]
+        position = f"[{self.path[-1]}]" if isinstance(self.path[-1], int) else ""
+        return (names[-1] if names else "result") + position
+
+
+@dataclass(frozen=True)
+class Calling:
+    """A calling convention in full.
+
+    Attributes:
+        given: the arrays that the forward pass reads.
+        returned: what loss gradients speak of, among what it returns.
+        passed: argument of the backward pass -> ("given", name), ("result", *path) or ("gradient", *positions).
+        gradients: place in what the backward pass leaves -> name of what it belongs to.
+        sizes: of the probes.
+        construct: positional arguments of the class.
+        constants: further arguments of the forward pass.
+    """
+
+    given: tuple[Place, ...]
+    returned: tuple[Place, ...]
+    passed: tuple[tuple[str, Path], ...]
+    gradients: tuple[tuple[Path, str], ...]
+    sizes: Mapping[str, int]
+    construct: tuple[int, ...] = ()
+    constants: Mapping[str, int] = field(default_factory=dict)
+
+    def place(self, name: str) -> Place:
+        """Return the array of that name."""
+        return next(place for place in self.given if place.name == name)
+
+
+def pieces(axis: str) -> list[str]:
+    """Return the named sizes that stand one after the other along an axis.
+
+    >>> pieces("4*n"), pieces("n+m"), pieces("1")
+    (['n', 'n', 'n', 'n'], ['n', 'm'], ['1'])
+    """
+    found: list[str] = []
+    for term in re.split(r"\s*\+\s*", axis.strip()):
+        number, star, name = term.rpartition("*")
+        found += [name.strip()] * (int(number) if star else 1)
+    return found
+
+
+def length(axis: str, sizes: Mapping[str, int]) -> int:
+    """Return the length of an axis.
+
+    Raises:
+        Error: for a size that isn't known.
+    """
+    try:
+        return sum(int(piece) if piece.isdigit() else sizes[piece] for piece in pieces(axis))
+    except (KeyError, ValueError):
+        raise Error(f"'{axis}' isn't an axis: use T, B, m, n, k, numbers, as in 'm, 4*n' or 'n+m'") from None
+
+
+def shape(place: Place, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the shape of the array at a place, lists and dictionaries over time taken as an axis."""
+    return tuple(length(axis, sizes) for axis in place.axes)
+
+
+def stated(name: str, text: str, role: str) -> Place:
+    """Read what an adapter says of an argument: "m, 4*n" or "list T, m, 1".
+
+    >>> stated("xs", "list T, m, 1", "input")
+    Place(path=('xs',), axes=('T', 'm', '1'), role='input', held='list')
+    """
+    held = next((kind for kind in ("list", "dict") if text.strip().startswith(kind)), "")
+    axes = tuple(part.strip() for part in text.strip().removeprefix(held).split(",") if part.strip())
+    for axis in axes:
+        length(axis, SIZES)
+    return Place((name,), axes, role, held)
+
+
+def wrapped(place: Place, array: Array) -> Any:
+    """Return an array as the code wants to have it."""
+    if place.role in ("index", "target"):
+        whole = [int(entry) for entry in np.real(array)]
+        return whole if place.held else np.array(whole)
+    if place.held == "list":
+        return [np.array(row) for row in array]
+    if place.held == "dict":
+        return {t: np.array(row) for t, row in enumerate(array)}
+    return np.array(array) if place.axes else array
+
+
+def arguments(places: tuple[Place, ...], values: Mapping[str, Array]) -> dict[str, Any]:
+    """Return what is passed by name, with dictionaries and tuples built up."""
+    built: dict[str, Any] = {}
+    for place in places:
+        value = wrapped(place, values[place.name])
+        root, *rest = place.path
+        if not rest:
+            built[str(root)] = value
+        elif isinstance(rest[0], str):
+            built.setdefault(str(root), {})[rest[0]] = value
+        else:
+            built[str(root)] = (*built.get(str(root), ()), value)
+    return built
+
+
+def leaves(tree: Any, path: Path = (), depth: int = 4) -> Iterator[tuple[Path, Array]]:
+    """Yield the arrays in what a function returned; lists and dictionaries over time are also stacked up."""
+    if isinstance(tree, np.ndarray | np.generic | float | int | complex) and not isinstance(tree, bool):
+        yield path, np.asarray(tree)
+        return
+    if depth == 0 or not isinstance(tree, dict | list | tuple):
+        return
+    items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree))
+    if len(items) > 1 and all(isinstance(key, int) for key, _ in items) and not isinstance(tree, tuple):
+        rows = [np.asarray(value) for key, value in sorted(items) if key >= 0 and isinstance(value, np.ndarray)]
+        if rows and len({row.shape for row in rows}) == 1 and len(rows) >= len(items) - 1:
+            yield path, np.stack(rows)
+            return
+    for key, value in items:
+        yield from leaves(value, (*path, key), depth - 1)
+
+
+def is_single(array: Array) -> bool:
+    """Return whether an array holds nothing but what float32 can hold, and not merely zeros and ones.
+
+    >>> is_single(np.array([0.1])), is_single(np.float32([0.1])), is_single(np.float32([0.1]).astype(float))
+    (False, True, True)
+    """
+    numbers = np.asarray(array)
+    if not np.issubdtype(numbers.dtype, np.floating):
+        return False
+    with np.errstate(all="ignore"):
+        whole = np.array_equal(numbers, np.round(numbers))
+        return not whole and bool(np.array_equal(numbers.astype(np.float32).astype(numbers.dtype), numbers))
+
+
+def at(tree: Any, path: Path) -> Any:
+    """Return what stands at a place of a tree."""
+    for part in path:
+        tree = tree[part]
+    return tree

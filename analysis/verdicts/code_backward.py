@@ -1,0 +1,157 @@
+"""What a backward pass wants to be given and which gradient is which in what it leaves, found by calling it."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...derive.errors import Error
+from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
+from .code_names import alike
+from .code_reference import draw_seeds
+from .code_subject import Subject, parameters, returned_names
+
+Found = dict[Path, Array]
+MOST = 400
+
+
+def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling:
+    """Find what the backward pass takes, by calling it until it runs and leaves arrays of the right shapes.
+
+    Raises:
+        Error: where no way to call it was found, with what it said.
+    """
+    if subject.backward is None:
+        return calling
+    said = ""
+    best: tuple[int, Calling] | None = None
+    for passed in itertools.islice(_ways(subject, calling, values), MOST):
+        trial = replace(calling, passed=passed)
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                seeds = draw_seeds(subject, trial, values)
+                left = left_behind(subject, trial, values, seeds)
+        except Exception as error:
+            said = said or f"{type(error).__name__}: {error}"
+            continue
+        fitting = sum(any(a.shape == shape(p, calling.sizes) for a in left.values()) for p in _wanted(calling))
+        if best is None or fitting > best[0]:
+            best = fitting, trial
+        if fitting == len(_wanted(calling)):
+            return trial
+    if best is not None and best[0]:
+        return best[1]
+    raise Error(
+        f"{subject.name}: no way was found to call the backward pass with what the forward pass takes and returns "
+        f"and gradients of its results.{f' The likeliest ended in {said}.' if said else ''} Give the gradients the "
+        "names of what they belong to with a d before (dh for h), and caches the names under which they are returned"
+    )
+
+
+def left_behind(subject: Subject, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> Found:
+    """Return every array that the backward pass returns or leaves in the object's attributes."""
+    tree = subject.run_back(calling, values, seeds)
+    found = {("result", *path): array for path, array in leaves(tree["result"])}
+    given = {place.path for place in calling.given}
+    for path, array in leaves(tree["self"], ("self",)):
+        if path not in given and np.issubdtype(array.dtype, np.number):
+            found[path] = array
+    return found
+
+
+def match_gradients(
+    subject: Subject, calling: Calling, left: Found, right: Mapping[str, Array], adapter: Adapter
+) -> tuple[Calling, list[str]]:
+    """Decide which array is whose gradient: by what is stated, by value, by name, by order.
+
+    Returns:
+        The calling convention, and sentences on what names or order decided.
+    """
+    names = {("result", *path): name for path, name in returned_names(subject.backward or subject.forward).items()}
+    labels = {path: names.get(path) or next((p for p in reversed(path[1:]) if isinstance(p, str)), "") for path in left}
+    for path in left:
+        if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
+            labels[path] = path[-1]
+    returned = {place.path for place in calling.returned} if subject.backward is None else set()
+    pairs = []
+    for number, place in enumerate(_wanted(calling)):
+        dims = shape(place, calling.sizes)
+        for order, (path, array) in enumerate(left.items()):
+            if array.shape != dims and array.size != int(np.prod(dims)) or array.shape == ():
+                continue
+            given = adapter.gradients.get(labels[path]) == place.name
+            agrees = _close(array.reshape(dims), right[place.name])
+            score = (given, agrees, alike(labels[path], place.name), path[0] == "result", array.shape == dims)
+            likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
+            named = score[2] > 1 and (subject.backward is not None or labels[path][0] in "dg")
+            if given or agrees or likely or named:
+                pairs.append((tuple(-int(part) for part in score), abs(order - number), number, path, place.name))
+    taken: dict[Path, str] = {}
+    notes: list[str] = []
+    for rank, _, _, path, name in sorted(pairs, key=lambda pair: pair[:3]):
+        if path in taken or name in taken.values():
+            continue
+        if not any(rank[:3]) and labels[path] and alike(labels[path], name) == 0:
+            twins = [p for p in _wanted(calling) if shape(p, calling.sizes) == np.shape(left[path])]
+            if len(twins) > 1:
+                notes.append(f"{labels[path]} is taken for the gradient of {name} by its place among what is returned.")
+        taken[path] = name
+    return replace(calling, gradients=tuple(taken.items())), notes
+
+
+def gradients(calling: Calling, left: Found) -> dict[str, Array]:
+    """Return name of what was given -> gradient as returned, in its layout."""
+    return {
+        name: np.asarray(left[path]).reshape(shape(calling.place(name), calling.sizes))
+        for path, name in calling.gradients
+        if path in left
+    }
+
+
+def _wanted(calling: Calling) -> list[Any]:
+    return [place for place in calling.given if place.role in ("input", "state", "param")]
+
+
+def _close(array: Array, right: Array) -> bool:
+    scale = np.abs(right).max(initial=0.0)
+    return bool(np.abs(array - right).max(initial=0.0) <= 1e-6 * scale + 1e-12)
+
+
+def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Iterator[tuple[tuple[str, Path], ...]]:
+    """Yield what may be passed for each argument, likelier ways first."""
+    assert subject.backward is not None
+    names = parameters(subject.backward, subject.make is not None)
+    labels = returned_names(subject.forward)
+    result = subject.run(calling, values)[0]
+    whole: list[Path] = [(), *((index,) for index in range(len(result) if isinstance(result, tuple) else 0))]
+    roots = list(dict.fromkeys(str(place.path[0]) for place in calling.given if place.path[0] != "self"))
+    losses: list[Path] = [("gradient", index) for index in range(len(calling.returned))]
+    finals = [i for i, place in enumerate(calling.returned) if place.role == "final"]
+    pair: list[Path] = [("gradient", *finals)] if len(finals) > 1 else []
+    options: list[list[Path]] = []
+    for name in names:
+        scored: list[tuple[int, Path]] = []
+        scored += [(10, ("given", root)) for root in roots if root == name]
+        scored += [(9, ("result", *path)) for path, label in labels.items() if label == name and path in whole]
+        if name[0] in "dg":
+            for source in losses:
+                label = labels.get(calling.returned[int(source[1])].path, "")
+                scored.append((5 + alike(name, label), source))
+            scored += [(5, source) for source in pair]
+        scored += [(3, ("result", *path)) for path in reversed(whole) if name[0] not in "dg"]
+        scored += [(1, source) for source in (*losses, *pair) if name[0] not in "dg"]
+        scored += [(1, ("given", root)) for root in roots if root != name]
+        best = [source for _, source in sorted(scored, key=lambda entry: -entry[0])]
+        options.append(list(dict.fromkeys(best))[:8])
+    ranked = itertools.product(*(range(len(option)) for option in options))
+    for ranks in sorted(itertools.islice(ranked, 20_000), key=sum):
+        chosen = [option[rank] for option, rank in zip(options, ranks, strict=True)]
+        told = [source for source in chosen if source[0] == "gradient"]
+        if len(set(told)) == len(told):
+            yield tuple(zip(names, chosen, strict=True))

@@ -1,0 +1,93 @@
+"""The process in which somebody's code runs: it may print, hang, exit or use up memory without harm to this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ...derive.cell import Cell
+from ...derive.errors import Error
+from .code_adapter import Adapter
+from .verdict import Fault, Verdict
+
+MEMORY = 4 << 30  # bytes
+
+
+def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, spawn: bool) -> Verdict:
+    """Judge in a process of its own.
+
+    Raises:
+        Error: as `judge` does, and where the process ends or its time is over before the backward pass runs.
+    """
+    context: Any = multiprocessing.get_context("spawn" if spawn or not hasattr(os, "fork") else "fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(there, theirs, cell, adapter, seconds), daemon=True)
+    process.start()
+    there.close()
+    stage, until = "loading the file", time.monotonic() + seconds
+    name = theirs if isinstance(theirs, str) else theirs[0] if isinstance(theirs, tuple) else "code"
+    try:
+        while here.poll(max(0.0, until - time.monotonic())):
+            kind, what = here.recv()
+            if kind == "stage":
+                stage = what
+            elif kind == "error":
+                raise Error(what)
+            else:
+                return what
+        return _ended(str(name), stage, "hangs", f"{stage} was still running after {seconds:g} s")
+    except EOFError:
+        process.join(5)
+        return _ended(str(name), stage, "exits", f"{stage} ended the process, with exit code {process.exitcode}")
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+        here.close()
+
+
+def _ended(name: str, stage: str, kind: str, says: str) -> Verdict:
+    if stage != "the backward pass":
+        raise Error(f"{name}: {says}; give a longer time as seconds=, or mend it first")
+    return Verdict(name, "unknown", (), (), (Fault(0, kind, says, ""),), (), float("inf"), "none")
+
+
+def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float) -> None:
+    """Judge, and send the verdict."""
+    with suppress(Exception):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most < 0 else min(MEMORY, most), most))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    from .code_judging import judge
+    from .code_subject import find, load
+
+    try:
+        if isinstance(theirs, tuple) and isinstance(theirs[0], str):
+            file, names = theirs
+            module = load(file)
+            found = [getattr(module, part) for part in names]
+            subject = find(found[0] if len(found) == 1 else tuple(found), adapter)
+            subject.file, subject.module, subject.name = file, module, f"{file}:{names[-1]}"
+        else:
+            subject = find(theirs, adapter)
+        verdict = judge(subject, cell, adapter, lambda stage: pipe.send(("stage", stage)), min(12.0, seconds / 2))
+        pipe.send(("verdict", verdict))
+    except Error as error:
+        pipe.send(("error", str(error)))
+    except MemoryError:
+        pipe.send(("error", f"the code asks for more than {MEMORY >> 30} GB of memory"))
+    except Exception as error:
+        import traceback
+
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(where.filename)}, line {where.lineno}"
+        pipe.send(("error", f"the code raises {type(error).__name__}: {error} ({place})"))

@@ -1,0 +1,429 @@
+"""Single edits of somebody's backward pass that may mend it: the catalogue of faults, read backwards.
+
+Everything is told from the syntax tree and from what the variables held in a run, nothing from the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .code_traced import Ran, array_shape, held
+
+SLOPES = ("{0}", "(1 - {0})", "(1 - {0} ** 2)", "{0} * (1 - {0})", "(1 - np.tanh({0}) ** 2)", "np.tanh({0})")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Another node at a place of the tree.
+
+    Attributes:
+        cost: how far-fetched it is.
+        kind: of fault that it mends.
+        statement: in which it stands, or after which a new one comes.
+        owner, name, index: where the node stands: `owner.name`, or `owner.name[index]`.
+        new: node, operator or list of statements.
+        says: the statement's place: "" for a changed one, "inserted", "moved", "removed".
+    """
+
+    cost: int
+    kind: str
+    statement: ast.stmt
+    owner: Any
+    name: str
+    index: int | None
+    new: Any
+    says: str = ""
+
+    def swap(self) -> Any:
+        """Put the new node in place and return the old one."""
+        if self.index is None:
+            old = getattr(self.owner, self.name)
+            setattr(self.owner, self.name, self.new)
+            return old
+        row = getattr(self.owner, self.name)
+        old, row[self.index] = row[self.index], self.new
+        return old
+
+    def restore(self, old: Any) -> None:
+        """Put the old node back."""
+        if self.index is None:
+            setattr(self.owner, self.name, old)
+        else:
+            getattr(self.owner, self.name)[self.index] = old
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An expression and where it stands."""
+
+    node: ast.expr
+    owner: Any
+    name: str
+    index: int | None
+
+
+def edits(ran: Ran) -> list[Edit]:
+    """Return the edits of one function, likelier ones first."""
+    tables = _Tables(ran)
+    found: list[Edit] = []
+    for statement in tables.statements:
+        for rule in RULES:
+            found += rule(tables, statement)
+    for rule_of_blocks in BLOCKS:
+        found += rule_of_blocks(tables)
+    return sorted(found, key=lambda edit: edit.cost)
+
+
+class _Tables:
+    """What is known of a function: statements that ran, slots, and what may stand for what."""
+
+    def __init__(self, ran: Ran) -> None:
+        self.ran = ran
+        every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
+        self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
+        self._parsed: dict[str, ast.expr] = {}
+
+    def parse(self, text: str) -> ast.expr:
+        """Return the tree of an expression."""
+        if text not in self._parsed:
+            self._parsed[text] = ast.parse(text, mode="eval").body
+        return self._parsed[text]
+
+    def slots(self, statement: ast.stmt) -> Iterator[Slot]:
+        """Yield the expressions of a statement, without those of statements inside it."""
+        waiting: list[Any] = [statement]
+        while waiting:
+            owner = waiting.pop(0)
+            for name, value in ast.iter_fields(owner):
+                several = isinstance(value, list)
+                for index, node in enumerate(value if several else [value]):
+                    if isinstance(node, ast.expr):
+                        yield Slot(node, owner, name, index if several else None)
+                        waiting.append(node)
+                    elif isinstance(node, ast.keyword):
+                        waiting.append(node)
+
+    def shape(self, node: ast.expr) -> tuple[int, ...] | None:
+        """Return the shape of what a name, entry or attribute holds."""
+        return array_shape(held(self.ran.scope, node))
+
+    @cached_property
+    def atoms(self) -> dict[str, tuple[int, ...]]:
+        """Names, entries and attributes that hold arrays -> shape; entries beside those that are read, too."""
+        texts: dict[str, tuple[int, ...]] = {}
+        for node in ast.walk(self.ran.tree):
+            if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute):
+                continue
+            for text in (ast.unparse(node), *_beside(node, self.ran.scope)):
+                found = self.shape(self.parse(text))
+                if found is not None and not text.endswith(".T"):
+                    texts.setdefault(text, found)
+        entries = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Subscript) and _moves_over(n.slice)]
+        marks = dict.fromkeys(ast.unparse(entry)[len(ast.unparse(entry.value)) :] for entry in entries)
+        for name in self.ran.function.__code__.co_varnames:
+            for text in (name, *(f"{name}{mark}" for mark in marks)):
+                found = self.shape(self.parse(text))
+                if found is not None:
+                    texts.setdefault(text, found)
+        return texts
+
+    def like(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return the atoms of a shape."""
+        return [text for text, other in self.atoms.items() if other == shape]
+
+    def products(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return the matrix products of two arrays, transposed or not, that have a shape."""
+        return self._products.get(shape, []) if shape is not None else []
+
+    @cached_property
+    def _products(self) -> dict[tuple[int, ...], list[str]]:
+        found: dict[tuple[int, ...], list[str]] = {}
+        flat = {text: shape for text, shape in self.atoms.items() if len(shape) == 2}
+        turned = {f"{text}.T": shape[::-1] for text, shape in flat.items()}
+        for one, left in {**flat, **turned}.items():
+            for two, right in {**flat, **turned}.items():
+                if left[1] == right[0] and not (one in turned and two in turned):
+                    found.setdefault((left[0], right[1]), []).append(f"{one} @ {two}")
+        return found
+
+
+def _moves_over(index: ast.expr) -> bool:
+    """Return whether an index names a step in time or a piece, rather than a key."""
+    return not any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(index))
+
+
+def _beside(node: ast.expr, scope: dict[str, Any]) -> list[str]:
+    """Return entries of the same dictionary or of the steps before and after, attributes of the same object."""
+    if isinstance(node, ast.Attribute) and node.attr != "T":
+        owner = held(scope, node.value)
+        names = (
+            [name for name, value in vars(owner).items() if array_shape(value)] if hasattr(owner, "__dict__") else []
+        )
+        return [f"{ast.unparse(node.value)}.{name}" for name in names[:40]]
+    if not isinstance(node, ast.Subscript):
+        return []
+    base = ast.unparse(node.value)
+    if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        owner = held(scope, node.value)
+        return [f"{base}[{key!r}]" for key in owner] if isinstance(owner, dict) else []
+    return [f"{base}[{index}]" for index in _shifted(node.slice)]
+
+
+def _shifted(index: ast.expr) -> list[str]:
+    match index:
+        case ast.Name(id=name):
+            return [f"{name} - 1", f"{name} + 1"]
+        case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=1)):
+            return [name, f"{name} - 1", f"{name} + 1"]
+    return []
+
+
+def _is_product(node: ast.expr) -> bool:
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.MatMult)
+    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("dot", "matmul", "outer", "einsum")
+
+
+def _at(slot: Slot, statement: ast.stmt, cost: int, kind: str, new: Any) -> Edit:
+    return Edit(cost, kind, statement, slot.owner, slot.name, slot.index, new)
+
+
+def _is_target(slot: Slot) -> bool:
+    return slot.name in ("targets", "target") or isinstance(getattr(slot.node, "ctx", None), ast.Store)
+
+
+def _atoms(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """Another quantity of the same shape, the square of one, a function of one, its transpose."""
+    inner: set[int] = set()
+    for slot in tables.slots(statement):
+        node = slot.node
+        if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute) or id(node) in inner or _is_target(slot):
+            continue
+        shape = tables.shape(node)
+        if shape is None:
+            continue
+        text = ast.unparse(node)
+        if isinstance(node, ast.Attribute) and node.attr == "T":
+            inner.add(id(node.value))
+            if len(set(shape)) == 1:
+                yield _at(slot, statement, 1, "transpose", node.value)
+            for other in tables.like(shape[::-1]):
+                if f"{other}.T" != text:
+                    yield _at(slot, statement, 2, "mix-up", tables.parse(f"{other}.T"))
+            continue
+        inner |= {id(part) for part in ast.walk(node) if part is not node}
+        if len(shape) == 2 and len(set(shape)) == 1:
+            yield _at(slot, statement, 1, "transpose", tables.parse(f"{text}.T"))
+        for other in tables.like(shape):
+            if other != text:
+                near = other.split("[")[0] == text.split("[")[0]
+                yield _at(slot, statement, 1 if near else 2, "time" if near else "mix-up", tables.parse(other))
+        yield _at(slot, statement, 2, "activation", tables.parse(f"{text} ** 2"))
+        yield _at(slot, statement, 2, "activation", tables.parse(f"np.tanh({text})"))
+        yield _at(slot, statement, 3, "factor", tables.parse(f"(1 - {text})"))
+
+
+def _parts(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """Leave out an operand, change an operator, unwrap or change a call, move a constant."""
+    for slot in tables.slots(statement):
+        match slot.node:
+            case ast.BinOp(left=left, op=op, right=right) as node:
+                yield _at(slot, statement, 2, "factor", left)
+                yield _at(slot, statement, 2, "factor", right)
+                for other in _operators(op):
+                    yield Edit(1, "sign", statement, node, "op", None, other)
+                if _is_product(node):
+                    yield _at(slot, statement, 2, "transpose", ast.BinOp(right, op, left, lineno=1, col_offset=0))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                yield _at(slot, statement, 1, "sign", operand)
+            case ast.Call(func=function, args=args, keywords=keywords) as node:
+                last = ast.unparse(function).split(".")[-1]
+                if len(args) == 1 and not keywords:
+                    yield _at(slot, statement, 2, "activation", args[0])
+                if isinstance(function, ast.Attribute) and args and last in ("clip", "dot", "reshape", "mean", "sum"):
+                    yield _at(
+                        slot,
+                        statement,
+                        2,
+                        "factor",
+                        args[0]
+                        if held(tables.ran.scope, function.value) is None
+                        or ast.unparse(function.value) in ("np", "numpy")
+                        else function.value,
+                    )
+                if len(args) == 2 and _is_product(node):
+                    yield Edit(2, "transpose", statement, node, "args", None, args[::-1])
+                for one, proper in (("mean", "sum"), ("cosh", "tanh"), ("sinh", "tanh"), ("tanh", "sigmoid")):
+                    if last == one and isinstance(function, ast.Attribute):
+                        yield Edit(1, "scale", statement, function, "attr", None, proper)
+            case ast.Constant(value=bool()):
+                continue
+            case ast.Constant(value=int() | float() as value):
+                for near in (value - 1, value + 1, -value):
+                    text = f"({near!r})" if near < 0 else repr(near)
+                    yield _at(slot, statement, 1, "axis or index", tables.parse(text))
+            case ast.Slice() as node:
+                if node.lower is not None and node.upper is None:
+                    yield _at(slot, statement, 2, "axis or index", ast.Slice(None, node.lower, None))
+                if node.upper is not None and node.lower is None:
+                    yield _at(slot, statement, 2, "axis or index", ast.Slice(node.upper, None, None))
+            case ast.Name(id=name) if isinstance(held(tables.ran.scope, slot.node), int) and not _is_target(slot):
+                yield _at(slot, statement, 2, "time", tables.parse(f"{name} - 1"))
+                yield _at(slot, statement, 2, "time", tables.parse(f"{name} + 1"))
+
+
+def _operators(op: ast.operator) -> list[ast.operator]:
+    table = {ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.MatMult, ast.Div, ast.Add), ast.Div: (ast.Mult,)}
+    return [other() for kind, others in table.items() if isinstance(op, kind) for other in others]
+
+
+def _roots(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """A factor or a term more, on the right side and on each of its terms; = for += and back."""
+    if not isinstance(statement, ast.Assign | ast.AugAssign):
+        return
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    if isinstance(target, ast.Tuple):
+        if isinstance(statement.value, ast.Tuple):
+            for index, (part, value) in enumerate(zip(target.elts, statement.value.elts, strict=False)):
+                yield from _grown(tables, statement, Slot(value, statement.value, "elts", index), tables.shape(part))
+        return
+    if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
+        return
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        added = ast.AugAssign(target, ast.Add(), statement.value, lineno=statement.lineno, col_offset=0)
+        yield from _replaced(tables, statement, added, 1, "accumulation")
+    elif isinstance(statement, ast.AugAssign):
+        plain = ast.Assign([target], statement.value, lineno=statement.lineno, col_offset=0)
+        yield from _replaced(tables, statement, plain, 1, "accumulation")
+        if isinstance(statement.op, ast.Sub | ast.Add):
+            yield Edit(
+                1,
+                "sign",
+                statement,
+                statement,
+                "op",
+                None,
+                ast.Add() if isinstance(statement.op, ast.Sub) else ast.Sub(),
+            )
+    yield from _renamed(tables, statement)
+    shape = tables.shape(target)
+    for term in _terms(Slot(statement.value, statement, "value", None)):
+        yield from _grown(tables, statement, term, shape)
+
+
+def _renamed(tables: _Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:
+    """Another name at every place where a name stands on the right side."""
+    text = ast.unparse(statement.value)
+    for atom, shape in tables.atoms.items():
+        pattern = rf"(?<![\w.]){re.escape(atom)}(?![\w\[.])"
+        if len(re.findall(pattern, text)) > 1:
+            for other in tables.like(shape):
+                if other != atom:
+                    new = tables.parse(re.sub(pattern, other.replace("\\", ""), text))
+                    near = other.split("[")[0] == atom.split("[")[0]
+                    kind = "time" if near else "mix-up"
+                    yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)
+
+
+def _terms(slot: Slot) -> Iterator[Slot]:
+    yield slot
+    if isinstance(slot.node, ast.BinOp) and isinstance(slot.node.op, ast.Add | ast.Sub):
+        yield from _terms(Slot(slot.node.left, slot.node, "left", None))
+        yield from _terms(Slot(slot.node.right, slot.node, "right", None))
+
+
+def _grown(tables: _Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
+    text = ast.unparse(slot.node)
+    root = isinstance(slot.owner, ast.stmt | ast.Tuple)
+    for atom in tables.like(shape):
+        for slope in SLOPES:
+            kind = "factor" if slope == "{0}" else "activation"
+            yield _at(slot, statement, 3, kind, tables.parse(f"({text}) * {slope.format(atom)}"))
+        if root:
+            yield _at(slot, statement, 3, "dropped carry", tables.parse(f"{text} + {atom}"))
+    if not root:
+        return
+    for clone in tables.products(shape):
+        yield _at(slot, statement, 4, "missing path", tables.parse(f"{text} + {clone}"))
+    near = tables.like(shape)
+    for number, one in enumerate(near):
+        for other in near[number + 1 :]:
+            yield _at(slot, statement, 6, "missing path", tables.parse(f"{text} + {one} * {other}"))
+
+
+def _replaced(tables: _Tables, statement: ast.stmt, new: ast.stmt, cost: int, kind: str) -> Iterator[Edit]:
+    for owner, name, row in _blocks(tables):
+        if statement in row:
+            yield Edit(cost, kind, statement, owner, name, row.index(statement), new)
+
+
+def _blocks(tables: _Tables) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
+    for owner in ast.walk(tables.ran.tree):
+        for name in ("body", "orelse"):
+            row = getattr(owner, name, None)
+            if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
+                yield owner, name, row
+
+
+def _moves(tables: _Tables) -> Iterator[Edit]:
+    """Move a statement within its block, or leave one out."""
+    for owner, name, row in _blocks(tables):
+        for index, statement in enumerate(row):
+            if statement not in tables.statements or isinstance(statement, ast.For | ast.While):
+                continue
+            rest = [*row[:index], *row[index + 1 :]]
+            if rest:
+                yield Edit(4, "factor", statement, owner, name, None, rest, "removed")
+            for place in range(len(row)):
+                if place != index:
+                    moved = [*rest[:place], statement, *rest[place:]]
+                    yield Edit(
+                        3 if abs(place - index) == 1 else 4, "stale", statement, owner, name, None, moved, "moved"
+                    )
+
+
+def _inserted(tables: _Tables) -> Iterator[Edit]:
+    """Add a statement: what is carried to the step before, or one like another with other names."""
+    for owner, name, row in _blocks(tables):
+        if not isinstance(owner, ast.For):
+            continue
+        used = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        made = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        lines = []
+        for target in sorted(used - made):
+            near = tables.like(tables.shape(tables.parse(target)))
+            lines += [(5, f"{target} = {one}") for one in near if one != target]
+            lines += [(5, f"{target} = {clone}") for clone in tables.products(tables.shape(tables.parse(target)))]
+            lines += [
+                (6, f"{target} = {one} * {two}")
+                for one in near
+                for two in near
+                if one < two and target not in (one, two)
+            ]
+        for statement in row:
+            if isinstance(statement, ast.AugAssign):
+                lines += [(5, line) for line in _siblings(tables, statement)]
+        for cost, line in lines:
+            [new] = ast.parse(line).body
+            yield Edit(cost, "dropped carry", row[-1], owner, name, None, [*row, new], "inserted")
+
+
+def _siblings(tables: _Tables, statement: ast.AugAssign) -> Iterator[str]:
+    """Yield the statement with another target of the same shape, and other names on its right side."""
+    shape, text = tables.shape(statement.target), ast.unparse(statement.value)
+    names = [node for node in ast.walk(statement.value) if isinstance(node, ast.Name) and tables.shape(node)]
+    for target in tables.like(shape):
+        if target != ast.unparse(statement.target):
+            for node in names:
+                for other in tables.like(tables.shape(node)):
+                    yield f"{target} += {text.replace(node.id, other, 1)}"
+
+
+Rule = Callable[[_Tables, ast.stmt], Iterator[Edit]]
+RULES: tuple[Rule, ...] = (_atoms, _parts, _roots)
+BLOCKS: tuple[Callable[[_Tables], Iterator[Edit]], ...] = (_moves, _inserted)

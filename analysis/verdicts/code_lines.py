@@ -1,0 +1,79 @@
+"""Which of somebody's statements compute which quantity: told from the values that their variables hold."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from .code_adapter import Array, Calling, Path
+from .code_backward import left_behind
+from .code_diagnosis import Comparison
+from .code_engine import RIGHT
+from .code_mutants import Mutant
+from .code_subject import Subject
+from .code_traced import Ran, held, traced
+
+
+def places(
+    subject: Subject,
+    calling: Calling,
+    values: Mapping[str, Array],
+    seeds: Mapping[Path, Array],
+    theirs: Mapping[str, Array],
+    comparison: Comparison,
+    found: Iterable[Mutant],
+) -> tuple[int, ...]:
+    """Return the lines of the statements that compute what the mutants change, the likeliest last.
+
+    The mutants explain every gradient, so that at the last step back the variables of the code hold what the changed
+    backward pass holds: a statement is told by the value of its target.
+    """
+    mutants = list(found)
+    change = RIGHT
+    for mutant in mutants:
+        change = change | mutant.change
+    first: list[dict[str, Array]] = []
+    comparison.engine.backward(comparison.probe, comparison.trace, change, first)
+    wanted = [mutant.target.name for mutant in mutants if mutant.target is not None]
+    wanted += [symbol.name for symbol in change.only]
+    wanted += [f"delta_{name}" for name in sorted(change.uncarried | change.silent)]
+    ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
+    for _ in range(3):  # a quantity may have no variable of its own: then those that it goes into
+        wholes = [np.stack([sample[name] for sample in first]) for name in wanted]
+        params = {name.removeprefix("delta_") for name in wanted}
+        arrays = [theirs[b.place] for b in comparison.match.blocks if b.param in params and b.place in theirs]
+        if lines := _lines(ran, wholes, arrays):
+            return tuple(sorted(lines))
+        steps = comparison.match.derivation.backward.steps
+        wanted = [step.target.name for step in steps if any(symbol.name in wanted for symbol in step.reads)]
+    return ()
+
+
+def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]:
+    """Return the lines of the statements whose targets hold one of these quantities, or one of these gradients."""
+    lines = set()
+    for at in ran:
+        for node in ast.walk(at.tree):
+            if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
+                held_here = [held(at.scope, part) for part in parts]
+                if any(_is(value, whole) for value in held_here for whole in wholes) or any(
+                    isinstance(value, np.ndarray) and value.shape == array.shape and np.array_equal(value, array)
+                    for value in held_here
+                    for array in arrays
+                ):
+                    lines.add(node.lineno)
+    return lines
+
+
+def _is(value: object, whole: Array) -> bool:
+    """Return whether a variable holds a quantity of every sample, as rows, columns, or of the only one."""
+    if not isinstance(value, np.ndarray) or not value.ndim or not np.abs(value).max(initial=0.0):
+        return False
+    for form in (whole, whole.T, whole[0], whole[0][..., None]):
+        if value.shape == np.shape(form) and np.abs(value - form).max() < 1e-9 * np.abs(form).max():
+            return True
+    return False

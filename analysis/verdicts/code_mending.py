@@ -1,0 +1,178 @@
+"""The mended line: single edits of somebody's backward pass are run until one makes all gradients right."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+
+import numpy as np
+
+from .code_adapter import Array, Calling, Path
+from .code_backward import gradients, left_behind
+from .code_diagnosis import differences
+from .code_edits import Edit, edits
+from .code_forward import read
+from .code_subject import Subject
+from .code_traced import Ran, traced
+
+Check = tuple[Mapping[str, Array], Mapping[Path, Array], Mapping[str, Array]]  # values, seeds, right gradients
+LONGEST = 1.0  # seconds that a mended pass may run
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A repair that works.
+
+    Attributes:
+        line: number of the line that was wrong, 0 for one that is missing.
+        kind: of fault.
+        given: the line as it stands.
+        text: the line that is right.
+        error: largest relative difference that is left.
+    """
+
+    line: int
+    kind: str
+    given: str
+    text: str
+    error: float
+
+
+def mend(
+    subject: Subject,
+    calling: Calling,
+    checks: Sequence[Check],
+    near: float,
+    kinds: tuple[str, ...],
+    until: float,
+    lines: tuple[int, ...] = (),
+) -> Mended | None:
+    """Return the likeliest single edit after which all gradients are right on every probe, or None.
+
+    Args:
+        checks: probes with their right gradients.
+        near: relative difference below which gradients agree.
+        kinds: of fault that the diagnosis names: edits for these are tried first among equals.
+        until: when to give up, on the monotonic clock.
+        lines: where the fault should be, the likeliest last: edits there are tried first among equals.
+    """
+    values, seeds, _ = checks[0]
+    ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
+    waiting = [(edit, at) for at in ran for edit in edits(at)]
+    waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines))
+    for edit, at in waiting:
+        if time.monotonic() > until:
+            return None
+        error = _error(subject, calling, checks, edit, at, near)
+        if error is not None:
+            return _told(subject, edit, error)
+    return None
+
+
+def _rank(edit: Edit, kinds: tuple[str, ...], lines: tuple[int, ...]) -> tuple[float, bool, int]:
+    here = edit.statement.lineno in lines
+    likeliest = here and edit.statement.lineno == lines[-1]
+    if edit.says == "inserted" and kinds == ("dropped carry",) and not lines:
+        return edit.cost - 5, True, edit.cost
+    return edit.cost - (edit.kind in kinds) - 1.5 * here - 3 * likeliest, not here, edit.cost
+
+
+def _error(
+    subject: Subject, calling: Calling, checks: Sequence[Check], edit: Edit, ran: Ran, near: float
+) -> float | None:
+    """Return how well gradients agree with an edit, None where they don't."""
+    old = edit.swap()
+    try:
+        code = _compiled(ran)
+    except (SyntaxError, ValueError, TypeError):
+        return None
+    finally:
+        edit.restore(old)
+    before = ran.function.__code__
+    worst = 0.0
+    try:
+        ran.function.__code__ = code
+        with _limited(), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for values, seeds, right in checks:
+                found = gradients(calling, left_behind(subject, calling, values, seeds))
+                if found.keys() != {name for _, name in calling.gradients}:
+                    return None
+                worst = max(worst, *differences(found, right).values())
+                if not worst <= near:
+                    return None
+    except Exception:
+        return None
+    finally:
+        ran.function.__code__ = before
+    return worst if subject.backward is not None or _unmoved(subject, calling, checks[0], ran, code) else None
+
+
+def _unmoved(subject: Subject, calling: Calling, check: Check, ran: Ran, code: CodeType) -> bool:
+    """Return whether the loss stays what it was, where one function gives it and the gradients."""
+    before = read(subject.run(calling, check[0])[0], calling)
+    old = ran.function.__code__
+    try:
+        ran.function.__code__ = code
+        after = read(subject.run(calling, check[0])[0], calling)
+    finally:
+        ran.function.__code__ = old
+    return all(np.array_equal(before[path], after[path]) for path in before)
+
+
+def _compiled(ran: Ran) -> CodeType:
+    """Return the code of a function as its tree now stands."""
+    decorators, ran.tree.decorator_list = ran.tree.decorator_list, []
+    try:
+        module = ast.fix_missing_locations(ast.Module([ran.tree], []))
+        whole = compile(module, ran.function.__code__.co_filename, "exec")
+    finally:
+        ran.tree.decorator_list = decorators
+    return next(part for part in whole.co_consts if isinstance(part, CodeType))
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """Raise in a run that takes too long, where the system can."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*ignored: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _told(subject: Subject, edit: Edit, error: float) -> Mended:
+    lines = subject.text.splitlines()
+    statement = edit.statement
+    given = lines[statement.lineno - 1].strip()
+    if edit.says == "inserted":
+        return Mended(0, edit.kind, "", f"{ast.unparse(edit.new[-1])}  (after line {statement.end_lineno})", error)
+    if edit.says == "removed":
+        return Mended(statement.lineno, edit.kind, given, "(without this line)", error)
+    if edit.says == "moved":
+        place = edit.new.index(statement)
+        after = f"after line {edit.new[place - 1].end_lineno}" if place else "first in its block"
+        return Mended(statement.lineno, edit.kind, given, f"{given}  ({after})", error)
+    if isinstance(edit.new, ast.stmt):
+        return Mended(statement.lineno, edit.kind, given, ast.unparse(edit.new), error)
+    old = edit.swap()
+    try:
+        text = ast.unparse(statement).splitlines()[0]
+    finally:
+        edit.restore(old)
+    return Mended(statement.lineno, edit.kind, given, text, error)

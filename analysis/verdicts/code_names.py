@@ -1,0 +1,75 @@
+"""What names suggest: an order in which to try things, and a tie-breaker. Values decide."""
+
+from __future__ import annotations
+
+import re
+
+ROLES = (  # of an argument of a forward pass
+    (r"(x|xs|x_?seq|inputs?|seq(uence)?|data|tokens|embeddings?|X)", "input"),
+    (
+        r"(h|c|a|s|hc|hx)(_?(0|prev|init|initial|start|old))?|state0?|states0?|init(ial)?(_states?|_h|_c)?|(h|c)prev",
+        "state",
+    ),
+    (r"(initial_)?(hidden|cell|memory)(_?state)?(_?(0|prev|init))?", "state"),
+    (r"(y|ys|targets?|labels?|Y|y_true)", "target"),
+    (r"(p|params?|parameters|weights|theta|wts|P|ws)", "group"),
+)
+KINDS = (  # of a parameter
+    (r".*y|V.*|.*(out|dec|readout).*|c", "readout"),
+    (r"(b|bias|beta).*", "bias"),
+    (r".*(ih|i2h|input|kernel_x|x).*", "x"),
+    (r"U.*|R.*|.*(hh|h2h|rec|_h|h).*", "h"),
+)
+OPTIONS = {  # what is tried for each kind, in order
+    "bias": ("bias",),
+    "readout": ("readout",),
+    "x": ("x", "stacked", "h"),
+    "h": ("h", "stacked", "x"),
+    "plain": ("x", "stacked", "h"),
+}
+
+
+def role(name: str) -> str:
+    """Return what an argument's name suggests; "param" where it suggests nothing else.
+
+    >>> role("h0"), role("Wx"), role("params"), role("xs")
+    ('state', 'param', 'group', 'input')
+    """
+    return next((role for pattern, role in ROLES if re.fullmatch(pattern, name)), "param")
+
+
+def kind(name: str) -> str:
+    """Return what a parameter's name suggests.
+
+    >>> [kind(name) for name in ("W_hh", "Wxh", "Uz", "bias_ih", "Why", "Wf")]
+    ['h', 'x', 'h', 'bias', 'readout', 'plain']
+    """
+    return next((kind for pattern, kind in KINDS if re.fullmatch(pattern, name)), "plain")
+
+
+def groups(names: list[str]) -> list[dict[str, str]]:
+    """Return ways to sort parameters' names into groups that share a kind: name -> group, likelier ways first."""
+    by_name = {name: kind(name) for name in names}
+    capital = {name: {"U": "h", "R": "h", "W": "plain"}.get(name[0], by_name[name]) for name in names}
+    return [by_name, capital] if capital != by_name else [by_name]
+
+
+def plain(name: str) -> str:
+    """Return a gradient's name without what says that it is one, for comparison with the names of what was given.
+
+    >>> plain("dWxh"), plain("grad_b_z"), plain("dprev_h0"), plain("W_ih.grad"), plain("dx")
+    ('wxh', 'bz', 'prevh0', 'wih', 'x')
+    """
+    bare = re.sub(r"\.grad$|_grad$|^grads?_|^g_|^delta_?|^d_|^d(?=[A-Za-z])", "", name)
+    return re.sub(r"[^a-z0-9]", "", bare.lower())
+
+
+def alike(gradient: str, name: str) -> int:
+    """Return how well a gradient's name goes with a name: 3 the same, 2 nearly, 1 the first letter, 0 not at all."""
+    left, right = plain(gradient), re.sub(r"[^a-z0-9]", "", name.lower())
+    if left == right:
+        return 3
+    shed = [re.sub(r"(next|prev|last|final|new|seq|0|s$|t$)", "", text) for text in (left, right)]
+    if shed[0] and shed[0] == shed[1]:
+        return 2
+    return int(bool(left) and left[:1] == right[:1])

@@ -1,0 +1,108 @@
+"""Which of somebody's functions a backward pass runs, which lines, and what their variables hold."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from .code_subject import Subject
+
+
+@dataclass
+class Ran:
+    """One function at work.
+
+    Attributes:
+        function: the object whose code may be replaced.
+        tree: its definition.
+        lines: that ran.
+        scope: its variables when it last returned, over its globals.
+    """
+
+    function: FunctionType
+    tree: ast.FunctionDef
+    lines: set[int] = field(default_factory=set)
+    scope: dict[str, Any] = field(default_factory=dict)
+
+
+def traced(subject: Subject, ahead: Callable[[], Any], back: Callable[[], Any]) -> list[Ran]:
+    """Return the functions of the file that only the backward pass runs, or all where one function does both."""
+    if not subject.text:
+        return []
+    shared = _codes(subject, ahead) if subject.backward is not None else {}
+    found = _codes(subject, back)
+    tree = ast.parse(subject.text)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = _functions(subject)
+    ran = []
+    for code, (lines, scope) in found.items():
+        function = functions.get(code)
+        starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
+        if code in shared or function is None or not starts or code.co_freevars:
+            continue
+        ran.append(Ran(function, starts[-1], lines, {**function.__globals__, **scope}))
+    return ran
+
+
+def _codes(subject: Subject, run: Callable[[], Any]) -> dict[CodeType, tuple[set[int], dict[str, Any]]]:
+    found: dict[CodeType, tuple[set[int], dict[str, Any]]] = {}
+    file = os.path.abspath(subject.file)
+
+    def watch(frame: FrameType, event: str, argument: Any) -> Any:
+        if os.path.abspath(frame.f_code.co_filename) != file:
+            return None
+        lines, scope = found.setdefault(frame.f_code, (set(), {}))
+        if event == "line":
+            lines.add(frame.f_lineno)
+        elif event == "return":
+            scope.update(frame.f_locals)
+        return watch
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        run()
+    except Exception:  # what ran until then is known
+        pass
+    finally:
+        sys.settrace(before)
+    return found
+
+
+def _functions(subject: Subject) -> dict[CodeType, FunctionType]:
+    found: dict[CodeType, FunctionType] = {}
+    spaces = [getattr(subject.forward, "__globals__", {})]
+    spaces += [vars(value) for value in list(spaces[0].values()) if isinstance(value, type)]
+    for space in spaces:
+        for value in space.values():
+            function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) or value else value
+            if isinstance(function, FunctionType):
+                found.setdefault(function.__code__, function)
+    return found
+
+
+def held(scope: dict[str, Any], node: ast.expr) -> Any:
+    """Return what a name, an entry or an attribute holds at the end of a run, or None."""
+    kinds = (ast.Name, ast.Subscript, ast.Attribute, ast.Constant, ast.Slice, ast.Tuple, ast.BinOp, ast.UnaryOp)
+    marks = (ast.expr_context, ast.operator, ast.unaryop)
+    if not all(isinstance(part, (*kinds, *marks)) for part in ast.walk(node)):
+        return None
+    try:
+        code = compile(ast.Expression(ast.parse(ast.unparse(node), mode="eval").body), "<held>", "eval")
+        return eval(code, {"__builtins__": builtins}, scope)  # names, entries and attributes of theirs alone
+    except Exception:
+        return None
+
+
+def array_shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array of at least one axis, else None."""
+    return value.shape if isinstance(value, np.ndarray) and value.ndim else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,23 @@ from .code_reference import draw_seeds
 from .code_subject import Subject, parameters, returned_names
 
 Found = dict[Path, Array]
+
+
+@dataclass(frozen=True)
+class Raised(Exception):
+    """The backward pass raises where it is called in the likeliest way.
+
+    Attributes:
+        calling: that way.
+        line: in the file, 0 where it isn't in it.
+        says: the error in a line.
+    """
+
+    calling: Calling
+    line: int
+    says: str
+
+
 MOST = 400
 
 
@@ -24,12 +43,14 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
     """Find what the backward pass takes, by calling it until it runs and leaves arrays of the right shapes.
 
     Raises:
-        Error: where no way to call it was found, with what it said.
+        Error: where no way to call it was found.
+        Raised: where names say how to call it, and it raises.
     """
     if subject.backward is None:
         return calling
     said = ""
     best: tuple[int, Calling] | None = None
+    raised: Raised | None = None
     for passed in itertools.islice(_ways(subject, calling, values), MOST):
         trial = replace(calling, passed=passed)
         try:
@@ -39,6 +60,9 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
                 left = left_behind(subject, trial, values, seeds)
         except Exception as error:
             said = said or f"{type(error).__name__}: {error}"
+            line = _line(error, subject.file)
+            if line and raised is None:
+                raised = Raised(trial, line, f"{type(error).__name__}: {error}")
             continue
         fitting = sum(any(a.shape == shape(p, calling.sizes) for a in left.values()) for p in _wanted(calling))
         if best is None or fitting > best[0]:
@@ -47,11 +71,22 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
             return trial
     if best is not None and best[0]:
         return best[1]
+    if raised is not None:
+        raise raised
     raise Error(
         f"{subject.name}: no way was found to call the backward pass with what the forward pass takes and returns "
         f"and gradients of its results.{f' The likeliest ended in {said}.' if said else ''} Give the gradients the "
         "names of what they belong to with a d before (dh for h), and caches the names under which they are returned"
     )
+
+
+def _line(error: BaseException, file: str) -> int:
+    """Return the last line of their file that an error came through, 0 for none."""
+    if not file:
+        return 0
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno or 0 for frame in frames if os.path.abspath(frame.filename) == os.path.abspath(file)]
+    return lines[-1] if lines else 0
 
 
 def left_behind(subject: Subject, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> Found:

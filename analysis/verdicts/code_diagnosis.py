@@ -67,11 +67,14 @@ class Comparison:
         return names | {f"delta_{self.match.starts[w]}_prev" for w in wrong if roles[w] == "state"}
 
 
-def diagnose(comparison: Comparison, right: Mapping[str, float], tolerance: float, seconds: float) -> Diagnosis | None:
+def diagnose(
+    comparison: Comparison, small: Comparison, right: Mapping[str, float], tolerance: float, seconds: float
+) -> Diagnosis | None:
     """Return the fault, or the two faults, whose backward pass gives exactly their gradients.
 
     Args:
         comparison: of their gradients.
+        small: the same on a short sequence, on which mutants are tried first.
         right: name -> their difference from the right gradients.
         tolerance: below which gradients agree.
         seconds: after which the search for two faults ends.
@@ -87,7 +90,9 @@ def diagnose(comparison: Comparison, right: Mapping[str, float], tolerance: floa
             continue
         if time.monotonic() > until:
             break
-        errors = _tried(comparison, mutant.change)
+        errors = _tried(small, mutant.change)
+        if max(errors.values()) <= tolerance:
+            errors = _tried(comparison, mutant.change)
         matched = sum(error <= tolerance for error in errors.values())
         if matched == len(errors):
             return Diagnosis((mutant,), max(errors.values()))
@@ -102,7 +107,9 @@ def diagnose(comparison: Comparison, right: Mapping[str, float], tolerance: floa
                 return None
             if second.target == first.target and second.target is not None:
                 continue
-            errors = _tried(comparison, first.change | second.change)
+            errors = _tried(small, first.change | second.change)
+            if max(errors.values()) <= tolerance:
+                errors = _tried(comparison, first.change | second.change)
             if max(errors.values()) <= tolerance:
                 return Diagnosis((first, second), max(errors.values()))
     return None

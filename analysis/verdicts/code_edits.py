@@ -67,13 +67,15 @@ class Slot:
     index: int | None
 
 
-def edits(ran: Ran) -> list[Edit]:
-    """Return the edits of one function, likelier ones first."""
-    tables = _Tables(ran)
+def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
+    """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
+    tables = _Tables(ran, ours)
     found: list[Edit] = []
     for statement in tables.statements:
         for rule in RULES:
             found += rule(tables, statement)
+        if isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Tuple):
+            found += [Edit(4, "", statement, statement, "value", None, tables.parse(text)) for text in ours]
     for rule_of_blocks in BLOCKS:
         found += rule_of_blocks(tables)
     return sorted(found, key=lambda edit: edit.cost)
@@ -82,8 +84,8 @@ def edits(ran: Ran) -> list[Edit]:
 class _Tables:
     """What is known of a function: statements that ran, slots, and what may stand for what."""
 
-    def __init__(self, ran: Ran) -> None:
-        self.ran = ran
+    def __init__(self, ran: Ran, ours: tuple[str, ...]) -> None:
+        self.ran, self.ours = ran, ours
         every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
         self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
         self._parsed: dict[str, ast.expr] = {}
@@ -278,7 +280,13 @@ def _parts(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
 
 
 def _operators(op: ast.operator) -> list[ast.operator]:
-    table = {ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.MatMult, ast.Div, ast.Add), ast.Div: (ast.Mult,)}
+    table = {
+        ast.Add: (ast.Sub,),
+        ast.Sub: (ast.Add,),
+        ast.Mult: (ast.MatMult, ast.Div, ast.Add),
+        ast.Div: (ast.Mult,),
+        ast.MatMult: (ast.Mult,),
+    }
     return [other() for kind, others in table.items() if isinstance(op, kind) for other in others]
 
 
@@ -397,6 +405,7 @@ def _inserted(tables: _Tables) -> Iterator[Edit]:
         lines = []
         for target in sorted(used - made):
             near = tables.like(tables.shape(tables.parse(target)))
+            lines += [(4, f"{target} = {text}") for text in tables.ours]
             lines += [(5, f"{target} = {one}") for one in near if one != target]
             lines += [(5, f"{target} = {clone}") for clone in tables.products(tables.shape(tables.parse(target)))]
             lines += [

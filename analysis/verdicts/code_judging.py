@@ -6,7 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, is_single, shape
-from .code_backward import gradients, infer_backward, left_behind, match_gradients
+from .code_backward import Raised, gradients, infer_backward, left_behind, match_gradients
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
 from .code_forward import infer_forward, values_for
@@ -58,7 +58,11 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
     match = identify(subject, calling, cell)
     values = values_for(calling, SEEDS[0])
     tell("the backward pass")
-    calling = infer_backward(subject, calling, values)
+    try:
+        calling = infer_backward(subject, calling, values)
+    except Raised as raised:
+        how = conventions(raised.calling, form, match)
+        return _raising(subject, raised, how, match.cell.name if match else "a cell of its own", seconds)
     notes: list[str] = []
     trials = []
     for seed in SEEDS:
@@ -103,6 +107,23 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
         max(errors.values(), default=0.0),
         compared.right.how,
     )
+
+
+def _raising(subject: Subject, raised: Raised, said: tuple[str, ...], cell: str, seconds: float) -> Verdict:
+    """Return the verdict on a backward pass that raises, with the edit that makes it run and be right."""
+    calling, checks = raised.calling, []
+    for seed in SEEDS:
+        values = values_for(calling, seed)
+        seeds = draw_seeds(subject, calling, values, seed + 6)
+        right = reference(subject, calling, values, seeds)
+        checks.append((values, seeds, right.gradients))
+    mended = mend(subject, calling, checks, right.tolerance, (), time.monotonic() + seconds, (raised.line,))
+    says = f"line {raised.line} raises {raised.says}"
+    fault = Fault(raised.line, "raises", says, subject.text.splitlines()[raised.line - 1].strip())
+    if mended is not None:
+        proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"
+        fault = Fault(mended.line, "raises", says, mended.given, mended.text, proof)
+    return Verdict(subject.name, cell, said, (), (fault,), (), float("inf"), right.how)
 
 
 def _errors(trial: Trial) -> dict[str, float]:
@@ -216,6 +237,18 @@ def _same(one: Any, two: Any) -> bool:
     return bool(np.array_equal(one, two))
 
 
+def _short(subject: Subject, calling: Calling, comparison: Comparison) -> Comparison:
+    """Return the comparison on a short sequence, or the one given where the code can't take that."""
+    brief = replace(calling, sizes={**calling.sizes, "T": 3, "B": 1})
+    try:
+        values = values_for(brief, 5)
+        seeds = draw_seeds(subject, brief, values, 6)
+        theirs = gradients(brief, left_behind(subject, brief, values, seeds))
+        return Comparison(comparison.match, brief, values, seeds, theirs)
+    except Exception:  # sizes may be fixed in the code
+        return comparison
+
+
 def _faults(
     subject: Subject,
     calling: Calling,
@@ -231,13 +264,16 @@ def _faults(
     wrong = [name for name, error in errors.items() if error > near]
     diagnosis: Diagnosis | None = None
     if comparison is not None:
-        diagnosis = diagnose(comparison, errors, max(near, 1e-9), seconds / 3)
+        small = _short(subject, calling, comparison)
+        diagnosis = diagnose(comparison, small, errors, max(near, 1e-9), seconds / 2)
     checks = [(trial.values, trial.seeds, trial.right.gradients) for trial in trials]
     kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
     lines: tuple[int, ...] = ()
+    ours: tuple[str, ...] = ()
     if diagnosis and comparison is not None:
-        lines = places(subject, calling, compared.values, compared.seeds, compared.theirs, comparison, diagnosis.found)
-    mended: Mended | None = mend(subject, calling, checks, near, kinds, until, lines)
+        found = places(subject, calling, compared.values, compared.seeds, compared.theirs, comparison, diagnosis.found)
+        lines, ours = found
+    mended: Mended | None = mend(subject, calling, checks, near, kinds, until, lines, ours)
     what = f"the gradients of {', '.join(wrong)} are wrong"
     if diagnosis:
         cells = " and ".join(mutant.says for mutant in diagnosis.found)

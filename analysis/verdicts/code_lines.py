@@ -6,7 +6,12 @@ import ast
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from sympy import Expr, Symbol
 
+from ...derive.linear import Node
+from ...derive.notation import spell
+from ...derive.program import quantities
+from ...derive.written import renamed
 from .code_adapter import Array, Calling, Path
 from .code_backward import left_behind
 from .code_diagnosis import Comparison
@@ -24,8 +29,10 @@ def places(
     theirs: Mapping[str, Array],
     comparison: Comparison,
     found: Iterable[Mutant],
-) -> tuple[int, ...]:
-    """Return the lines of the statements that compute what the mutants change, the likeliest last.
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the lines of the statements that compute what the mutants change, the likeliest last, and what is right.
+
+    What is right is the derived right side in the names of the code, where every quantity in it has a variable.
 
     The mutants explain every gradient, so that at the last step back the variables of the code hold what the changed
     backward pass holds: a statement is told by the value of its target.
@@ -40,15 +47,20 @@ def places(
     wanted += [symbol.name for symbol in change.only]
     wanted += [f"delta_{name}" for name in sorted(change.uncarried | change.silent)]
     ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
+    steps = comparison.match.derivation.backward.steps
+    right = [step.expr for step in steps if step.target.name in wanted]
+    ours = tuple(text for at in ran for expr in right if (text := _in_their_names(expr, at, first)))
     for _ in range(3):  # a quantity may have no variable of its own: then those that it goes into
         wholes = [np.stack([sample[name] for sample in first]) for name in wanted]
         params = {name.removeprefix("delta_") for name in wanted}
         arrays = [theirs[b.place] for b in comparison.match.blocks if b.param in params and b.place in theirs]
+        dead = all(not np.abs(whole).max(initial=0.0) for whole in wholes)
+        if dead and all(mutant.kind == "dropped carry" for mutant in mutants):
+            return (), ours
         if lines := _lines(ran, wholes, arrays):
-            return tuple(sorted(lines))
-        steps = comparison.match.derivation.backward.steps
+            return tuple(sorted(lines, reverse=dead)), ours
         wanted = [step.target.name for step in steps if any(symbol.name in wanted for symbol in step.reads)]
-    return ()
+    return (), ours
 
 
 def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]:
@@ -59,7 +71,8 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]
             if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
-                held_here = [held(at.scope, part) for part in parts]
+                dead = not any(np.abs(whole).max(initial=0.0) for whole in wholes)
+                held_here = [held(at.scope, part) for part in parts if not dead or ast.unparse(part)[0] in "dg"]
                 if any(_is(value, whole) for value in held_here for whole in wholes) or any(
                     isinstance(value, np.ndarray) and value.shape == array.shape and np.array_equal(value, array)
                     for value in held_here
@@ -69,11 +82,27 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]
     return lines
 
 
+def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]]) -> str:
+    """Return an expression without matrix products in the names of the code, "" where a quantity has no name there."""
+    if expr.has(Node):
+        return ""
+    names: dict[Symbol, Symbol] = {}
+    for symbol in quantities(expr):
+        whole = np.stack([sample[symbol.name] for sample in first])
+        local = at.function.__code__.co_varnames
+        dead = not np.abs(whole).max(initial=0.0)  # zeros say nothing: then a name must say that it is a gradient
+        held_by = [name for name in local if _is(at.scope.get(name), whole) and (not dead or name[0] in "dg")]
+        if not held_by:
+            return ""
+        names[symbol] = Symbol(held_by[0])
+    return spell(renamed(expr, names)).replace("tanh(", "np.tanh(").replace("exp(", "np.exp(")
+
+
 def _is(value: object, whole: Array) -> bool:
     """Return whether a variable holds a quantity of every sample, as rows, columns, or of the only one."""
-    if not isinstance(value, np.ndarray) or not value.ndim or not np.abs(value).max(initial=0.0):
+    if not isinstance(value, np.ndarray) or not value.ndim:
         return False
     for form in (whole, whole.T, whole[0], whole[0][..., None]):
-        if value.shape == np.shape(form) and np.abs(value - form).max() < 1e-9 * np.abs(form).max():
+        if value.shape == np.shape(form) and np.abs(value - form).max() <= 1e-9 * np.abs(form).max():
             return True
     return False

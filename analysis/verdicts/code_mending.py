@@ -13,8 +13,8 @@ from types import CodeType
 
 import numpy as np
 
-from .code_adapter import Array, Calling, Path
-from .code_backward import gradients, left_behind
+from .code_adapter import Adapter, Array, Calling, Path
+from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
 from .code_edits import Edit, edits
 from .code_forward import read
@@ -52,6 +52,7 @@ def mend(
     kinds: tuple[str, ...],
     until: float,
     lines: tuple[int, ...] = (),
+    ours: tuple[str, ...] = (),
 ) -> Mended | None:
     """Return the likeliest single edit after which all gradients are right on every probe, or None.
 
@@ -61,10 +62,11 @@ def mend(
         kinds: of fault that the diagnosis names: edits for these are tried first among equals.
         until: when to give up, on the monotonic clock.
         lines: where the fault should be, the likeliest last: edits there are tried first among equals.
+        ours: right sides that are right by the derivation, in the names of the code.
     """
     values, seeds, _ = checks[0]
     ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
-    waiting = [(edit, at) for at in ran for edit in edits(at)]
+    waiting = [(edit, at) for at in ran for edit in edits(at, ours)]
     waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines))
     for edit, at in waiting:
         if time.monotonic() > until:
@@ -101,8 +103,10 @@ def _error(
         with _limited(), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for values, seeds, right in checks:
-                found = gradients(calling, left_behind(subject, calling, values, seeds))
-                if found.keys() != {name for _, name in calling.gradients}:
+                left = left_behind(subject, calling, values, seeds)
+                whole = calling if calling.gradients else match_gradients(subject, calling, left, right, Adapter())[0]
+                found = gradients(whole, left)
+                if not found.keys() >= _wanted(calling):
                     return None
                 worst = max(worst, *differences(found, right).values())
                 if not worst <= near:
@@ -112,6 +116,13 @@ def _error(
     finally:
         ran.function.__code__ = before
     return worst if subject.backward is not None or _unmoved(subject, calling, checks[0], ran, code) else None
+
+
+def _wanted(calling: Calling) -> set[str]:
+    """Return whose gradients must be there: all that were, or where none were, those of all parameters."""
+    if calling.gradients:
+        return {name for _, name in calling.gradients}
+    return {place.name for place in calling.given if place.role == "param"}
 
 
 def _unmoved(subject: Subject, calling: Calling, check: Check, ran: Ran, code: CodeType) -> bool:

@@ -80,6 +80,13 @@ def test_a_fault_is_named_placed_and_mended(file, name, was, now, kind, tmp_path
     assert verdict_on(mended, name, tmp_path).correct
 
 
+def test_a_backward_pass_that_raises_is_mended_where_it_does(tmp_path):
+    text, line = one(case_of("course_layers.py", "lstm"), "df = dc * prev_c", "df = dc @ prev_c")
+    [fault] = verdict_on(text, "lstm", tmp_path).faults
+    assert (fault.kind, fault.line) == ("raises", line)
+    assert "ValueError" in fault.message and fault.mended == "df = dc * prev_c"
+
+
 def test_two_faults_are_two(tmp_path):
     case = case_of("course_layers.py", "rnn")
     text, _ = one(case, "db += db_t", "db = db_t")

@@ -20,6 +20,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/derivation.py
+	$(BIN)/python benchmarks/check.py --sample 40
 
 clean:
 	rm -rf .venv out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -14,7 +14,7 @@ import dataclasses
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,7 +28,7 @@ from bptt.analysis.verdicts.ours import Translator, tree_from
 from bptt.analysis.verdicts.probes import probes, subject
 from bptt.analysis.verdicts.reading import Reading, agree, read_meanings
 from bptt.analysis.verdicts.repair import pool_for, reading_values
-from bptt.analysis.verdicts.tree import Name, Speller, Tree, add, mapped
+from bptt.analysis.verdicts.tree import Name, Speller, Tree, add, mapped, mul, neg, number, places, rebuilt, replaced
 from bptt.derive.errors import Source
 
 PER_KIND = 1  # mutants of one kind that a line gives
@@ -43,6 +43,27 @@ NINE = {
     "db_o": ("da_o", "-da_o"),
     "dc_prev": ("dc * f", "dc * i"),
 }
+LSTM = """dh = dh_out + dh_next
+dc = dc_out + dh * o * (1 - tanh(c)**2) + dc_next
+da_i = dc * g * i * (1 - i)
+da_f = dc * c_prev * f * (1 - f)
+da_o = dh * tanh(c) * o * (1 - o)
+da_g = dc * i * (1 - g**2)
+dW_xi += outer(da_i, x)
+dW_xf += outer(da_f, x)
+dW_xo += outer(da_o, x)
+dW_xg += outer(da_g, x)
+dW_hi += outer(da_i, h_prev)
+dW_hf += outer(da_f, h_prev)
+dW_ho += outer(da_o, h_prev)
+dW_hg += outer(da_g, h_prev)
+db_i += da_i
+db_f += da_f
+db_o += da_o
+db_g += da_g
+dx = W_xi.T @ da_i + W_xf.T @ da_f + W_xo.T @ da_o + W_xg.T @ da_g
+dh_prev = W_hi.T @ da_i + W_hf.T @ da_f + W_ho.T @ da_o + W_hg.T @ da_g
+dc_prev = dc * f"""
 
 
 @cache
@@ -148,6 +169,105 @@ def _is_convention(reading: Reading, text: str) -> bool:
     return any(f"d{seed}_out" not in text for seed in set(subject.seeds) - set(subject.last))
 
 
+STYLES = ("delta_{}", "{}_bar", "grad_{}", "dL_d{}")
+
+
+def variants(name: str) -> Iterator[tuple[str, str]]:
+    """Yield (what was changed, text) of backward passes that are right: names, orders, layouts, algebraic forms.
+
+    >>> [what for what, _ in variants("rnn")][:3]
+    ['as derived', 'delta_{}', '{}_bar']
+    """
+    lines, show = right_lines(name), Speller()
+    statements = read_formulas(Source(name, "\n".join(lines))).statements
+
+    def written(change: Callable[[Tree], Tree], style: str = "d{}", order: Sequence[int] = ()) -> str:
+        def renamed(spelled: Name) -> Tree | None:
+            if not spelled.base.startswith("d"):
+                return None
+            base, out = spelled.base[1:], ""
+            if base.endswith("_out"):
+                base, out = base.removesuffix("_out"), "_out"
+            return Tree("name", (), Name(style.format(base + out), spelled.offset))
+
+        made = []
+        for number_of in order or range(len(statements)):
+            line = statements[number_of]
+            target = renamed(line.target)
+            assert target is not None
+            sign = "+=" if line.adds else "="
+            made.append(f"{show.show(target)} {sign} {show.show(mapped(change(line.value), renamed))}")
+        return "\n".join(made)
+
+    def reordered(tree: Tree) -> Tree:
+        args = [reordered(operand) for operand in tree.args]
+        if tree.head in ("add", "mul") and args[-1].head not in ("neg", "inv"):
+            return (add if tree.head == "add" else mul)(*args[::-1])
+        return Tree(tree.head, tuple(args), tree.leaf) if args else tree
+
+    def doubled(tree: Tree) -> Tree:
+        return add(mul(number("0.5"), tree), mul(number("0.5"), tree))
+
+    def opened(tree: Tree) -> Tree:
+        """Multiply a factor out: a (1 - b) -> a - a b."""
+        for path, part in places(tree):
+            if part.head == "mul" and all(factor.head != "inv" for factor in part.args):
+                for index, factor in enumerate(part.args):
+                    if factor.head == "add":
+                        rest = [*part.args[:index], *part.args[index + 1 :]]
+                        terms = [neg(mul(*rest, t.args[0])) if t.head == "neg" else mul(*rest, t) for t in factor.args]
+                        return replaced(tree, path, add(*terms))
+        return tree
+
+    def squared(tree: Tree) -> Tree:
+        """Write a square as a product."""
+        args = [squared(operand) for operand in tree.args]
+        if tree.head == "pow" and tree.leaf == 2:
+            return mul(args[0], args[0])
+        return rebuilt(tree, args) if args else tree
+
+    def same(tree: Tree) -> Tree:
+        return tree
+
+    yield "as derived", written(same)
+    for style in STYLES:
+        yield style, written(same, style)
+    yield "terms and factors in another order", written(reordered)
+    yield "multiplied out", written(opened)
+    yield "squares as products", written(squared)
+    yield "two halves", written(doubled)
+    yield "lines in another order", written(same, order=range(len(statements))[::-1])
+    rows = Translator(_turned(name))
+    yield "rows", "\n".join(_in_rows(name, rows))
+
+
+def _turned(name: str) -> Reading:
+    formulas = read_formulas(Source(name, "\n".join(right_lines(name))))
+    of = subject(bptt.load(name))
+    return read_meanings(formulas, list(formulas.statements), Answers(probes(of), of.seeds, True), True)
+
+
+def _in_rows(name: str, rows: Translator) -> Iterator[str]:
+    """Yield the lines with every matrix of parameters transposed."""
+    show = Speller()
+    for target, group in rows.reading.groups.items():
+        tree = rows.line(rows.reading.meanings[target])
+        assert tree is not None
+        yield f"{show.name(target)} {'+=' if group.lines[0].adds else '='} {show.show(tree)}"
+
+
+def nine_faults() -> tuple[str, set[int]]:
+    """Return an LSTM's backward pass with nine independent faults, and the numbers of their lines."""
+    lines = LSTM.splitlines()
+    wrong = set()
+    for place, line in enumerate(lines):
+        target, right = line.replace("+=", "=").split(" = ")
+        if target in NINE:
+            lines[place] = line.replace(right, right.replace(*NINE[target], 1))
+            wrong.add(place + 1)
+    return "\n".join(lines), wrong
+
+
 @dataclass
 class Score:
     """How many of so many."""
@@ -183,7 +303,8 @@ def main() -> None:
     parser.add_argument("--misses", action="store_true", help="print every mutant that was misjudged")
     options = parser.parse_args()
     whole = Score()
-    for name in options.cells.split(",") if options.cells else bptt.zoo():
+    names = options.cells.split(",") if options.cells else bptt.zoo()
+    for name in names:
         start, score = time.perf_counter(), Score()
         made = list(mutants(name))
         if options.sample:
@@ -196,6 +317,19 @@ def main() -> None:
         if options.misses:
             print("\n".join(score.misses))
     print(whole.line())
+    alarms = [
+        f"{name}, {what}" for name in names for what, text in variants(name) if not check(text, cell=name).correct
+    ]
+    print(
+        f"{sum(1 for name in names for _ in variants(name))} right variants: {len(alarms)} false alarms",
+        *alarms,
+        sep="\n  ",
+    )
+    text, wrong = nine_faults()
+    start = time.perf_counter()
+    found = {fault.line for fault in check(text, cell="lstm").faults}
+    seconds = time.perf_counter() - start
+    print(f"an LSTM with nine faults: {len(found & wrong)} found, {len(found - wrong)} besides, in {seconds:.2f} s")
 
 
 if __name__ == "__main__":

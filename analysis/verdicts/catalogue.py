@@ -6,7 +6,7 @@ says which kind its edits mend and which they make, and the same table breaks ri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -30,6 +30,7 @@ class Pool:
         inner: terms of sums inside of these.
         arguments: (value, argument of the function that gives it), such as (f, a_f).
         numbers: that the right line holds.
+        written: values that have no name, written out; what they are, and their numbers of dimensions.
     """
 
     names: dict[Name, tuple[Meaning, int]]
@@ -39,6 +40,7 @@ class Pool:
     inner: tuple[Tree, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
     numbers: tuple[Tree, ...] = ()
+    written: tuple[tuple[Tree, Meaning, int], ...] = ()
 
 
 class Edit(NamedTuple):
@@ -78,20 +80,37 @@ def relation(wrong: Meaning, right: Meaning, matrix: bool, pool: Pool) -> tuple[
     return "wrong adjoint", "is the adjoint of something else"
 
 
+Known = tuple[Tree, Meaning, int]
+
+
 def other_name(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Put one name for another of the same number of dimensions."""
+    yield from _exchanged(tree, pool, _named(pool), _named(pool))
+
+
+def other_expression(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put a value that has no name, written out, for a name, and the reverse."""
+    yield from _exchanged(tree, pool, _named(pool), pool.written)
+    yield from _exchanged(tree, pool, pool.written, _named(pool))
+
+
+def _named(pool: Pool) -> tuple[Known, ...]:
+    return tuple((Tree("name", (), new), *found) for new, found in pool.names.items())
+
+
+def _exchanged(tree: Tree, pool: Pool, old: Iterable[Known], new: Iterable[Known]) -> Iterator[Edit]:
+    known = {part: (meaning, rank) for part, meaning, rank in old}
     for path, part in places(tree):
-        if not isinstance(part.leaf, Name) or part.leaf not in pool.names:
+        if part not in known:
             continue
-        meaning, rank = pool.names[part.leaf]
-        for new, (other, other_rank) in pool.names.items():
-            if other_rank != rank or new == part.leaf or other == meaning:
+        meaning, rank = known[part]
+        for other, right, other_rank in new:
+            if other_rank != rank or right == meaning:
                 continue
-            matrix = rank == 2
-            kind, words = relation(meaning, other, matrix, pool)
-            leaf = Tree("name", (), new)
-            message = f"{spell(part)} {words}: {spell(leaf)}"
-            yield Edit(kind, relation(other, meaning, matrix, pool)[0], message, replaced(tree, path, leaf))
+            kind, words = relation(meaning, right, rank == 2, pool)
+            message = f"{spell(part)} {words}: {spell(other)}"
+            made = relation(right, meaning, rank == 2, pool)[0]
+            yield Edit(kind, made, message, replaced(tree, path, other))
 
 
 def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
@@ -485,6 +504,7 @@ RULES: tuple[Edits, ...] = (
     power_changed,
     scale,
     insert_factor,
+    other_expression,
     product_or_sum,
     insert_inner_term,
     summed,

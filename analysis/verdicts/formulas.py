@@ -211,7 +211,7 @@ class _Reader:
                 root = root.value
             if not (isinstance(root, ast.Name) and root.id in MODULES):
                 return self._method(function, arguments)
-            label = function.attr
+            label = {"dot": "matmul"}.get(function.attr, function.attr)
         elif isinstance(function, ast.Name):
             label = function.id
         else:

@@ -17,7 +17,7 @@ from .probes import Probes, probes, subject
 from .reading import OWN, Group, Reading, agree, read_meanings
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Tree, names, places
+from .tree import Name, Tree, names, number, places
 from .verdict import Fault, Line, Verdict
 
 ORDER = {"carry": 0, "total": 1, "incoming": 2}
@@ -43,9 +43,9 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     conventions = [*forward.sentences, *_conventions(reading, of.seeds)]
     scale, sentence = _common_scale(reading)
     conventions += sentence
-    lines, faults = _lines(reading, scale)
+    lines, faults, mended = _lines(reading, scale)
     notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
-    missing, more = _missing(reading)
+    missing, more = _missing(reading, mended)
     faults = sorted([*faults, *missing], key=lambda fault: (fault.line == 0, fault.line))
     errors = [_error(reading, group, scale) for group in reading.groups.values()]
     reference = (
@@ -92,7 +92,7 @@ def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Readin
         score = _score(reading)
         if best is None or score > best[0]:
             best = score, reading
-        if score > len(forward.backward) / 2:
+        if score == len(forward.backward):
             break
     if best is None:
         assert failure is not None
@@ -103,7 +103,7 @@ def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Readin
     if score < len(forward.backward) and silent and not named:
         answers = Answers(batch, batch.subject.last, reading.answers.turned)
         other = read_meanings(formulas, list(forward.backward), answers, reading.rows)
-        if _score(other) > score:
+        if _score(other) >= score:
             return other
     return reading
 
@@ -169,10 +169,12 @@ def _error(reading: Reading, group: Group, scale: float) -> float:
     return float(np.abs(value - right).max(initial=0) / max(float(np.abs(right).max(initial=0)), 1e-300))
 
 
-def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault]]:
+def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dict[Name, Tree]]:
+    """Return what is to be said of each line, the faults, and the mended right sides."""
     translator = Translator(reading)
     failing = [group for group in reading.groups.values() if not _scaled_holds(reading, group, scale)]
     wrong: dict[int, Fault] = {}
+    trees: dict[Name, Tree] = {}
     waiting = list(failing)
     while found := repair_auxiliary(reading, waiting, translator) if waiting else None:
         mended, readers = found
@@ -181,6 +183,7 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault]]:
     for group in waiting:
         mended = repair(reading, group, translator)
         wrong[mended.line.number] = _fault(reading, [group], mended, translator)
+        trees[group.target] = mended.edit.tree
     for fault in _overwritten(reading):
         wrong.setdefault(fault.line, fault)
     lines = []
@@ -191,7 +194,7 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault]]:
             why = reason(reading, group, translator) if holds and group not in failing and len(group.lines) == 1 else ""
             quantity = str(meaning) if meaning != OWN else "a value of their own"
             lines.append(Line(line.number, line.text, quantity, holds, why))
-    return sorted(lines, key=lambda line: line.number), list(wrong.values())
+    return sorted(lines, key=lambda line: line.number), list(wrong.values()), trees
 
 
 def _fault(reading: Reading, groups: list[Group], mended: Repair, translator: Translator) -> Fault:
@@ -232,12 +235,12 @@ def _overwritten(reading: Reading) -> list[Fault]:
     return found
 
 
-def _missing(reading: Reading) -> tuple[list[Fault], list[str]]:
+def _missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], list[str]]:
     """Name gradients that are never given, and states whose adjoint is never carried back."""
     translator, answers = Translator(reading), reading.answers
     given = {reading.meanings[target] for target in reading.groups}
     shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
-    carries = [m for m in given if _is_recursion(reading, m)]
+    carries = [m for m in given if _is_recursion(reading, m, mended)]
     faults, notes = [], []
     wanted: list[Meaning] = []
     few = len({meaning.base for meaning in shares}) < len(answers.subject.cell.params) / 2
@@ -274,7 +277,7 @@ def _missing(reading: Reading) -> tuple[list[Fault], list[str]]:
     return faults, notes
 
 
-def _is_recursion(reading: Reading, meaning: Meaning) -> bool:
+def _is_recursion(reading: Reading, meaning: Meaning, mended: dict[Name, Tree]) -> bool:
     """Return whether a line gives a state's adjoint from one step to the one before."""
     if meaning.kind not in ORDER or meaning.base not in reading.answers.subject.cell.states:
         return False
@@ -282,7 +285,10 @@ def _is_recursion(reading: Reading, meaning: Meaning) -> bool:
         return True
     targets = [target for target, found in reading.meanings.items() if found == meaning and target in reading.groups]
     for target in targets:
-        read = reading.read_by(reading.groups[target])
-        if any(name.offset == 1 and reading.meanings[name].kind in ("total", "incoming") for name in read):
+        read = {*reading.read_by(reading.groups[target]), *names(mended.get(target, number(0)))}
+        ahead = [
+            reading.meanings.get(name, reading.meanings.get(Name(name.base), OWN)) for name in read if name.offset == 1
+        ]
+        if any(found.kind in ("total", "incoming") for found in ahead):
             return True
     return False

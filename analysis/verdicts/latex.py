@@ -16,8 +16,8 @@ from .tree import Name, Tree, add, inv, matmul, mul, name, neg, number, power, t
 
 ACCEPTED = (
     "The dialect knows h_{t-1}, \\odot, \\top, \\tanh, \\sigma, ' for derivatives, \\operatorname{diag}, \\tilde \\bar "
-    "\\hat \\mathbf, \\partial L/\\partial h_t, \\delta, \\sum_t, \\prod, [h_{t-1}, x_t], \\langle t\\rangle, \\frac, numbers "
-    "and align environments; docs/latex.md lists it all."
+    "\\hat \\mathbf, \\partial L/\\partial h_t, \\delta, \\sum_t, \\prod, [h_{t-1}, x_t], \\langle t\\rangle, \\frac, "
+    "numbers and align environments; docs/latex.md lists it all."
 )
 ENVIRONMENTS = "align|aligned|equation|gather|multline|eqnarray|alignat|split|flalign"
 REGIONS = (
@@ -85,7 +85,7 @@ def _parser() -> Any:
 
 
 def _rows(text: str) -> list[tuple[int, int]]:
-    """Return (start, stop) of each equation: rows of environments, else lines; one without '=' goes with that before."""
+    """Return (start, stop) of each equation: rows of environments, else lines; what has no '=' goes on."""
     regions: list[tuple[int, int]] = []
     for pattern in REGIONS:
         for found in re.finditer(pattern, text, re.DOTALL):
@@ -141,6 +141,7 @@ class _Builder(Transformer[Any, Any]):
         super().__init__()
         self.templates: dict[str, str] = {}
         self.timed: set[str] = set()
+        self.last = ""  # how the symbol read last is written
 
     def start(self, target: Tree, adds: bool, value: Tree) -> tuple[Name, bool, Tree]:
         assert isinstance(target.leaf, Name)
@@ -190,7 +191,7 @@ class _Builder(Transformer[Any, Any]):
     def chain(self, *items: Tree) -> Tree:
         made = items[0]
         for item in items[1:]:
-            joined = _is_matrix(made) or _is_matrix(item) or item.head == "T"
+            joined = _is_matrix(made) or _is_matrix(item) or "T" in (made.head, item.head)
             made = matmul(made, item) if joined else mul(made, item)
         return made
 
@@ -286,7 +287,7 @@ class _Builder(Transformer[Any, Any]):
         letter, offset = held
         kind = str(accent).lstrip("\\")
         kind = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}.get(kind, kind)
-        shown = self.templates[letter] if isinstance(inner, Tree) else letter
+        shown = self.last if isinstance(inner, Tree) else letter
         base = f"{letter}_{kind}" if kind in ("tilde", "hat", "bar", "dot") else letter
         return self._symbol(base, f"{accent}{{{shown}}}", marks, offset)
 
@@ -319,7 +320,9 @@ class _Builder(Transformer[Any, Any]):
         base = "_".join([base, *words])
         if base.endswith("_bar") is False and "_bar_" in base:
             base = base.replace("_bar_", "_") + "_bar"
-        self.templates[base] = shown
+        if MARK in shown or MARK not in self.templates.get(base, ""):
+            self.templates[base] = shown
+        self.last = shown
         if timed:
             self.timed.add(base)
         return name(base, offset)

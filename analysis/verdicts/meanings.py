@@ -122,10 +122,10 @@ def argument_of(subject: Subject) -> dict[str, list[str]]:
     """Return value -> arguments of the function that gives it, and of whose that are: f -> a_f."""
     found: dict[str, list[str]] = {}
     for step in subject.forward.steps:
-        if isinstance(step.expr, Elementwise):
+        if isinstance(step.expr, Elementwise) and len(step.expr.args) == 1:
             found[step.target.name] = [str(argument) for argument in step.expr.args if argument.is_Symbol]
         elif functions := sorted(step.expr.atoms(Elementwise), key=str):
-            inner = [str(a) for f in functions for a in f.args if a.is_Symbol and str(a).startswith("a")]
+            inner = [str(f.args[0]) for f in functions if len(f.args) == 1 and str(f.args[0]).startswith("a")]
             found[step.target.name] = [name for name in inner if name in map(str, subject.forward.shapes)]
     return found
 
@@ -162,8 +162,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         found += _of_seed(Name(base, offset), target, answers, assigned, given, of if not exact else "")
     elif target in cell.inputs or answers.has(Meaning("total", target)):
         found.append(Meaning("total", target, offset))
-    for argument in argument_of(answers.subject).get(target, []):
-        found.append(Meaning("total", argument, offset))
+    if offset == 0 or target not in answers.subject.seeds:
+        found += [Meaning("total", argument, offset) for argument in argument_of(answers.subject).get(target, [])]
     return [meaning for meaning in dict.fromkeys(found) if answers.has(meaning)]
 
 
@@ -187,7 +187,7 @@ def _of_seed(
         return found[:2] + found[3:] + found[2:3] if not given else found
     if offset == -1:
         return [Meaning(kind, state, -1) for kind in ("carry", "total", "incoming", "loss")]
-    carried, whole = Name(base, -1) in assigned, Name(base, 0) in assigned
+    carried, whole = any(n.offset == -1 for n in assigned), Name(base, 0) in assigned
     found = [Meaning("carry", state, 0)] * (carried or not whole)
     found += [Meaning("total", state, 1), Meaning("incoming", state, 1)] * (whole or not carried)
     return found

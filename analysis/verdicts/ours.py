@@ -40,6 +40,8 @@ class Translator:
         self.steps: dict[str, Step] = {step.target.name: step for step in self.subject.backward.steps}
         self.style = style_of(spelled.base for spelled in reading.meanings)
         self.turned = reading.answers.turned
+        theirs = {symbol.name for symbol in self.subject.cell.shapes} | {spelled.base for spelled in reading.meanings}
+        self.inner = {s.target.name: s.expr for s in self.subject.forward.steps if s.target.name not in theirs}
 
     def called(self, meaning: Meaning) -> Name:
         """Return their name of a quantity, or one in their style."""
@@ -78,8 +80,10 @@ class Translator:
             key, offset = f"delta_{base}_prev", offset + 1
         if key is None or key not in self.steps:
             return None
+        if kind == "total" and str(self.steps[key].expr) == f"incoming_{base}":
+            return self.line(Meaning("incoming", base, offset), depth)
         tree = self.translated(tree_from(self.steps[key].expr), offset, depth)
-        if kind in ("share", "sum") and self.turned:
+        if kind in ("share", "sum") and self.turned and self.is_matrix(base):
             tree = turned(tree)
         return Tree("sum_t", (tree,)) if kind == "sum" else tree
 
@@ -117,6 +121,8 @@ class Translator:
                 return self.read(Meaning("incoming", base[9:], shift + offset), depth)
             if base.startswith("delta_"):
                 return self.read(Meaning("total", base[6:], shift + offset), depth)
+            if base in self.inner and depth < 9:
+                return self.translated(tree_from(self.inner[base]), shift + offset, depth + 1)
             return Tree("name", (), self.called(Meaning("value", base, shift + offset)))
 
         return simplified(mapped(tree, change))
@@ -142,7 +148,7 @@ def turned(tree: Tree) -> Tree:
         return call("outer", *reversed(tree.args))
     if tree.head == "neg":
         return neg(turned(tree.args[0]))
-    return tree if tree.head in ("name", "number") else transposed(tree)
+    return tree if tree.head == "number" else transposed(tree)
 
 
 def slopes(reading: Reading) -> list[tuple[Tree, bool]]:

@@ -23,7 +23,9 @@ OWN = Meaning("own", "")
 
 
 def agree(found: Array, right: Array) -> bool:
-    """Return whether two batches are equal up to rounding: 1e-9 of the largest entry."""
+    """Return whether two batches are equal up to rounding: 1e-9 of the largest entry. A 0 stands for any shape."""
+    if found.ndim == 1 and not np.any(found != 0):
+        found = np.broadcast_to(found.reshape(-1, *[1] * (right.ndim - 1)), right.shape)
     if found.ndim != right.ndim or found.shape[1:] != right.shape[1:]:
         return False
     if right.dtype == object:
@@ -57,6 +59,7 @@ class Reading:
         groups: target -> lines.
         answers: the right values.
         meanings: name -> what it is.
+        linked: name -> the same at t-1 and t+1, where these follow from it.
         rows: whether vectors are rows.
     """
 
@@ -70,6 +73,7 @@ class Reading:
     options: dict[Name, list[Meaning]] = field(default_factory=dict)
     cache: dict[object, Array | None] = field(default_factory=dict)
     own: dict[Name, Array | None] = field(default_factory=dict)
+    linked: dict[Name, list[Name]] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -154,6 +158,9 @@ class Reading:
     def assign(self, chosen: Mapping[Name, Meaning]) -> None:
         """Give names their meanings."""
         self.meanings |= chosen
+        for name, meaning in chosen.items():
+            for other in self.linked.get(name, ()):
+                self.meanings[other] = meaning._replace(offset=other.offset) if meaning.kind == "total" else OWN
         self.own.clear()
 
 
@@ -185,8 +192,13 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         found = candidates(name, answers, assigned, name in groups)
         if not found and name not in groups:
             found = _outside(reading, name, statements)
+        now = Name(name.base, 0)
+        if name not in groups and now in groups and found and found[0].base not in answers.subject.seeds:
+            reading.linked.setdefault(now, []).append(name)
+            found = found[:1]
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN
+    reading.assign(dict(reading.meanings))
     _resolve(reading)
     return reading
 
@@ -201,7 +213,7 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
         return [Meaning("loss", seed, name.offset) for seed in reading.answers.subject.seeds]
     line = next(line for line in statements if name in names(line.value))
     first = reading.answers.records[0]
-    known = [n for n in first.forward if not n.endswith("_prev")] + [g.base for g in reading.groups]
+    known = [*first.forward, *(g.base for g in reading.groups)]
     source = reading.formulas.source
     column = max(0, source.lines[line.number - 1].find(name.base))
     message = f"'{time_name(*name)}' is neither a value of the cell, nor an adjoint, nor assigned here"
@@ -237,7 +249,8 @@ def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meani
 
 def _choose(reading: Reading, cluster: list[Name]) -> None:
     """Give a cluster of names the meanings with which most lines come out right."""
-    touched = reading.touching(set(cluster) | _own_readers(reading, set(cluster)))
+    linked = {other for name in cluster for other in reading.linked.get(name, ())}
+    touched = reading.touching(set(cluster) | linked | _own_readers(reading, set(cluster)))
     best, best_score = {name: reading.meanings[name] for name in cluster}, -1.0
     for chosen in _choices(reading, cluster):
         reading.assign(chosen)

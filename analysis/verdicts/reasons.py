@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ...derive.interpret import size
@@ -11,7 +13,7 @@ from .probes import STEPS
 from .reading import OWN, Group, Reading, agree
 from .tree import Name, Tree, add, mul, names, spell
 
-MOST_EQUATIONS = 12
+MOST_TOGETHER = 2
 
 
 def ordered(tree: Tree) -> Tree:
@@ -33,18 +35,14 @@ def reason(reading: Reading, group: Group, translator: Translator) -> str:
     if ours is None or group.start or ordered(theirs) == ordered(ours):
         return ""
     equations = _equations(reading, theirs, ours)
-    if len(equations) > MOST_EQUATIONS:
-        return "in another form"
-    kept = dict(equations)
-    if not _equal(reading, theirs, ours, kept):
-        return "in another form"
-    for target in list(kept):
-        rest = {name: tree for name, tree in kept.items() if name != target}
-        if _equal(reading, theirs, ours, rest):
-            kept = rest
-    if not kept:
-        return "the same when multiplied out"
-    return "equals ours by " + " and ".join(f"{spell(Tree('name', (), name))} = {spell(kept[name])}" for name in kept)
+    for count in range(MOST_TOGETHER + 1):
+        for chosen in itertools.combinations(equations, count):
+            if _equal(reading, theirs, ours, {name: equations[name] for name in chosen}):
+                if not chosen:
+                    return "the same when multiplied out"
+                shown = (f"{spell(Tree('name', (), name))} = {spell(equations[name])}" for name in chosen)
+                return "equals ours by " + " and ".join(shown)
+    return "in another form"
 
 
 def _equations(reading: Reading, *sides: Tree) -> dict[Name, Tree]:

@@ -11,8 +11,8 @@ from .arithmetic import Array, Misfit, Missing
 from .catalogue import Edit, Pool, edits
 from .exact import Residue, apply_arrays, points
 from .formulas import Statement
-from .meanings import Answers, Meaning, argument_of
-from .ours import Translator, slopes
+from .meanings import Meaning, argument_of
+from .ours import Translator, slopes, tree_from
 from .probes import probes
 from .reading import OWN, Group, Reading, agree
 from .tree import Name, Tree, names, number, places
@@ -48,7 +48,11 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
     first = answers.records[0]
     for offset in (0, -1, 1):
         for base in first.forward:
-            if not base.endswith("_prev") and (offset == 0 or base not in answers.params):
+            if (
+                base not in translator.inner
+                and not base.endswith("_prev")
+                and (offset == 0 or base not in answers.params)
+            ):
                 enter(Name(base, offset), Meaning("value", base, offset))
     for name in wanted:
         for kind in (Meaning("loss", b) for b in first.loss):
@@ -60,6 +64,10 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
         for total in (Meaning("total", b) for b in first.adjoint if b not in answers.params):
             if answers.has(total) and translator.called(total) == name:
                 enter(name, total)
+    for name in wanted:
+        now = reading.meanings.get(Name(name.base, 0), OWN)
+        if now.kind == "total" and now.offset == 0:
+            enter(name, now._replace(offset=name.offset))
     terms = () if ours is None else (ours.args if ours.head == "add" else (ours,))
     carried_names = {n for n, (m, _) in found.items() if m.kind in ("carry", "incoming") or m.offset > 0}
     marked = tuple((term, bool(carried_names & set(names(term)))) for term in terms)
@@ -68,7 +76,16 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
     held = [part for _, part in places(ours) if part.head == "number"] if ours is not None else []
     numbers = tuple(dict.fromkeys(part for part in held if part != number(1)))
     pairs = tuple((v, a) for v, args in argument_of(answers.subject).items() for a in args)
-    return Pool(found, tuple(slopes(reading)), factors, marked, inner, pairs, numbers)
+    every = tuple((translator.translated(slope, 0, 0), kink) for slope, kink in slopes(reading))
+    written = tuple(_written(reading, translator))
+    return Pool(found, every, factors, marked, inner, pairs, numbers, written)
+
+
+def _written(reading: Reading, translator: Translator) -> Iterator[tuple[Tree, Meaning, int]]:
+    """Yield the values of the forward pass that have no name in the text or in the cell, written out."""
+    for base, expr in translator.inner.items():
+        meaning = Meaning("value", base)
+        yield translator.translated(tree_from(expr), 0, 0), meaning, reading.answers.array(meaning).ndim - 1
 
 
 def _factors(tree: Tree) -> Iterator[Tree]:
@@ -123,9 +140,14 @@ def repair_auxiliary(
     reading: Reading, failing: list[Group], translator: Translator
 ) -> tuple[Repair, list[Group]] | None:
     """Look for one edit of a line with a name of its own that mends lines which read it; and say which."""
-    for target in [name for name in reading.groups if reading.meanings[name] == OWN]:
+    for target in [name for name in reading.groups if not reading.options[name]]:
+        meant = reading.meanings[target]
+        if meant != OWN and not reading.holds(reading.groups[target]):
+            continue
+        reading.assign({target: OWN})
         readers = [group for group in failing if target in upstream(reading, group)]
         if not readers or len(reading.groups[target].lines) != 1:
+            reading.assign({target: meant})
             continue
         group = reading.groups[target]
         pool = pool_for(reading, group, translator)
@@ -133,9 +155,9 @@ def repair_auxiliary(
         try:
             evaluator = reading.over(dict.fromkeys([*names(line.value), *pool.names]), line)
         except (Misfit, Missing):
+            reading.assign({target: meant})
             continue
         evaluator.values = {**reading_values(reading, pool), **evaluator.values}
-        before = reading.own.get(target)
         for edit in edits(line.value, pool):
             try:
                 found = evaluator.plain(edit.tree)
@@ -145,8 +167,7 @@ def repair_auxiliary(
             if all(map(reading.holds, readers)):
                 reading.own = {}
                 return Repair(line, edit), readers
-        reading.own = {target: before}
-        reading.own.clear()
+        reading.assign({target: meant})
     return None
 
 

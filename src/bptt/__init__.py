@@ -28,11 +28,15 @@ _PUBLIC = {
     "zoo": "bptt.derive",
     "Kernel": "bptt.kernels",
     "compile": "bptt.kernels",
+    "Verdict": "bptt.analysis",
+    "check": "bptt.analysis",
     "flow": "bptt.analysis",
     "save": "bptt.reports",
 }
 
 if TYPE_CHECKING:
+    from .analysis import Verdict as Verdict
+    from .analysis import check as check
     from .analysis import flow as flow
     from .derive import Cell as Cell
     from .derive import Derivation as Derivation

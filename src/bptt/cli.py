@@ -235,6 +235,26 @@ def bench(
         click.echo(f"Wrote {output}")
 
 
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--cell", help="Whose backward pass it is; not needed where the cell's equations are in the file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def check(file: str, cell: str | None, as_json: bool) -> None:
+    """Judge hand-derived gradients: formulas in the cell notation, LaTeX (.tex) or code (.py).
+
+    Says which line is wrong and why, and shows the mended line to be right. Exit status 0: all correct, 1: faults.
+    """
+    from bptt.analysis.verdicts.show import show
+
+    verdict = bptt.check(Path(file), cell=cell)
+    if as_json:
+        click.echo(verdict.to_json())
+    else:
+        show(verdict)
+    if not verdict.correct:
+        raise SystemExit(1)
+
+
 def _study_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that set up a study of gradient flow."""
     options = [

@@ -1,0 +1,54 @@
+"""A verdict in a terminal, in colour where the terminal has any."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from .verdict import Fault, Line, Verdict
+
+
+def show(verdict: Verdict, console: Console | None = None) -> None:
+    """Print a verdict: what was inferred, every line with its mark, then each fault with its mended line.
+
+    Args:
+        verdict: to print.
+        console: of rich; by default one on standard output, which leaves colours out for NO_COLOR and for files.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    if verdict.correct:
+        head = Text("correct", "bold green")
+    else:
+        count = len(verdict.faults)
+        head = Text(f"{count} fault{'s' * (count != 1)}", "bold red")
+    console.print(Text.assemble((verdict.name, "bold"), ": ", head, f" (judged as {verdict.cell})"))
+    for sentence in verdict.conventions:
+        console.print(Text(f"  {sentence}", "dim"))
+    if verdict.lines:
+        console.print()
+    wrong = {fault.line for fault in verdict.faults}
+    for line in verdict.lines:
+        console.print(_line(line, line.holds and line.number not in wrong))
+    for fault in verdict.faults:
+        console.print()
+        _print_fault(console, fault)
+    if verdict.notes:
+        console.print()
+    for note in verdict.notes:
+        console.print(Text(f"note: {note}", "yellow"))
+    console.print(Text(f"\nreference: {verdict.reference}", "dim"))
+
+
+def _line(line: Line, holds: bool) -> Text:
+    mark = Text("✓ ", "green") if holds else Text("✗ ", "bold red")
+    why = Text(f"   {line.why}", "dim") if line.why else Text()
+    return Text.assemble("  ", mark, Text(f"{line.number:>3}  ", "dim"), Text(" ".join(line.text.split())), why)
+
+
+def _print_fault(console: Console, fault: Fault) -> None:
+    where = f"line {fault.line}" if fault.line else "a line is missing"
+    console.print(Text.assemble((where, "bold"), f", {fault.kind}: {fault.message}"))
+    rows = [("given ", fault.given, "red"), ("mended", fault.mended, "green"), ("      ", fault.proof, "dim")]
+    for label, text, style in rows:
+        if text:
+            console.print(Text.assemble((f"  {label}  ", "dim"), (" ".join(text.split()), style)))

@@ -54,6 +54,9 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
             raise Error(f"{formulas.source.name}: {NO_CELL}")
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
+    later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
+    while last + 1 < len(formulas.statements) and formulas.statements[last + 1].target.base in later:
+        last += 1  # a readout: its adjoint is spoken of
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
     if cell is not None and not formulas.declarations:
         text = _text(

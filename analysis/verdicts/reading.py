@@ -198,9 +198,22 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
             found = found[:1]
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN
+    _allow_carries(reading, every)
     reading.assign(dict(reading.meanings))
     _resolve(reading)
     return reading
+
+
+def _allow_carries(reading: Reading, every: list[Name]) -> None:
+    """Let dh_next be what comes back from step t+1 where nothing else in the text is taken at t+1."""
+    ahead = [name for name in every if name.offset == 1]
+    seeds = reading.answers.subject.seeds
+    if all(reading.options[name] and reading.options[name][0].base in seeds for name in ahead):
+        for name in ahead:
+            first = reading.options[name][0]
+            carry = Meaning("carry", first.base)
+            if first.kind != "value" and carry not in reading.options[name] and reading.answers.has(carry):
+                reading.options[name].append(carry)
 
 
 def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[Meaning]:

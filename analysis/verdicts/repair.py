@@ -61,7 +61,7 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
         for carried in (Meaning("carry", b) for b in first.carry):
             if translator.called(carried) == name:
                 enter(name, carried)
-        for total in (Meaning("total", b) for b in first.adjoint if b not in answers.params):
+        for total in (Meaning("total", b, o) for b in first.adjoint if b not in answers.params for o in (0, 1)):
             if answers.has(total) and translator.called(total) == name:
                 enter(name, total)
     for name in wanted:

@@ -276,3 +276,49 @@ def test_terms_and_factors_in_any_order_are_right(data):
     terms = data.draw(st.permutations([f"W_h{k}.T @ da_{k}" for k in "ifog"]))
     text = f"da_f = {' * '.join(factors)}\ndh_prev = {' + '.join(terms)}\ndc_prev = f * dc\n"
     assert bptt.check(text, cell="lstm").correct
+
+
+VARIANTS = {
+    "pieces": (
+        """dh = dh_out + dh_next
+da_o = dh * tanh(c) * o * (1 - o)
+dc = dc_next + dh * o * (1 - tanh(c)**2)
+dc += da_o * p_o
+da_f = dc * c_prev * f * (1 - f)
+da_i = dc * g * i * (1 - i)
+dc_prev = dc * f + da_f * p_f + da_i * p_i
+dh_prev = W_hi.T @ da_i + W_hf.T @ da_f
+dh_prev += W_ho.T @ da_o
+dh_prev += W_hg.T @ (dc * i * (1 - g**2))""",
+        "lstm_peephole",
+    ),
+    "given": ("da_h = dh * (1 - h*h)\ndh_prev = W_hh.T.dot(da_h)", "rnn"),
+    "added": ("dh += dh_next\nda_h = (1 - h**2) * dh\ndh_prev = W_hh.T @ da_h", "rnn"),
+    "shares": ("da_h = dh * (1 - h*h)\ndW_hh = da_h @ h_prev.T\ndW_xh = da_h @ x.T\ndb_h = da_h", "rnn"),
+    "fragment": ("dh = dh_out + dh_next\ndz = dh * (h_tilde - h_prev)", "gru"),
+    "rows": ("dh = dh_out + dh_next\nda = dh * (1 - h**2)\ndW_hh += outer(h_prev, da)\ndh_prev = da @ W_hh.T", "rnn"),
+    "readout": (
+        """x: input[m]
+h: state[n]
+V: param[k, n]
+h = tanh(W_hh @ h + W_xh @ x + b_h)
+y = V @ h + b_y
+dV += outer(dy, h)
+db_y += dy
+dh = V.T @ dy + dh_next
+dhraw = (1 - h * h) * dh
+db_h += dhraw
+dW_xh += outer(dhraw, x)
+dW_hh += outer(dhraw, h_prev)
+dh_prev = W_hh.T @ dhraw""",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_other_ways_of_writing_raise_no_alarm(name):
+    text, cell = VARIANTS[name]
+    verdict = bptt.check(text, cell=cell)
+    assert [f for f in verdict.faults if f.kind != "dropped carry"] == [], str(verdict)
+    assert verdict.correct or name in ("shares",), str(verdict)

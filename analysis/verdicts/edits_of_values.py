@@ -1,0 +1,157 @@
+"""Edits of single values: another name or time, transposes, activations, derivatives, powers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from ...derive.functions import FUNCTIONS
+from .edits import ONE, Edit, Pool, is_value, parent
+from .meanings import Meaning
+from .tree import Name, Tree, add, call, mul, neg, places, power, replaced, spell, transposed
+
+Known = tuple[Tree, Meaning, int]
+
+
+def relation(wrong: Meaning, right: Meaning, matrix: bool, pool: Pool) -> tuple[str, str]:
+    """Return the kind and the sentence of a name that stands for another one."""
+    if wrong.kind == right.kind == "value" and (right.base, wrong.base) in pool.arguments:
+        return "missing activation", "is the value before the function that gives what belongs there"
+    if wrong.kind == right.kind == "value" and (wrong.base, right.base) in pool.arguments:
+        return "activated value", "is the function's value where its argument belongs"
+    if (wrong.kind, wrong.base) == (right.kind, right.base):
+        return "time", "is taken at the wrong step"
+    if "value" == wrong.kind == right.kind:
+        return ("wrong weight", "is the wrong weight") if matrix else ("mixed up", "stands where another value belongs")
+    if wrong.kind == "value":
+        return "value for adjoint", "is a forward value where an adjoint belongs"
+    if right.kind == "value":
+        return "adjoint for value", "is an adjoint where a forward value belongs"
+    return "wrong adjoint", "is the adjoint of something else"
+
+
+def other_name(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put one name for another of the same number of dimensions."""
+    yield from _exchanged(tree, pool, _named(pool), _named(pool))
+
+
+def other_expression(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put a value that has no name, written out, for a name, and the reverse."""
+    yield from _exchanged(tree, pool, _named(pool), pool.written)
+    yield from _exchanged(tree, pool, pool.written, _named(pool))
+
+
+def _named(pool: Pool) -> tuple[Known, ...]:
+    return tuple((Tree("name", (), new), *found) for new, found in pool.names.items())
+
+
+def _exchanged(tree: Tree, pool: Pool, old: Iterable[Known], new: Iterable[Known]) -> Iterator[Edit]:
+    known = {part: (meaning, rank) for part, meaning, rank in old}
+    for path, part in places(tree):
+        if part not in known:
+            continue
+        meaning, rank = known[part]
+        for other, right, other_rank in new:
+            if other_rank != rank or right == meaning:
+                continue
+            kind, words = relation(meaning, right, rank == 2, pool)
+            message = f"{spell(part)} {words}: {spell(other)}"
+            made = relation(right, meaning, rank == 2, pool)[0]
+            yield Edit(kind, made, message, replaced(tree, path, other))
+
+
+def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Transpose a matrix, or exchange the sides of an outer product."""
+    for path, part in places(tree):
+        if part.head == "T" or (isinstance(part.leaf, Name) and pool.names.get(part.leaf, (None, 0))[1] == 2):
+            if path and part.head == "name" and parent(tree, path).head == "T":
+                continue
+            message = f"{spell(part)} must {'not ' if part.head == 'T' else ''}be transposed"
+            yield Edit("transpose", "transpose", message, replaced(tree, path, transposed(part)))
+        elif part.head == "call" and part.leaf == "outer":
+            swapped = call("outer", *reversed(part.args))
+            message = f"the sides of {spell(part)} are exchanged"
+            yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
+    for path, part in places(tree):
+        if part.head == "matmul":
+            swapped = Tree("matmul", part.args[::-1])
+            message = f"the sides of {spell(part)} are exchanged"
+            yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
+
+
+def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Take a function off, or put one on: tanh(h) for h."""
+    held = {str(p.leaf) for s, _ in pool.slopes for _, p in places(s) if p.head == "call" and len(p.args) == 1}
+    functions = sorted(held | {"tanh", "sigmoid"})
+    for path, part in places(tree):
+        if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
+            message = f"{spell(part)}: the function {part.leaf} is applied to a value that needs none"
+            yield Edit("activated value", "missing activation", message, replaced(tree, path, part.args[0]))
+        elif part.head == "name" and part.leaf in pool.names and pool.names[part.leaf][1] < 2:  # type: ignore[index]
+            meaning = pool.names[part.leaf][0]  # type: ignore[index]
+            if meaning.kind != "value" or (
+                path and parent(tree, path).head == "call" and str(parent(tree, path).leaf) in FUNCTIONS
+            ):
+                continue
+            for function in functions:
+                new = call(function, part)
+                message = f"{spell(part)} stands where {spell(new)} belongs"
+                yield Edit("missing activation", "activated value", message, replaced(tree, path, new))
+
+
+def wrong_derivative(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put the derivative of tanh for that of the logistic function, and the reverse."""
+    for path, part in places(tree):
+        if part.head != "mul":
+            continue
+        for index, factor in enumerate(part.args):
+            base = _tanh_base(factor)
+            if base is not None:
+                new = mul(*part.args[:index], base, add(ONE, neg(base)), *part.args[index + 1 :])
+                message = f"{spell(factor)} is the derivative of tanh, not that of this function"
+                yield Edit("wrong derivative", "wrong derivative", message, replaced(tree, path, new))
+            complement = add(ONE, neg(factor))
+            if complement in part.args:
+                rest = [piece for piece in part.args if piece not in (factor, complement)]
+                new = mul(*rest, add(ONE, neg(power(factor, 2))))
+                message = (
+                    f"{spell(mul(factor, complement))} is the derivative of the logistic function, not of this one"
+                )
+                yield Edit("wrong derivative", "wrong derivative", message, replaced(tree, path, new))
+
+
+def _tanh_base(factor: Tree) -> Tree | None:
+    if factor.head == "add" and len(factor.args) == 2 and factor.args[0] == ONE and factor.args[1].head == "neg":
+        inner = factor.args[1].args[0]
+        return inner.args[0] if inner.head == "pow" and inner.leaf == 2 else None
+    return None
+
+
+def complement(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put 1 − z for z, and the reverse."""
+    for path, part in places(tree):
+        if part.head == "add" and len(part.args) == 2 and part.args[0] == ONE and part.args[1].head == "neg":
+            inner = part.args[1].args[0]
+            message = f"{spell(part)} stands where {spell(inner)} belongs"
+            yield Edit("complement", "complement", message, replaced(tree, path, inner))
+        elif is_value(part, pool) or (part.head == "pow" and is_value(part.args[0], pool)):
+            new = add(ONE, neg(part))
+            message = f"{spell(part)} stands where {spell(new)} belongs"
+            yield Edit("complement", "complement", message, replaced(tree, path, new))
+
+
+def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Take a square off, or put one on."""
+    for path, part in places(tree):
+        if part.head == "pow" and isinstance(part.leaf, Fraction):
+            for exponent in {Fraction(1), part.leaf + 1, part.leaf - 1} - {part.leaf, Fraction(0)}:
+                new = part.args[0] if exponent == 1 else power(part.args[0], exponent)
+                message = f"{spell(part)} stands where {spell(new)} belongs"
+                yield Edit("power", "power", message, replaced(tree, path, new))
+        elif part.head in ("name", "call") and part.leaf != "ones" and not (path and parent(tree, path).head == "pow"):
+            if isinstance(part.leaf, Name) and pool.names.get(part.leaf, (None, 2))[1] == 2:
+                continue
+            if path and parent(tree, path).head == "call" and parent(tree, path).leaf in ("ones", "pad"):
+                continue
+            new = power(part, 2)
+            yield Edit("power", "power", f"the square of {spell(part)} is missing", replaced(tree, path, new))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...derive.errors import NotationError, Source
+from ...derive.errors import Source
 from ...derive.functions import FUNCTIONS
 from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
 from . import tree as trees
@@ -276,6 +276,3 @@ def slope_of(label: str) -> str | None:
             if function in FUNCTIONS and FUNCTIONS[function].nargs == {1}:
                 return f"{function}'"
     return None
-
-
-__all__ = ["Formulas", "NotationError", "Statement", "applied", "named", "read_formulas", "slope_of"]

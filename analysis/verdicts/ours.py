@@ -7,14 +7,14 @@ from functools import cache
 from sympy import Expr
 
 from ...derive.errors import Source
-from ...derive.functions import FUNCTIONS, Elementwise
+from ...derive.functions import Elementwise
 from ...derive.linear import Node
 from ...derive.notation import spell as spell_expr
 from ...derive.program import Step
 from .formulas import read_formulas
-from .meanings import Meaning, adjoint_of, style_of
+from .meanings import Meaning, style_of
 from .reading import Reading
-from .tree import Name, Tree, add, call, mapped, name, neg, number, power, rebuilt, replaced, transposed
+from .tree import Name, Tree, add, call, mapped, name, neg, rebuilt, transposed
 
 
 @cache
@@ -165,6 +165,3 @@ def slopes(reading: Reading) -> list[tuple[Tree, bool]]:
                 if tree is not None and tree.head != "number":
                     found.setdefault(tree, bool(part.rule.kink))
     return list(found.items())
-
-
-__all__ = ["FUNCTIONS", "Translator", "adjoint_of", "number", "power", "replaced", "slopes", "tree_from", "turned"]

@@ -15,7 +15,7 @@ from .arithmetic import Apply, Array, Evaluator, Misfit, Missing, apply_floats
 from .formulas import Formulas, Statement
 from .meanings import Answers, Meaning, adjoint_of, candidates
 from .probes import STEPS
-from .tree import Name, Tree, add, names, neg, places, replaced, time_name
+from .tree import Name, Tree, add, names, places, time_name
 
 TOLERANCE = 1e-9
 MOST_JOINT = 512
@@ -347,6 +347,3 @@ def _all_meanings(answers: Answers) -> list[Meaning]:
     found += [Meaning("share", name) for name in answers.params]
     found += [Meaning("value", name) for name in first.forward if name not in answers.params]
     return [m for m in found if answers.has(m) and np.abs(answers.array(m)).max(initial=0) > 0]
-
-
-__all__ = ["Group", "Reading", "agree", "grouped", "neg", "read_meanings", "replaced"]

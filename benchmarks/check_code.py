@@ -43,7 +43,7 @@ def score(injected: Any, verdict: Verdict | str) -> dict[str, bool]:
     fault = verdict.faults[0]
     return {
         "detected": True,
-        "kind": fault.kind in injected.kind,
+        "kind": fault.kind in (*injected.kind, "raises"),
         "line": fault.line == injected.line,
         "mended": bool(fault.mended),
     }

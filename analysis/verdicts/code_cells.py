@@ -18,10 +18,11 @@ from ...derive.cell import Cell, load, parse, zoo
 from ...derive.derivation import Derivation, derive
 from ...derive.errors import Error
 from ...derive.program import Program, forward_program
-from .code_adapter import Array, Calling, Path, Place, is_single, pieces
+from .code_adapter import Array, Calling, Path, Place, is_single, pieces, shape
 from .code_edited import Edited, edited
 from .code_engine import Engine, Probe
 from .code_forward import read, values_for
+from .code_layout import in_layout, over_time
 from .code_reference import reference
 from .code_subject import Subject
 
@@ -252,27 +253,6 @@ def _forward_only(cell: Cell) -> Derivation:
     return Derivation(cell, nothing, program, nothing, nothing)
 
 
-def over_time(array: Array, axes: tuple[str, ...]) -> Array:
-    """Return a sequence as (T, B, ·)."""
-    kept = [axis for axis in axes if axis != "1"]
-    array = np.asarray(array).reshape([s for s, axis in zip(np.shape(array), axes, strict=True) if axis != "1"])
-    order = sorted(range(len(kept)), key=lambda i: {"T": 0, "B": 1}.get(kept[i], 2))
-    array = np.transpose(array, order)
-    spread = (slice(None),) * ("T" in kept) + (None,) * ("B" not in kept)
-    return array[spread] if "B" not in kept else array
-
-
-def in_layout(array: Array, place: Place) -> Array:
-    """Undo `over_time`: return (T, B, ·) or (B, ·) in the axes of a place."""
-    kept = [axis for axis in place.axes if axis != "1"]
-    if "B" not in kept:
-        array = array[:, 0] if "T" in kept else array[0]
-    order = sorted(range(len(kept)), key=lambda i: {"T": 0, "B": 1}.get(kept[i], 2))
-    array = np.transpose(array, np.argsort(order))
-    spread = tuple(None if axis == "1" else slice(None) for axis in place.axes)
-    return array[spread]
-
-
 def probe_of(
     match: Match,
     calling: Calling,
@@ -347,12 +327,8 @@ def in_their_layout(match: Match, calling: Calling, found: Mapping[str, Mapping[
         elif place.role == "state":
             gradients[place.name] = in_layout(found["state"][match.starts[place.name]], place)
         elif place.role == "param":
-            gradients[place.name] = np.zeros([_length(axis, calling.sizes) for axis in place.axes])
+            gradients[place.name] = np.zeros(shape(place, calling.sizes))
     for block in match.blocks:
         value: Array = np.asarray(found["params"][block.param])
         bare(gradients, calling.place(block.place))[block.at] = value.T if block.turned else value
     return {name: match.factor * gradient for name, gradient in gradients.items()}
-
-
-def _length(axis: str, sizes: Mapping[str, int]) -> int:
-    return sum(int(piece) if piece.isdigit() else sizes[piece] for piece in pieces(axis))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sympy import Symbol
 
+from ...derive.adjoint import delta
 from .code_adapter import Array, Calling, Path
 from .code_cells import Match, in_their_layout, probe_of
 from .code_engine import Change, Engine
@@ -84,7 +87,7 @@ def diagnose(
     reaches = reached(comparison.match.derivation)
     held = comparison.blocks(wrong)
     single: list[tuple[int, float, Mutant]] = []
-    for mutant in mutants(comparison.match.derivation):
+    for mutant in itertools.chain(_of_arrays(comparison), mutants(comparison.match.derivation)):
         touched = reaches.get(mutant.target) if mutant.target is not None else None
         if touched is not None and not touched & held:
             continue
@@ -113,6 +116,16 @@ def diagnose(
             if max(errors.values()) <= tolerance:
                 return Diagnosis((first, second), max(errors.values()))
     return None
+
+
+def _of_arrays(comparison: Comparison) -> Iterator[Mutant]:
+    """Yield faults of a whole array of theirs that holds several parameters."""
+    for place in dict.fromkeys(block.place for block in comparison.match.blocks):
+        params = [delta(Symbol(block.param)) for block in comparison.match.blocks if block.place == place]
+        if len(params) > 1:
+            for which, says in (("first", "the first step"), ("last", "the last step")):
+                change = Change(only=dict.fromkeys(params, which))
+                yield Mutant("accumulation", f"of {says} alone for {place}: = for +=", change)
 
 
 def _tried(comparison: Comparison, change: Change) -> dict[str, float]:

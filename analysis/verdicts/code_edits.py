@@ -9,10 +9,10 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from .code_traced import Ran, array_shape, held
+from .code_tables import Slot, Tables
+from .code_traced import Ran, held
 
 SLOPES = ("{0}", "(1 - {0})", "(1 - {0} ** 2)", "{0} * (1 - {0})", "(1 - np.tanh({0}) ** 2)", "np.tanh({0})")
 
@@ -57,19 +57,9 @@ class Edit:
             getattr(self.owner, self.name)[self.index] = old
 
 
-@dataclass(frozen=True)
-class Slot:
-    """An expression and where it stands."""
-
-    node: ast.expr
-    owner: Any
-    name: str
-    index: int | None
-
-
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
-    tables = _Tables(ran, ours)
+    tables = Tables(ran, ours)
     found: list[Edit] = []
     for statement in tables.statements:
         for rule in RULES:
@@ -79,110 +69,6 @@ def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     for rule_of_blocks in BLOCKS:
         found += rule_of_blocks(tables)
     return sorted(found, key=lambda edit: edit.cost)
-
-
-class _Tables:
-    """What is known of a function: statements that ran, slots, and what may stand for what."""
-
-    def __init__(self, ran: Ran, ours: tuple[str, ...]) -> None:
-        self.ran, self.ours = ran, ours
-        every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
-        self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
-        self._parsed: dict[str, ast.expr] = {}
-
-    def parse(self, text: str) -> ast.expr:
-        """Return the tree of an expression."""
-        if text not in self._parsed:
-            self._parsed[text] = ast.parse(text, mode="eval").body
-        return self._parsed[text]
-
-    def slots(self, statement: ast.stmt) -> Iterator[Slot]:
-        """Yield the expressions of a statement, without those of statements inside it."""
-        waiting: list[Any] = [statement]
-        while waiting:
-            owner = waiting.pop(0)
-            for name, value in ast.iter_fields(owner):
-                several = isinstance(value, list)
-                for index, node in enumerate(value if several else [value]):
-                    if isinstance(node, ast.expr):
-                        yield Slot(node, owner, name, index if several else None)
-                        waiting.append(node)
-                    elif isinstance(node, ast.keyword):
-                        waiting.append(node)
-
-    def shape(self, node: ast.expr) -> tuple[int, ...] | None:
-        """Return the shape of what a name, entry or attribute holds."""
-        return array_shape(held(self.ran.scope, node))
-
-    @cached_property
-    def atoms(self) -> dict[str, tuple[int, ...]]:
-        """Names, entries and attributes that hold arrays -> shape; entries beside those that are read, too."""
-        texts: dict[str, tuple[int, ...]] = {}
-        for node in ast.walk(self.ran.tree):
-            if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute):
-                continue
-            for text in (ast.unparse(node), *_beside(node, self.ran.scope)):
-                found = self.shape(self.parse(text))
-                if found is not None and not text.endswith(".T"):
-                    texts.setdefault(text, found)
-        entries = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Subscript) and _moves_over(n.slice)]
-        marks = dict.fromkeys(ast.unparse(entry)[len(ast.unparse(entry.value)) :] for entry in entries)
-        for name in self.ran.function.__code__.co_varnames:
-            for text in (name, *(f"{name}{mark}" for mark in marks)):
-                found = self.shape(self.parse(text))
-                if found is not None:
-                    texts.setdefault(text, found)
-        return texts
-
-    def like(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return the atoms of a shape."""
-        return [text for text, other in self.atoms.items() if other == shape]
-
-    def products(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return the matrix products of two arrays, transposed or not, that have a shape."""
-        return self._products.get(shape, []) if shape is not None else []
-
-    @cached_property
-    def _products(self) -> dict[tuple[int, ...], list[str]]:
-        found: dict[tuple[int, ...], list[str]] = {}
-        flat = {text: shape for text, shape in self.atoms.items() if len(shape) == 2}
-        turned = {f"{text}.T": shape[::-1] for text, shape in flat.items()}
-        for one, left in {**flat, **turned}.items():
-            for two, right in {**flat, **turned}.items():
-                if left[1] == right[0] and not (one in turned and two in turned):
-                    found.setdefault((left[0], right[1]), []).append(f"{one} @ {two}")
-        return found
-
-
-def _moves_over(index: ast.expr) -> bool:
-    """Return whether an index names a step in time or a piece, rather than a key."""
-    return not any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(index))
-
-
-def _beside(node: ast.expr, scope: dict[str, Any]) -> list[str]:
-    """Return entries of the same dictionary or of the steps before and after, attributes of the same object."""
-    if isinstance(node, ast.Attribute) and node.attr != "T":
-        owner = held(scope, node.value)
-        names = (
-            [name for name, value in vars(owner).items() if array_shape(value)] if hasattr(owner, "__dict__") else []
-        )
-        return [f"{ast.unparse(node.value)}.{name}" for name in names[:40]]
-    if not isinstance(node, ast.Subscript):
-        return []
-    base = ast.unparse(node.value)
-    if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-        owner = held(scope, node.value)
-        return [f"{base}[{key!r}]" for key in owner] if isinstance(owner, dict) else []
-    return [f"{base}[{index}]" for index in _shifted(node.slice)]
-
-
-def _shifted(index: ast.expr) -> list[str]:
-    match index:
-        case ast.Name(id=name):
-            return [f"{name} - 1", f"{name} + 1"]
-        case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=1)):
-            return [name, f"{name} - 1", f"{name} + 1"]
-    return []
 
 
 def _is_product(node: ast.expr) -> bool:
@@ -199,7 +85,7 @@ def _is_target(slot: Slot) -> bool:
     return slot.name in ("targets", "target") or isinstance(getattr(slot.node, "ctx", None), ast.Store)
 
 
-def _atoms(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """Another quantity of the same shape, the square of one, a function of one, its transpose."""
     inner: set[int] = set()
     for slot in tables.slots(statement):
@@ -212,14 +98,13 @@ def _atoms(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
         text = ast.unparse(node)
         if isinstance(node, ast.Attribute) and node.attr == "T":
             inner.add(id(node.value))
-            if len(set(shape)) == 1:
-                yield _at(slot, statement, 1, "transpose", node.value)
+            yield _at(slot, statement, 1, "transpose", node.value)
             for other in tables.like(shape[::-1]):
                 if f"{other}.T" != text:
                     yield _at(slot, statement, 2, "mix-up", tables.parse(f"{other}.T"))
             continue
         inner |= {id(part) for part in ast.walk(node) if part is not node}
-        if len(shape) == 2 and len(set(shape)) == 1:
+        if len(shape) == 2:
             yield _at(slot, statement, 1, "transpose", tables.parse(f"{text}.T"))
         for other in tables.like(shape):
             if other != text:
@@ -230,7 +115,7 @@ def _atoms(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
         yield _at(slot, statement, 3, "factor", tables.parse(f"(1 - {text})"))
 
 
-def _parts(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """Leave out an operand, change an operator, unwrap or change a call, move a constant."""
     for slot in tables.slots(statement):
         match slot.node:
@@ -290,7 +175,7 @@ def _operators(op: ast.operator) -> list[ast.operator]:
     return [other() for kind, others in table.items() if isinstance(op, kind) for other in others]
 
 
-def _roots(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
+def _roots(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """A factor or a term more, on the right side and on each of its terms; = for += and back."""
     if not isinstance(statement, ast.Assign | ast.AugAssign):
         return
@@ -324,7 +209,7 @@ def _roots(tables: _Tables, statement: ast.stmt) -> Iterator[Edit]:
         yield from _grown(tables, statement, term, shape)
 
 
-def _renamed(tables: _Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:
+def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:
     """Another name at every place where a name stands on the right side."""
     text = ast.unparse(statement.value)
     for atom, shape in tables.atoms.items():
@@ -345,32 +230,33 @@ def _terms(slot: Slot) -> Iterator[Slot]:
         yield from _terms(Slot(slot.node.right, slot.node, "right", None))
 
 
-def _grown(tables: _Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
+def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
     text = ast.unparse(slot.node)
     root = isinstance(slot.owner, ast.stmt | ast.Tuple)
-    for atom in tables.like(shape):
+    for atom in tables.near(shape):
         for slope in SLOPES:
             kind = "factor" if slope == "{0}" else "activation"
             yield _at(slot, statement, 3, kind, tables.parse(f"({text}) * {slope.format(atom)}"))
+    for atom in tables.like(shape):
         if root:
             yield _at(slot, statement, 3, "dropped carry", tables.parse(f"{text} + {atom}"))
     if not root:
         return
     for clone in tables.products(shape):
         yield _at(slot, statement, 4, "missing path", tables.parse(f"{text} + {clone}"))
-    near = tables.like(shape)
+    near = tables.near(shape)
     for number, one in enumerate(near):
         for other in near[number + 1 :]:
-            yield _at(slot, statement, 6, "missing path", tables.parse(f"{text} + {one} * {other}"))
+            yield _at(slot, statement, 5, "missing path", tables.parse(f"{text} + {one} * {other}"))
 
 
-def _replaced(tables: _Tables, statement: ast.stmt, new: ast.stmt, cost: int, kind: str) -> Iterator[Edit]:
+def _replaced(tables: Tables, statement: ast.stmt, new: ast.stmt, cost: int, kind: str) -> Iterator[Edit]:
     for owner, name, row in _blocks(tables):
         if statement in row:
             yield Edit(cost, kind, statement, owner, name, row.index(statement), new)
 
 
-def _blocks(tables: _Tables) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
+def _blocks(tables: Tables) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
     for owner in ast.walk(tables.ran.tree):
         for name in ("body", "orelse"):
             row = getattr(owner, name, None)
@@ -378,7 +264,7 @@ def _blocks(tables: _Tables) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
                 yield owner, name, row
 
 
-def _moves(tables: _Tables) -> Iterator[Edit]:
+def _moves(tables: Tables) -> Iterator[Edit]:
     """Move a statement within its block, or leave one out."""
     for owner, name, row in _blocks(tables):
         for index, statement in enumerate(row):
@@ -395,7 +281,7 @@ def _moves(tables: _Tables) -> Iterator[Edit]:
                     )
 
 
-def _inserted(tables: _Tables) -> Iterator[Edit]:
+def _inserted(tables: Tables) -> Iterator[Edit]:
     """Add a statement: what is carried to the step before, or one like another with other names."""
     for owner, name, row in _blocks(tables):
         if not isinstance(owner, ast.For):
@@ -422,7 +308,7 @@ def _inserted(tables: _Tables) -> Iterator[Edit]:
             yield Edit(cost, "dropped carry", row[-1], owner, name, None, [*row, new], "inserted")
 
 
-def _siblings(tables: _Tables, statement: ast.AugAssign) -> Iterator[str]:
+def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
     """Yield the statement with another target of the same shape, and other names on its right side."""
     shape, text = tables.shape(statement.target), ast.unparse(statement.value)
     names = [node for node in ast.walk(statement.value) if isinstance(node, ast.Name) and tables.shape(node)]
@@ -433,6 +319,6 @@ def _siblings(tables: _Tables, statement: ast.AugAssign) -> Iterator[str]:
                     yield f"{target} += {text.replace(node.id, other, 1)}"
 
 
-Rule = Callable[[_Tables, ast.stmt], Iterator[Edit]]
+Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]
 RULES: tuple[Rule, ...] = (_atoms, _parts, _roots)
-BLOCKS: tuple[Callable[[_Tables], Iterator[Edit]], ...] = (_moves, _inserted)
+BLOCKS: tuple[Callable[[Tables], Iterator[Edit]], ...] = (_moves, _inserted)

@@ -17,6 +17,7 @@ from .code_backward import left_behind
 from .code_diagnosis import Comparison
 from .code_engine import RIGHT
 from .code_mutants import Mutant
+from .code_names import plain
 from .code_subject import Subject
 from .code_traced import Ran, held, traced
 
@@ -57,21 +58,25 @@ def places(
         dead = all(not np.abs(whole).max(initial=0.0) for whole in wholes)
         if dead and all(mutant.kind == "dropped carry" for mutant in mutants):
             return (), ours
-        if lines := _lines(ran, wholes, arrays):
+        if lines := _lines(ran, wholes, arrays, {plain(name) for name in wanted}):
             return tuple(sorted(lines, reverse=dead)), ours
         wanted = [step.target.name for step in steps if any(symbol.name in wanted for symbol in step.reads)]
     return (), ours
 
 
-def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]:
-    """Return the lines of the statements whose targets hold one of these quantities, or one of these gradients."""
-    lines = set()
+def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[str]) -> set[int]:
+    """Return the lines of the statements whose targets hold one of these quantities, or one of these gradients.
+
+    Zeros say nothing: among variables that hold them, those with a fitting name are taken where there are any.
+    """
+    lines: set[int] = set()
+    named: set[int] = set()
+    dead = not any(np.abs(whole).max(initial=0.0) for whole in wholes)
     for at in ran:
         for node in ast.walk(at.tree):
             if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
-                dead = not any(np.abs(whole).max(initial=0.0) for whole in wholes)
                 held_here = [held(at.scope, part) for part in parts if not dead or ast.unparse(part)[0] in "dg"]
                 if any(_is(value, whole) for value in held_here for whole in wholes) or any(
                     isinstance(value, np.ndarray) and value.shape == array.shape and np.array_equal(value, array)
@@ -79,7 +84,8 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array]) -> set[int]
                     for array in arrays
                 ):
                     lines.add(node.lineno)
-    return lines
+                    named |= {node.lineno for part in parts if dead and plain(ast.unparse(part)) in names}
+    return named or lines
 
 
 def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]]) -> str:

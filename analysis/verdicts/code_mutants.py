@@ -93,6 +93,7 @@ def mutants(derivation: Derivation) -> Iterator[Mutant]:
     """
     yield from _of_loop(derivation)
     seen = {(step.target, step.expr) for step in derivation.backward.steps}
+    yield from _of_values(derivation)
     for rule in RULES:
         for step in derivation.backward.steps:
             for number, term in enumerate(operands(sympy.Add, step.expr)):
@@ -122,6 +123,25 @@ def _of_loop(derivation: Derivation) -> Iterator[Mutant]:
             yield Mutant(
                 "accumulation", f"of {says} alone for {spoken(symbol)}: = for +=", Change(only={symbol: which})
             )
+
+
+def _of_values(derivation: Derivation) -> Iterator[Mutant]:
+    """Leave out all that goes from one forward value to inputs and earlier states, as where [h; x] is one vector."""
+    carried = {delta(previous(name)) for name in derivation.cell.states}
+    wanted = [
+        s for s in derivation.backward.steps if s.target in carried | {delta(Symbol(n)) for n in derivation.cell.inputs}
+    ]
+    values = dict.fromkeys(reason.through for step in wanted for reason in step.reasons if reason.through is not None)
+    for value in values:
+        steps = {}
+        for step in wanted:
+            terms = list(zip(operands(sympy.Add, step.expr), step.reasons, strict=False))
+            kept = [term for term, reason in terms if reason.through != value]
+            if len(kept) < len(terms) and len(terms) == len(step.reasons):
+                steps[step.target] = added(*kept) if kept else sympy.Integer(0)
+        if len(steps) > 1:
+            says = f"without the path through {value} to {' and '.join(map(spoken, steps))}"
+            yield Mutant("missing path", says, Change(steps=steps))
 
 
 def _start(name: str, kind: str) -> Change:
@@ -232,7 +252,7 @@ def _nodes(expr: Expr) -> list[Expr]:
     return [node for node in sympy.preorder_traversal(expr) if isinstance(node, product | outer)]
 
 
-RULES: tuple[Rule, ...] = (_missing, _activation, _transposed, _time, _mixed, _factor)
+RULES: tuple[Rule, ...] = (_missing, _activation, _factor, _transposed, _time, _mixed)
 
 
 def reached(derivation: Derivation) -> Mapping[Symbol, frozenset[str]]:

@@ -1,0 +1,137 @@
+"""What is known of one of somebody's functions: its statements and expressions, and what may stand for what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .code_traced import Ran, array_shape, held
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An expression and where it stands."""
+
+    node: ast.expr
+    owner: Any
+    name: str
+    index: int | None
+
+
+class Tables:
+    """What is known of a function: statements that ran, slots, and what may stand for what."""
+
+    def __init__(self, ran: Ran, ours: tuple[str, ...]) -> None:
+        self.ran, self.ours = ran, ours
+        every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
+        self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
+        self._parsed: dict[str, ast.expr] = {}
+
+    def parse(self, text: str) -> ast.expr:
+        """Return the tree of an expression."""
+        if text not in self._parsed:
+            self._parsed[text] = ast.parse(text, mode="eval").body
+        return self._parsed[text]
+
+    def slots(self, statement: ast.stmt) -> Iterator[Slot]:
+        """Yield the expressions of a statement, without those of statements inside it."""
+        waiting: list[Any] = [statement]
+        while waiting:
+            owner = waiting.pop(0)
+            for name, value in ast.iter_fields(owner):
+                several = isinstance(value, list)
+                for index, node in enumerate(value if several else [value]):
+                    if isinstance(node, ast.expr):
+                        yield Slot(node, owner, name, index if several else None)
+                        waiting.append(node)
+                    elif isinstance(node, ast.keyword):
+                        waiting.append(node)
+
+    def shape(self, node: ast.expr) -> tuple[int, ...] | None:
+        """Return the shape of what a name, entry or attribute holds."""
+        return array_shape(held(self.ran.scope, node))
+
+    @cached_property
+    def atoms(self) -> dict[str, tuple[int, ...]]:
+        """Names, entries and attributes that hold arrays -> shape; entries beside those that are read, too."""
+        texts = dict(self.written)
+        for node in ast.walk(self.ran.tree):
+            if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute):
+                continue
+            for text in _beside(node, self.ran.scope):
+                found = self.shape(self.parse(text))
+                if found is not None and not text.endswith(".T"):
+                    texts.setdefault(text, found)
+        entries = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Subscript) and _moves_over(n.slice)]
+        marks = dict.fromkeys(ast.unparse(entry)[len(ast.unparse(entry.value)) :] for entry in entries)
+        for name in self.ran.function.__code__.co_varnames:
+            for text in (name, *(f"{name}{mark}" for mark in marks)):
+                found = self.shape(self.parse(text))
+                if found is not None:
+                    texts.setdefault(text, found)
+        return texts
+
+    @cached_property
+    def written(self) -> dict[str, tuple[int, ...]]:
+        """Names, entries and attributes that hold arrays and stand in the source -> shape."""
+        nodes = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Name | ast.Subscript | ast.Attribute)]
+        texts = dict.fromkeys([*(ast.unparse(node) for node in nodes), *self.ran.function.__code__.co_varnames])
+        shapes = {text: self.shape(self.parse(text)) for text in texts if not text.endswith(".T")}
+        return {text: shape for text, shape in shapes.items() if shape is not None}
+
+    def near(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return what has a shape and stands in the source."""
+        return [text for text, other in self.written.items() if other == shape]
+
+    def like(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return the atoms of a shape."""
+        return [text for text, other in self.atoms.items() if other == shape]
+
+    def products(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return the matrix products of two arrays, transposed or not, that have a shape."""
+        return self._products.get(shape, []) if shape is not None else []
+
+    @cached_property
+    def _products(self) -> dict[tuple[int, ...], list[str]]:
+        found: dict[tuple[int, ...], list[str]] = {}
+        flat = {text: shape for text, shape in self.atoms.items() if len(shape) == 2}
+        turned = {f"{text}.T": shape[::-1] for text, shape in flat.items()}
+        for one, left in {**flat, **turned}.items():
+            for two, right in {**flat, **turned}.items():
+                if left[1] == right[0] and not (one in turned and two in turned):
+                    found.setdefault((left[0], right[1]), []).append(f"{one} @ {two}")
+        return found
+
+
+def _moves_over(index: ast.expr) -> bool:
+    """Return whether an index names a step in time or a piece, rather than a key."""
+    return not any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(index))
+
+
+def _beside(node: ast.expr, scope: dict[str, Any]) -> list[str]:
+    """Return entries of the same dictionary or of the steps before and after, attributes of the same object."""
+    if isinstance(node, ast.Attribute) and node.attr != "T":
+        owner = held(scope, node.value)
+        names = (
+            [name for name, value in vars(owner).items() if array_shape(value)] if hasattr(owner, "__dict__") else []
+        )
+        return [f"{ast.unparse(node.value)}.{name}" for name in names[:40]]
+    if not isinstance(node, ast.Subscript):
+        return []
+    base = ast.unparse(node.value)
+    if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        owner = held(scope, node.value)
+        return [f"{base}[{key!r}]" for key in owner] if isinstance(owner, dict) else []
+    return [f"{base}[{index}]" for index in _shifted(node.slice)]
+
+
+def _shifted(index: ast.expr) -> list[str]:
+    match index:
+        case ast.Name(id=name):
+            return [f"{name} - 1", f"{name} + 1"]
+        case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=1)):
+            return [name, f"{name} - 1", f"{name} + 1"]
+    return []

@@ -23,7 +23,7 @@ def check_code(
     which cell it is, is found out by calling it; it is judged against its own forward pass.
 
     Args:
-        theirs: a file ("mine.py", or "mine.py:lstm" for one of several), a pair (forward, backward), a function that
+        theirs: a file ("mine.py", or "mine.py:mycell" for one of several), a pair (forward, backward), a function that
             does both, a class with both as methods, or an object of one.
         cell: that it is meant to be; found out where it isn't given.
         adapter: what is to be said about how to call it; the rest is inferred.

@@ -93,7 +93,7 @@ class Subject:
 
 
 def find(theirs: Any, adapter: Adapter) -> Subject:
-    """Find the forward and the backward pass in a file ("mine.py", "mine.py:lstm"), a class, an object or a pair.
+    """Find the forward and the backward pass in a file ("mine.py", "mine.py:mycell"), a class, an object or a pair.
 
     Raises:
         Error: where there is no such file or function, it can't be loaded, or there are several pairs.

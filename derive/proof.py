@@ -19,6 +19,7 @@ from .interpret import size
 from .linear import entry, part, shape_of
 from .model import Model, over_time
 from .model_derivation import ModelDerivation
+from .numerical import numerical_error
 from .polynomials import POINTS, FiniteField, PolynomialRing, Terms, generators
 from .shapes import size_from
 
@@ -58,6 +59,7 @@ class Proof:
         checks: one per parameter, initial state and input.
         seconds: time spent.
         axis: the axis of time that has these steps; "" where nothing runs over time.
+        error: of the gradients in float64 at random numbers; see `numerical.numerical_error`.
     """
 
     cell: str
@@ -67,6 +69,7 @@ class Proof:
     checks: tuple[Check, ...]
     seconds: float
     axis: str = "T"
+    error: float = float("nan")
 
     @property
     def holds(self) -> bool:
@@ -126,7 +129,8 @@ def prove(derivation: Derivation | ModelDerivation, progress: Callable[[str], No
     functions = tuple(_check_slopes(rule) for rule in _rules(derivation.parts))
     shown = {name: number for name, number in sizes.items() if name not in model.axes[:1]}
     axis = next(iter(model.axes), "") if model.text else "T"
-    return Proof(model.name, shown, STEPS, functions, tuple(checks), time.perf_counter() - start, axis)
+    error = numerical_error(derivation, sizes)
+    return Proof(model.name, shown, STEPS, functions, tuple(checks), time.perf_counter() - start, axis, error)
 
 
 class _Comparison:

@@ -8,30 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import mpmath
 import numpy as np
-import sympy
 from sympy import Symbol
 
 from ..derive.adjoint import delta, incoming
+from ..derive.arithmetic import apply_float, apply_mpmath
 from ..derive.cell import previous
 from ..derive.derivation import Derivation
-from ..derive.functions import Elementwise
 from ..derive.interpret import Array, run
 from ..derive.program import Program
 from .given import Arrays, Given
 
 Table = Mapping[str, Array]
 Values = dict[Symbol, Array]
-KINKS = {
-    "Heaviside": lambda x, at_zero: at_zero if x == 0 else int(x > 0),
-    "sign": lambda x: int(x > 0) - int(x < 0),
-    "Max": max,
-    "Min": min,
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ def answer(
     moving = given.take("input", given.as_numbers(inputs), known, (T, B))
     start = given.take("state", state, cell.states, (B,))
     sizes = given.complete()
-    one, apply = (1.0, _apply_float) if digits is None else (mpmath.mpf(1), _apply_mpmath)
+    one, apply = (1.0, apply_float) if digits is None else (mpmath.mpf(1), apply_mpmath)
 
     def carried_out(program: Program, values: Values) -> Values:
         return run(program, values, sizes, apply, one)
@@ -146,25 +138,3 @@ def _through_time(
         states[name][t, ...] = steps[t][Symbol(name)]
     total = {name: sums[Symbol(name)] + last.get(delta(Symbol(name)), 0) for name in params}
     return Answer(states, total, gradients, back)
-
-
-@cache
-def _function(function: type[Elementwise], module: str) -> Callable[..., Any]:
-    """Return an elementwise function on numbers, from its definition."""
-    names = sympy.symbols(f"a:{len(function.rule.slopes)}", real=True)
-    return sympy.lambdify(names, function.rule.definition(*names), [KINKS, module])
-
-
-def _apply_mpmath(function: Any, *entries: Any) -> Any:
-    if isinstance(function, sympy.NumberSymbol):
-        return mpmath.mpf(function.evalf(mpmath.mp.dps + 5))
-    if function is sympy.Pow:
-        return mpmath.power(entries[0], mpmath.mpf(entries[1].p) / entries[1].q)
-    return _function(function, "mpmath")(*entries)
-
-
-def _apply_float(function: Any, *entries: Any) -> Any:
-    if isinstance(function, sympy.NumberSymbol):
-        return float(function)
-    with np.errstate(all="ignore"):
-        return entries[0] ** float(entries[1]) if function is sympy.Pow else _function(function, "scipy")(*entries)

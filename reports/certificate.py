@@ -31,6 +31,9 @@ def certificate(proof: Proof, math: Mathematics, phrases: Phrases) -> tuple[Bloc
     if proof.functions:
         names = phrases.join([math.call("function_title", check.name) for check in proof.functions])
         blocks.append(Paragraph(phrases.text("proof.functions", functions=names)))
+    if proof.error == proof.error:
+        error = math.call("power_of_ten", proof.error)
+        blocks.append(Paragraph(phrases.text("proof.numerical", error=error)))
     blocks.append(_table(proof.checks, math, phrases))
     for check in (*proof.functions, *proof.checks):
         if not check.holds:

@@ -127,6 +127,14 @@ class Phrased(Styled):
     def digits(self, number: int) -> str:
         return str(number)
 
+    def power_of_ten(self, number: float) -> str:
+        """A positive number to two digits: 3.1 · 10^−16."""
+        if number == 0:
+            return "0"
+        digits, exponent = f"{number:.1e}".split("e")
+        raised = self.dialect.scripts("10", "", self.time(sympy.Integer(int(exponent))))
+        return f"{digits}{self.sign('dot')}{raised}"
+
     def prime_field(self) -> str:
         return f"{self.dialect.scripts('2', '', '61')} {self.sign('minus')} 1"
 

@@ -7,6 +7,7 @@ import sympy
 
 import bptt
 from bptt.derive import derive, parse
+from bptt.derive.arithmetic import apply_mpmath
 from bptt.derive.expansion import STEPS, Expansion
 from bptt.derive.model import over_time
 from bptt.derive.model_derivation import ModelDerivation
@@ -31,7 +32,7 @@ class Evaluator:
         if expr in self.leaves.stands_for:
             function, arguments = self.leaves.stands_for[expr]
             numbers = list(map(self, arguments))
-            return numbers[0] if function is None else oracle._apply_mpmath(function, *numbers)
+            return numbers[0] if function is None else apply_mpmath(function, *numbers)
         if expr in self.leaves.tangents:
             return self(self.leaves.tangents[expr])
         if expr.is_Rational:

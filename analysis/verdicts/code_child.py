@@ -16,7 +16,7 @@ from ...derive.errors import Error
 from .code_adapter import Adapter
 from .verdict import Fault, Verdict
 
-MEMORY = 4 << 30  # bytes
+MEMORY = 4 << 30  # bytes beside what the process has when it starts: a fork has all that its parent had
 
 
 def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, spawn: bool) -> Verdict:
@@ -58,13 +58,20 @@ def _ended(name: str, stage: str, kind: str, says: str) -> Verdict:
     return Verdict(name, "unknown", (), (), (Fault(0, kind, says, ""),), (), float("inf"), "none")
 
 
+def _address_space() -> int:
+    """Return the bytes of address space that this process has."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float) -> None:
     """Judge, and send the verdict."""
     with suppress(Exception):
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most < 0 else min(MEMORY, most), most))
+        limit = _address_space() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     from .code_judging import judge

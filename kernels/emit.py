@@ -39,7 +39,7 @@ from .instructions import (
     targets,
     used,
 )
-from .printer import EntryPrinter, VectorPrinter, function_name, goes_in_vectors, power_name
+from .printer import EntryPrinter, VectorPrinter, function_name, goes_in_vectors, power_name, reads_neighbours
 from .schedule import Schedule, loss
 from .sections import PURPOSE, SECTIONS, locals_of, parts_of
 
@@ -493,7 +493,8 @@ class _Emitter:
     def _total(self, total: Total) -> list[str]:
         equation = f"# {total.target} = sum({spell(total.expr)})"
         where = self.scalar.place(total.target, ())
-        if total.shape and goes_in_vectors(total.expr, self.schedule.shapes):
+        shapes = self.schedule.shapes
+        if total.shape and goes_in_vectors(total.expr, shapes) and reads_neighbours(total.expr, shapes):
             indices = ("j",) if len(total.shape) == 1 else ("j0", "j")
             stop = self.scalar.size(total.shape[-1])
             text = self.vector.entry_of(total.expr, indices)

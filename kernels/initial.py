@@ -28,15 +28,24 @@ def initial(
     Raises:
         Error: for a seed that isn't a whole number from 0.
     """
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise Error(f"a seed is a whole number from 0, not {seed!r}")
+    check_seed(seed)
     drawn = {}
     for place, name in enumerate(derivation.cell.params):
         shape = tuple(size(part, sizes) for part in derivation.cell.shapes[Symbol(name)])
-        random = np.random.default_rng([seed, place])
-        scale = 0.0 if is_bias(derivation, Symbol(name)) else gain / np.sqrt(shape[-1] if shape else 1)
-        drawn[name] = np.asarray(scale * random.standard_normal(shape), dtype)
+        drawn[name] = draw(shape, 0.0 if is_bias(derivation, Symbol(name)) else gain, dtype, (seed, place))
     return drawn
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that isn't a whole number from 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise Error(f"a seed is a whole number from 0, not {seed!r}")
+
+
+def draw(shape: tuple[int, ...], gain: float, dtype: np.dtype[Any], stream: tuple[int, ...]) -> Array:
+    """Return Gaussian numbers of variance gain² over the number of columns, from a stream of random numbers."""
+    scale = gain / np.sqrt(shape[-1] if shape else 1)
+    return np.asarray(scale * np.random.default_rng(stream).standard_normal(shape), dtype)
 
 
 def is_bias(derivation: Derivation, param: Symbol) -> bool:

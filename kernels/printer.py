@@ -58,6 +58,17 @@ def goes_in_vectors(expr: Expr, shapes: Shapes) -> bool:
     return all(goes_in_vectors(operand, shapes) for operand in expr.args if not isinstance(expr, Symbol))
 
 
+def reads_neighbours(expr: Expr, shapes: Shapes) -> bool:
+    """Return whether neighbouring entries differ: else an expression is one number where vectors are printed."""
+    if isinstance(expr, broadcast | entry | ones):
+        return False
+    if isinstance(expr, outer):
+        return reads_neighbours(expr.args[1], shapes)
+    if isinstance(expr, Symbol | lookup):
+        return bool(shape_of(expr, shapes))
+    return any(reads_neighbours(operand, shapes) for operand in expr.args)
+
+
 class EntryPrinter(Printer):
     """Prints the entry of an expression at given indices; transposes, slices and the like become other indices."""
 

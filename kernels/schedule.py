@@ -142,8 +142,9 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     plan.keep([delta(previous(n)) for n in cell.states], BATCH)
     back = plan.lower([*receive, *looped], STEP, BATCH)
     plan.keep([delta(symbol) for symbol in fixed], FIXED)
-    after, summed = _sums(plan, shares)
-    after = [*plan.lower(rest, ALL, TIME), *after]
+    after = plan.lower(rest, ALL, TIME)
+    first, summed = _sums(plan, shares)
+    after += first
     plan.keep(map(incoming, derivation.prologue.outputs), FIXED)
     epilogue = fused(plan.lower(derivation.epilogue.steps, ONCE, FIXED, apart=True))
 

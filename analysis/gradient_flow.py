@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..derive.errors import Error
-from .data import random_stream
+from .running import Arrays, at_last_step, flat, log_norm, run_cell
 from .statistics import t_interval
-
-Arrays = Mapping[str, NDArray[np.floating]]
 
 METHOD = (
     "one backward pass per sequence, from a random direction of unit norm on the full state s_T "
@@ -64,61 +60,13 @@ def measure_flow(
     >>> dict(measure_flow(kernel, params, {"x": x}).sizes)
     {'sample': 3, 'lag': 21}
     """
-    for kind, arrays in {"parameter": params, "input": inputs, "initial state": state or {}}.items():
-        for name, array in arrays.items():
-            _refuse_not_finite(kind, name, np.asarray(array))
-    if inputs:
-        run = kernel.forward(params, inputs, state)
-    elif steps > 0 and state:
-        run = kernel.forward(params, inputs, state, steps=steps, batch=len(next(iter(state.values()))))
-    else:
-        raise Error("without inputs nothing says how long to run: give steps and an initial state")
-    for name, values in run.states.items():
-        if not np.isfinite(values).all():
-            first = 1 + int(np.argwhere(~np.isfinite(values))[0, 0])
-            advice = "Try a smaller gain, fewer steps or smaller inputs."
-            raise Error(f"the state '{name}' overflows at step {first} of {len(values)}. {advice}")
-    grads = kernel.backward(run, _cotangents(run.states, seed))
+    run = run_cell(kernel, params, inputs, state, steps)
+    grads = kernel.backward(run, at_last_step(run.states, seed))
     path = [np.concatenate([grads.state[name][None], grads.states[name]]) for name in run.states]
-    log_norm = _log_norm(np.concatenate([_flat(part) for part in path], axis=-1))[::-1].T
-    variables = {"log_norm": (("sample", "lag"), log_norm, LOG_NORM)}
-    coordinates = {"lag": ("lag", np.arange(log_norm.shape[1]), LAG)}
+    curves = log_norm(np.concatenate([flat(part) for part in path], axis=-1))[::-1].T
+    variables = {"log_norm": (("sample", "lag"), curves, LOG_NORM)}
+    coordinates = {"lag": ("lag", np.arange(curves.shape[1]), LAG)}
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
-
-
-def _refuse_not_finite(kind: str, name: str, array: NDArray[np.floating]) -> None:
-    bad = np.argwhere(~np.isfinite(array)).tolist()
-    if bad:
-        where = f" at {bad[0]}" if bad[0] else ""
-        count = f"{len(bad)} values that aren't" if len(bad) > 1 else "a value that isn't"
-        found = f"the {kind} '{name}' holds {count} finite ({array[tuple(bad[0])]}{where})"
-        raise Error(f"{found}. Gradients need finite numbers: mend or drop these.")
-
-
-def _flat(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(T, B, ...) -> (T, B, number of entries)."""
-    return values.reshape(*values.shape[:2], -1)
-
-
-def _cotangents(states: Arrays, seed: int) -> dict[str, NDArray[np.floating]]:
-    """Return zeros shaped as the states, with a random direction of norm 1 per sequence at the last step."""
-    ends = np.cumsum([_flat(values).shape[-1] for values in states.values()])
-    batch = next(iter(states.values())).shape[1]
-    direction = random_stream(seed, "cotangent").standard_normal((batch, ends[-1]))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    cotangents = {name: np.zeros_like(values) for name, values in states.items()}
-    for part, cotangent in zip(np.split(direction, ends[:-1], axis=1), cotangents.values(), strict=True):
-        cotangent[-1] = part.reshape(cotangent.shape[1:])
-    return cotangents
-
-
-def _log_norm(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return ln ‖v‖ over the last axis; scaled, so that squares neither underflow nor overflow."""
-    largest = np.abs(vectors).max(axis=-1, keepdims=True).astype(np.float64)
-    regular = np.isfinite(largest) & (largest > 0)
-    squares = (np.where(regular, vectors, 1) / np.where(regular, largest, 1)) ** 2
-    log_norm = np.log(np.where(regular, largest, 1))[..., 0] + np.log(squares.sum(axis=-1)) / 2
-    return np.where(regular[..., 0], log_norm, np.where(largest[..., 0] == 0, -np.inf, np.inf))
 
 
 def half_life(log_norm: xr.DataArray) -> xr.DataArray:

@@ -1,0 +1,1 @@
+"""Training of sequence models by the generated kernels: batches, optimisers, checkpoints."""

@@ -38,6 +38,7 @@ class ModelRun:
         lengths: axis -> (B,), as it was given.
         active: axis -> (T, B), True up to each sequence's length; for the axes that were given lengths.
         params: the parameters it ran with.
+        given: the states whose first values can be given.
     """
 
     batch: int
@@ -46,6 +47,7 @@ class ModelRun:
     lengths: Arrays
     active: Mapping[str, Array] = field(repr=False)
     params: Arrays = field(repr=False)
+    given: tuple[str, ...] = field(repr=False)
 
     @property
     def loss(self) -> Array:
@@ -64,10 +66,9 @@ class ModelRun:
         raise Error(f"no value is called '{name}'. {closest(name, [n for run in self.runs for n in run.values])}")
 
     def last(self) -> dict[str, Array]:
-        """Return state -> (B, *shape), the states of all loops after their last step: where the next run can start."""
-        return {
-            name: values[0 if run.reverse else -1].copy() for run in self.runs for name, values in run.states.items()
-        }
+        """Return state -> (B, *shape), after the last step, of each state that can be given: a next run goes on there."""
+        ends = {n: values[0 if run.reverse else -1] for run in self.runs for n, values in run.states.items()}
+        return {name: ends[name].copy() for name in self.given}
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class ModelKernel:
         self._check_names("parameter", params, model.params)
         self._check_names("input", inputs, {**model.inputs, **model.indices})
         batch, steps = self._leading(inputs)
-        free = [name for block in model.blocks for name, wire in block.starts.items() if wire is None]
+        free = tuple(name for block in model.blocks for name, wire in block.starts.items() if wire is None)
         if unknown := sorted(set(state) - set(free)):
             raise Error(f"no loop starts from a given state '{unknown[0]}'. {closest(unknown[0], free)}")
         active = {axis: self._active(axis, counts, steps, batch) for axis, counts in lengths.items()}
@@ -179,7 +180,7 @@ class ModelKernel:
             for name in block.losses:
                 term = run.values[name]
                 losses[name] = term if on is None else np.where(on, term, 0)
-        return ModelRun(batch, runs, losses, lengths, active, params)
+        return ModelRun(batch, runs, losses, lengths, active, params, free)
 
     def backward(self, run: ModelRun, weight: float | Arrays = 1.0, cotangents: Arrays | None = None) -> ModelGradients:
         """Carry gradients back through a run.

@@ -36,7 +36,7 @@ def test_the_steps_are_pytorch_s(name, theirs, ours):
         peer.zero_grad()
         ((w[0] ** 2 + 10 * w[1] ** 2) / 2).backward()
         peer.step()
-        np.testing.assert_allclose(expected, w.detach().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(expected, w.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
 def test_adam_by_hand():

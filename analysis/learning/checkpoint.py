@@ -1,0 +1,166 @@
+"""Checkpoints: all that a training is, in one safetensors file that is written at once or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ...derive.errors import Error
+from ...derive.model import Model
+from .batches import Array
+from .trainer import Training
+
+FORMAT = "bptt checkpoint 1"
+PARAM, SLOT, STATE = "param", "slot", "state"  # a tensor is called param/W, slot/mean/W, state/h
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: of the file.
+        model: its text.
+        settings: what the training was told, as its file says it.
+        task: name and what the task said of itself.
+        done: steps taken.
+        plan: how it was trained.
+        params, slots, carried: as in `Training`.
+    """
+
+    path: Path
+    model: str
+    settings: str
+    task: Mapping[str, Any]
+    done: int
+    plan: Mapping[str, Any]
+    params: dict[str, Array]
+    slots: dict[str, dict[str, Array]]
+    carried: dict[str, Array]
+
+
+def write(training: Training, path: Path, settings: str = "") -> None:
+    """Write a training to a file: under another name first, so that the file is always whole.
+
+    Args:
+        training: at any step.
+        path: of the file; it is replaced.
+        settings: text of the file that the training was told by.
+
+    Raises:
+        Error: where the file can't be written; the one that was there stays.
+    """
+    tensors = {f"{PARAM}/{name}": array for name, array in training.params.items()}
+    tensors |= {f"{SLOT}/{s}/{name}": array for name, slots in training.slots.items() for s, array in slots.items()}
+    tensors |= {f"{STATE}/{name}": array for name, array in training.carried.items()}
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    about = {
+        "format": FORMAT,
+        "model": training.kernel.model.text,
+        "settings": settings,
+        "task": json.dumps({"name": training.task.name, "about": dict(training.task.about)}),
+        "done": str(training.done),
+        "plan": json.dumps({**asdict(training.plan), "clip": repr(training.plan.clip)}),
+        "digest": _digest(tensors),
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(save(tensors, about))
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint. Nothing in it is executed.
+
+    Raises:
+        Error: where there is no such file, or it isn't a whole checkpoint.
+    """
+    name = Path(path)
+    if not name.is_file():
+        raise Error(f"{name}: there is no such checkpoint")
+    try:
+        with safe_open(name, framework="numpy") as file:
+            about = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise Error(f"{name}: not a whole checkpoint ({error}). Take an earlier one.") from None
+    if about.get("format") != FORMAT:
+        raise Error(f"{name}: a safetensors file, but no checkpoint of bptt: {FORMAT!r} is not in its metadata")
+    if about["digest"] != _digest(tensors):
+        raise Error(f"{name}: the numbers aren't those that were written. Take an earlier checkpoint.")
+    plan = json.loads(about["plan"])
+    slots: dict[str, dict[str, Array]] = {}
+    for key, array in tensors.items():
+        if key.startswith(f"{SLOT}/"):
+            _, slot, param = key.split("/", 2)
+            slots.setdefault(param, {})[slot] = array
+    params = _under(tensors, PARAM)
+    return Checkpoint(
+        name,
+        about["model"],
+        about["settings"],
+        json.loads(about["task"]),
+        int(about["done"]),
+        {**plan, "clip": float(plan["clip"])},
+        params,
+        {name: slots.get(name, {}) for name in params},
+        _under(tensors, STATE),
+    )
+
+
+def _under(tensors: Mapping[str, Array], kind: str) -> dict[str, Array]:
+    return {key.removeprefix(f"{kind}/"): array for key, array in tensors.items() if key.startswith(f"{kind}/")}
+
+
+def _digest(tensors: Mapping[str, Array]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].tobytes())
+    return found.hexdigest()
+
+
+def take_up(training: Training, found: Checkpoint) -> None:
+    """Continue a training, just begun, where a checkpoint stands: bit for bit as if it had never stopped.
+
+    Raises:
+        Error: where the checkpoint is of another model, task or plan, with what differs.
+    """
+    model: Model = training.kernel.model
+    if found.model != model.text:
+        raise Error(
+            f"{found.path}: of another model than {model.name}. Start again, or give the model it was made with."
+        )
+    here, there = ({n: array.shape for n, array in params.items()} for params in (training.params, found.params))
+    if wrong := next((name for name in here if here[name] != there.get(name)), None):
+        shapes = f"{there.get(wrong)} there, {here[wrong]} here"
+        raise Error(f"{found.path}: of another size: {wrong} is {shapes}. Give the sizes it was made with.")
+    told = asdict(training.plan)
+    if changed := [
+        f"{key} = {found.plan[key]} there, {told[key]} here" for key in told if found.plan[key] != told[key]
+    ]:
+        raise Error(f"{found.path}: trained otherwise: {'; '.join(changed)}. Give the same, or start again.")
+    if found.task != {"name": training.task.name, "about": dict(training.task.about)}:
+        raise Error(f"{found.path}: of another task or other data. Give the same, or start again.")
+    if any(array.dtype != training.params[name].dtype for name, array in found.params.items()):
+        raise Error(f"{found.path}: of another dtype. Give the one it was made with.")
+    training.params = {name: found.params[name] for name in training.params}
+    training.slots = {name: found.slots[name] for name in training.params}
+    training.carried, training.done = found.carried, found.done

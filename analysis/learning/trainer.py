@@ -1,0 +1,175 @@
+"""A model in training: steps down the gradient, states carried on, everything that a checkpoint keeps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...derive.errors import Error
+from ...kernels import ModelKernel, ModelRun
+from ..data import random_stream
+from .batches import Array, Batch, Task
+from .optimisers import Slots, add_noise, clip, optimiser, step, zeros
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        optimiser: a name of `optimisers.OPTIMISERS`.
+        rate: the learning rate.
+        settings: of the optimiser, where they differ from its defaults.
+        clip: the largest global norm of a gradient; inf for no clipping.
+        noise: variance of the noise added to gradients at the first step; 0 for none.
+        halve_every: steps after which the rate is halved, again and again; 0 for never.
+        gain: of the initial weights.
+        start: parameter -> a number that all its entries start from, such as {"b_f": 1.0}.
+        seed: of initial weights and noise.
+    """
+
+    optimiser: str = "adam"
+    rate: float = 2e-3
+    settings: Mapping[str, float] = field(default_factory=dict)
+    clip: float = math.inf
+    noise: float = 0.0
+    halve_every: int = 0
+    gain: float = 1.0
+    start: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass
+class Training:
+    """A model while it learns; `advance` changes it.
+
+    Attributes:
+        kernel, task, plan: what learns what, and how.
+        params: parameter -> array.
+        slots: of the optimiser.
+        done: steps taken.
+        carried: state -> (B, *shape), where sequences go on.
+    """
+
+    kernel: ModelKernel
+    task: Task
+    plan: Plan
+    params: dict[str, Array]
+    slots: dict[str, Slots]
+    done: int = 0
+    carried: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One step of training.
+
+    Attributes:
+        number: from 1.
+        loss: mean over what counts in the batch, before the step.
+        norm: of the gradient, before clipping.
+        clipped: whether it was longer than the limit.
+        counted: how many terms of the loss.
+        seconds: that it took.
+    """
+
+    number: int
+    loss: float
+    norm: float
+    clipped: bool
+    counted: int
+    seconds: float
+
+
+def begin(kernel: ModelKernel, task: Task, plan: Plan, sizes: Mapping[str, int]) -> Training:
+    """Draw parameters and return a model that has learned nothing yet.
+
+    Args:
+        kernel: of the model.
+        task: what to learn; it fixes some sizes.
+        plan: how.
+        sizes: dimension -> size, of those that the task leaves open.
+
+    Raises:
+        Error: where sizes conflict or are missing, or a start names no parameter.
+    """
+    for name, number in sizes.items():
+        if task.sizes.get(name, number) != number:
+            raise Error(f"size {name} is {number}, and the data need {task.sizes[name]}: leave it out")
+    params = kernel.init({**task.sizes, **sizes}, plan.seed, plan.gain)
+    for name, value in plan.start.items():
+        if name not in params:
+            raise Error(f"no parameter is called '{name}'; the model has {', '.join(params)}")
+        params[name][...] = value
+    return Training(kernel, task, plan, params, zeros(optimiser(plan.optimiser), params))
+
+
+def advance(training: Training) -> Taken:
+    """Take the next step.
+
+    Raises:
+        Error: where the loss or the gradient isn't finite; nothing is changed then.
+    """
+    plan, number = training.plan, training.done
+    began = time.perf_counter()
+    batch = training.task.batch(number)
+    state = training.carried if batch.continues else {}
+    try:
+        run = training.kernel.forward(training.params, batch.inputs, state, lengths=batch.lengths)
+    except Error as error:
+        raise Error(f"step {number + 1}: {error}") from None
+    loss = weighed(run.losses, batch)
+    if not math.isfinite(loss):
+        raise Error(f"step {number + 1}: the loss is {loss}. {_ADVICE}")
+    found = training.kernel.backward(run, _weight(batch)).params
+    gradients = {name: np.array(found[name]) for name in training.params}
+    if plan.noise:
+        add_noise(gradients, plan.noise, number, random_stream(plan.seed, f"gradient noise {number}"))
+    norm = clip(gradients, plan.clip)
+    if not math.isfinite(norm):
+        raise Error(f"step {number + 1}: the gradient's norm is {norm}. {_ADVICE}")
+    rate = plan.rate * 0.5 ** (number // plan.halve_every if plan.halve_every else 0)
+    rule = optimiser(plan.optimiser)
+    step(rule, training.params, gradients, training.slots, number + 1, rate, plan.settings)
+    training.carried = run.last()
+    training.done += 1
+    seconds = time.perf_counter() - began
+    return Taken(training.done, loss, norm, norm > plan.clip, batch.counted, seconds)
+
+
+_ADVICE = "Take a smaller rate, clip gradients, or start from smaller weights."
+
+
+def weighed(losses: Mapping[str, Array], batch: Batch) -> float:
+    """Return the mean loss of a batch."""
+    weight = batch.weight or {}
+    return float(sum(np.sum(term * weight.get(name, 1), dtype=float) for name, term in losses.items()) / batch.counted)
+
+
+def _weight(batch: Batch) -> float | dict[str, Array]:
+    if batch.weight is None:
+        return 1 / batch.counted
+    return {name: array / batch.counted for name, array in batch.weight.items()}
+
+
+def runs(training: Training, batches: list[Batch]) -> Iterator[tuple[Batch, ModelRun]]:
+    """Yield (batch, run) for batches that follow each other, with parameters as they are."""
+    carried: dict[str, Array] = {}
+    for batch in batches:
+        state = carried if batch.continues else {}
+        run = training.kernel.forward(training.params, batch.inputs, state, lengths=batch.lengths)
+        carried = run.last()
+        yield batch, run
+
+
+def held_out_loss(training: Training) -> float:
+    """Return the mean loss over all that is held out, in nats for a cross-entropy."""
+    total, counted = 0.0, 0
+    for batch, run in runs(training, training.task.held_out()):
+        total += weighed(run.losses, batch) * batch.counted
+        counted += batch.counted
+    return total / max(counted, 1)

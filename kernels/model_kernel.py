@@ -66,7 +66,7 @@ class ModelRun:
         raise Error(f"no value is called '{name}'. {closest(name, [n for run in self.runs for n in run.values])}")
 
     def last(self) -> dict[str, Array]:
-        """Return state -> (B, *shape), after the last step, of each state that can be given: a next run goes on there."""
+        """Return state -> (B, *shape) after the last step, of each state that can be given: a next run starts there."""
         ends = {n: values[0 if run.reverse else -1] for run in self.runs for n, values in run.states.items()}
         return {name: ends[name].copy() for name in self.given}
 

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ...derive.errors import Error
-from ...derive.model import Model
+from ...derive.model import Model, parse_model
+from ...kernels import ModelKernel, compile
 from .batches import Array
 from .trainer import Training
 
@@ -47,6 +48,11 @@ class Checkpoint:
     params: dict[str, Array]
     slots: dict[str, dict[str, Array]]
     carried: dict[str, Array]
+
+    def kernel(self) -> ModelKernel:
+        """Return the kernel of its model, in its dtype."""
+        first = next(iter(self.params.values()))
+        return compile(parse_model(self.model, self.path.stem), first.dtype.name)
 
 
 def write(training: Training, path: Path, settings: str = "") -> None:

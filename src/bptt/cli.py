@@ -16,6 +16,8 @@ import click
 
 import bptt
 
+from .training import generate, train
+
 OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
 
 
@@ -377,3 +379,7 @@ def _half_lives(summary: Any) -> str:
         ]
         lines.append(f"{name!s:<{width}}  {'   '.join(found)}")
     return "\n".join(lines)
+
+
+main.add_command(train)
+main.add_command(generate)

@@ -1,0 +1,100 @@
+"""The commands about models that learn: train, generate."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import bptt
+
+if TYPE_CHECKING:
+    from .analysis.learning.course import Judged
+    from .analysis.learning.trainer import Taken
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; FILE without its suffix by default.")
+@click.option("--resume", is_flag=True, help="Go on where the training stopped, bit for bit.")
+@click.option("--new", is_flag=True, help="Write FILE as a training to start from, and train nothing.")
+def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
+    """Train a sequence model with the generated kernels, as FILE (.toml) says.
+
+    The folder gets last.safetensors, best.safetensors and history.jsonl.
+    """
+    from bptt.analysis.learning import course
+    from bptt.analysis.learning.file import load, write_template
+
+    if new:
+        write_template(file)
+        click.echo(f"Wrote {file}. Train with: bptt train {shlex.quote(str(file))}")
+        return
+    order = load(file)
+    folder = output or file.with_suffix("")
+    command = shlex.join(["bptt", "train", str(file), *(["-o", str(output)] if output else []), "--resume"])
+    try:
+        with _progress(order.told.training.steps) as progress:
+            training = course.run(order, folder, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        click.echo(f"\nbptt: stopped. Go on from the last checkpoint with: {command}", err=True)
+        raise SystemExit(130) from None
+    click.echo(f"{training.done} steps. Wrote {folder / course.LAST} and {folder / course.BEST}")
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[Taken | Judged], None]]:
+    """Give a function that shows each step in a bar, and prints a line for each judgement."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from .analysis.learning.course import Judged
+
+    text = TextColumn("loss {task.fields[loss]} gradient {task.fields[norm]} {task.fields[rate]} tokens/s")
+    columns = (MofNCompleteColumn(), BarColumn(bar_width=20), text, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("", total=steps, loss="-", norm="-", rate="-")
+        taken: Any = None
+
+        def progress(what: Taken | Judged) -> None:
+            nonlocal taken
+            if isinstance(what, Judged):
+                line = f"step {what.number}: held-out loss {what.loss:.4f}"
+                bars.console.print(line if taken is None else f"{line}, training {taken.loss:.4f}", highlight=False)
+                return
+            taken = what
+            speed = f"{what.counted / what.seconds:,.0f}"
+            bars.update(task, completed=what.number, loss=f"{what.loss:.4f}", norm=f"{what.norm:.3g}", rate=speed)
+
+        yield progress
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--prime", default="", help="What the model reads first.")
+@click.option("--length", type=click.IntRange(1), default=500, show_default=True, help="How many tokens to write.")
+@click.option("--temperature", default=1.0, show_default=True, help="Below 1: what is likely; 0: always the likeliest.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed: int) -> None:
+    """Let a trained language model write text: PRIME, and what follows."""
+    from bptt.analysis.learning import checkpoint as checkpoints
+    from bptt.analysis.learning import language
+
+    found = checkpoints.read(checkpoint)
+    if "vocabulary" not in found.task["about"]:
+        raise bptt.Error(f"{checkpoint}: learned '{found.task['name']}', and only a language model writes text")
+    about = found.task["about"]
+    written = language.generate(
+        found.kernel(), found.params, about, length=length, prime=prime, temperature=temperature, seed=seed
+    )
+    click.echo(prime, nl=False)
+    if about["joint"]:
+        click.echo(about["joint"] * bool(prime) + language.joined(written, about["joint"]))
+        return
+    for token in written:
+        click.echo(token, nl=False)
+    click.echo()

@@ -1,0 +1,171 @@
+"""`bptt train` and `bptt generate` as a newcomer meets them."""
+
+import json
+import tomllib
+
+import pytest
+from click.testing import CliRunner
+
+from bptt.analysis.learning import checkpoint, course, file
+from bptt.cli import main
+from bptt.derive.errors import Error
+
+TEXT = "the cat sat on the mat. a cat and a rat! " * 20
+FILE = """
+model = "character_language_model"
+task = "characters"
+[sizes]
+n = 10
+m = 5
+[data]
+text = "cat.txt"
+window = 8
+batch = 4
+[training]
+steps = 30
+rate = 0.02
+judge_every = 10
+dtype = "float64"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.txt").write_text(TEXT)
+    (tmp_path / "cat.toml").write_text(FILE)
+    return tmp_path
+
+
+def call(*arguments, status=0):
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code == status, found.output
+    return found.output
+
+
+def test_train_and_generate(folder):
+    assert "30 steps. Wrote cat/last.safetensors" in call("train", "cat.toml")
+    lines = [json.loads(line) for line in (folder / "cat" / course.HISTORY).read_text().splitlines()]
+    judged = [line["loss"] for line in lines if "norm" not in line]
+    assert len(lines) == 33 and judged[-1] < judged[0]
+    written = call("generate", "cat/best.safetensors", "--prime", "the", "--length", "40")
+    assert written.startswith("the") and len(written) == 44
+    assert written == call("generate", "cat/best.safetensors", "--prime", "the", "--length", "40")
+    assert "wasn't in the text" in call("generate", "cat/best.safetensors", "--prime", "Q", status=2)
+
+
+def numbers(path):
+    """Return every number of a checkpoint, as bytes."""
+    found = checkpoint.read(path)
+    slots = {(name, slot): array for name, table in found.slots.items() for slot, array in table.items()}
+    tables = {**found.params, **slots, **found.carried}
+    return found.done, {name: array.tobytes() for name, array in tables.items()}
+
+
+def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):
+    call("train", "cat.toml", "-o", "whole")
+    order = file.load(folder / "cat.toml")
+
+    class Killed(Exception):
+        pass
+
+    def kill(what):
+        if getattr(what, "number", 0) == 17:
+            raise Killed
+
+    with pytest.raises(Killed):
+        course.run(order, folder / "cat", progress=kill)
+    assert checkpoint.read(folder / "cat" / course.LAST).done == 10
+    call("train", "cat.toml", "--resume")
+    for name in (course.LAST, course.BEST):
+        assert numbers(folder / "whole" / name) == numbers(folder / "cat" / name)
+    history = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (folder / run / course.HISTORY).open()
+        ]
+        for run in ("whole", "cat")
+    ]
+    assert history[0] == history[1]
+
+
+def test_an_old_training_is_not_overwritten(folder):
+    call("train", "cat.toml")
+    before = (folder / "cat" / course.LAST).read_bytes()
+    assert "already holds a training: resume it, or give another folder" in call("train", "cat.toml", status=2)
+    (folder / "cat.toml").write_text(FILE.replace("n = 10", "n = 11"))
+    assert "of another size" in call("train", "cat.toml", "--resume", status=2)
+    assert (folder / "cat" / course.LAST).read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_says_so(folder):
+    assert "there is no such checkpoint" in call("train", "cat.toml", "--resume", status=2)
+
+
+def test_a_loss_that_explodes_names_the_step_and_the_last_good_checkpoint(folder):
+    (folder / "cat.toml").write_text(FILE.replace("rate = 0.02", 'rate = 1e308\noptimiser = "momentum"'))
+    with pytest.warns(RuntimeWarning):
+        said = call("train", "cat.toml", status=2)
+    assert "cat.toml: step " in said and "cat/last.safetensors stands at the last good step" in said
+    assert checkpoint.read(folder / "cat" / course.LAST).done == 0
+
+
+def test_every_mistake_of_a_file_is_listed(folder):
+    wrong = FILE.replace("character_language_model", "lstn").replace("rate", "rat").replace("n = 10", "n = 0")
+    (folder / "cat.toml").write_text(wrong)
+    said = call("train", "cat.toml", status=2)
+    assert "cat.toml: 3 mistakes" in said
+    assert "model = 'lstn': no model is called 'lstn'" in said
+    assert "sizes.n = 0: input should be greater than or equal to 1" in said
+    assert "training.rat = 0.02: no key is called 'rat'. Did you mean 'rate'?" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"characters"', '"chars"', "no task is called so. Did you mean 'characters'"),
+        ("window = 8", "windw = 8", "data.windw = 8: no key is called 'windw'. Did you mean 'window'"),
+        ('"cat.txt"', '"dog.txt"', "can't be read"),
+        ("window = 8", "window = 800", "too few for 4 streams of 800 steps"),
+        ("n = 10\n", "", "no size is given for n"),
+        ("n = 10", "n = 10\nq = 3", "no dimension 'q'"),
+        ('model = "character_language_model"', "", "model is missing"),
+        ("[sizes]", "[sizes", "not TOML"),
+        ("steps = 30", "steps = 30.5", "training.steps = 30.5"),
+        ("steps = 30", 'optimiser = "adan"', "no optimiser is called 'adan'. Did you mean 'adam'"),
+        ("steps = 30", "start = { b_q = 1.0 }", "no parameter is called 'b_q'"),
+        ("character_language_model", "hello", "a language model reads one index"),
+    ],
+)
+def test_bad_input(folder, old, new, said):
+    assert old in FILE
+    (folder / "cat.toml").write_text(FILE.replace(old, new))
+    assert said in call("train", "cat.toml", status=2)
+    assert not (folder / "cat").exists()
+
+
+def test_texts_that_are_none(folder):
+    (folder / "cat.txt").write_bytes(b"\xff\xfe\xfa")
+    assert "not text in UTF-8" in call("train", "cat.toml", status=2)
+    (folder / "cat.txt").write_text("")
+    assert "the text is empty" in call("train", "cat.toml", status=2)
+    (folder / "cat.txt").write_text("a")
+    assert "the text has 1 tokens" in call("train", "cat.toml", status=2)
+
+
+def test_the_template_can_be_trained(folder):
+    assert "Train with: bptt train new.toml" in call("train", "--new", "new.toml")
+    assert tomllib.loads((folder / "new.toml").read_text())["task"] == "characters"
+    assert file.load(folder / "new.toml").task.sizes["V"] > 50
+    assert "is there already" in call("train", "--new", "new.toml", status=2)
+    with pytest.raises(Error, match="can't be written"):
+        file.write_template(folder / "none" / "x.toml")
+
+
+def test_words_are_written_with_spaces(folder):
+    (folder / "cat.toml").write_text(
+        FILE.replace('"characters"', '"words"').replace("batch = 4", "batch = 2\nat_least = 3")
+    )
+    call("train", "cat.toml")
+    written = call("generate", "cat/last.safetensors", "--prime", "the", "--length", "8")
+    assert written.startswith("the ") and len(written.split()) > 4

@@ -14,8 +14,8 @@ from ..derive.errors import Error
 from ..derive.program import step_counts
 from ..derive.proof import Proof
 from .derivation import equations_of, mathematics
-from .document import Block, Document, Figure, Heading, Inline, Listing, Mark, Paragraph, Side, Sides, Table, Text
-from .figures import flow_figure
+from .document import Block, Document, Heading, Inline, Listing, Mark, Paragraph, Side, Sides, Table, Text
+from .figures import flow_plot, picture
 from .findings import Findings, signed
 from .formula import Formula
 from .mathematics import Mathematics
@@ -140,7 +140,7 @@ class _Report:
     def flow(self) -> list[Block]:
         words = {word: self.phrases.plain(f"comparison.{word}") for word in ("lag", "norm", "times")}
         titles = {kind: self.kind(kind) for kind in self.kinds}
-        svg, narrow = (flow_figure(self.summary, titles, words, narrow) for narrow in (False, True))
+        plot = flow_plot(self.summary, titles, words)
         curves = []
         for kind in self.kinds:
             for name in self.summary.cell.values:
@@ -151,7 +151,7 @@ class _Report:
         caption = self.phrases.text(
             "comparison.caption", norm=self.math.call("log_norm"), k=self.math.call("letter", "k")
         )
-        return [Heading(self.phrases.plain("comparison.flow")), Figure(svg, alt, caption, narrow=narrow)]
+        return [Heading(self.phrases.plain("comparison.flow")), picture(plot, alt, caption)]
 
     def table(self) -> list[Block]:
         plain = self.phrases.plain

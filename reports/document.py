@@ -43,9 +43,9 @@ class Code:
 
 @dataclass(frozen=True)
 class Mark:
-    """A tick, or a cross where something failed."""
+    """A tick, a cross where something failed, or a circle where nothing is decided."""
 
-    good: bool
+    good: bool | None
 
 
 Inline = str | Formula | Strong | Emphasis | Code | Mark
@@ -127,6 +127,7 @@ class Figure:
     caption: under the picture.
     width: of the text's width, 0 to 1.
     narrow: the same picture for a narrow screen, or nothing.
+    interactive: the same picture as data for a page that answers to hands, or nothing.
     """
 
     svg: bytes = field(repr=False)
@@ -134,6 +135,7 @@ class Figure:
     caption: Text
     width: float = 1.0
     narrow: bytes = field(default=b"", repr=False)
+    interactive: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .document import Figure, Text
 from .fonts import FAMILY, needed_fonts
+from .interactive import specification
+from .plots import Curve, Panel, Plot, colours, ends, limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from xarray import Dataset
 
-# Okabe and Ito (2008): colours that readers with any kind of colour vision tell apart; the pale yellow is left out.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("solid", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
+LINES: dict[str, Any] = {"solid": "solid", "dash": (0, (6, 2)), "dot": (0, (2, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
+DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all others flat
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
     "svg.fonttype": "path",
@@ -32,59 +35,103 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def flow_figure(
+def flow_plot(
     summary: Dataset,
-    titles: dict[str, str] | None = None,
-    labels: dict[str, str] | None = None,
-    narrow: bool = False,
-) -> bytes:
-    """Draw gradient flow: one panel per kind of data, one line per cell with its interval as a band.
+    titles: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    paints: Mapping[str, str] | None = None,
+) -> Plot:
+    """Return gradient flow as a plot: one panel per kind of data, one curve per cell with its interval.
 
     Args:
         summary: `mean`, `low`, `high` over (cell, data, lag), natural log, from `analysis.summarise`.
         titles: kind of data -> title of its panel; its own name by default.
         labels: "lag", "norm" and "times" -> labels of the axes, for another language.
-        narrow: put the panels below each other, for a narrow screen.
+        paints: cell -> colour; by default by its place.
+    """
+    words = {"lag": "lag k (steps back)", "norm": "mean ln of gradient norm", "times": "factor", **(labels or {})}
+    names = [str(name) for name in summary.cell.values]
+    paints = {**colours(names), **(paints or {})}
+    panels = []
+    for kind in map(str, summary.data.values):
+        curves = []
+        for place, name in enumerate(names):
+            at = summary.sel(data=kind, cell=name)
+            mean, low, high = (at[part].values.astype(float) for part in ("mean", "low", "high"))
+            dash = list(LINES)[place % len(LINES)]
+            curves.append(Curve(name, at.lag.values.astype(float), mean, low, high, paints[name], dash))
+        title = (titles or {}).get(kind, kind)
+        panels.append(Panel(title, tuple(curves), lines=(-math.log(2),), least=DEEPEST))
+    return Plot(tuple(panels), words["lag"], words["norm"], words["times"])
 
-    Returns:
-        SVG; text in it is paths.
+
+def flow_figure(
+    summary: Dataset,
+    titles: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    narrow: bool = False,
+) -> bytes:
+    """Draw gradient flow as SVG, in which text is paths; arguments as for `flow_plot` and `drawn`."""
+    return drawn(flow_plot(summary, titles, labels), narrow)
+
+
+def picture(plot: Plot, alt: str, caption: Text) -> Figure:
+    """Return a plot as a figure of a document: drawn wide and narrow, and as data for a page that answers to hands."""
+    return Figure(drawn(plot), alt, caption, narrow=drawn(plot, narrow=True), interactive=specification(plot))
+
+
+def drawn(plot: Plot, narrow: bool = False) -> bytes:
+    """Draw a plot as SVG; text in it is paths.
+
+    Args:
+        plot: what to draw.
+        narrow: put the panels below each other, for a narrow screen.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
-    kinds = [str(kind) for kind in summary.data.values]
-    words = {"lag": "lag k (steps back)", "norm": "mean ln of gradient norm", "times": "factor", **(labels or {})}
-    with rc_context(STYLE | _family([*words.values(), *(titles or {}).values(), *map(str, summary.cell.values)])):
-        columns = 1 if narrow else min(len(kinds), 2)
-        rows = math.ceil(len(kinds) / columns)
-        figure = Figure(figsize=(4.2 if narrow else 7.2, 2.9 * rows + 0.35), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        bottom = _bottom(summary)
-        for place, (panel, kind) in enumerate(zip(panels, kinds, strict=False)):
-            _draw(panel, summary.sel(data=kind), bottom)
-            panel.set_title((titles or {}).get(kind, kind), fontsize=9.5)
+    words = [plot.x, plot.y, plot.factor, *plot.legend, *(panel.title for panel in plot.panels)]
+    with rc_context(STYLE | _family(words)):
+        count = len(plot.panels)
+        columns = 1 if narrow else min(count, 2)
+        rows = math.ceil(count / columns)
+        canvas = Canvas(figsize=(4.2 if narrow else 7.2, 2.9 * rows + 0.35), layout="constrained")
+        FigureCanvasSVG(canvas)
+        axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        low, high = limits(plot)
+        for place, (axis, panel) in enumerate(zip(axes, plot.panels, strict=False)):
+            if plot.log_x:
+                axis.set_xscale("log", base=2)
+                axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+            _draw(axis, panel, low, high)
+            axis.set_title(panel.title, fontsize=9.5)
             if place % columns == 0:
-                panel.set_ylabel(words["norm"])
-            if place + columns >= len(kinds):
-                panel.set_xlabel(words["lag"])
-            if place % columns == columns - 1 or place == len(kinds) - 1:
-                _factors(panel, words["times"])
-        for panel in panels[len(kinds) :]:
-            panel.set_visible(False)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            names,
+                axis.set_ylabel(plot.y)
+            if place + columns >= count:
+                axis.set_xlabel(plot.x)
+                axis.tick_params(labelbottom=True)
+            if plot.factor and (place % columns == columns - 1 or place == count - 1):
+                _factors(axis, plot.factor)
+        for axis in axes[count:]:
+            axis.set_visible(False)
+        shown = {name: handle for axis in axes for name, handle in _handles(axis)}
+        canvas.legend(
+            list(shown.values()),
+            list(shown),
             loc="outside upper center",
-            ncols=min(len(names), 3 if narrow else 5),
+            ncols=min(len(shown), 2 if narrow and max(map(len, shown), default=0) > 14 else 3 if narrow else 5) or 1,
             frameon=False,
             handlelength=2.4,
         )
         stream = io.BytesIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
+
+
+def _handles(axis: Axes) -> list[tuple[str, Any]]:
+    handles, names = axis.get_legend_handles_labels()
+    return list(zip(names, handles, strict=True))
 
 
 def _family(words: list[str]) -> dict[str, list[str]]:
@@ -99,35 +146,41 @@ def _family(words: list[str]) -> dict[str, list[str]]:
     return {"font.family": [*STYLE["font.serif"], FAMILY]}
 
 
-def _bottom(summary: Dataset) -> float:
-    """Return the smallest finite value to show: curves that vanish altogether would squeeze all others flat."""
-    low = summary["low"].where(np.isfinite(summary["low"]), summary["mean"]).values
-    finite = low[np.isfinite(low)]
-    return float(max(finite.min(), -60.0)) if finite.size else -1.0
+def _draw(axis: Axes, panel: Panel, bottom: float, top: float) -> None:
+    if panel.band:
+        axis.axhspan(*panel.band, color="0.5", alpha=0.13, linewidth=0, zorder=0)
+    for height in panel.lines:
+        axis.axhline(height, color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
+    for curve in panel.curves:
+        _draw_curve(axis, curve, bottom, top)
+    xs = np.concatenate([curve.x for curve in panel.curves]) if panel.curves else np.array([0.0, 1.0])
+    if axis.get_xscale() == "linear" and xs.min() < xs.max():
+        axis.set_xlim(xs.min(), xs.max())
+    axis.set_ylim(bottom, top)
+    axis.grid(axis="y", color="0.9", linewidth=0.5)
+    axis.set_axisbelow(True)
 
 
-def _draw(panel: Axes, curves: Dataset, bottom: float) -> None:
-    lag = curves.lag.values
-    for place, name in enumerate(curves.cell.values):
-        curve = curves.sel(cell=name)
-        colour = PALETTE[place % len(PALETTE)]
-        dash: Any = DASHES[place % len(DASHES)]
-        mean = np.where(np.isfinite(curve["mean"]), curve["mean"], np.nan)
-        low, high = (np.where(np.isfinite(curve[side]), curve[side], mean) for side in ("low", "high"))
-        panel.fill_between(lag, low, high, color=colour, alpha=0.18, linewidth=0)
-        panel.plot(lag, mean, color=colour, linestyle=dash, linewidth=1.5, label=str(name))
-    panel.axhline(-math.log(2), color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
-    panel.set_xlim(0, lag.max())
-    panel.set_ylim(bottom=bottom * 1.05)
-    panel.grid(axis="y", color="0.9", linewidth=0.5)
-    panel.set_axisbelow(True)
+def _draw_curve(axis: Axes, curve: Curve, bottom: float, top: float) -> None:
+    mean = np.where(np.isfinite(curve.mean), curve.mean, np.nan)
+    low, high = (np.where(np.isnan(side), mean, np.clip(side, bottom, top)) for side in (curve.low, curve.high))
+    if curve.theory:
+        axis.plot(curve.x, mean, color=curve.colour, linewidth=0.9, linestyle=(0, (3, 2)), label=curve.name, zorder=1)
+        return
+    axis.fill_between(curve.x, low, high, color=curve.colour, alpha=0.18, linewidth=0)
+    marker = {"marker": "o", "markersize": 3.2} if curve.marks else {}
+    axis.plot(curve.x, mean, color=curve.colour, linestyle=LINES[curve.dash], linewidth=1.5, label=curve.name, **marker)
+    for up, x in ends(curve):
+        edge = np.full(len(x), top if up else bottom)
+        sign = "^" if up else "v"
+        axis.plot(x, edge, color=curve.colour, linestyle="none", marker=sign, markersize=5, clip_on=False, zorder=3)
 
 
-def _factors(panel: Axes, label: str) -> None:
+def _factors(axis: Axes, label: str) -> None:
     """Add the same axis on the right in powers of ten: what is left of the gradient."""
     ten = math.log(10)
     scale: Any = (lambda y: y / ten, lambda y: y * ten)
-    side = panel.secondary_yaxis("right", functions=scale)
+    side = axis.secondary_yaxis("right", functions=scale)
     side.yaxis.set_major_locator(_integers())
     side.yaxis.set_major_formatter(lambda power, _: f"$10^{{{round(power)}}}$")
     side.set_ylabel(label)

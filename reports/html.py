@@ -32,12 +32,18 @@ from .document import (
 )
 from .drawing import drawing
 from .formula import Formula, clean, lines
+from .interactive import scripts
 from .typst import compiled, template
 
 EMS = 32.0
 EMS_WITH_REASON = 26.0
 POINTS = 10.0  # size of the font in which the mathematics is set: 1 em
 DEPTH = 0.4  # ems below the baseline that each inline formula takes
+MARKS = {
+    True: '<span class="good" role="img" aria-label="yes">✓</span>',
+    False: '<span class="bad" role="img" aria-label="no">✗</span>',
+    None: '<span class="open" role="img" aria-label="undecided">○</span>',
+}
 HOLE = re.compile("\x00(\\d+)\x00")
 SYMBOLS = re.compile(r'(<symbol\b[^>]*? id="(\w+)".*?</symbol>)', re.DOTALL)
 USES = re.compile(r'<use xlink:href="#(\w+)"')
@@ -72,11 +78,12 @@ def html_page(document: Document) -> str:
         f'<header><p class="kind">{escape(document.kind)}</p>\n<h1>{escape(document.title)}</h1>\n{subtitle}</header>'
     )
     content, symbols = page.filled(f"<main>\n{head}\n{body}\n</main>")
+    code = "".join(f"<script>{script}</script>\n" for script in scripts()) if page.is_interactive else ""
     return (
         f'<!DOCTYPE html>\n<html lang="{document.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(document.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>\n{content}\n</body>\n</html>\n'
+        f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>\n{content}\n{code}</body>\n</html>\n'
     )
 
 
@@ -85,6 +92,7 @@ class _Page:
 
     def __init__(self) -> None:
         self.pictures: dict[tuple[str, str, str], int] = {}
+        self.is_interactive = False
 
     def picture(self, source: str, kind: str, label: str) -> str:
         """Return a placeholder for a picture: 'm' inline or 'd' display."""
@@ -129,7 +137,7 @@ class _Page:
         if isinstance(part, Code):
             return f"<code>{escape(part.text)}</code>"
         if isinstance(part, Mark):
-            return '<span class="good">✓</span>' if part.good else '<span class="bad">✗</span>'
+            return MARKS[part.good]
         return escape(part, quote=False)
 
     def block(self, block: Block) -> str:
@@ -143,12 +151,7 @@ class _Page:
             case Table():
                 return self.table(block)
             case Figure():
-                image = f'<img alt="{escape(block.alt)}" src="{_data(block.svg)}">'
-                if block.narrow:
-                    image = (
-                        f'<picture><source media="(max-width: 640px)" srcset="{_data(block.narrow)}">{image}</picture>'
-                    )
-                return f'<figure>{image}<figcaption class="caption">{self.text(block.caption)}</figcaption></figure>'
+                return self.figure(block)
             case Diagram():
                 drawn = self.picture(drawing(block), "d", block.alt)
                 caption = f'<figcaption class="caption">{self.text(block.caption)}</figcaption>'
@@ -166,6 +169,22 @@ class _Page:
                     for s in block.sides
                 )
                 return f'<div class="sides">{"".join(inner)}</div>'
+
+    def figure(self, figure: Figure) -> str:
+        """Return a picture, and where it is interactive the data for it: print, and no script, show the picture."""
+        image = f'<img alt="{escape(figure.alt)}" src="{_data(figure.svg)}">'
+        if figure.narrow:
+            image = f'<picture><source media="(max-width: 640px)" srcset="{_data(figure.narrow)}">{image}</picture>'
+        caption = f'<figcaption class="caption">{self.text(figure.caption)}</figcaption>'
+        if not figure.interactive:
+            return f"<figure>{image}{caption}</figure>"
+        self.is_interactive = True
+        label = f'role="application" aria-roledescription="plot" aria-label="{escape(figure.alt)}"'
+        data = figure.interactive.replace("</", "<\\/")
+        return (
+            f'<figure class="plot">{image}<div class="legend"></div><div class="canvas" tabindex="0" {label}></div>'
+            f'<p class="said" aria-live="polite"></p>{caption}<script type="application/json">{data}</script></figure>'
+        )
 
     def equations(self, equations: Equations) -> str:
         lefts = "".join(f"$display({clean(row.left).typst})$, " for row in equations.rows)

@@ -55,7 +55,7 @@ def inline(part: Inline) -> str:
     if isinstance(part, Code):
         return f"`{part.text}`"
     if isinstance(part, Mark):
-        return "✓" if part.good else "✗"
+        return {True: "✓", False: "✗", None: "○"}[part.good]
     return escaped(part)
 
 

@@ -113,7 +113,7 @@ def inline(part: Inline) -> str:
     if isinstance(part, Code):
         return rf"\texttt{{{escaped(part.text)}}}"
     if isinstance(part, Mark):
-        return r"$\surd$" if part.good else r"\textbf{$\times$ (fails)}"
+        return {True: r"$\surd$", False: r"\textbf{$\times$ (fails)}", None: r"$\circ$"}[part.good]
     return escaped(part)
 
 

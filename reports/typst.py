@@ -150,7 +150,7 @@ def inline(part: Inline, ems: float = PAGE_EMS) -> str:
     if isinstance(part, Code):
         return f"#raw({quoted(part.text)})"
     if isinstance(part, Mark):
-        return "#tick" if part.good else "#cross"
+        return {True: "#tick", False: "#cross", None: "#open"}[part.good]
     return escaped(part)
 
 

@@ -1,0 +1,172 @@
+"""A plot as data: panels with curves, from which the printed figure and the interactive one are both drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Okabe and Ito (2008): colours that readers with any kind of colour vision tell apart; the pale yellow is left out.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# From light to dark, for a number that grows from curve to curve; each is dark enough for white paper.
+SHADES = ("#E08A1E", "#D1495B", "#A23B72", "#6A3D9A", "#3B4BA3", "#14303F")
+DASHES = ("solid", "dash", "dot", "dashdot")
+MOST_POINTS = 250
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A mean with its interval against x.
+
+    Attributes:
+        name: in the legend; curves of one name, in several panels, are shown and hidden together.
+        x, mean, low, high: same length; nan bounds where there is no interval, infinite means at the panel's edge.
+        colour: such as "#0072B2".
+        dash: one of `DASHES`.
+        theory: what is expected rather than measured: thin, without points.
+        marks: points as well as the line, where there are few.
+    """
+
+    name: str
+    x: Array
+    mean: Array
+    low: Array
+    high: Array
+    colour: str
+    dash: str = "solid"
+    theory: bool = False
+    marks: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Attributes:
+    title: above it; may be empty.
+    curves: in the order of the legend.
+    lines: heights of dotted horizontal lines, such as of a half.
+    band: lowest and highest y of a shaded band, such as where a rule says "neither"; or nothing.
+    least: the lowest y to show, where curves that fall farther would squeeze the others; or nothing.
+    """
+
+    title: str
+    curves: tuple[Curve, ...]
+    lines: tuple[float, ...] = ()
+    band: tuple[float, float] | None = None
+    least: float | None = None
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Attributes:
+    panels: side by side, or below each other where it is narrow; they share their scales.
+    x, y: labels of the axes.
+    factor: label of a second scale in powers of ten, for y that is a natural logarithm; or nothing.
+    log_x: whether x is on a logarithmic scale.
+    """
+
+    panels: tuple[Panel, ...]
+    x: str
+    y: str
+    factor: str = ""
+    log_x: bool = False
+
+    @property
+    def legend(self) -> dict[str, Curve]:
+        """Name -> the first curve of that name."""
+        found: dict[str, Curve] = {}
+        for panel in self.panels:
+            for curve in panel.curves:
+                found.setdefault(curve.name, curve)
+        return found
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each name, by its place.
+
+    >>> colours(["a", "b"])
+    {'a': '#0072B2', 'b': '#D55E00'}
+    """
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+
+
+def shades(count: int) -> list[str]:
+    """Return colours from light to dark.
+
+    >>> shades(2)
+    ['#E08A1E', '#14303F']
+    """
+    places = np.linspace(0, len(SHADES) - 1, max(count, 1)).round().astype(int)
+    return [SHADES[place] for place in places[:count]]
+
+
+def thinned(curve: Curve) -> Curve:
+    """Return a curve of at most 250 points, its first and last among them."""
+    if len(curve.x) <= MOST_POINTS:
+        return curve
+    keep = np.unique(np.linspace(0, len(curve.x) - 1, MOST_POINTS).round().astype(int))
+    return replace(curve, x=curve.x[keep], mean=curve.mean[keep], low=curve.low[keep], high=curve.high[keep])
+
+
+def limits(plot: Plot) -> tuple[float, float]:
+    """Return the lowest and highest y to show: everything finite, with a margin, so that edges stay free.
+
+    >>> nothing = np.full(2, np.nan)
+    >>> curve = Curve("a", np.arange(2.0), np.array([0.0, -np.inf]), nothing, nothing, "#000000")
+    >>> limits(Plot((Panel("", (curve,), lines=(1.0,)),), "x", "y"))
+    (-0.06, 1.06)
+    """
+    seen = []
+    for panel in plot.panels:
+        floor = -np.inf if panel.least is None else panel.least
+        values = [np.concatenate([c.mean, c.low, c.high]) for c in panel.curves]
+        everything = np.concatenate([*values, panel.lines, panel.band or ()])
+        seen.append(np.maximum(everything[np.isfinite(everything)], floor))
+    all_seen = np.concatenate(seen)
+    if not all_seen.size:
+        return -1.0, 1.0
+    low, high = float(all_seen.min()), float(all_seen.max())
+    margin = 0.06 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def ends(curve: Curve) -> list[tuple[bool, Array]]:
+    """Return where a mean is infinite: (whether it is +inf, the x of these points); such points stand at an edge."""
+    found = [(bool(sign > 0), curve.x[curve.mean == sign * np.inf]) for sign in (-1, 1)]
+    return [(up, x) for up, x in found if x.size]
+
+
+def reading(curve: Curve, place: int, x: str) -> str:
+    """Return what a point says: its value with its interval.
+
+    >>> one = np.ones(1)
+    >>> reading(Curve("a", 3 * one, -2 * one, -2.5 * one, -1.5 * one, "#000000"), 0, "lag")
+    'a, lag 3: −2.00 (−2.50 to −1.50)'
+    """
+    value, low, high = (number(float(part[place])) for part in (curve.mean, curve.low, curve.high))
+    interval = "" if np.isnan(curve.low[place]) else f" ({low} to {high})"
+    return f"{curve.name}, {x} {number(float(curve.x[place]), whole=True)}: {value}{interval}"
+
+
+def number(value: float, whole: bool = False) -> str:
+    """Return a number with three figures and true signs.
+
+    >>> number(-0.012345), number(12.0, whole=True), number(-np.inf), number(2e-9), number(123456.0)
+    ('−0.0123', '12', '−∞', '2.0e−9', '1.2e5')
+    """
+    if np.isnan(value):
+        return "unknown"
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if whole and float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:.0f}".replace("-", "−")
+    size = abs(value)
+    if value and not 1e-3 <= size < 1e5:
+        mantissa, power = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(power)}".replace("-", "−")
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 or not value else 3 if size >= 0.1 else 4
+    shown = f"{value:.{digits}f}"
+    return shown.replace("-", "−")

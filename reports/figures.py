@@ -96,7 +96,7 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
         count = len(plot.panels)
         columns = 1 if narrow else min(count, 2)
         rows = math.ceil(count / columns)
-        canvas = Canvas(figsize=(4.2 if narrow else 7.2, 2.9 * rows + 0.35), layout="constrained")
+        canvas = Canvas(figsize=(4.2 if narrow else 7.2, (2.6 if count == 1 else 2.9) * rows + 0.35), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         low, high = limits(plot)
@@ -106,13 +106,15 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
                 axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
             _draw(axis, panel, low, high)
             axis.set_title(panel.title, fontsize=9.5)
-            if place % columns == 0:
+            if rows == 1 and place == 0:
                 axis.set_ylabel(plot.y)
             if place + columns >= count:
                 axis.set_xlabel(plot.x)
                 axis.tick_params(labelbottom=True)
             if plot.factor and (place % columns == columns - 1 or place == count - 1):
                 _factors(axis, plot.factor)
+        if rows > 1:
+            canvas.supylabel(plot.y, fontsize=9)
         for axis in axes[count:]:
             axis.set_visible(False)
         shown = {name: handle for axis in axes for name, handle in _handles(axis)}

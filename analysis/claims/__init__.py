@@ -1,0 +1,1 @@
+"""What every lecture says about gradients through time, put to the test."""

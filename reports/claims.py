@@ -1,0 +1,307 @@
+"""The claims section: each statement with its verdict, what was measured, where it holds, and the figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.claims.claim import FAILS, HOLDS, OPEN, Claim, Finding, Rule, regime
+from .document import Block, Figure, Heading, Mark, Note, Paragraph, Strong, Table, Text
+from .figures import picture
+from .phrases import Phrases
+from .plots import DASHES, Curve, Panel, Plot, colours, number, shades
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+MARKS = {HOLDS: True, FAILS: False}
+MOST_LISTED = 3  # stretches of a regime that a sentence lists; a table shows all
+LOG_FROM = 8.0  # ratio of the largest x to the smallest from which the scale is logarithmic
+
+
+def claims_section(claims: Sequence[Claim], phrases: Phrases, paints: Mapping[str, str] | None = None) -> list[Block]:
+    """Return the section: a table of all verdicts, and then each claim.
+
+    Args:
+        claims: as measured.
+        phrases: the language; it has a statement for each claim's name.
+        paints: cell -> colour, as in the rest of the report.
+    """
+    writer = _Writer(phrases, paints or {})
+    blocks: list[Block] = [
+        Heading(phrases.plain("claims.title")),
+        Paragraph(phrases.text("claims.lead")),
+        writer.overview(claims),
+    ]
+    for claim in claims:
+        blocks += writer.claim(claim)
+    return blocks
+
+
+class _Writer:
+    def __init__(self, phrases: Phrases, paints: Mapping[str, str]) -> None:
+        self.phrases = phrases
+        self.paints = paints
+
+    def overview(self, claims: Sequence[Claim]) -> Table:
+        plain = self.phrases.plain
+        header: tuple[Text, ...] = tuple((plain(f"claims.{key}"),) for key in ("statement", "verdict", "points"))
+        rows: list[tuple[Text, ...]] = []
+        for claim in claims:
+            held = sum(len(regime(finding, HOLDS)) for finding in claim.findings)
+            points = sum(finding.verdicts.size for finding in claim.findings)
+            verdict = self.phrases.text("claims.cell", mark=mark(claim.verdict), verdict=self.word(claim.verdict).rstrip("."))
+            rows.append(((self.statement(claim),), verdict, (f"{held}/{points}",)))
+        return Table(header, tuple(rows), "llr", self.phrases.text("claims.overview"), wide=0)
+
+    def statement(self, claim: Claim) -> str:
+        return self.phrases.plain(f"claim.{claim.name}.statement", **self.named(claim))
+
+    def named(self, claim: Claim) -> dict[str, str]:
+        """Return the settings of a claim as words: lists as enumerations."""
+        words = {}
+        for key, value in claim.settings.items():
+            is_list = isinstance(value, list | tuple)
+            words[key] = "".join(map(str, self.phrases.join(list(map(str, value))))) if is_list else str(value)
+        return words
+
+    def word(self, verdict: str) -> str:
+        return self.phrases.plain(f"claims.{verdict.replace(' ', '_')}")
+
+    def claim(self, claim: Claim) -> list[Block]:
+        plain = self.phrases.plain
+        verdict = [Strong(self.word(claim.verdict)), *(" " + sentence for sentence in self.regimes(claim))]
+        how = [plain(f"claim.{claim.name}.measured", **self.named(claim)), self.setup(claim)]
+        blocks: list[Block] = [
+            Heading(self.statement(claim), 2),
+            Note("", (mark(claim.verdict), " ", *verdict), bad=claim.verdict == FAILS),
+            Paragraph((" ".join(how),)),
+            *(self.table(claim, finding) for finding in claim.findings),
+        ]
+        if claim.curves is not None:
+            blocks.append(self.figure(claim))
+        return blocks
+
+    def setup(self, claim: Claim) -> str:
+        settings = {key: str(value) for key, value in claim.settings.items()}
+        settings["level"] = f"{float(claim.settings['level']):.0%}"
+        settings["data"] = self.kind(str(claim.settings["data"]))
+        return self.phrases.plain("claims.setup", **settings)
+
+    def kind(self, kind: str) -> str:
+        key = f"comparison.{kind}"
+        return self.phrases.plain(key) if key in self.phrases else kind
+
+    def quantity(self, finding: Finding) -> str:
+        return self.phrases.plain(f"quantity.{finding.name}")
+
+    def rule(self, rule: Rule) -> str:
+        least, most = number(rule.least), number(rule.most)
+        kind = "outside" if rule.outside else "between"
+        if not rule.outside and math.isinf(rule.most):
+            kind = "above"
+        if not rule.outside and math.isinf(rule.least):
+            kind = "below"
+        return self.phrases.plain(f"claims.{kind}", least=least, most=most)
+
+    # where it holds
+
+    def regimes(self, claim: Claim) -> list[str]:
+        """Return sentences that say at which points the claim holds, fails and stays open."""
+        found = []
+        for finding in claim.findings:
+            if not finding.verdicts.dims:
+                continue
+            for verdict in (HOLDS, FAILS, OPEN):
+                points = regime(finding, verdict)
+                if not points or len(points) == finding.verdicts.size:
+                    continue
+                where = self.where(finding, points)
+                about = self.quantity(finding) if len(claim.findings) > 1 else ""
+                parts = {"where": where, "count": len(points), "all": finding.verdicts.size, "quantity": about}
+                key = f"claims.{verdict}_where" if where else f"claims.{verdict}_at"
+                found.append(self.phrases.plain(key + ("_of" if about else ""), **parts))
+        return found
+
+    def where(self, finding: Finding, points: list[dict[str, Any]]) -> str:
+        """Return points as stretches of the last numeric dimension; nothing where that would be too long."""
+        dims = [str(dim) for dim in finding.verdicts.dims]
+        along = dims[-1]
+        every = finding.verdicts[along].values.tolist()
+        stretches = []
+        for others, group in groupby(points, key=lambda point: tuple(point[dim] for dim in dims[:-1])):
+            values = [point[along] for point in group]
+            said = self.stretch(along, values, every)
+            stretches.append(", ".join([*(self.at(d, v) for d, v in zip(dims[:-1], others, strict=True)), said]))
+        if len(stretches) > MOST_LISTED or sum(len(stretch) for stretch in stretches) > 220:
+            return ""
+        return "; ".join(stretches)
+
+    def at(self, dim: str, value: Any) -> str:
+        """Return a coordinate as words: a name by itself, a number with what it is of."""
+        if isinstance(value, str):
+            return self.phrases.plain(f"choice.{value}") if f"choice.{value}" in self.phrases else value
+        return f"{self.axis(dim)} {coordinate(value)}"
+
+    def stretch(self, dim: str, values: list[Any], every: list[Any]) -> str:
+        if isinstance(values[0], str):
+            return "".join(map(str, self.phrases.join([self.at(dim, value) for value in values])))
+        places = [every.index(value) for value in values]
+        runs = []
+        for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
+            first, *_, last = [every[place] for _, place in run] * 2
+            ends = [coordinate(value) for value in (first, last)]
+            is_one = first == last
+            runs.append(ends[0] if is_one else self.phrases.plain("claims.range", first=ends[0], last=ends[1]))
+        return f"{self.axis(dim)} {''.join(map(str, self.phrases.join(runs)))}"
+
+    def axis(self, dim: str) -> str:
+        return self.phrases.plain(f"axis.{dim}")
+
+    # numbers
+
+    def table(self, claim: Claim, finding: Finding) -> Table:
+        """Return a finding point by point: its longest dimension runs down, its shortest across."""
+        measured, verdicts = finding.measured, finding.verdicts
+        caption = self.phrases.text("claims.table", quantity=self.quantity(finding), rule=self.rule(finding.rule))
+        dims = sorted(map(str, verdicts.dims), key=lambda dim: -verdicts.sizes[dim])
+        if len(dims) < 2:
+            rows: list[tuple[Text, ...]] = []
+            for place in range(verdicts.size):
+                at = dict.fromkeys(dims, place)
+                label = self.at(dims[0], verdicts[dims[0]].values[place].item()) if dims else ""
+                shown = interval(measured.isel(at))
+                rows.append((((label,) if label else ()), (shown,), (mark(str(verdicts.isel(at).item())),)))
+            head = (
+                (self.axis(dims[0]) if dims else "",),
+                (self.quantity(finding),),
+                (self.phrases.plain("claims.verdict"),),
+            )
+            return Table(head, tuple(rows), "lrc", caption)
+        *down, across = dims
+        stacked = verdicts.stack(point=down) if len(down) > 1 else verdicts.rename({down[0]: "point"})
+        stacked = stacked.transpose("point", across)
+        numbers = measured.stack(point=down) if len(down) > 1 else measured.rename({down[0]: "point"})
+        rows = []
+        for place in range(stacked.sizes["point"]):
+            point = stacked["point"].values[place]
+            labels = point if isinstance(point, tuple) else (point.item() if hasattr(point, "item") else point,)
+            label = ", ".join(self.at(dim, value) for dim, value in zip(down, labels, strict=True))
+            cells: list[Text] = [(label,)]
+            for column in range(stacked.sizes[across]):
+                at = {"point": place, across: column}
+                cells.append((mark(str(stacked.isel(at).item())), " ", short(numbers.isel(at))))
+            rows.append(tuple(cells))
+        header: list[Text] = [()]
+        header += [
+            (self.at(across, value.item() if hasattr(value, "item") else value),) for value in stacked[across].values
+        ]
+        return Table(tuple(header), tuple(rows), "l" + "r" * stacked.sizes[across], caption)
+
+    # figure
+
+    def figure(self, claim: Claim) -> Figure:
+        assert claim.curves is not None
+        plot = self.plot(claim.curves)
+        said = []
+        for panel in plot.panels:
+            for curve in panel.curves:
+                title = f" ({panel.title})" if panel.title else ""
+                first, last = (f"{number(float(curve.mean[end]))}" for end in (0, -1))
+                parts = {"curve": curve.name + title, "first": first, "last": last}
+                said.append(self.phrases.plain("claims.alt_curve", **parts))
+        alt = self.phrases.plain("claims.alt", x=plot.x, y=plot.y, curves="; ".join(said))
+        key = f"claim.{claim.name}.figure"
+        lead = self.phrases.plain(key, **self.named(claim)) + " " if key in self.phrases else ""
+        caption = f"{lead}{self.caption(claim)}"
+        return picture(plot, alt, (caption,))
+
+    def caption(self, claim: Claim) -> str:
+        settings = {key: str(value) for key, value in claim.settings.items()}
+        settings["level"] = f"{float(claim.settings['level']):.0%}"
+        return self.phrases.plain("claims.caption", **settings)
+
+    def plot(self, curves: Dataset) -> Plot:
+        """Return curves as a plot; `attrs` name dimensions and what is drawn: "x", "series", "quantity", maybe "panel", "band"."""
+        x, series, panel = (str(curves.attrs.get(key, "")) for key in ("x", "series", "panel"))
+        label = self.phrases.plain(f"quantity.{curves.attrs['quantity']}")
+        xs = curves[x].values.astype(float)
+        is_log = bool(xs.min() > 0 and xs.max() / xs.min() >= LOG_FROM)
+        band = curves.attrs.get("band")
+        panels = []
+        for place in range(curves.sizes[panel] if panel else 1):
+            at = curves.isel({panel: place}) if panel else curves
+            title = self.at(panel, at[panel].values.item()) if panel else ""
+            drawn = self.curves(at, x, series)
+            panels.append(Panel(title, drawn, lines=(0.0,), band=(-band, band) if band else None))
+        return Plot(tuple(panels), self.axis(x), label, log_x=is_log)
+
+    def curves(self, found: Dataset, x: str, series: str) -> tuple[Curve, ...]:
+        names = [value.item() if hasattr(value, "item") else value for value in found[series].values]
+        ramp = shades(len(names))
+        fallback = colours([str(name) for name in names])
+        drawn = []
+        for place, name in enumerate(names):
+            at = found.isel({series: place})
+            is_word = isinstance(name, str)
+            colour = self.paints.get(name, fallback[str(name)]) if is_word else ramp[place]
+            mean, low, high = (_values(at[part]) for part in ("mean", "low", "high"))
+            xs = at[x].values.astype(float)
+            dash = DASHES[place % len(DASHES)]
+            drawn.append(Curve(self.at(series, name), xs, mean, low, high, colour, dash, marks=True))
+            if "theory" in at:
+                theory = _values(at["theory"])
+                label = self.phrases.plain("claims.theory", curve=self.at(series, name))
+                drawn.append(Curve(label, xs, theory, theory, theory, colour, theory=True))
+        return tuple(drawn)
+
+
+def _values(found: DataArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(found.values, float)
+
+
+def coordinate(value: float) -> str:
+    """Return a point of a regime as it was chosen.
+
+    >>> coordinate(0.25), coordinate(-2.0)
+    ('0.25', '−2')
+    """
+    return f"{value:g}".replace("-", "−")
+
+
+def mark(verdict: str) -> Mark:
+    """Return the sign of a verdict: a tick, a cross, or a circle for what isn't plain."""
+    return Mark(MARKS.get(verdict))
+
+
+def interval(point: Dataset) -> str:
+    """Return a value with its interval, and alone where it is exact.
+
+    >>> import xarray as xr
+    >>> interval(xr.Dataset({"value": 1.0, "low": 0.5, "high": 1.5}))
+    '1.00 (0.500 to 1.50)'
+    """
+    value, low, high = (float(point[name]) for name in ("value", "low", "high"))
+    if low == high:
+        return number(value)
+    if math.isnan(low):
+        return number(value)
+    return f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def short(point: Dataset) -> str:
+    """Return a value with half its interval's width, for a table with many columns.
+
+    >>> import xarray as xr
+    >>> short(xr.Dataset({"value": 1.0, "low": 0.5, "high": 1.5}))
+    '1.00 ± 0.50'
+    """
+    value, low, high = (float(point[name]) for name in ("value", "low", "high"))
+    half = (high - low) / 2
+    if not math.isfinite(half) or half == 0:
+        return number(value)
+    return f"{value:.2f} ± {half:.2f}".replace("-", "−")

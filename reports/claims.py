@@ -54,7 +54,9 @@ class _Writer:
         for claim in claims:
             held = sum(len(regime(finding, HOLDS)) for finding in claim.findings)
             points = sum(finding.verdicts.size for finding in claim.findings)
-            verdict = self.phrases.text("claims.cell", mark=mark(claim.verdict), verdict=self.word(claim.verdict).rstrip("."))
+            verdict = self.phrases.text(
+                "claims.cell", mark=mark(claim.verdict), verdict=self.word(claim.verdict).rstrip(".")
+            )
             rows.append(((self.statement(claim),), verdict, (f"{held}/{points}",)))
         return Table(header, tuple(rows), "llr", self.phrases.text("claims.overview"), wide=0)
 
@@ -74,7 +76,7 @@ class _Writer:
 
     def claim(self, claim: Claim) -> list[Block]:
         plain = self.phrases.plain
-        verdict = [Strong(self.word(claim.verdict)), *(" " + sentence for sentence in self.regimes(claim))]
+        verdict: Text = (Strong(self.word(claim.verdict)), *(" " + sentence for sentence in self.regimes(claim)))
         how = [plain(f"claim.{claim.name}.measured", **self.named(claim)), self.setup(claim)]
         blocks: list[Block] = [
             Heading(self.statement(claim), 2),
@@ -226,7 +228,7 @@ class _Writer:
         return self.phrases.plain("claims.caption", **settings)
 
     def plot(self, curves: Dataset) -> Plot:
-        """Return curves as a plot; `attrs` name dimensions and what is drawn: "x", "series", "quantity", maybe "panel", "band"."""
+        """Return curves as a plot; `attrs` name "x", "series" and "quantity", and maybe "panel" and "band"."""
         x, series, panel = (str(curves.attrs.get(key, "")) for key in ("x", "series", "panel"))
         label = self.phrases.plain(f"quantity.{curves.attrs['quantity']}")
         xs = curves[x].values.astype(float)

@@ -13,6 +13,8 @@ from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.program import step_counts
 from ..derive.proof import Proof
+from .certification import certification
+from .claims import claims_section
 from .derivation import equations_of, mathematics
 from .document import Block, Document, Heading, Inline, Listing, Mark, Paragraph, Side, Sides, Table, Text
 from .figures import flow_plot, picture
@@ -20,9 +22,13 @@ from .findings import Findings, signed
 from .formula import Formula
 from .mathematics import Mathematics
 from .phrases import Phrases
+from .plots import colours
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+    from ..analysis.claims.certificate import Check
+    from ..analysis.claims.claim import Claim
 
 
 def comparison_document(
@@ -31,6 +37,8 @@ def comparison_document(
     proofs: Sequence[Proof] = (),
     command: str = "bptt report",
     language: str = "en",
+    claims: Sequence[Claim] = (),
+    checks: Sequence[Check] = (),
 ) -> Document:
     """Return the comparative report of several cells.
 
@@ -41,6 +49,8 @@ def comparison_document(
         proofs: of any of the derivations.
         command: how a reader makes this report again.
         language: which file of sentences to use.
+        claims: as tested, from `measure_claims`.
+        checks: of this run, from `certify`.
 
     Raises:
         Error: when the study speaks of a cell that has no derivation here.
@@ -55,6 +65,8 @@ def comparison_document(
         *report.flow(),
         *report.table(),
         *report.findings_section(),
+        *(claims_section(claims, report.phrases, report.paints) if claims else []),
+        *(certification(checks, proofs, report.phrases) if checks else []),
         *report.equations(),
         *report.proofs({proof.cell: proof for proof in proofs}),
         Heading(report.phrases.plain("comparison.reproduce")),
@@ -86,6 +98,7 @@ class _Report:
         self.phrases = phrases
         self.kinds = [str(kind) for kind in study.data.values]
         self.math = Mathematics({})
+        self.paints = colours([d.cell.name for d in derivations])
         self.lags = int(study.lag.values.max())
 
     def kind(self, kind: str) -> str:
@@ -140,7 +153,7 @@ class _Report:
     def flow(self) -> list[Block]:
         words = {word: self.phrases.plain(f"comparison.{word}") for word in ("lag", "norm", "times")}
         titles = {kind: self.kind(kind) for kind in self.kinds}
-        plot = flow_plot(self.summary, titles, words)
+        plot = flow_plot(self.summary, titles, words, self.paints)
         curves = []
         for kind in self.kinds:
             for name in self.summary.cell.values:

@@ -243,7 +243,15 @@ class Sides:
     sides: tuple[Side, ...]
 
 
-Block = Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides
+@dataclass(frozen=True)
+class Frame:
+    """Blocks in a frame of their own, under a title."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block = Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides | Frame
 
 
 @dataclass(frozen=True)

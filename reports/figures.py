@@ -96,7 +96,9 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
         count = len(plot.panels)
         columns = 1 if narrow else min(count, 2)
         rows = math.ceil(count / columns)
-        canvas = Canvas(figsize=(4.2 if narrow else 7.2, (2.6 if count == 1 else 2.9) * rows + 0.35), layout="constrained")
+        canvas = Canvas(
+            figsize=(4.2 if narrow else 7.2, (2.6 if count == 1 else 2.9) * rows + 0.35), layout="constrained"
+        )
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         low, high = limits(plot)
@@ -170,7 +172,7 @@ def _draw_curve(axis: Axes, curve: Curve, bottom: float, top: float) -> None:
         axis.plot(curve.x, mean, color=curve.colour, linewidth=0.9, linestyle=(0, (3, 2)), label=curve.name, zorder=1)
         return
     axis.fill_between(curve.x, low, high, color=curve.colour, alpha=0.18, linewidth=0)
-    marker = {"marker": "o", "markersize": 3.2} if curve.marks else {}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 3.2} if curve.marks else {}
     axis.plot(curve.x, mean, color=curve.colour, linestyle=LINES[curve.dash], linewidth=1.5, label=curve.name, **marker)
     for up, x in ends(curve):
         edge = np.full(len(x), top if up else bottom)

@@ -16,6 +16,7 @@ from .document import (
     Emphasis,
     Equations,
     Figure,
+    Frame,
     Heading,
     Inline,
     Line,
@@ -163,6 +164,9 @@ class _Page:
                 return f'<div class="note{" bad" * block.bad}">{title}{self.text(block.text)}</div>'
             case Listing():
                 return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
+            case Frame():
+                inside = "".join(map(self.block, block.blocks))
+                return f'<section class="boxed frame"><h3>{escape(block.title)}</h3>{inside}</section>'
             case Sides():
                 inner = (
                     f"<section><h3>{escape(s.title)}</h3>{''.join(map(self.block, s.blocks))}</section>"
@@ -239,7 +243,8 @@ class _Page:
         body = "\n".join(line(cells, "td") for cells in table.rows)
         caption = f'<p class="caption">{self.text(table.caption)}</p>' if table.caption else ""
         head = line(table.header, "th")
-        return f'<div class="scroll"><table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table></div>{caption}'
+        inside = f"<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>"
+        return f'<div class="scroll" tabindex="0"><table>\n{inside}</table></div>{caption}'
 
 
 QUAD = 'quad ""'

@@ -15,6 +15,7 @@ from .document import (
     Emphasis,
     Equations,
     Figure,
+    Frame,
     Heading,
     Inline,
     Listing,
@@ -94,6 +95,8 @@ def block(block: Block) -> str:
             return f"> {f'**{escaped(block.title)}.** ' if block.title else ''}{text(block.text)}"
         case Listing():
             return "\n".join(["```", *block.lines, "```"])
+        case Frame():
+            return "\n\n".join([f"### {escaped(block.title)}", *map(_block, block.blocks)])
         case Sides():
             titled = [[f"### {escaped(side.title)}", *map(_block, side.blocks)] for side in block.sides]
             return "\n\n".join(part for side in titled for part in side)

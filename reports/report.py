@@ -9,14 +9,29 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..analysis import flow_study, summarise
+from ..analysis import flow_study, summarise, text
+from ..analysis.claims.bench import Bench
+from ..analysis.claims.certificate import certify
+from ..analysis.claims.suite import measure_claims
 from ..derive import Cell, derive, load
 from ..derive.errors import Error
+from ..kernels import compile
 from .comparison import comparison_document
 from .derivation import derivation_document
 from .files import save, write
 
 Progress = Callable[[str, int, int], None]
+
+
+def claims_plan(size: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what is tested claims on, 'full' or 'quick', beside the settings of the study; and what is tested.
+
+    >>> bench, plan = claims_plan("quick")
+    >>> "repeated_product" in plan
+    True
+    """
+    table = tomllib.loads((resources.files(__package__) / "claims.toml").read_text(encoding="utf-8"))
+    return table[size], table["plan"]
 
 
 def settings(size: str) -> tuple[list[str], dict[str, int]]:
@@ -34,18 +49,20 @@ def write_report(
     folder: str | os.PathLike[str],
     cells: Sequence[Cell] = (),
     *,
+    size: str = "full",
     command: str = "bptt report",
     progress: Progress = lambda stage, done, total: None,
     **study: Any,
 ) -> list[Path]:
-    """Derive and prove cells, measure how their gradients flow, and write what was found.
+    """Derive and prove cells, measure how their gradients flow, test what is said of them, and write what was found.
 
     Args:
         folder: is made if it isn't there.
         cells: by default those of `comparison.toml`.
+        size: "full" or "quick": which settings hold where `study` says nothing.
         command: how a reader makes the report again.
         progress: called as progress(stage, done, total).
-        study: settings of `flow_study`; what is left out is as in `comparison.toml`, [full].
+        study: settings of `flow_study`; claims are tested with the same sizes.
 
     Returns:
         The files: report.pdf, report.html, flow.csv, and <cell>.pdf for each cell.
@@ -54,7 +71,7 @@ def write_report(
         Error: when the folder can't be written, and as `flow_study` does.
     """
     target = made_folder(folder)
-    names, defaults = settings("full")
+    names, defaults = settings(size)
     compared = list(cells) or [load(name) for name in names]
     derivations, proofs = [], []
     for done, cell in enumerate(compared):
@@ -65,8 +82,16 @@ def write_report(
     flows = flow_study(
         compared, progress=lambda done, total: progress("Measuring gradient flow", done, total), **(defaults | study)
     )
+    sizes, plan = claims_plan(size)
+    chars = text(study.get("text_path"))
+    own = {name: study[name] for name in ("hidden", "steps", "batch", "seeds") if name in study}
+    bench = Bench(**(defaults | sizes | own), chars=chars)
+    claims = measure_claims(
+        bench, plan, load, lambda name, done, total: progress(f"Testing claims: {name}", done, total)
+    )
+    checks = certify(bench, [compile(derivation) for derivation in derivations])
     pages = {f"{d.cell.name}.pdf": derivation_document(d, p) for d, p in zip(derivations, proofs, strict=True)}
-    comparison = comparison_document(derivations, flows, proofs, command)
+    comparison = comparison_document(derivations, flows, proofs, command, claims=claims, checks=checks)
     pages |= {"report.pdf": comparison, "report.html": comparison}
     written = []
     for done, (name, document) in enumerate(pages.items()):

@@ -18,6 +18,7 @@ from .document import (
     Emphasis,
     Equations,
     Figure,
+    Frame,
     Heading,
     Inline,
     Line,
@@ -261,6 +262,12 @@ def _sides(sides: Sides, ems: float) -> str:
     return "\n\n".join(parts)
 
 
+def _frame(frame: Frame, ems: float) -> str:
+    rule = r"\medskip\hrule\medskip"
+    title = rf"\paragraph*{{{escaped(frame.title)}}}"
+    return "\n\n".join([rule, title, *(block(b, ems) for b in frame.blocks), rule])
+
+
 def _listing(listing: Listing, ems: float) -> str:
     body = r"\\ ".join(rf"\texttt{{{escaped(line)}}}" for line in listing.lines)
     return rf"\remark{{{body}}}"
@@ -281,4 +288,5 @@ WRITERS: dict[type, Callable[..., str]] = {
     Algorithm: _algorithm,
     Note: _note,
     Sides: _sides,
+    Frame: _frame,
 }

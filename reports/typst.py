@@ -20,6 +20,7 @@ from .document import (
     Emphasis,
     Equations,
     Figure,
+    Frame,
     Heading,
     Inline,
     Line,
@@ -245,6 +246,10 @@ def _note(note: Note, ems: float) -> str:
     return f"#note({title}, [{text(note.text)}], bad: {str(note.bad).lower()})"
 
 
+def _frame(frame: Frame, ems: float) -> str:
+    return f"#frame([{escaped(frame.title)}], [{flowing(frame.blocks, ems - MARGIN_EMS)}])"
+
+
 def _sides(sides: Sides, ems: float) -> str:
     items = "".join(f"  side([{escaped(side.title)}], [{flowing(side.blocks, SIDE_EMS)}]),\n" for side in sides.sides)
     return f"#sides(\n{items})"
@@ -261,4 +266,5 @@ WRITERS: dict[type, Callable[..., str]] = {
     Algorithm: _algorithm,
     Note: _note,
     Sides: _sides,
+    Frame: _frame,
 }

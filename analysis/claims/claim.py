@@ -122,8 +122,8 @@ def over_seeds(samples: xr.DataArray, level: float = 0.95) -> xr.Dataset:
     [-inf, -2.0, -1.0]
     """
     found = t_interval(samples, "seed", level).rename(mean="value")
-    finite = np.isfinite(samples).all("seed")
-    unknown = np.isnan(samples).any("seed")
+    finite = xr.apply_ufunc(np.isfinite, samples).all("seed")
+    unknown = samples.isnull().any("seed")
     rough = {
         "value": samples.quantile(0.5, "seed", method="lower"),
         "low": samples.min("seed"),

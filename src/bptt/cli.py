@@ -303,13 +303,15 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder.")
 @_study_options
 def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> None:
-    """Write the comparative report: derivations, proofs, gradient flow and cost of cells side by side."""
+    """Write the comparative report: cells side by side, and what lectures say of gradients put to the test."""
     from bptt.reports.report import made_folder, write_report
 
     made_folder(output)
     loaded = [bptt.load(name) for name in cell]
     with _progress() as advance:
-        written = write_report(output, loaded, command=_command(), progress=advance, **_settings(quick, given))
+        study = {name: value for name, value in given.items() if value is not None}
+        size = "quick" if quick else "full"
+        written = write_report(output, loaded, size=size, command=_command(), progress=advance, **study)
     for path in written:
         click.echo(f"Wrote {path}")
 
@@ -334,7 +336,7 @@ def _console() -> Any:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function (stage, done, total) that draws a bar for each stage."""
+    """Give a function (stage, done, total) that draws a bar for each stage; "stage: what" says what it is at."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -349,9 +351,10 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
+            title = stage.partition(":")[0]
+            if title not in tasks:
+                tasks[title] = bars.add_task(stage, total=total)
+            bars.update(tasks[title], completed=done, total=total, description=stage)
 
         yield advance
 

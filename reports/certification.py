@@ -10,6 +10,7 @@ from .document import Block, Frame, Mark, Note, Strong, Table, Text
 from .phrases import Phrases
 from .plots import number
 
+COLUMNS = ("check", "error", "cell", "tolerance", "passes")
 PROVED = 1e-8  # of gradients in float64 beside differences in 50 digits
 
 
@@ -26,19 +27,13 @@ def certification(checks: Sequence[Check], proofs: Sequence[Proof], phrases: Phr
     failed = sum(not check.holds for check in every)
     parts = {"failed": failed, "count": len(every)}
     said = Strong(phrases.plain("certification.failed" if failed else "certification.passed", **parts))
-    header = tuple(
-        (phrases.plain(f"certification.{key}"),) for key in ("check", "cell", "error", "tolerance", "passes")
-    )
-    rows: list[tuple[Text, ...]] = [
-        (
-            (phrases.plain(f"certification.of.{check.name}"),),
-            (check.cell,),
-            (number(check.error, whole=True),),
-            (number(check.tolerance, whole=True),),
-            (Mark(check.holds),),
-        )
-        for check in every
-    ]
-    table = Table(header, tuple(rows), "llrrc", phrases.text("certification.caption"), wide=0)
+    header = tuple((phrases.plain(f"certification.{key}"),) for key in COLUMNS)
+    rows: list[tuple[Text, ...]] = []
+    for name in dict.fromkeys(check.name for check in every):
+        alike = [check for check in every if check.name == name]
+        worst = max(alike, key=lambda check: (not check.holds, check.error))
+        cells: tuple[Text, ...] = ((phrases.plain(f"certification.of.{name}"),), (number(worst.error, whole=True),))
+        rows.append((*cells, (worst.cell,), (number(worst.tolerance, whole=True),), (Mark(worst.holds),)))
+    table = Table(header, tuple(rows), "lrlrc", phrases.text("certification.caption"), wide=0)
     note = Note("", (Mark(not failed), " ", said), bad=bool(failed))
     return [Frame(phrases.plain("certification.title"), (note, table))]

@@ -13,7 +13,7 @@ from ..analysis.claims.claim import FAILS, HOLDS, OPEN, Claim, Finding, Rule, re
 from .document import Block, Figure, Heading, Mark, Note, Paragraph, Strong, Table, Text
 from .figures import picture
 from .phrases import Phrases
-from .plots import DASHES, Curve, Panel, Plot, colours, number, shades
+from .plots import DASHES, PALETTE, Curve, Panel, Plot, colours, number, shades
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -29,12 +29,12 @@ def claims_section(claims: Sequence[Claim], phrases: Phrases, paints: Mapping[st
     Args:
         claims: as measured.
         phrases: the language; it has a statement for each claim's name.
-        paints: cell -> colour, as in the rest of the report.
+        paints: cell -> colour, as in the rest of the report; other cells get those that are left.
     """
-    writer = _Writer(phrases, paints or {})
+    writer = _Writer(phrases, colours([*(paints or {}), *_cells(claims)]))
     blocks: list[Block] = [
         Heading(phrases.plain("claims.title")),
-        Paragraph(phrases.text("claims.lead")),
+        Paragraph((f"{phrases.plain('claims.lead')} {writer.setup(claims[0])}",)),
         writer.overview(claims),
     ]
     for claim in claims:
@@ -67,22 +67,22 @@ class _Writer:
         """Return the settings of a claim as words: lists as enumerations."""
         words = {}
         for key, value in claim.settings.items():
-            is_list = isinstance(value, list | tuple)
-            words[key] = "".join(map(str, self.phrases.join(list(map(str, value))))) if is_list else str(value)
+            items = list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+            if key.endswith("functions"):
+                items = [self.phrase(f"function.{item}", item) for item in items]
+            words[key] = "".join(map(str, self.phrases.join(items)))
         return words
 
     def word(self, verdict: str) -> str:
         return self.phrases.plain(f"claims.{verdict.replace(' ', '_')}")
 
     def claim(self, claim: Claim) -> list[Block]:
-        plain = self.phrases.plain
         verdict: Text = (Strong(self.word(claim.verdict)), *(" " + sentence for sentence in self.regimes(claim)))
-        how = [plain(f"claim.{claim.name}.measured", **self.named(claim)), self.setup(claim)]
         blocks: list[Block] = [
             Heading(self.statement(claim), 2),
             Note("", (mark(claim.verdict), " ", *verdict), bad=claim.verdict == FAILS),
-            Paragraph((" ".join(how),)),
-            *(self.table(claim, finding) for finding in claim.findings),
+            Paragraph((self.phrases.plain(f"claim.{claim.name}.measured", **self.named(claim)),)),
+            *(self.table(finding) for finding in claim.findings),
         ]
         if claim.curves is not None:
             blocks.append(self.figure(claim))
@@ -91,12 +91,11 @@ class _Writer:
     def setup(self, claim: Claim) -> str:
         settings = {key: str(value) for key, value in claim.settings.items()}
         settings["level"] = f"{float(claim.settings['level']):.0%}"
-        settings["data"] = self.kind(str(claim.settings["data"]))
+        settings["data"] = self.phrase(f"comparison.{claim.settings['data']}", str(claim.settings["data"]))
         return self.phrases.plain("claims.setup", **settings)
 
-    def kind(self, kind: str) -> str:
-        key = f"comparison.{kind}"
-        return self.phrases.plain(key) if key in self.phrases else kind
+    def phrase(self, key: str, otherwise: str) -> str:
+        return self.phrases.plain(key) if key in self.phrases else otherwise
 
     def quantity(self, finding: Finding) -> str:
         return self.phrases.plain(f"quantity.{finding.name}")
@@ -145,9 +144,17 @@ class _Writer:
 
     def at(self, dim: str, value: Any) -> str:
         """Return a coordinate as words: a name by itself, a number with what it is of."""
+        return self.value(value) if isinstance(value, str) else f"{self.axis(dim)} {self.value(value)}"
+
+    def value(self, value: Any) -> str:
+        """Return a coordinate as it was chosen.
+
+        >>> _Writer(Phrases(), {}).value(-2.0), _Writer(Phrases(), {}).value(0.25)
+        ('−2', '0.25')
+        """
         if isinstance(value, str):
-            return self.phrases.plain(f"choice.{value}") if f"choice.{value}" in self.phrases else value
-        return f"{self.axis(dim)} {coordinate(value)}"
+            return self.phrase(f"choice.{value}", value)
+        return f"{value:g}".replace("-", "−")
 
     def stretch(self, dim: str, values: list[Any], every: list[Any]) -> str:
         if isinstance(values[0], str):
@@ -156,7 +163,7 @@ class _Writer:
         runs = []
         for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
             first, *_, last = [every[place] for _, place in run] * 2
-            ends = [coordinate(value) for value in (first, last)]
+            ends = [self.value(value) for value in (first, last)]
             is_one = first == last
             runs.append(ends[0] if is_one else self.phrases.plain("claims.range", first=ends[0], last=ends[1]))
         return f"{self.axis(dim)} {''.join(map(str, self.phrases.join(runs)))}"
@@ -166,43 +173,30 @@ class _Writer:
 
     # numbers
 
-    def table(self, claim: Claim, finding: Finding) -> Table:
-        """Return a finding point by point: its longest dimension runs down, its shortest across."""
+    def table(self, finding: Finding) -> Table:
+        """Return a finding point by point: where it has several dimensions, the shortest of them runs across."""
         measured, verdicts = finding.measured, finding.verdicts
-        caption = self.phrases.text("claims.table", quantity=self.quantity(finding), rule=self.rule(finding.rule))
-        dims = sorted(map(str, verdicts.dims), key=lambda dim: -verdicts.sizes[dim])
-        if len(dims) < 2:
-            rows: list[tuple[Text, ...]] = []
-            for place in range(verdicts.size):
-                at = dict.fromkeys(dims, place)
-                label = self.at(dims[0], verdicts[dims[0]].values[place].item()) if dims else ""
-                shown = interval(measured.isel(at))
-                rows.append((((label,) if label else ()), (shown,), (mark(str(verdicts.isel(at).item())),)))
-            head = (
-                (self.axis(dims[0]) if dims else "",),
-                (self.quantity(finding),),
-                (self.phrases.plain("claims.verdict"),),
-            )
-            return Table(head, tuple(rows), "lrc", caption)
-        *down, across = dims
-        stacked = verdicts.stack(point=down) if len(down) > 1 else verdicts.rename({down[0]: "point"})
-        stacked = stacked.transpose("point", across)
-        numbers = measured.stack(point=down) if len(down) > 1 else measured.rename({down[0]: "point"})
+        *down, across = sorted(map(str, verdicts.dims), key=lambda dim: -verdicts.sizes[dim]) or [""]
+        if not down and across:
+            down, across = [across], ""
         rows = []
-        for place in range(stacked.sizes["point"]):
-            point = stacked["point"].values[place]
-            labels = point if isinstance(point, tuple) else (point.item() if hasattr(point, "item") else point,)
-            label = ", ".join(self.at(dim, value) for dim, value in zip(down, labels, strict=True))
-            cells: list[Text] = [(label,)]
-            for column in range(stacked.sizes[across]):
-                at = {"point": place, across: column}
-                cells.append((mark(str(stacked.isel(at).item())), " ", short(numbers.isel(at))))
-            rows.append(tuple(cells))
-        header: list[Text] = [()]
-        header += [
-            (self.at(across, value.item() if hasattr(value, "item") else value),) for value in stacked[across].values
-        ]
-        return Table(tuple(header), tuple(rows), "l" + "r" * stacked.sizes[across], caption)
+        for places in np.ndindex(*(verdicts.sizes[dim] for dim in down)):
+            at = dict(zip(down, places, strict=True))
+            row: list[Text] = [(self.value(verdicts[dim].values[place].item()),) for dim, place in at.items()]
+            if across:
+                points = [{**at, across: place} for place in range(verdicts.sizes[across])]
+                row += [(mark(str(verdicts.isel(p).item())), " ", short(measured.isel(p))) for p in points]
+            else:
+                row += [(interval(measured.isel(at)),), (mark(str(verdicts.isel(at).item())),)]
+            rows.append(tuple(row))
+        heads = [self.axis(dim) for dim in down]
+        if across:
+            heads += [self.at(across, value.item()) for value in verdicts[across].values]
+        else:
+            heads += [self.quantity(finding), self.phrases.plain("claims.verdict")]
+        align = "l" * len(down) + ("r" * (len(heads) - len(down)) if across else "rc")
+        caption = self.phrases.text("claims.table", quantity=self.quantity(finding), rule=self.rule(finding.rule))
+        return Table(tuple((head,) for head in heads), tuple(rows), align, caption)
 
     # figure
 
@@ -245,12 +239,10 @@ class _Writer:
     def curves(self, found: Dataset, x: str, series: str) -> tuple[Curve, ...]:
         names = [value.item() if hasattr(value, "item") else value for value in found[series].values]
         ramp = shades(len(names))
-        fallback = colours([str(name) for name in names])
         drawn = []
         for place, name in enumerate(names):
             at = found.isel({series: place})
-            is_word = isinstance(name, str)
-            colour = self.paints.get(name, fallback[str(name)]) if is_word else ramp[place]
+            colour = self.paints.get(name, PALETTE[place % len(PALETTE)]) if isinstance(name, str) else ramp[place]
             mean, low, high = (_values(at[part]) for part in ("mean", "low", "high"))
             xs = at[x].values.astype(float)
             dash = DASHES[place % len(DASHES)]
@@ -262,17 +254,14 @@ class _Writer:
         return tuple(drawn)
 
 
+def _cells(claims: Sequence[Claim]) -> list[str]:
+    """Return the cells whose curves are drawn."""
+    drawn = [claim.curves for claim in claims if claim.curves is not None]
+    return [str(name) for curves in drawn if "cell" in curves.coords for name in np.atleast_1d(curves.cell.values)]
+
+
 def _values(found: DataArray) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(found.values, float)
-
-
-def coordinate(value: float) -> str:
-    """Return a point of a regime as it was chosen.
-
-    >>> coordinate(0.25), coordinate(-2.0)
-    ('0.25', '−2')
-    """
-    return f"{value:g}".replace("-", "−")
 
 
 def mark(verdict: str) -> Mark:

@@ -22,7 +22,7 @@ def specification(plot: Plot) -> str:
     >>> from .plots import Panel
     >>> found = json.loads(specification(Plot((Panel("", (Curve("a", one, one, one, one, "#000000"),)),), "x", "y")))
     >>> sorted(found), found["traces"][-1]["text"]
-    (['legend', 'narrow', 'traces', 'wide'], ['a, x 0: 0.00 (0.00 to 0.00)'])
+    (['legend', 'narrow', 'traces', 'wide'], ['a, x 0: 0.00'])
     """
     bottom, top = limits(plot)
     traces = [
@@ -65,7 +65,8 @@ def _traces(curve: Curve, place: int, plot: Plot, bottom: float, top: float) -> 
         around = {"x": _numbers(np.concatenate([x, x[::-1]])), "y": _numbers(np.concatenate([high, low[::-1]]))}
         fill = {"fill": "toself", "fillcolor": f"{curve.colour}2e", "line": {"width": 0}, "hoverinfo": "skip"}
         found.append({**common, **around, **fill, "mode": "lines"})
-    text = [reading(curve, index, plot.x.split("(")[0].strip()) for index in range(len(curve.x))]
+    where = f"{plot.panels[place].title}, " if len(plot.panels) > 1 else ""
+    text = [where + reading(curve, index, plot.x.split("(")[0].strip()) for index in range(len(curve.x))]
     line = {"color": curve.colour, "width": 1.2 if curve.theory else 2.2, "dash": _dash(curve)}
     mode = "lines+markers" if curve.marks else "lines"
     body = {"x": _numbers(curve.x), "y": _numbers(curve.mean), "text": text, "hovertemplate": "%{text}<extra></extra>"}

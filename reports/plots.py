@@ -85,12 +85,12 @@ class Plot:
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each name, by its place.
+    """Return a colour for each different name, by its place.
 
     >>> colours(["a", "b"])
     {'a': '#0072B2', 'b': '#D55E00'}
     """
-    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
 
 
 def shades(count: int) -> list[str]:
@@ -147,8 +147,8 @@ def reading(curve: Curve, place: int, x: str) -> str:
     'a, lag 3: −2.00 (−2.50 to −1.50)'
     """
     value, low, high = (number(float(part[place])) for part in (curve.mean, curve.low, curve.high))
-    interval = "" if np.isnan(curve.low[place]) else f" ({low} to {high})"
-    return f"{curve.name}, {x} {number(float(curve.x[place]), whole=True)}: {value}{interval}"
+    interval = "" if low == high or np.isnan(curve.low[place]) else f" ({low} to {high})"
+    return f"{curve.name}, {x} {curve.x[place]:g}: {value}{interval}".replace("-", "−")
 
 
 def number(value: float, whole: bool = False) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import sympy
 import xarray as xr
 from numpy.typing import NDArray
 from sympy import Symbol
@@ -14,6 +15,7 @@ from sympy import Symbol
 from ... import kernels
 from ...derive.cell import Cell
 from ...derive.errors import Error
+from ...derive.functions import Elementwise
 from ...kernels.initial import is_bias
 from ..data import DATA, Characters, text
 from ..gradient_flow import measure_flow
@@ -122,7 +124,12 @@ def biased(value: float) -> Change:
     return change
 
 
-def kernels_of(cells: Mapping[str, Cell] | list[Cell]) -> dict[str, kernels.Kernel]:
-    """Return the kernel of each cell by its name."""
-    named = cells.values() if isinstance(cells, Mapping) else cells
-    return {cell.name: kernels.compile(cell) for cell in named}
+def functions_of(cell: Cell) -> list[str]:
+    """Return the names of the elementwise functions in a cell's equations, in the order in which they occur.
+
+    >>> from ...derive.cell import load
+    >>> functions_of(load("lstm"))
+    ['sigmoid', 'tanh']
+    """
+    nodes = (node for line in cell.equations for node in sympy.preorder_traversal(line.written))
+    return list(dict.fromkeys(node.rule.name for node in nodes if isinstance(node, Elementwise)))

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ... import kernels
 from ...derive.cell import Cell
-from .bench import Bench, biased
+from .bench import Bench, biased, functions_of
 from .claim import Claim, Finding, Rule, over_seeds
 
 
@@ -42,7 +42,7 @@ def holds_longer(bench: Bench, first: Cell, second: Cell, gains: Sequence[float]
     first; both have the same weights in each seed, and all biases at the same value.
 
     >>> from ...derive.cell import load
-    >>> bench = Bench(hidden=8, steps=20, batch=2, seeds=3)
+    >>> bench = Bench(hidden=16, steps=20, batch=2, seeds=5)
     >>> claim = holds_longer(bench, load("rnn"), load("rnn_logistic"), [1.0], [0.0, 4.0])
     >>> claim.findings[0].verdicts.values.tolist()
     [['holds', 'fails']]
@@ -66,6 +66,7 @@ def holds_longer(bench: Bench, first: Cell, second: Cell, gains: Sequence[float]
     found = over_seeds(longer, bench.level)
     curves = _curves(over_seeds(rates, bench.level), quantity="growth", x="gain", series="cell", panel="bias")
     settings = bench.settings | {"first": first.name, "second": second.name}
+    settings |= {"first_functions": functions_of(first), "second_functions": functions_of(second)}
     return Claim("holds_longer", (Finding("margin", found, Rule(least=0)),), curves, settings)
 
 
@@ -75,13 +76,13 @@ def blows_up(bench: Bench, cell: Cell, beside: Sequence[Cell], gains: Sequence[f
     Measured is the growth of the gradient per step back. Other cells stand beside it for comparison.
 
     >>> from ...derive.cell import load
-    >>> claim = blows_up(Bench(hidden=16, steps=20, batch=2, seeds=3), load("rnn_relu"), [], [0.5, 4.0])
+    >>> claim = blows_up(Bench(hidden=16, steps=20, batch=4, seeds=5), load("rnn_relu"), [], [0.5, 4.0])
     >>> claim.findings[0].verdicts.values.tolist()
     ['fails', 'holds']
     """
     growth = over_seeds(_growths(bench, [cell, *beside], gains), bench.level)
     curves = _curves(growth, quantity="growth", x="gain", series="cell")
-    settings = bench.settings | {"cell": cell.name}
+    settings = bench.settings | {"cell": cell.name, "functions": functions_of(cell)}
     found = growth.sel(cell=cell.name).drop_vars("cell")
     return Claim("blows_up", (Finding("growth", found, Rule(least=0)),), curves, settings)
 

@@ -17,6 +17,7 @@ from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
 from ..derive.tangent import tangent
+from .budget import Budget, bounds, budget, check, check_fits
 from .given import Array, Arrays, Given, check_sizes
 from .initial import initial
 from .instructions import TIME
@@ -46,6 +47,7 @@ class Kernel:
         self._pool = Pool(self.dtype)
         self._zeros = np.zeros(0, self.dtype)
         self._plans: dict[Any, Plan] = {}
+        self._fitting: set[Any] = set()
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: dict[str, int] | None = None
 
@@ -118,9 +120,9 @@ class Kernel:
             lengths: (B,) whole numbers from 0 to T: past its length, a sequence's states stay as they are, and inputs
                 there get gradient 0.
             reverse: go from the last step to the first: `run.states[...][t]` is the state after the steps T-1 to t.
-            keep: keep the states alone, and compute the rest again in `backward`, so many steps at a time. In memory
-                lie the states of all steps and all values of `keep` steps; it costs a second forward pass, and
-                `run.values` holds the states only.
+            keep: keep the states before every `keep`-th step, and compute the rest again in `backward`, so many steps
+                at a time. `memory` says what that takes; it costs a second forward pass, and one more each time that
+                an array of `run.states`, `run.values` or of the gradients' `states` is looked up.
 
         T and B may be 0: results are then empty, and gradients 0. Arrays that aren't contiguous are copied. NaN or
         infinity in parameters is passed on.
@@ -148,19 +150,26 @@ class Kernel:
         given.check_picks(moving)
         active = self._active(lengths, T, B, reverse)
         moving = {name: np.ascontiguousarray(array[::-1]) if reverse else array for name, array in moving.items()}
-        if keep is None or not T:
+        keep = None if keep is None or not T else min(int(keep), T)
+        self._check_memory("forward", self._sizes, T, B, keep)
+        if keep is None:
             return self._forward(arrays | moving, start, T, B, active, reverse)
+        before = {}
+        for name in self.cell.states:
+            shape = (1 + len(bounds(T, keep)), B, *self._shape(Symbol(name), self._sizes))
+            before[name] = np.empty(shape, self.dtype)
+            before[name][0] = start.get(name, 0)
         segments = Segments(
-            int(keep),
+            keep,
+            T,
+            B,
             arrays,
             moving,
-            start,
+            before,
             active,
             lambda given, before, many, reached: self._forward(given, before, many, B, reached, False),
         )
-        shapes = {name: (T, B, *self._shape(Symbol(name), self._sizes)) for name in self.cell.states}
-        states = {name: np.empty(shape, self.dtype) for name, shape in shapes.items()}
-        return run_in_segments(segments, states, self._sizes, reverse)
+        return run_in_segments(segments, self._sizes, self._module().values, reverse)
 
     def backward(self, run: Run, cotangents: Arrays) -> Gradients:
         """Carry gradients back through a run.
@@ -186,9 +195,28 @@ class Kernel:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
         outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
         module = self._module(outputs)
+        keep = None if run.segments is None else run.segments.keep
+        self._check_memory("backward", run.sizes, run.steps, run.batch, keep)
         if run.segments is not None:
             return back_in_segments(run, run.segments, seeds, lambda part, own: self._backward(module, part, own))
         return self._backward(module, run, seeds)
+
+    def memory(self, sizes: Mapping[str, int], steps: int, batch: int, keep: int | None = None) -> Budget:
+        """Return the bytes that a forward and a backward pass take; printed, a table.
+
+        Args:
+            sizes: dimension -> size.
+            steps, batch: T and B.
+            keep: as in `forward`.
+
+        >>> kernel, sizes = compile(derive_cell("lstm")), {"m": 32, "n": 64}
+        >>> print(kernel.memory(sizes, steps=1000, batch=8, keep=32))
+        Memory for T = 1000, B = 8, beside parameters, inputs and cotangents
+            kept from forward to backward    264.0 KiB  the states before every 32nd step
+            at most in the forward pass        1.8 MiB
+            at most in the backward pass       6.2 MiB  with the gradients
+        """
+        return budget(self._module(), check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
 
     def tangent(self, run: Run, state: Arrays, inputs: Arrays | None = None) -> dict[str, Array]:
         """Carry K directions per sample forward through a run: tangents of the states, with parameters held.
@@ -307,7 +335,8 @@ class Kernel:
             return found[::-1] if reverse else found
 
         states = {name: look_up(name) for name in self.cell.states}
-        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse)
+        nbytes = plan.total * self.dtype.itemsize
+        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes)
 
     def _backward(self, module: Module, run: Run, seeds: dict[str, Array]) -> Gradients:
         sizes, T, B = run.sizes, run.steps, run.batch
@@ -359,8 +388,15 @@ class Kernel:
         """Return where arrays lie, worked out once for each set of sizes."""
         whole = key, tuple(sizes.items()), T, B
         if whole not in self._plans:
-            self._plans[whole] = planned(shapes(), self.dtype, key if key in ("forward", "tangent") else "backward")
+            self._plans[whole] = planned(shapes(), self.dtype)
         return self._plans[whole]
+
+    def _check_memory(self, what: str, sizes: Mapping[str, int], T: int, B: int, keep: int | None) -> None:
+        """Refuse a pass that doesn't fit into memory, once for each set of sizes: later ones use its memory again."""
+        key = what, tuple(sizes.items()), T, B, keep
+        if key not in self._fitting:
+            check(self.memory(sizes, T, B, keep), what, lambda keep: self.memory(sizes, T, B, keep))
+            self._fitting.add(key)
 
     def _space(self, count: int, entries: int) -> Array:
         """Return workspaces for sums over time, one for each thread."""
@@ -374,7 +410,9 @@ class Kernel:
         for name, array in moving.items():
             arrays[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
         shapes = module.tangent_shapes(sizes, T, B, K, set(arrays))
-        arrays |= self._pool.arrays(planned(shapes, self.dtype, "tangent"))
+        plan = planned(shapes, self.dtype)
+        check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
+        arrays |= self._pool.arrays(plan)
         found = {}
         for name, (before, after) in module.tangents.items():
             whole = arrays.pop(f"{after} and before")
@@ -409,7 +447,7 @@ class Kernel:
 def _check_kept(run: Run) -> None:
     """Refuse tangents of a run that dropped its values."""
     if run.segments is not None:
-        raise Error("this run kept its states only: run forward without keep= for tangents and Jacobians")
+        raise Error("this run kept only some states: run forward without keep= for tangents and Jacobians")
 
 
 def _flat(array: Array, lead: int) -> Array:

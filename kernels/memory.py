@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from sympy import Expr
 
-from ..derive.errors import Error
 from ..derive.interpret import size
 from .emit import Emitted
 from .given import Array
@@ -94,27 +93,14 @@ class Plan:
     total: int
 
 
-def planned(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, what: str) -> Plan:
-    """Lay out arrays of these shapes, each from a cache line on.
-
-    Args:
-        shapes: name -> shape.
-        dtype: of the entries.
-        what: they are for, in a message.
-
-    Raises:
-        Error: where they don't fit into memory, with the bytes that are needed.
-    """
+def planned(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> Plan:
+    """Lay out arrays of these shapes, name -> shape, each from a cache line on."""
     step = LINE // dtype.itemsize
     places, end = [], 0
     for name, shape in shapes.items():
         count = math.prod(shape)
         places.append((name, end, end + count, shape))
         end += -(-count // step) * step
-    needed, free = end * dtype.itemsize, free_bytes()
-    if free is not None and needed > free:
-        gigabytes = f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-        raise Error(f"the {what} pass needs {gigabytes}: take a smaller batch or fewer steps, or keep= in forward")
     return Plan(tuple(places), end)
 
 
@@ -135,23 +121,20 @@ class Pool:
 
     def _buffer(self, count: int) -> Array:
         with self.lock:
-            for number, buffer in enumerate(self.buffers):
-                # The pool's list, this variable and the call: a view of the buffer would be one more.
-                if count <= buffer.size <= 4 * count + 4096 and sys.getrefcount(buffer) <= _alone():
-                    self.buffers.append(self.buffers.pop(number))
-                    return buffer
-            made = np.empty(count, self.dtype)
-            self.buffers.append(made)
+            # A view of a buffer would be a reference more than those of the pool's list.
+            unseen = [n for n in range(len(self.buffers)) if sys.getrefcount(self.buffers[n]) <= _alone()]
+            fitting = [n for n in unseen if count <= self.buffers[n].size <= 4 * count + 4096]
+            smallest = min(fitting, key=lambda n: self.buffers[n].size, default=None)
+            found = np.empty(count, self.dtype) if smallest is None else self.buffers.pop(smallest)
+            self.buffers.append(found)
             del self.buffers[:-KEPT_BUFFERS]
-            return made
+            return found
 
 
 def _alone() -> int:
-    """Return how many references a buffer has that only a pool's list and one variable hold."""
+    """Return how many references a buffer has that only a pool's list holds."""
     held = [np.empty(0)]
-    for buffer in held:
-        return sys.getrefcount(buffer)
-    raise AssertionError
+    return sys.getrefcount(held[0])
 
 
 def free_bytes() -> int | None:

@@ -1,7 +1,8 @@
-"""Long sequences in little memory: the states are kept, and all else is computed again on the way back.
+"""Long sequences in little memory: every k-th state is kept, and all else is computed again on the way back.
 
 A segment of `keep` steps runs as a sequence of its own, from the state before it. Forward, its values are dropped when
 the next begins; backward, the segments run once more from the last to the first, each followed by its own way back.
+What is asked of such a run, or of its gradients, beside that is computed again when it is looked up.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .budget import bounds
 from .given import Array
 from .run import Gradients, Run, Views
 
@@ -25,78 +27,96 @@ class Segments:
 
     Attributes:
         keep: steps of a segment.
+        steps, batch: T and B.
         params, inputs: as given.
-        start: the initial state.
+        before: state -> (segments + 1, B, *shape), the state before each segment, and at last that behind all.
         active: 1 for each step and sample that a sequence reaches; empty where all are.
         forward: (parameters and inputs, initial state, steps, active) -> the run of a segment.
     """
 
     keep: int
+    steps: int
+    batch: int
     params: Arrays
     inputs: Arrays
-    start: Arrays
+    before: Arrays
     active: Array
     forward: Forward
 
-    def bounds(self, steps: int) -> list[tuple[int, int]]:
-        """Return the first step of each segment, and the step behind its last."""
-        return [(first, min(first + self.keep, steps)) for first in range(0, steps, self.keep)]
-
-    def run(self, first: int, last: int, start: dict[str, Array], batch: int) -> Run:
-        """Run one segment."""
+    def run(self, number: int) -> tuple[slice, Run]:
+        """Run one segment: (its steps, its run)."""
+        first, last = bounds(self.steps, self.keep)[number]
         inputs = {name: array[first:last] for name, array in self.inputs.items()}
-        active = self.active[first * batch : last * batch] if len(self.active) else self.active
-        return self.forward({**self.params, **inputs}, start, last - first, active)
+        active = self.active[first * self.batch : last * self.batch] if len(self.active) else self.active
+        start = {name: array[number] for name, array in self.before.items()}
+        return slice(first, last), self.forward({**self.params, **inputs}, start, last - first, active)
+
+    def runs(self, back: bool = False) -> Iterator[tuple[slice, Run]]:
+        """Run all segments, one at a time, from the first or from the last."""
+        numbers = range(len(bounds(self.steps, self.keep)))
+        return map(self.run, reversed(numbers) if back else numbers)
 
 
-def run_in_segments(segments: Segments, states: dict[str, Array], sizes: Mapping[str, int], reverse: bool) -> Run:
-    """Run a sequence segment by segment, into arrays for the states.
+def run_in_segments(segments: Segments, sizes: Mapping[str, int], values: tuple[str, ...], reverse: bool) -> Run:
+    """Run a sequence segment by segment, and keep the states between them.
 
     Args:
-        segments: of the sequence.
-        states: state -> (T, B, *shape), to be filled.
+        segments: of the sequence; all states but the first of `before` are filled in.
         sizes: dimension -> size.
+        values: names of what a run holds for each step.
         reverse: whether time runs backwards.
     """
-    steps, batch = next(iter(states.values())).shape[:2]
-    start = dict(segments.start)
-    for first, last in segments.bounds(steps):
-        run = segments.run(first, last, start, batch)
+    for number, (_, run) in enumerate(segments.runs()):
         for name, array in run.states.items():
-            states[name][first:last] = array
-        start = {name: array[last - 1] for name, array in states.items()}
-    shown = {name: array[::-1] if reverse else array for name, array in states.items()}
-    return Run(sizes, steps, batch, {}, shown, Views(shown, shown.__getitem__), reverse, segments)
+            segments.before[name][number + 1] = array[-1]
+        del run  # its memory serves the next segment
+
+    def look_up(name: str) -> Array:
+        found: list[Array] = []
+        for steps, run in segments.runs():
+            array = run.values[name]
+            found = found or [np.empty((segments.steps, *array.shape[1:]), array.dtype)]
+            found[0][steps] = array
+            del array, run
+        return found[0][::-1] if reverse else found[0]
+
+    held = sum(array.nbytes for array in segments.before.values())
+    states, all_values = Views(segments.before, look_up), Views(values, look_up)
+    return Run(sizes, segments.steps, segments.batch, {}, states, all_values, reverse, held, segments)
 
 
 def back_in_segments(run: Run, segments: Segments, seeds: Arrays, backward: Backward) -> Gradients:
-    """Carry gradients back through a run of which only the states were kept; seeds are in the order of the run."""
-    states = {name: array[::-1] if run.reverse else array for name, array in run.states.items()}
-    carried = {name: np.zeros_like(array[0]) for name, array in states.items()}
-    params: dict[str, Array] = {name: np.zeros_like(array) for name, array in segments.params.items()}
+    """Carry gradients back through a run that kept every k-th state; seeds are in the order of the run."""
+
+    def back() -> Iterator[tuple[slice, Gradients]]:
+        carried: dict[str, Array] = {}
+        for steps, again in segments.runs(back=True):
+            own = {name: array[steps] for name, array in seeds.items()}
+            for name, array in carried.items():
+                own[name] = own[name].copy() if name in own else np.zeros_like(again.states[name])
+                own[name][-1] += array
+            grads = backward(again, own)
+            carried = {name: array.copy() for name, array in grads.state.items()}
+            del again
+            yield steps, grads
+            del grads
+
+    def look_up(name: str) -> Array:
+        found = np.empty((segments.steps, *segments.before[name].shape[1:]), segments.before[name].dtype)
+        for steps, grads in back():
+            found[steps] = grads.states[name]
+        return found[::-1] if run.reverse else found
+
+    params = {name: np.zeros_like(array) for name, array in segments.params.items()}
     inputs: dict[str, Array] = {}
-    reached = {name: np.zeros_like(array) for name, array in states.items()}
-    for first, last, again in _again(segments, states, run):
-        own = {name: array[first:last] for name, array in seeds.items()}
-        for name, array in carried.items():
-            own[name] = own[name].copy() if name in own else np.zeros_like(states[name][first:last])
-            own[name][-1] += array
-        grads = backward(again, own)
-        carried = {name: array.copy() for name, array in grads.state.items()}
+    state: Arrays = {}
+    for steps, grads in back():
         for name, array in grads.params.items():
             params[name] += array
         for name, array in grads.inputs.items():
-            inputs.setdefault(name, np.zeros_like(segments.inputs[name]))[first:last] = array
-        for name, array in grads.states.items():
-            reached[name][first:last] = array
+            inputs.setdefault(name, np.empty_like(segments.inputs[name]))[steps] = array
+        state = {name: array.copy() for name, array in grads.state.items()}
+        del grads
     if run.reverse:
         inputs = {name: array[::-1] for name, array in inputs.items()}
-        reached = {name: array[::-1] for name, array in reached.items()}
-    return Gradients(params, inputs, carried, reached)
-
-
-def _again(segments: Segments, states: Arrays, run: Run) -> Iterator[tuple[int, int, Run]]:
-    """Run the segments once more, the last one first."""
-    for first, last in reversed(segments.bounds(run.steps)):
-        start = {name: array[first - 1] for name, array in states.items()} if first else dict(segments.start)
-        yield first, last, segments.run(first, last, start, run.batch)
+    return Gradients(params, inputs, state, Views(segments.before, look_up))

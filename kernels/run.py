@@ -39,7 +39,9 @@ class Run:
         states: state -> (T, B, *shape), the value after each step; past a sequence's length, that after its last.
         values: any named value -> (T, B, *shape). Views: values that share a matrix product lie side by side.
         reverse: whether time ran backwards.
-        segments: where only the states were kept, what it takes to run again.
+        nbytes: of memory that the run holds, beside parameters and inputs.
+        segments: where only some states were kept, what it takes to run again: states and values are then computed
+            again each time that they are looked up.
     """
 
     sizes: Mapping[str, int]
@@ -49,6 +51,7 @@ class Run:
     states: Mapping[str, Array]
     values: Mapping[str, Array]
     reverse: bool = False
+    nbytes: int = 0
     segments: Any = field(default=None, repr=False)
 
 
@@ -60,7 +63,8 @@ class Gradients:
         params: parameter -> array of its shape, summed over steps and samples.
         inputs: input -> (T, B, *shape).
         state: state -> (B, *shape), of the initial state.
-        states: state -> (T, B, *shape), dL/ds_t with s_t as the loss and step t+1 read it.
+        states: state -> (T, B, *shape), dL/ds_t with s_t as the loss and step t+1 read it; computed again each time
+            that it is looked up, where the run kept only some states.
     """
 
     params: Mapping[str, Array]

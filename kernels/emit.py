@@ -62,6 +62,7 @@ WORDS = {
 IMPORTED = ("LANES", "by_lane", "lanes", "load", "multiply", "outer_sum", "pack", "share", "store", "total", "within")
 RESERVED = INDICES | WORDS | set(IMPORTED) | {"sqrt", "high"} | set(dir(builtins))
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
+MASKED = ["masked = len(active) > 0"]
 HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
 
 
@@ -187,8 +188,10 @@ class _Emitter:
             instructions += run
         if instructions and name in ("forward", "backward", "tangent"):
             every = [i for i in instructions if getattr(i, "scope", "") == ALL]
-            start = ["masked = len(active) > 0"] if name != "tangent" else []
+            start = MASKED if name != "tangent" else []
             lines = [*start, *(["together = max(1, T) if last - first == B else 1"] if every else []), *lines]
+        if name == "sums" and any("masked" in line for line in lines):
+            lines = [*MASKED, *lines]
         lines += self._packs(name)
         self.arguments[name] = self._signature(name, instructions, lines)
         signature = _wrapped(f"def {name}(", self.arguments[name])
@@ -380,7 +383,7 @@ class _Emitter:
         if scope == ONCE:
             return lines
         head = ["row = t * B + s"]
-        if scope == STEP and self.name in ("forward", "backward"):
+        if self.name in ("forward", "backward", "sums"):
             head += ["if masked and active[row, 0] == 0.0:", "    continue"]
         if self.name == "tangent":
             lines = ["moved, moved_row = s * K + q, row * K + q", *lines]

@@ -74,7 +74,8 @@ def budget(module: Module, sizes: Sizes, steps: int, batch: int, keep: int | Non
     held = (1 + len(bounds(steps, keep))) * start
     entering = sum(module.layout(sizes).shape(module.own[name], steps, batch)[1] for name in cell.inputs)
     results = steps * batch * entering + 2 * sum(_count(module, sizes, name) for name in cell.params)
-    return Budget(steps, batch, keep, width * held, width * (held + values), width * (held + values + adjoints + results))
+    forward = held + values
+    return Budget(steps, batch, keep, width * held, width * forward, width * (forward + adjoints + results))
 
 
 def bounds(steps: int, keep: int) -> list[tuple[int, int]]:

@@ -16,12 +16,12 @@ from ..derive.functions import FUNCTIONS
 from ..derive.linear import Node, cross_entropy, is_one_hot, transpose
 from ..derive.notation import spell
 from ..derive.program import quantities
+from ..derive.tangent import tangent
 from . import functions
 from .instructions import (
     ALL,
     BATCH,
     ONCE,
-    STEP,
     TANGENT_BATCH,
     TANGENT_TIME,
     TIME,
@@ -188,8 +188,7 @@ class _Emitter:
             instructions += run
         if instructions and name in ("forward", "backward", "tangent"):
             every = [i for i in instructions if getattr(i, "scope", "") == ALL]
-            start = MASKED if name != "tangent" else []
-            lines = [*start, *(["together = max(1, T) if last - first == B else 1"] if every else []), *lines]
+            lines = [*MASKED, *(["together = max(1, T) if last - first == B else 1"] if every else []), *lines]
         if name == "sums" and any("masked" in line for line in lines):
             lines = [*MASKED, *lines]
         lines += self._packs(name)
@@ -201,9 +200,11 @@ class _Emitter:
     def _signature(self, name: str, instructions: list[Instruction], lines: list[str]) -> tuple[str, ...]:
         """Return a function's arguments: counts, sizes, arrays in order of appearance, packed matrices."""
         symbols = used(instructions)
-        if name in ("forward", "backward") and instructions:
+        if name in ("forward", "backward", "tangent") and instructions:
             states = self.schedule.derivation.cell.states
             pairs = [(Symbol(n), previous(n)) for n in states]
+            if name == "tangent":
+                pairs = [(tangent(now), tangent(before)) for now, before in pairs]
             if name == "backward":
                 pairs = [(incoming(Symbol(n)), delta(previous(n))) for n in states]
                 symbols = list(dict.fromkeys([*symbols, *(loss(n) for n in states)]))
@@ -249,6 +250,8 @@ class _Emitter:
                 for index, stop in reversed(list(loops)):
                     inner = [f"for {index} in range({stop}):", *_indented(inner)]
                 made += inner
+            if name == "tangent":
+                made = ["for q in range(K):", "    moved_row = row * K + q", *_indented(made)]
             head = ["if masked:", "    for s in range(first, last):", "        row = t * B + s"]
             return [*head, "        if active[row, 0] == 0.0:", *(f"            {line}" for line in made)]
 
@@ -258,12 +261,12 @@ class _Emitter:
         if name == "forward":
             stay = each([(Symbol(n), at(Symbol(n)), at(previous(n))) for n in states])
             return [*body, *stay]
-        if name == "backward":
-            pairs = [(Symbol(n), incoming(Symbol(n)), delta(previous(n)), loss(n)) for n in states]
-            take = each([(n, at(into), f"{at(given)} + {at(back)}") for n, into, back, given in pairs])
-            give = each([(n, at(back), at(into)) for n, into, back, _ in pairs])
-            return [*take, *body, *give]
-        return body
+        if name == "tangent":
+            return [*body, *each([(Symbol(n), at(tangent(Symbol(n))), at(tangent(previous(n)))) for n in states])]
+        pairs = [(Symbol(n), incoming(Symbol(n)), delta(previous(n)), loss(n)) for n in states]
+        take = each([(n, at(into), f"{at(given)} + {at(back)}") for n, into, back, given in pairs])
+        give = each([(n, at(back), at(into)) for n, into, back, _ in pairs])
+        return [*take, *body, *give]
 
     def _packs(self, name: str) -> list[str]:
         """Pack the matrices that the coming functions multiply with."""
@@ -383,7 +386,7 @@ class _Emitter:
         if scope == ONCE:
             return lines
         head = ["row = t * B + s"]
-        if self.name in ("forward", "backward", "sums"):
+        if self.name in ("forward", "backward", "sums", "tangent"):
             head += ["if masked and active[row, 0] == 0.0:", "    continue"]
         if self.name == "tangent":
             lines = ["moved, moved_row = s * K + q, row * K + q", *lines]

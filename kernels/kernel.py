@@ -431,6 +431,7 @@ class Kernel:
             name: array[first : first + many] if kinds.get(name) == TIME else array
             for name, array in run.arrays.items()
         }
+        arrays["active"] = arrays["active"][first : first + many]
         return Run(run.sizes, 1, many, arrays, {}, {})
 
     def _zero(self, shape: tuple[int, ...]) -> Array:

@@ -66,9 +66,9 @@ def run_in_segments(segments: Segments, sizes: Mapping[str, int], values: tuple[
         values: names of what a run holds for each step.
         reverse: whether time runs backwards.
     """
-    for number, (_, run) in enumerate(segments.runs()):
-        for name, array in run.states.items():
-            segments.before[name][number + 1] = array[-1]
+    for steps, run in segments.runs():
+        for name, array in segments.before.items():
+            array[steps.start // segments.keep + 1] = run.states[name][-1]
         del run  # its memory serves the next segment
 
     def look_up(name: str) -> Array:
@@ -111,12 +111,12 @@ def back_in_segments(run: Run, segments: Segments, seeds: Arrays, backward: Back
     inputs: dict[str, Array] = {}
     state: Arrays = {}
     for steps, grads in back():
-        for name, array in grads.params.items():
-            params[name] += array
-        for name, array in grads.inputs.items():
-            inputs.setdefault(name, np.empty_like(segments.inputs[name]))[steps] = array
+        for name in params:
+            params[name] += grads.params[name]
+        for name in grads.inputs:
+            inputs.setdefault(name, np.empty_like(segments.inputs[name]))[steps] = grads.inputs[name]
         state = {name: array.copy() for name, array in grads.state.items()}
-        del grads
+        del grads  # their memory serves the next segment
     if run.reverse:
         inputs = {name: array[::-1] for name, array in inputs.items()}
     return Gradients(params, inputs, state, Views(segments.before, look_up))

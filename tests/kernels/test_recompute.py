@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import bptt
 from bptt.kernels import compile
 
 SUMS = 4e-15  # gradients of parameters are summed segment by segment: the last bits may differ
-ROUNDS = [
+ROUNDS: list[tuple[int, dict[str, Any]]] = [
     (2, {}),
     (1, {"reverse": True}),
     (3, {"lengths": [5, 0, 3]}),
@@ -81,9 +82,13 @@ def measured_bytes(work):
 @pytest.mark.parametrize("keep", [None, 40])
 def test_memory_is_what_was_stated(make_case, name, keep):
     case = make_case(name, 800, 4, (("n", 24), ("m", 16), ("k", 5)))
-    case.kernel.backward(case.kernel.forward(case.params, case.inputs), {})  # compiled, and loaded
     kernel = compile(case.kernel.derivation)
-    kernel._modules = case.kernel._modules
+
+    def first(arrays):
+        return {name: array[:3] for name, array in arrays.items()}
+
+    kernel.backward(kernel.forward(case.params, first(case.inputs), keep=2), first(case.cotangents))  # compiles
+    kernel._pool.buffers.clear()
     stated = kernel.memory(case.size, case.steps, case.batch, keep)
 
     def both():
@@ -92,7 +97,7 @@ def test_memory_is_what_was_stated(make_case, name, keep):
 
     _, most, (run, _) = measured_bytes(both)
     assert run.nbytes == pytest.approx(stated.held, rel=0.01, abs=4096)
-    assert 0.7 * stated.most <= most <= 1.02 * stated.most + 100_000, f"{most} bytes\n{stated}"
+    assert 0.7 * stated.most <= most <= 1.02 * stated.most + 50_000, f"{most} bytes\n{stated}"
 
 
 def test_memory_grows_with_its_root():

@@ -138,8 +138,12 @@ def backward(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def sums(T, B, part, parts, size_n, size_m, space, delta_a_h, h_prev, delta_W_hh, x, delta_W_xh, delta_b_h):
+def sums(
+    T, B, part, parts, size_n, size_m, active, space, delta_a_h, h_prev, delta_W_hh, x, delta_W_xh,
+    delta_b_h,
+):
     """Sum the gradients of parameters over steps and samples."""
+    masked = len(active) > 0
     # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
     low, high = share(size_n, part, parts)
     outer_sum(
@@ -160,6 +164,8 @@ def sums(T, B, part, parts, size_n, size_m, space, delta_a_h, h_prev, delta_W_hh
         for t in range(T):
             for s in range(B):
                 row = t * B + s
+                if masked and active[row, 0] == 0.0:
+                    continue
                 for j in range(0, size_n, LANES):
                     left = size_n - j
                     # delta_b_h += delta_a_h
@@ -180,8 +186,9 @@ def pack_tangent():
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def tangent(T, B, K, first, last, size_n, tangent_h_prev, tangent_a_h, h, tangent_h, packed2):
+def tangent(T, B, K, first, last, size_n, active, tangent_h_prev, tangent_a_h, h, tangent_h, packed2):
     """Carry K directions per sample through all steps, from tangents of the states before them."""
+    masked = len(active) > 0
     for t in range(T):
         # tangent_a_h = W_hh @ tangent_h_prev
         multiply(
@@ -192,6 +199,8 @@ def tangent(T, B, K, first, last, size_n, tangent_h_prev, tangent_a_h, h, tangen
         )
         for s in range(first, last):
             row = t * B + s
+            if masked and active[row, 0] == 0.0:
+                continue
             for q in range(K):
                 moved, moved_row = s * K + q, row * K + q
                 for j in range(0, size_n, LANES):
@@ -201,3 +210,11 @@ def tangent(T, B, K, first, last, size_n, tangent_h_prev, tangent_a_h, h, tangen
                     tangent_a_h_j = load(tangent_a_h, moved, j, left)
                     tangent_h_j = (1.0 - h_j * h_j) * tangent_a_h_j
                     store(tangent_h, moved_row, j, left, tangent_h_j)
+        if masked:
+            for s in range(first, last):
+                row = t * B + s
+                if active[row, 0] == 0.0:
+                    for q in range(K):
+                        moved_row = row * K + q
+                        for j0 in range(size_n):
+                            tangent_h[moved_row, j0] = tangent_h_prev[moved_row, j0]

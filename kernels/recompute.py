@@ -114,7 +114,9 @@ def back_in_segments(run: Run, segments: Segments, seeds: Arrays, backward: Back
         for name in params:
             params[name] += grads.params[name]
         for name in grads.inputs:
-            inputs.setdefault(name, np.empty_like(segments.inputs[name]))[steps] = grads.inputs[name]
+            if name not in inputs:
+                inputs[name] = np.empty_like(segments.inputs[name])
+            inputs[name][steps] = grads.inputs[name]
         state = {name: array.copy() for name, array in grads.state.items()}
         del grads  # their memory serves the next segment
     if run.reverse:

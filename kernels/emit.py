@@ -40,6 +40,7 @@ from .instructions import (
     used,
 )
 from .printer import EntryPrinter, VectorPrinter, function_name, goes_in_vectors, power_name, reads_neighbours
+from .products import SUMMED_AT_ONCE
 from .schedule import Schedule, loss
 from .sections import PURPOSE, SECTIONS, locals_of, parts_of
 
@@ -63,6 +64,7 @@ IMPORTED = ("LANES", "by_lane", "lanes", "load", "multiply", "outer_sum", "pack"
 RESERVED = INDICES | WORDS | set(IMPORTED) | {"sqrt", "high"} | set(dir(builtins))
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
 MASKED = ["masked = len(active) > 0"]
+SKIPPED = ["if masked and active[row, 0] == 0.0:", "    continue"]
 HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
 
 
@@ -330,9 +332,41 @@ class _Emitter:
     def _loop(self, loop: Loop) -> list[str]:
         shapes = self.schedule.shapes
         vectors = loop.shape and all(goes_in_vectors(statement.expr, shapes) for statement in loop.statements)
-        lines = self._in_vectors_of(loop) if vectors else self._one_by_one(loop)
-        lines = self._over(loop.scope, lines)
-        return ["if part == 0:", *_indented(lines)] if self.name == "sums" else lines
+        if self.name == "sums":
+            lines = self._summed_in_vectors(loop) if vectors else self._summed_one_by_one(loop)
+            blocks = [
+                f"for low in range(0, T * B, {SUMMED_AT_ONCE}):",
+                f"    high = min(low + {SUMMED_AT_ONCE}, T * B)",
+            ]
+            return ["if part == 0:", *_indented([*blocks, *_indented(lines)])]
+        return self._over(loop.scope, self._in_vectors_of(loop) if vectors else self._one_by_one(loop))
+
+    def _summed_one_by_one(self, loop: Loop) -> list[str]:
+        """Sum over blocks of rows, so that rounding grows with the blocks' number and size, not with all rows."""
+        indices = tuple(f"j{axis}" for axis in range(len(loop.shape)))
+        inner: list[str] = []
+        for statement in loop.statements:
+            term = f"sums += {self.scalar.entry_of(statement.expr, indices)}"
+            rows = ["for row in range(low, high):", *_indented([*SKIPPED, term])]
+            inner += [_equation(statement), "sums = 0.0", *rows]
+            inner.append(f"{self.scalar.place(statement.target, indices)} += sums")
+        return self._nest(zip(indices, loop.shape, strict=True), inner)
+
+    def _summed_in_vectors(self, loop: Loop) -> list[str]:
+        """The same in vectors."""
+        indices = ("j",) if len(loop.shape) == 1 else ("j0", "j")
+        targets = {s.target: ", ".join(self.vector.where(s.target, indices)) for s in loop.statements}
+        before = [f"{self.locals[t]} = within(load({where}, left), 0)" for t, where in targets.items()]
+        after = [f"store({at}, left, load({at}, left) + {self.locals[t]})" for t, at in targets.items()]
+        self.known, rows = set(targets), []
+        for statement in loop.statements:
+            variable = self.locals[statement.target]
+            rows.append(_equation(statement))
+            rows += self._loads(quantities(statement.expr), statement.expr, len(loop.shape), indices)
+            rows.append(f"{variable} = {variable} + {self.vector.entry_of(statement.expr, indices)}")
+        self.known = set()
+        inner = [*before, "for row in range(low, high):", *_indented([*SKIPPED, *rows]), *after]
+        return self._nest_in_vectors(loop, inner)
 
     def _one_by_one(self, loop: Loop) -> list[str]:
         indices = tuple(f"j{axis}" for axis in range(len(loop.shape)))
@@ -357,6 +391,9 @@ class _Emitter:
             if target not in self.local_only:
                 inner.append(f"store({', '.join(self.vector.where(target, indices))}, left, {variable})")
         self.known = set()
+        return self._nest_in_vectors(loop, inner)
+
+    def _nest_in_vectors(self, loop: Loop, inner: list[str]) -> list[str]:
         last = self.scalar.size(loop.shape[-1])
         lines = [f"for j in range(0, {last}, LANES):", f"    left = {last} - j", *_indented(inner)]
         return self._nest([("j0", loop.shape[0])], lines) if len(loop.shape) == 2 else lines
@@ -387,7 +424,7 @@ class _Emitter:
             return lines
         head = ["row = t * B + s"]
         if self.name in ("forward", "backward", "sums", "tangent"):
-            head += ["if masked and active[row, 0] == 0.0:", "    continue"]
+            head += SKIPPED
         if self.name == "tangent":
             lines = ["moved, moved_row = s * K + q, row * K + q", *lines]
             lines = [*head, "for q in range(K):", *_indented(lines)]

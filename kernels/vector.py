@@ -240,7 +240,7 @@ if WITHOUT_NUMBA:
         array.reshape(-1)[start : start + left] = value
 
     def within(value: Any, left: int) -> Any:
-        return value
+        return np.where(np.arange(len(value)) < left, value, 0)
 
     def total(value: Any) -> Any:
         return np.sum(value)

@@ -16,7 +16,7 @@ from numba import njit
 
 from bptt.kernels.functions import tanh
 from bptt.kernels.products import multiply, outer_sum, pack, share
-from bptt.kernels.vector import lanes, load, store
+from bptt.kernels.vector import lanes, load, store, within
 
 LANES = lanes("float64")
 
@@ -161,18 +161,18 @@ def sums(
         space, high - low, size_m, T * B, 1.0, 0,
     )
     if part == 0:
-        for t in range(T):
-            for s in range(B):
-                row = t * B + s
-                if masked and active[row, 0] == 0.0:
-                    continue
-                for j in range(0, size_n, LANES):
-                    left = size_n - j
+        for low in range(0, T * B, 256):
+            high = min(low + 256, T * B)
+            for j in range(0, size_n, LANES):
+                left = size_n - j
+                delta_b_h_j = within(load(delta_b_h, 0, j, left), 0)
+                for row in range(low, high):
+                    if masked and active[row, 0] == 0.0:
+                        continue
                     # delta_b_h += delta_a_h
                     delta_a_h_j = load(delta_a_h, row, j, left)
-                    delta_b_h_j = load(delta_b_h, 0, j, left)
                     delta_b_h_j = delta_b_h_j + delta_a_h_j
-                    store(delta_b_h, 0, j, left, delta_b_h_j)
+                store(delta_b_h, 0, j, left, load(delta_b_h, 0, j, left) + delta_b_h_j)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

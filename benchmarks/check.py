@@ -22,9 +22,9 @@ import bptt
 from bptt.analysis.verdicts.arithmetic import Array, Evaluator
 from bptt.analysis.verdicts.catalogue import edits
 from bptt.analysis.verdicts.check import check
-from bptt.analysis.verdicts.formulas import read_formulas
+from bptt.analysis.verdicts.formulas import read_formulas, tree_from
 from bptt.analysis.verdicts.meanings import Answers
-from bptt.analysis.verdicts.ours import Translator, tree_from
+from bptt.analysis.verdicts.ours import Translator
 from bptt.analysis.verdicts.probes import probes, subject
 from bptt.analysis.verdicts.reading import Reading, agree, read_meanings
 from bptt.analysis.verdicts.repair import pool_for, reading_values

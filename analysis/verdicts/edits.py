@@ -45,14 +45,19 @@ class Edit(NamedTuple):
     Attributes:
         mends: the kind of fault that it mends.
         makes: the kind of fault that it makes of a right line.
-        message: what is wrong with the line before, in words.
+        message: what is wrong with the line before, in words, and the formulas that stand in its gaps.
         tree: the line after.
     """
 
     mends: str
     makes: str
-    message: str
+    message: tuple[str | Tree, ...]
     tree: Tree
+
+    def said(self, show: Callable[[Tree], str]) -> str:
+        """Return the message, with formulas as `show` prints them."""
+        text, *about = self.message
+        return str(text).format(*map(show, about))  # type: ignore[arg-type]
 
 
 Edits = Callable[[Tree, Pool], Iterator[Edit]]

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from ...derive.functions import FUNCTIONS
 from .edits import ADJOINT, ONE, Edit, Pool, parent, terms_of
-from .tree import Tree, add, call, inv, mul, neg, number, places, replaced, spell
+from .tree import Tree, add, call, inv, mul, neg, number, places, replaced
 
 
 def sign(tree: Tree, pool: Pool) -> Iterator[Edit]:
@@ -15,7 +15,7 @@ def sign(tree: Tree, pool: Pool) -> Iterator[Edit]:
     for path, part in terms_of(tree):
         if path and str(parent(tree, path).leaf) in FUNCTIONS:
             continue
-        message = f"the sign of {spell(part.args[0] if part.head == 'neg' else part)} is wrong"
+        message = ("the sign of {} is wrong", part.args[0] if part.head == "neg" else part)
         yield Edit("sign", "sign", message, replaced(tree, path, neg(part)))
 
 
@@ -45,9 +45,9 @@ def insert_factor(tree: Tree, pool: Pool) -> Iterator[Edit]:
         for factor in factors:
             kind, inverse = _factor_kinds(factor, pool)
             inverse = "derivative twice" if kind != "missing factor" and _has(part, factor) else "extra factor"
-            message = f"the factor {spell(factor)} is missing"
+            message = ("the factor {} is missing", factor)
             if kind != "missing factor":
-                message = f"the derivative {spell(factor)} is missing"
+                message = ("the derivative {} is missing", factor)
             yield Edit(kind, inverse, message, replaced(tree, path, mul(part, factor)))
 
 
@@ -74,7 +74,7 @@ def delete_factor(tree: Tree, pool: Pool) -> Iterator[Edit]:
                     rest.remove(piece)
                 twice = _has(mul(*rest), slope)
                 kind = "derivative twice" if twice else "extra factor"
-                message = f"the derivative {spell(slope)} is there {'twice' if twice else 'without need'}"
+                message = (f"the derivative {{}} is there {'twice' if twice else 'without need'}", slope)
                 yield Edit(kind, _is_slope(slope, pool), message, replaced(tree, path, mul(*rest)))
         for index, factor in enumerate(part.args):
             rest = [*part.args[:index], *part.args[index + 1 :]]
@@ -82,16 +82,18 @@ def delete_factor(tree: Tree, pool: Pool) -> Iterator[Edit]:
                 continue
             twice = bool(_is_slope(factor, pool)) and factor in rest
             kind = "derivative twice" if twice else "extra factor"
-            message = f"the factor {spell(factor)} is there {'twice' if twice else 'without need'}"
+            message = (f"the factor {{}} is there {'twice' if twice else 'without need'}", factor)
             yield Edit(kind, _factor_kinds(factor, pool)[0], message, replaced(tree, path, mul(*rest)))
 
 
 def insert_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Add a term of the right line."""
     for term, carry in pool.terms:
-        shown = spell(term.args[0] if term.head == "neg" else term)
+        shown = term.args[0] if term.head == "neg" else term
         kind = "dropped carry" if carry else "missing term"
-        message = f"what comes back from step t+1 is missing: {shown}" if carry else f"the term {shown} is missing"
+        message = (
+            ("what comes back from step t+1 is missing: {}", shown) if carry else ("the term {} is missing", shown)
+        )
         twice = "counted twice" if term in (tree.args if tree.head == "add" else (tree,)) else "extra term"
         yield Edit(kind, twice, message, add(tree, term))
 
@@ -109,7 +111,7 @@ def delete_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
             inverse = "dropped carry" if term in carries and not path else "missing term"
             if rest == [ONE] and path and parent(tree, path).head == "mul":
                 kind, inverse = "extra factor", _factor_kinds(part, pool)[0]
-            message = f"the term {spell(term)} is there {words}"
+            message = (f"the term {{}} is there {words}", term)
             yield Edit(kind, inverse, message, replaced(tree, path, add(*rest)))
 
 
@@ -122,7 +124,7 @@ def insert_inner_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
             continue
         for value in inner:
             for term in (neg(value), value):
-                message = f"{spell(value)} is missing beside {spell(part)}"
+                message = ("{} is missing beside {}", value, part)
                 yield Edit("missing term", "extra term", message, replaced(tree, path, add(part, term)))
 
 
@@ -135,14 +137,14 @@ def product_or_sum(tree: Tree, pool: Pool) -> Iterator[Edit]:
                 if right.head == "neg" or (right.head == "add" and right.args[0].head == "neg"):
                     continue
                 joined = add(*part.args[:start], mul(left, right), *part.args[stop:])
-                message = f"{spell(left)} and {spell(right)} are added where they should be multiplied"
+                message = ("{} and {} are added where they should be multiplied", left, right)
                 yield Edit("sum for product", "product for sum", message, replaced(tree, path, joined))
         elif part.head == "mul":
             for index in range(1, len(part.args)):
                 left, right = mul(*part.args[:index]), mul(*part.args[index:])
                 if "inv" in (left.head, right.head) or ONE in (left, right):
                     continue
-                message = f"{spell(left)} and {spell(right)} are multiplied where they should be added"
+                message = ("{} and {} are multiplied where they should be added", left, right)
                 yield Edit("product for sum", "sum for product", message, replaced(tree, path, add(left, right)))
 
 
@@ -160,13 +162,13 @@ def parentheses(tree: Tree, pool: Pool) -> Iterator[Edit]:
         if part.head == "mul":
             for index, factor in enumerate(part.args):
                 if factor.head == "add":
-                    message = f"{spell(factor)} must not be in parentheses"
+                    message = ("{} must not be in parentheses", factor)
                     for terms in _opened(part.args[:index], factor.args, part.args[index + 1 :]):
                         yield Edit("parentheses too many", "parentheses", message, replaced(tree, path, terms))
         elif part.head == "add":
             for start, stop in dict.fromkeys((start, stop) for start, _, stop in _runs(len(part.args))):
                 for whole, inner in _closed(part.args[start:stop]):
-                    message = f"parentheses are missing around {spell(inner)}"
+                    message = ("parentheses are missing around {}", inner)
                     new = add(*part.args[:start], whole, *part.args[stop:])
                     yield Edit("parentheses", "parentheses too many", message, replaced(tree, path, new))
 
@@ -220,21 +222,21 @@ def scale(tree: Tree, pool: Pool) -> Iterator[Edit]:
         if path and parent(tree, path).head != "add":
             continue
         for factor in SCALES:
-            message = f"{spell(part)} is off by a factor of {spell(number(factor))}"
+            message = ("{} is off by a factor of {}", part, number(factor))
             new = mul(number(factor), part) if part.head != "neg" else neg(mul(number(factor), part.args[0]))
             yield Edit("scale", "scale", message, replaced(tree, path, new))
     for path, part in places(tree):
         if part.head == "mul" and part.args[0].head == "number":
-            message = f"the factor {spell(part.args[0])} doesn't belong there"
+            message = ("the factor {} doesn't belong there", part.args[0])
             yield Edit("scale", "scale", message, replaced(tree, path, mul(*part.args[1:])))
         if part.head == "number" and not (path and parent(tree, path).head == "add"):
             for value in pool.numbers:
-                message = f"{spell(part)} stands where {spell(value)} belongs"
+                message = ("{} stands where {} belongs", part, value)
                 yield Edit("scale", "scale", message, replaced(tree, path, value))
     for path, part in terms_of(tree):
         for value in pool.numbers:
             if part.head != "number":
-                message = f"{spell(part)} lacks the factor {spell(value)}"
+                message = ("{} lacks the factor {}", part, value)
                 new = neg(mul(value, part.args[0])) if part.head == "neg" else mul(value, part)
                 yield Edit("scale", "scale", message, replaced(tree, path, new))
 
@@ -243,10 +245,10 @@ def summed(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Take a sum over the entries off, or put one on."""
     for path, part in places(tree):
         if part.head == "call" and part.leaf == "sum":
-            message = f"{spell(part)} adds up over the wrong axis: the sum over entries doesn't belong there"
+            message = ("{} adds up over the wrong axis: the sum over entries doesn't belong there", part)
             yield Edit("wrong axis", "sum missing", message, replaced(tree, path, part.args[0]))
         elif not path or (part.head == "mul" and parent(tree, path).head in ("add", "neg")):
-            message = f"the sum over entries of {spell(part)} is missing"
+            message = ("the sum over entries of {} is missing", part)
             yield Edit("sum missing", "wrong axis", message, replaced(tree, path, call("sum", part)))
 
 
@@ -257,6 +259,6 @@ def inverse(tree: Tree, pool: Pool) -> Iterator[Edit]:
             for index, factor in enumerate(part.args):
                 words = ("divides", "multiply") if factor.head == "inv" else ("multiplies", "divide")
                 inner = factor.args[0] if factor.head == "inv" else factor
-                message = f"{spell(inner)} {words[0]} where it should {words[1]}"
+                message = (f"{{}} {words[0]} where it should {words[1]}", inner)
                 new = replaced(tree, (*path, index), inv(factor))
                 yield Edit("division", "division", message, new)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from ...derive.functions import FUNCTIONS
 from .edits import ONE, Edit, Pool, is_value, parent
 from .meanings import Meaning
-from .tree import Name, Tree, add, call, mul, neg, places, power, replaced, spell, transposed
+from .tree import Name, Tree, add, call, mul, neg, places, power, replaced, transposed
 
 Known = tuple[Tree, Meaning, int]
 
@@ -55,7 +55,7 @@ def _exchanged(tree: Tree, pool: Pool, old: Iterable[Known], new: Iterable[Known
             if other_rank != rank or right == meaning:
                 continue
             kind, words = relation(meaning, right, rank == 2, pool)
-            message = f"{spell(part)} {words}: {spell(other)}"
+            message = (f"{{}} {words}: {{}}", part, other)
             made = relation(right, meaning, rank == 2, pool)[0]
             yield Edit(kind, made, message, replaced(tree, path, other))
 
@@ -66,16 +66,16 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
         if part.head == "T" or (isinstance(part.leaf, Name) and pool.names.get(part.leaf, (None, 0))[1] == 2):
             if path and part.head == "name" and parent(tree, path).head == "T":
                 continue
-            message = f"{spell(part)} must {'not ' if part.head == 'T' else ''}be transposed"
+            message = (f"{{}} must {'not ' if part.head == 'T' else ''}be transposed", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, transposed(part)))
         elif part.head == "call" and part.leaf == "outer":
             swapped = call("outer", *reversed(part.args))
-            message = f"the sides of {spell(part)} are exchanged"
+            message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
     for path, part in places(tree):
         if part.head == "matmul":
             swapped = Tree("matmul", part.args[::-1])
-            message = f"the sides of {spell(part)} are exchanged"
+            message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
 
 
@@ -85,7 +85,7 @@ def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
     functions = sorted(held | {"tanh", "sigmoid"})
     for path, part in places(tree):
         if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
-            message = f"{spell(part)}: the function {part.leaf} is applied to a value that needs none"
+            message = (f"{{}}: the function {part.leaf} is applied to a value that needs none", part)
             yield Edit("activated value", "missing activation", message, replaced(tree, path, part.args[0]))
         elif part.head == "name" and part.leaf in pool.names and pool.names[part.leaf][1] < 2:  # type: ignore[index]
             meaning = pool.names[part.leaf][0]  # type: ignore[index]
@@ -95,7 +95,7 @@ def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
                 continue
             for function in functions:
                 new = call(function, part)
-                message = f"{spell(part)} stands where {spell(new)} belongs"
+                message = ("{} stands where {} belongs", part, new)
                 yield Edit("missing activation", "activated value", message, replaced(tree, path, new))
 
 
@@ -108,15 +108,13 @@ def wrong_derivative(tree: Tree, pool: Pool) -> Iterator[Edit]:
             base = _tanh_base(factor)
             if base is not None:
                 new = mul(*part.args[:index], base, add(ONE, neg(base)), *part.args[index + 1 :])
-                message = f"{spell(factor)} is the derivative of tanh, not that of this function"
+                message = ("{} is the derivative of tanh, not that of this function", factor)
                 yield Edit("wrong derivative", "wrong derivative", message, replaced(tree, path, new))
             complement = add(ONE, neg(factor))
             if complement in part.args:
                 rest = [piece for piece in part.args if piece not in (factor, complement)]
                 new = mul(*rest, add(ONE, neg(power(factor, 2))))
-                message = (
-                    f"{spell(mul(factor, complement))} is the derivative of the logistic function, not of this one"
-                )
+                message = ("{} is the derivative of the logistic function, not of this one", mul(factor, complement))
                 yield Edit("wrong derivative", "wrong derivative", message, replaced(tree, path, new))
 
 
@@ -132,11 +130,11 @@ def complement(tree: Tree, pool: Pool) -> Iterator[Edit]:
     for path, part in places(tree):
         if part.head == "add" and len(part.args) == 2 and part.args[0] == ONE and part.args[1].head == "neg":
             inner = part.args[1].args[0]
-            message = f"{spell(part)} stands where {spell(inner)} belongs"
+            message = ("{} stands where {} belongs", part, inner)
             yield Edit("complement", "complement", message, replaced(tree, path, inner))
         elif is_value(part, pool) or (part.head == "pow" and is_value(part.args[0], pool)):
             new = add(ONE, neg(part))
-            message = f"{spell(part)} stands where {spell(new)} belongs"
+            message = ("{} stands where {} belongs", part, new)
             yield Edit("complement", "complement", message, replaced(tree, path, new))
 
 
@@ -146,7 +144,7 @@ def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:
         if part.head == "pow" and isinstance(part.leaf, Fraction):
             for exponent in {Fraction(1), part.leaf + 1, part.leaf - 1} - {part.leaf, Fraction(0)}:
                 new = part.args[0] if exponent == 1 else power(part.args[0], exponent)
-                message = f"{spell(part)} stands where {spell(new)} belongs"
+                message = ("{} stands where {} belongs", part, new)
                 yield Edit("power", "power", message, replaced(tree, path, new))
         elif part.head in ("name", "call") and part.leaf != "ones" and not (path and parent(tree, path).head == "pow"):
             if isinstance(part.leaf, Name) and pool.names.get(part.leaf, (None, 2))[1] == 2:
@@ -154,4 +152,4 @@ def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:
             if path and parent(tree, path).head == "call" and parent(tree, path).leaf in ("ones", "pad"):
                 continue
             new = power(part, 2)
-            yield Edit("power", "power", f"the square of {spell(part)} is missing", replaced(tree, path, new))
+            yield Edit("power", "power", ("the square of {} is missing", part), replaced(tree, path, new))

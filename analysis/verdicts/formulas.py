@@ -7,12 +7,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+
+from sympy import Expr
 
 from ...derive.errors import Source
 from ...derive.functions import FUNCTIONS
+from ...derive.notation import spell as spelled
 from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
 from . import tree as trees
-from .tree import Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
+from .tree import Jacobian, Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
 
 HINT = (
     "A backward pass is read as one assignment a line: 'da_f = dc * c_prev * f * (1 - f)' or "
@@ -40,12 +44,31 @@ class Statement:
         target: what it assigns to.
         adds: whether it adds to its target.
         value: the right side.
+        left: how the target is written, where that isn't what its name says.
     """
 
     number: int
     text: str
     target: Name
     adds: bool
+    value: Tree
+    left: str = ""
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """`∂h_t/∂h_k = value`.
+
+    Attributes:
+        number: of its line, from 1.
+        text: as it stands there.
+        target: what by what.
+        value: the right side.
+    """
+
+    number: int
+    text: str
+    target: Jacobian
     value: Tree
 
 
@@ -61,6 +84,8 @@ class Formulas:
         kind: 'formulas' or 'latex'.
         spellings: how names are written in LaTeX, with a mark where the time stands.
         timed: names that are written with a time.
+        derivatives: lines that state a Jacobian.
+        notes: what was read and isn't judged, in sentences.
     """
 
     source: Source
@@ -70,6 +95,8 @@ class Formulas:
     kind: str = "formulas"
     spellings: tuple[tuple[str, str], ...] = ()
     timed: tuple[str, ...] = ()
+    derivatives: tuple[Derivative, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_formulas(source: Source) -> Formulas:
@@ -88,24 +115,42 @@ def read_formulas(source: Source) -> Formulas:
         if isinstance(line, ast.AnnAssign):
             declarations.append(ast.unparse(line))
             continue
-        targets = line.targets if isinstance(line, ast.Assign) else [line.target] if _adds(line) else []  # type: ignore[attr-defined]
-        if len(targets) != 1 or not isinstance(line, ast.Assign | ast.AugAssign):
+        if isinstance(line, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.For | ast.Return):
+            raise text.fail(line, "this is not a formula", f"Code is judged from a .py file. {HINT}")
+        if not isinstance(line, ast.Assign | ast.AugAssign):
             raise text.fail(line, "this is not a formula", HINT)
+        targets = line.targets if isinstance(line, ast.Assign) else [line.target]
         reader = _Reader(text)
         target = reader.tree(targets[0])
-        if not isinstance(target.leaf, Name):
+        if len(targets) != 1 or not isinstance(target.leaf, Name):
             raise text.fail(targets[0], "a formula assigns to one name", HINT)
         value = reader.tree(line.value)
-        adds, value = isinstance(line, ast.AugAssign), value
-        if isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Sub):
-            value = neg(value)
+        adds = isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Add | ast.Sub)
+        if isinstance(line, ast.AugAssign):
+            value = _augmented(text, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
         statements.append(Statement(line.lineno, written, target.leaf, adds, value))
     return Formulas(source, tuple(declarations), doc, tuple(statements))
 
 
-def _adds(line: ast.stmt) -> bool:
-    return isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Add | ast.Sub)
+@cache
+def tree_from(expr: Expr) -> Tree:
+    """Return an expression of a program as a tree."""
+    return read_formulas(Source("ours", f"y = {spelled(expr)}")).statements[0].value
+
+
+def _augmented(text: Text, line: ast.AugAssign, target: Tree, value: Tree) -> Tree:
+    """Return what `x -= y` adds, or what `x *= y` assigns."""
+    match line.op:
+        case ast.Add():
+            return value
+        case ast.Sub():
+            return neg(value)
+        case ast.Mult():
+            return mul(target, value)
+        case ast.Div():
+            return mul(target, inv(value))
+    raise text.fail(line, "a formula assigns with =, +=, -=, *= or /=", HINT)
 
 
 def named(text: str) -> Name:
@@ -125,6 +170,8 @@ ENDINGS = (
     (r"(.+?)_next", 1),
     (r"(.+?)_(?:t_minus_1|tm1)", -1),
     (r"(.+?)_(?:t_plus_1|tp1)", 1),
+    (r"(.+?)(?<=[a-zA-Z])prev", -1),
+    (r"(d.+?)(?<=[a-zA-Z])next", 1),
     (r"(.+?)_prev(_.+)", -1),
     (r"(.+?)_next(_.+)", 1),
     (r"prev_(.+)", -1),

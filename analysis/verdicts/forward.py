@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +12,8 @@ from ...derive.errors import Error
 from ...derive.program import forward_program
 from .arithmetic import Evaluator, Misfit, Missing
 from .catalogue import Pool, edits
-from .formulas import Formulas, Statement
+from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
-from .ours import tree_from
 from .probes import STEPS, probes, subject
 from .reading import agree
 from .tree import Name, names, spell
@@ -22,6 +22,7 @@ NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
     "or name it with --cell."
 )
+MOST_UNTOLD = 12
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,33 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         )
     else:
         text = _text(list(formulas.declarations) or _declared(formulas, ahead, states), ahead, formulas)
-    own = parse(text, formulas.source.name)
+    own = _parsed(text, formulas.source.name)
     known, sentences = _compared(own, cell)
     return Forward(known, backward, True, sentences)
+
+
+def _parsed(text: str, name: str) -> Cell:
+    """Read a cell; a parameter whose shape nothing tells is a matrix, a vector or a number, in that order."""
+    again = text
+    for count in range(MOST_UNTOLD):
+        try:
+            return parse(again, name)
+        except Error as error:
+            found = re.search(r"the shape of '(\w+)' is ambiguous", str(error))
+            if found is None or count == MOST_UNTOLD - 1:
+                raise Error(f"{name}: its forward pass can't be read as a cell. {error}") from None
+            kinds = [f"param[{one}]" for one in (f"k{count or ''}, n", f"k{count or ''}", "n")] + ["param"]
+            fitting = (f"{found[1]}: {kind}\n{again}" for kind in kinds)
+            again = next((one for one in fitting if _fits(one, name, found[1])), f"{found[1]}: param\n{again}")
+    raise AssertionError
+
+
+def _fits(text: str, name: str, param: str) -> bool:
+    try:
+        parse(text, name)
+    except Error as error:
+        return "ambiguous" in str(error) and f"'{param}'" not in str(error)
+    return True
 
 
 def _kinds(cell: Cell) -> list[tuple[str, dict[str, tuple[str, ...]]]]:

@@ -34,7 +34,7 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         Error: where there is no cell, nothing to judge, or a name that matches nothing.
     """
     forward = read_forward(formulas, cell)
-    forward, unjudged = _without_products(forward)
+    unjudged = formulas.notes
     of = subject(forward.cell)
     batch = probes(of)
     if not forward.backward:
@@ -62,19 +62,6 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         max(errors, default=0.0),
         reference,
     )
-
-
-def _without_products(forward: Forward) -> tuple[Forward, list[str]]:
-    """Set lines aside that state Jacobians or products over time: they are read, and nothing is said of them."""
-
-    def is_product(line: Statement) -> bool:
-        heads = any(part.head == "prod_t" for _, part in places(line.value))
-        return heads or any(n.base.startswith("jacobian_of_") for n in (line.target, *names(line.value)))
-
-    kept = tuple(line for line in forward.backward if not is_product(line))
-    aside = [line.number for line in forward.backward if is_product(line)]
-    notes = [f"line {number} states a Jacobian or a product over time; it was read and not judged" for number in aside]
-    return replace(forward, backward=kept), notes
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
@@ -207,7 +194,12 @@ def _fault(reading: Reading, groups: list[Group], mended: Repair, translator: Tr
     meaning = reading.meanings[group.target]
     quantity = f"{meaning}: " if meaning != OWN else ""
     return Fault(
-        mended.line.number, mended.edit.mends, f"{quantity}{mended.edit.message}.", mended.line.text, text, proof
+        mended.line.number,
+        mended.edit.mends,
+        f"{quantity}{mended.edit.said(speller.show)}.",
+        mended.line.text,
+        text,
+        proof,
     )
 
 

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import lark
-from lark import Token, Transformer, v_args
+from lark import Token
 
 from ...derive.errors import NotationError, Source
-from .formulas import ALIASES, Formulas, Statement, applied
-from .tree import Name, Tree, add, inv, matmul, mul, name, neg, number, power, transposed
+from .formulas import Derivative, Formulas, Statement
+from .jacobians import leaves_named
+from .latex_rows import Equation, equations, prepared, unbroken
+from .latex_symbols import MARK, Refused, Symbol, Unjudged
+from .latex_trees import CALLED, JOIN, KNOWN, Builder, Function, shifted
+from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
 
+__all__ = ["ACCEPTED", "MARK", "read_latex"]
 ACCEPTED = (
     "The dialect knows h_{t-1}, \\odot, \\top, \\tanh, \\sigma, ' for derivatives, \\operatorname{diag}, \\tilde \\bar "
     "\\hat \\mathbf, \\partial L/\\partial h_t, \\delta, \\sum_t, \\prod, [h_{t-1}, x_t], \\langle t\\rangle, \\frac, "
     "numbers and align environments; docs/latex.md lists it all."
 )
-ENVIRONMENTS = "align|aligned|equation|gather|multline|eqnarray|alignat|split|flalign"
-REGIONS = (
-    rf"\\begin\{{({ENVIRONMENTS})(\*?)\}}(?:\{{\d+\}})?(.*?)\\end\{{\1\2\}}",
-    r"\\\[(.*?)\\\]",
-    r"\$\$(.*?)\$\$",
-    r"\$([^$]*?=[^$]*?)\$",
+HINTS = (
+    (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
+    (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
+    (r"\\(?:approx|propto|sim|le|leq|ge|geq|lt|gt|in|neq?|to)(?![A-Za-z])|[<>]", "A formula is an equation, with =."),
+    (r"\|", "Norms and bounds aren't judged: leave them out."),
 )
-TRANSPOSES = {
-    "T",
-    "\\top",
-    "\\intercal",
-    "\\mathsf{T}",
-    "\\mathrm{T}",
-    "\\mathsfT",
-    "\\prime",
-    "\\text{T}",
-    "\\mathbf{T}",
-}
-TIME = re.compile(r"(?:t|\\langle\s*t\s*\\rangle)")
-FUNCTIONS = {"sigma": "sigmoid", "sigm": "sigmoid", "ReLU": "relu", "ln": "log", "logistic": "sigmoid"}
-MARK = "<T>"
-JACOBIAN = "jacobian_of_"
 
 
 def read_latex(source: Source) -> Formulas:
@@ -54,28 +44,194 @@ def read_latex(source: Source) -> Formulas:
     >>> line.target.base, spell(line.value)
     ('delta_a', 'delta_h * (1 - h**2)')
     """
-    statements: list[Statement] = []
-    reader = _Builder()
-    read = re.sub(r"(?<!\\)%[^\n]*", lambda found: " " * len(found[0]), source.text)  # comments
-    blank = re.sub(r"[^\n]", " ", read)
-    for start, stop in _rows(read):
-        text = blank[:start] + read[start:stop]
+    return _Reading(source).formulas()
+
+
+class _Reading:
+    """One text while it is read.
+
+    Args:
+        source: the text.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.text = prepared(source.text)
+        self.blank = re.sub(r"[^\n]", " ", source.text)
+        states = {
+            found[1].lstrip("\\")
+            for found in re.finditer(r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-", self.text)
+        }
+        self.builder = Builder(states, {}, self.fragment)
+        self.statements: list[Statement] = []
+        self.derivatives: list[Derivative] = []
+        self.notes: list[str] = []
+
+    def formulas(self) -> Formulas:
+        """Read every equation."""
+        every = list(equations(self.text))
+        every = [equation for equation in every if not self._defines(equation)]
+        for equation in every:
+            try:
+                self._read(equation)
+            except NotationError:
+                if not equation.inline:
+                    raise
+                self._note(equation, "stands in a sentence and wasn't understood")
+            except Unjudged as why:
+                self._note(equation, f"isn't judged: {why}")
+        if not self.statements and not self.derivatives:
+            said = f" ({'; '.join(self.notes)})" if self.notes else ""
+            raise NotationError(f"{self.source.name}: no equation was found{said}. {ACCEPTED}")
+        builder = self.builder
+        clean, derivatives = [], []
+        for line in (*self.statements, *self.derivatives):
+            value = leaves_named(resolved(line.value, builder.timed))
+            target = (
+                leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
+            )
+            if isinstance(target, Name) and not any(part.head == "prod_t" for _, part in places(value)):
+                adds = isinstance(line, Statement) and line.adds
+                clean.append(Statement(line.number, line.text, target, adds, value))
+            elif isinstance(line, Derivative) and isinstance(target, Jacobian):
+                derivatives.append(replace(line, value=value))
+            else:
+                self.notes.append(
+                    f"line {line.number} isn't judged: a product over time is judged as a Jacobian: {line.text}"
+                )
+        clean.sort(key=lambda line: line.number)
+        return Formulas(
+            self.source,
+            (),
+            "",
+            tuple(clean),
+            "latex",
+            tuple(sorted(builder.templates.items())),
+            tuple(sorted(builder.timed)),
+            tuple(derivatives),
+            tuple(self.notes),
+        )
+
+    def _defines(self, equation: Equation) -> bool:
+        """Take a function's name, as in phi = tanh; return whether that is what an equation does."""
+        sides = [re.sub(r"\\mathrm|\\text|\\operatorname|[\\{}\s\x00]", "", self.text[a:b]) for a, b in equation.sides]
+        found = re.fullmatch(r"([A-Za-z]+)(?:\((?:x|z|\\cdot|cdot|a|u)\))?", sides[0])
+        if len(sides) != 2 or not found:
+            return False
+        right = re.sub(r"\((?:x|z|cdot|a|u)\)$", "", sides[1])
+        if right in KNOWN and CALLED.get(right, right) in KNOWN | {"sigmoid"}:
+            self.builder.functions[found[1]] = right
+            return True
+        return found[1] in KNOWN and "(" in sides[0]
+
+    def _note(self, equation: Equation, what: str) -> None:
+        self.notes.append(f"line {self._line(equation.start)} {what}: {self._written(equation)}")
+
+    def _line(self, place: int) -> int:
+        return self.source.text.count("\n", 0, place) + 1
+
+    def _written(self, equation: Equation) -> str:
+        return " ".join(self.text[equation.start : equation.stop].replace("\x00", " ").split())
+
+    def _read(self, equation: Equation) -> None:
+        whole = self.text[equation.start : equation.stop]
+        self.builder.clocks = {"t", *_clocks(whole)}
+        if len(equation.sides) < 2:
+            place = equation.start
+            raise self.error(place, max(1, len(whole.split()[0])) if whole.split() else 1, "there is no = here", whole)
+        sides = [self._side(low, high) for low, high in equation.sides]
+        number, written = self._line(equation.start), self._written(equation)
+        if any(isinstance(side, Symbol) and side.edge for side in sides[:1]) or _starts(sides[0], self.builder.timed):
+            self._note(equation, "speaks of the first or last step and isn't judged")
+            return
+        trees: list[Tree | None] = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
+        first = trees[0]
+        if first is not None and first.head == "number" or isinstance(sides[0], Function):
+            self._note(equation, "isn't judged: its left side is no quantity")
+            return
+        target = first
+        for index, value in enumerate(trees[1:], 1):
+            if value is None or target is None:
+                raise self.error(equation.sides[index][0], 1, "a function stands here without its argument", whole)
+            self._enter(equation, number, written, target, equation.adds and index == 1, value)
+            if isinstance(value.leaf, Jacobian) or (
+                value.head == "name" and _is_adjoint(value, self.builder.templates)
+            ):
+                target = value
+
+    def _enter(self, equation: Equation, number: int, written: str, target: Tree, adds: bool, value: Tree) -> None:
+        place = equation.sides[0][0]
+        width = len(self.text[place : equation.sides[0][1]].strip())
+        place += len(self.text[place:]) - len(self.text[place:].lstrip(" \n\x00"))
+        if isinstance(target.leaf, Jacobian):
+            self.derivatives.append(Derivative(number, written, target.leaf, value))
+            return
+        if not isinstance(target.leaf, Name):
+            raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", "")
+        clocks = {n.base.partition("@")[2] for n in (target.leaf, *names(value))} - {""}
+        if len(clocks) == 1 and not {n.base for n in names(value) if "@" not in n.base} & self.builder.timed:
+            (clock,) = clocks
+            value, target = shifted(value, clock, 0), shifted(target, clock, 0)
+        elif clocks:
+            raise Unjudged(f"it speaks of steps {' and '.join(sorted(clocks))} beside t")
+        assert isinstance(target.leaf, Name)
+        self.statements.append(Statement(number, written, target.leaf, adds, value))
+
+    def _side(self, start: int, stop: int) -> Any:
+        text = self.blank[:start] + unbroken(self.text[start:stop]).replace("\x00", " ")
+        if not text.strip():
+            raise self.error(min(start, len(self.source.text) - 1), 1, "one side of the equation is empty", "")
         try:
-            tree = _parser().parse(text.rstrip())
-            target, adds, value = reader.transform(tree)
+            return self.builder.transform(_parser().parse(text.rstrip()))
         except lark.exceptions.VisitError as error:
-            if isinstance(error.orig_exc, _Refused):
-                raise _error(source, error.orig_exc.token, error.orig_exc.message) from None
+            inner = error.orig_exc
+            if isinstance(inner, Unjudged):
+                raise inner from None
+            if isinstance(inner, Refused):
+                raise self.refused(inner) from None
             raise
+        except Refused as error:
+            raise self.refused(error) from None
         except lark.exceptions.UnexpectedInput as error:
-            raise _unexpected(source, error, stop) from None
-        line = source.text.count("\n", 0, start + len(text[start:]) - len(text[start:].lstrip())) + 1
-        written = " ".join(read[start:stop].split())
-        statements.append(Statement(line, written, target, adds, value))
-    if not statements:
-        raise NotationError(f"{source.name}: no equation was found. {ACCEPTED}")
-    templates = tuple(sorted(reader.templates.items()))
-    return Formulas(source, (), "", tuple(statements), "latex", templates, tuple(sorted(reader.timed)))
+            raise self._unexpected(error, stop) from None
+
+    def fragment(self, text: str, token: Token) -> Any:
+        """Read what stands in a script, such as the h_t of ∇_{h_t}."""
+        try:
+            return self.builder.transform(_parser().parse(text))
+        except (lark.exceptions.UnexpectedInput, lark.exceptions.VisitError):
+            raise Refused(token, f"{text} isn't understood") from None
+
+    def refused(self, error: Refused) -> NotationError:
+        """Return the error that points at a token."""
+        token = error.token
+        return NotationError(
+            self.source.point(token.line or 1, (token.column or 1) - 1, len(token), error.message, ACCEPTED)
+        )
+
+    def error(self, place: int, width: int, message: str, about: str) -> NotationError:
+        """Return the error that points at a place."""
+        line = self._line(place)
+        column = place - (self.source.text.rfind("\n", 0, place) + 1)
+        hint = next((hint for pattern, hint in HINTS if re.search(pattern, about)), "")
+        return NotationError(self.source.point(line, column, width, message, " ".join(filter(None, [hint, ACCEPTED]))))
+
+    def _unexpected(self, error: lark.exceptions.UnexpectedInput, stop: int) -> NotationError:
+        line, column = getattr(error, "line", -1), getattr(error, "column", -1)
+        if isinstance(error, lark.exceptions.UnexpectedEOF) or line is None or line < 1 or self._ended(error):
+            return self.error(max(0, min(stop, len(self.source.text)) - 1), 1, "the equation ends too early", "")
+        rest = self.source.lines[line - 1][column - 1 :]
+        found = re.match(r"\\[A-Za-z]+|\S", rest)
+        what = found[0] if found else rest[:1]
+        hint = next((hint for pattern, hint in HINTS if re.match(pattern, rest)), "")
+        message = f"'{what}' isn't understood here"
+        return NotationError(
+            self.source.point(line, column - 1, len(what), message, " ".join(filter(None, [hint, ACCEPTED])))
+        )
+
+    @staticmethod
+    def _ended(error: lark.exceptions.UnexpectedInput) -> bool:
+        return isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"
 
 
 @cache
@@ -84,262 +240,48 @@ def _parser() -> Any:
     return lark.Lark(grammar, parser="lalr")
 
 
-def _rows(text: str) -> list[tuple[int, int]]:
-    """Return (start, stop) of each equation: rows of environments, else lines; what has no '=' goes on."""
-    regions: list[tuple[int, int]] = []
-    for pattern in REGIONS:
-        for found in re.finditer(pattern, text, re.DOTALL):
-            span = found.span(found.lastindex or 0)
-            if not any(a < span[1] and span[0] < b for a, b in regions):
-                regions.append(span)
-    breaks = r"\\\\(?:\[[^\]]*\])?"
-    if not regions:
-        regions, breaks = [(0, len(text))], r"\\\\(?:\[[^\]]*\])?|\n"
-    rows: list[tuple[int, int]] = []
-    for start, stop in sorted(regions):
-        cuts = [found.span() for found in re.finditer(breaks, text[start:stop])]
-        edges = [0, *(edge for cut in cuts for edge in cut), stop - start]
-        for first, last in zip(edges[::2], edges[1::2], strict=True):
-            row = text[start + first : start + last]
-            row = row.rstrip().rstrip(".,;").rstrip()
-            if not row.strip():
-                continue
-            span = (start + first, start + first + len(row))
-            if "=" not in row and rows:
-                rows[-1] = (rows[-1][0], span[1])
-            else:
-                rows.append(span)
-    return rows
+def _clocks(text: str) -> set[str]:
+    """Return the letters that an equation has for other steps: of its sums and products, and those of ∂h_t/∂h_k."""
+    found = set(re.findall(r"\\(?:sum|prod)(?:\\limits)?\s*_\s*\{?\s*\(?\s*(?:t\s*(?:\\geq?|>)\s*)?(\\?[a-z]+)", text))
+    quotient = r"\\partial\s*([^{}]*(?:\{[^{}]*\}[^{}]*)*?)\}\s*\{\s*\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?[_^]\s*\{?\(?\s*([jkms])\b"
+    found |= {by for of, by in re.findall(quotient, text) if not re.match(r"[LJE]|\\ell|\\mathcal", of)}
+    return {letter.lstrip("\\") for letter in found} - {"t"}
 
 
-class _Refused(Exception):
-    def __init__(self, token: Token, message: str) -> None:
-        self.token, self.message = token, message
+def _starts(side: Any, timed: set[str]) -> bool:
+    """Return whether a symbol such as h_0 or \\delta_{T+1} is a first or last value of what has a time elsewhere."""
+    return isinstance(side, Symbol) and side.words[-1:] == ("0",) and side.letter in timed
 
 
-def _error(source: Source, token: Token, message: str) -> NotationError:
-    return NotationError(source.point(token.line or 1, (token.column or 1) - 1, len(token), message, ACCEPTED))
+def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
+    return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
 
 
-def _unexpected(source: Source, error: lark.exceptions.UnexpectedInput, stop: int) -> NotationError:
-    line, column = getattr(error, "line", -1), getattr(error, "column", -1)
-    if isinstance(error, lark.exceptions.UnexpectedEOF) or line is None or line < 1:
-        line = source.text.count("\n", 0, stop) + 1
-        column = stop - (source.text.rfind("\n", 0, stop) + 1) + 1
-        return NotationError(source.point(line, column - 1, 1, "the equation ends too early", ACCEPTED))
-    rest = source.lines[line - 1][column - 1 :]
-    found = re.match(r"\\[A-Za-z]+|\S", rest)
-    what = found[0] if found else rest[:1]
-    return NotationError(source.point(line, column - 1, len(what), f"'{what}' isn't understood here", ACCEPTED))
+def resolved(tree: Tree, timed: set[str]) -> Tree:
+    """Return a tree in which what stands side by side is a product of matrices, or of entries.
+
+    Args:
+        tree: as read.
+        timed: names with a time: these are vectors, whatever their letters.
+    """
+    if not tree.args:
+        return tree
+    args = [resolved(operand, timed) for operand in tree.args]
+    if tree.head != JOIN:
+        return rebuilt(tree, args)
+    made = args[0]
+    for item in args[1:]:
+        joined = _is_matrix(made, timed) or _is_matrix(item, timed) or "T" in (made.head, item.head)
+        made = matmul(made, item) if joined else mul(made, item)
+    return made
 
 
-@v_args(inline=True)
-class _Builder(Transformer[Any, Any]):
-    """Parse tree -> `Tree`; notes how names are written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.templates: dict[str, str] = {}
-        self.timed: set[str] = set()
-        self.last = ""  # how the symbol read last is written
-
-    def start(self, target: Tree, adds: bool, value: Tree) -> tuple[Name, bool, Tree]:
-        assert isinstance(target.leaf, Name)
-        return target.leaf, adds, value
-
-    def equals(self) -> bool:
-        return False
-
-    def adds(self, *_: Token) -> bool:
-        return True
-
-    def plus(self) -> str:
-        return "+"
-
-    def minus(self) -> str:
-        return "-"
-
-    def times(self, *_: Token) -> str:
-        return "*"
-
-    def over(self) -> str:
-        return "/"
-
-    def sum(self, first: Tree, *rest: Any) -> Tree:
-        terms = [first]
-        for sign, term in zip(rest[::2], rest[1::2], strict=True):
-            terms.append(neg(term) if sign == "-" else term)
-        return add(*terms)
-
-    def factors(self, *parts: Any) -> Tree:
-        made: list[Tree] = []
-        operator = "*"
-        for part in parts:
-            if isinstance(part, str):
-                operator = part
-            else:
-                made.append(inv(part) if operator == "/" else part)
-                operator = "*"
-        return mul(*made)
-
-    def negative(self, inner: Tree) -> Tree:
-        return neg(inner)
-
-    def positive(self, inner: Tree) -> Tree:
-        return inner
-
-    def chain(self, *items: Tree) -> Tree:
-        made = items[0]
-        for item in items[1:]:
-            joined = _is_matrix(made) or _is_matrix(item) or "T" in (made.head, item.head)
-            made = matmul(made, item) if joined else mul(made, item)
-        return made
-
-    def powered(self, base: Tree, *marks: Token) -> Tree:
-        for mark in marks:
-            base = self._raised(base, mark)
-        return base
-
-    def _raised(self, base: Tree, mark: Token) -> Tree:
-        inside = _inside(mark)
-        if inside.replace(" ", "") in TRANSPOSES:
-            return transposed(base)
-        if found := re.fullmatch(r"(?:\\odot|\\circ)?\s*(-?\s*\d+)", inside):
-            return power(base, found[1].replace(" ", ""))
-        raise _Refused(mark, f"the superscript {inside} isn't understood")
-
-    def number(self, token: Token) -> Tree:
-        return number(str(token))
-
-    def group(self, inner: Tree) -> Tree:
-        return inner
-
-    def concatenation(self, *pieces: Tree) -> Tree:
-        return applied("concat", list(pieces)) or pieces[0]
-
-    def fraction(self, _: Token, above: Tree, below: Tree) -> Tree:
-        return mul(above, inv(below))
-
-    def argument(self, *pieces: Any) -> list[Tree]:
-        return list(pieces)
-
-    def applied(self, function: Token, *rest: Any) -> Tree:
-        *marks, arguments = rest
-        label = re.sub(r"\\(?:operatorname\*?|mathrm|text|mathsf|mathop)|[\\{}\s]", "", str(function))
-        label = FUNCTIONS.get(label, ALIASES.get(label, label))
-        exponent = 1
-        for mark in marks:
-            if mark.type == "PRIME" or _inside(mark) in ("\\prime", "'"):
-                label += "'"
-            elif _inside(mark).lstrip("-").isdigit():
-                exponent = int(_inside(mark))
-            else:
-                raise _Refused(mark, f"the superscript {_inside(mark)} of a function isn't understood")
-        made = applied(label, arguments)
-        if made is None:
-            raise _Refused(function, f"{label} takes another number of arguments, here {len(arguments)}")
-        return made if exponent == 1 else power(made, exponent)
-
-    def sum_over(self, _: Token, *rest: Any) -> Tree:
-        return self._over_time("sum_t", rest)
-
-    def product_over(self, _: Token, *rest: Any) -> Tree:
-        return self._over_time("prod_t", rest)
-
-    def _over_time(self, head: str, rest: tuple[Any, ...]) -> Tree:
-        bounds = [part for part in rest if isinstance(part, Token) and part.type in ("SUB", "SUP")]
-        factors = [part for part in rest if isinstance(part, Tree)]
-        if head == "sum_t" and bounds and not re.match(r"t\b", _inside(bounds[0])):
-            raise _Refused(bounds[0], "sums are over t, as in \\sum_t or \\sum_{t=1}^{T}")
-        return Tree(head, (mul(*factors),))
-
-    def loss(self, _: Token, *marks: Token) -> str:
-        return "loss" if any(re.match(r"t\b", _inside(mark)) for mark in marks) else "total"
-
-    def partial(self, *parts: Any) -> Tree:
-        kind, of = (part for part in parts if not isinstance(part, Token))
-        return self._adjoint(kind, of)
-
-    def gradient(self, _: Token, of: Tree, kind: str) -> Tree:
-        return self._adjoint(kind, of)
-
-    def _adjoint(self, kind: str, of: Tree) -> Tree:
-        assert isinstance(of.leaf, Name)
-        base = f"dL_d{of.leaf.base}" + ("_loss" if kind == "loss" else "")
-        over = "L_t" if kind == "loss" else "L"
-        self.templates[base] = f"\\frac{{\\partial {over}}}{{\\partial {self.templates[of.leaf.base]}}}"
-        return name(base, of.leaf.offset)
-
-    def jacobian(self, *parts: Any) -> Tree:
-        of, by = (part for part in parts if isinstance(part, Tree))
-        assert isinstance(of.leaf, Name) and isinstance(by.leaf, Name)
-        return name(f"{JACOBIAN}{of.leaf.base}_by_{by.leaf.base}", of.leaf.offset)
-
-    def delta(self, mark: Token, of: Tree) -> Tree:
-        assert isinstance(of.leaf, Name)
-        base = f"delta_{of.leaf.base}" if mark.startswith("\\") else f"d{of.leaf.base}"
-        self.templates[base] = f"{mark} {self.templates[of.leaf.base]}"
-        return name(base, of.leaf.offset)
-
-    def accented(self, accent: Token, inner: Any, *marks: Token) -> Tree:
-        held = inner.leaf if isinstance(inner, Tree) else Name(str(inner))
-        assert isinstance(held, Name)
-        letter, offset = held
-        kind = str(accent).lstrip("\\")
-        kind = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}.get(kind, kind)
-        shown = self.last if isinstance(inner, Tree) else letter
-        base = f"{letter}_{kind}" if kind in ("tilde", "hat", "bar", "dot") else letter
-        return self._symbol(base, f"{accent}{{{shown}}}", marks, offset)
-
-    def ones(self, _: Token, value: Token) -> Tree:
-        return number(str(value))
-
-    def plain(self, letter: Token, *marks: Token) -> Tree:
-        return self._symbol(str(letter).lstrip("\\"), str(letter), marks)
-
-    def _symbol(self, base: str, shown: str, marks: tuple[Token, ...], offset: int = 0) -> Tree:
-        words, timed = [], False
-        for mark in marks:
-            pieces = []
-            for piece in re.split(r",", _inside(mark)):
-                piece = piece.strip()
-                step = re.fullmatch(r"[(<]?\s*(?:\\langle)?\s*t\s*(?:([-+])\s*(\d+))?\s*(?:\\rangle)?\s*[)>]?", piece)
-                if step:
-                    timed = True
-                    offset = int(f"{step[1]}{step[2]}") if step[1] else 0
-                    if abs(offset) > 1:
-                        raise _Refused(mark, "times are t-1, t and t+1")
-                    pieces.append(re.sub(r"t\s*(?:[-+]\s*\d+)?", lambda _: MARK, piece, count=1))
-                else:
-                    word = re.sub(r"\\(?:mathrm|text|mathbf|mathsf|mathit)|[\\{}()\s]", "", piece)
-                    if not re.fullmatch(r"[A-Za-z0-9]+", word):
-                        raise _Refused(mark, f"the index {piece} isn't understood")
-                    words.append(word)
-                    pieces.append(piece)
-            shown += f"{mark[0]}{{{','.join(pieces)}}}"
-        base = "_".join([base, *words])
-        if base.endswith("_bar") is False and "_bar_" in base:
-            base = base.replace("_bar_", "_") + "_bar"
-        if MARK in shown or MARK not in self.templates.get(base, ""):
-            self.templates[base] = shown
-        self.last = shown
-        if timed:
-            self.timed.add(base)
-        return name(base, offset)
-
-
-def _inside(mark: Token) -> str:
-    """Return what a sub- or superscript holds."""
-    text = str(mark)[1:].strip()
-    return text[1:-1].strip() if text.startswith("{") and text.endswith("}") else text
-
-
-def _is_matrix(tree: Tree) -> bool:
+def _is_matrix(tree: Tree, timed: set[str]) -> bool:
     """Return whether a product with this is a product of matrices: names with a capital letter, diag(...)."""
     if isinstance(tree.leaf, Name):
-        return tree.leaf.base[:1].isupper()
-    if tree.head in ("T", "mul", "add", "neg"):
-        return any(map(_is_matrix, tree.args))
+        return tree.leaf.base[:1].isupper() and tree.leaf.base.partition("@")[0] not in timed
+    if tree.head in ("T", "mul", "add", "neg", "prod_t"):
+        return any(_is_matrix(operand, timed) for operand in tree.args)
     if tree.head == "matmul":
-        return all(map(_is_matrix, tree.args))
-    return tree.head == "call" and tree.leaf == "diag"
+        return all(_is_matrix(operand, timed) for operand in tree.args)
+    return tree.head == "jacobian" or (tree.head == "call" and tree.leaf == "diag")

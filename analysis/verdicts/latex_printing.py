@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .formulas import Statement
 from .latex import MARK
 from .printing import FormulaSpeller
-from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree
+from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree, without_version
 
 FUNCTIONS = {"tanh": "\\tanh", "exp": "\\exp", "log": "\\log", "sigmoid": "\\sigma", "sin": "\\sin", "cos": "\\cos"}
 
@@ -26,7 +26,7 @@ class LatexSpeller(FormulaSpeller):
         self.templates = templates
 
     def name(self, quantity: Name) -> str:
-        base, offset = quantity
+        base, offset = without_version(quantity.base), quantity.offset
         template = self.templates.get(base) or self._made(base)
         return template.replace(MARK, {-1: "t-1", 0: "t", 1: "t+1"}[offset])
 
@@ -43,7 +43,7 @@ class LatexSpeller(FormulaSpeller):
 
     def line(self, statement: Statement) -> str:
         sign = "\\mathrel{+}=" if statement.adds else "="
-        return f"{self.name(statement.target)} {sign} {self.show(statement.value)}"
+        return f"{statement.left or self.name(statement.target)} {sign} {self.show(statement.value)}"
 
     def spell_mul(self, tree: Tree) -> tuple[str, int]:
         above = [factor for factor in tree.args if factor.head != "inv"]

@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...derive.functions import Elementwise
-from .arithmetic import Array
+from .arithmetic import Array, Evaluator, apply_floats
+from .exact import Residue, apply_arrays
+from .jacobians import WAYS, jacobian_tree
+from .jacobians import parts as jacobian_parts
 from .probes import STEPS, Probes, Record, Subject, without
-from .tree import Name
+from .tree import Name, Tree, names
 
 KINDS = {
     "value": "{0}",
@@ -24,7 +27,7 @@ KINDS = {
     "own": "a value of their own",
 }
 OF_SEED = ("total", "incoming", "carry", "loss")
-PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|grad_|delta_|δ_?|∇_?|adj_|d_|d)(.+)")
+PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d)(.+)")
 SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)")
 OUTSIDE = ("out", "loss", "L", "external", "ext", "local", "direct", "y", "top", "up", "given")
 
@@ -37,6 +40,10 @@ class Meaning(NamedTuple):
     offset: int = 0
 
     def __str__(self) -> str:
+        if self.kind in WAYS and (found := jacobian_parts(self.base)):
+            of, by, lag = found
+            times = [{-1: "t-1", 0: "t", 1: "t+1"}.get(self.offset - back, f"t-{back}") for back in (0, lag)]
+            return f"∂{of}_{{{times[0]}}}/∂{by}_{{{times[1]}}}{WAYS[self.kind]}".replace("_{t}", "_t")
         if self.kind == "carry" and self.offset == -1:
             return f"what step t sends back to {self.base}_{{t-1}}"
         time = {-1: "_{t-1}", 0: "_t", 1: "_{t+1}"}[self.offset]
@@ -70,12 +77,16 @@ class Answers:
 
     def has(self, meaning: Meaning) -> bool:
         """Return whether there is such a quantity."""
+        if meaning.kind in WAYS:
+            return self.jacobian(meaning) is not None
         first = self.records[0]
         tables = {"value": first.forward, "loss": first.loss, "incoming": first.loss, "carry": first.carry}
         return meaning.base in tables.get(meaning.kind, first.adjoint)
 
     def array(self, meaning: Meaning) -> Array:
         """Return (probes, *shape)."""
+        if meaning not in self.made and meaning.kind in WAYS:
+            self.made[meaning] = self._evaluated(meaning)
         if meaning not in self.made:
             pieces = [self._steps(record, meaning) for record in self.records]
             whole = np.concatenate(pieces)
@@ -83,6 +94,22 @@ class Answers:
                 whole = np.swapaxes(whole, 1, 2)
             self.made[meaning] = whole
         return self.made[meaning]
+
+    def jacobian(self, meaning: Meaning) -> Tree | None:
+        """Return a Jacobian as a formula in the forward pass's own names; None where it has none."""
+        return jacobian_tree(self.subject.cell.text, self.subject.cell.name, meaning.base, meaning.kind)
+
+    def _evaluated(self, meaning: Meaning) -> Array:
+        tree = self.jacobian(meaning)
+        assert tree is not None
+        moved = {n: n._replace(offset=0 if n.base in self.params else n.offset + meaning.offset) for n in names(tree)}
+        straight = self if not self.turned else Answers(self.probes, self.seeds, False)
+        values = {n: straight.array(Meaning("value", *at)) for n, at in moved.items()}
+        exact = any(array.dtype == object for array in values.values())
+        apply, one = (apply_arrays, Residue(1)) if exact else (apply_floats, 1.0)
+        found = Evaluator(values, self.subject.sizes, STEPS, False, apply, one).plain(tree)
+        length = len(self.records) * STEPS
+        return np.broadcast_to(found, (length, *found.shape[1:]))
 
     def _steps(self, record: Record, meaning: Meaning) -> Array:
         kind, base, offset = meaning
@@ -140,6 +167,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         given: whether this name is assigned.
     """
     base, offset = name
+    if jacobian_parts(base):
+        return [meaning for way in WAYS if answers.has(meaning := Meaning(way, base, offset))]
     value = Meaning("value", base, offset)
     if answers.has(value) and not base.endswith("_prev"):
         return [Meaning("value", base, 0) if base in answers.params else value]

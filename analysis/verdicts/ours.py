@@ -6,21 +6,14 @@ from functools import cache
 
 from sympy import Expr
 
-from ...derive.errors import Source
 from ...derive.functions import Elementwise
 from ...derive.linear import Node
-from ...derive.notation import spell as spell_expr
 from ...derive.program import Step
-from .formulas import read_formulas
+from .formulas import tree_from
+from .jacobians import WAYS
 from .meanings import Meaning, style_of
 from .reading import Reading
 from .tree import Name, Tree, add, call, mapped, name, neg, rebuilt, transposed
-
-
-@cache
-def tree_from(expr: Expr) -> Tree:
-    """Return an expression of a program as a tree."""
-    return read_formulas(Source("ours", f"y = {spell_expr(expr)}")).statements[0].value
 
 
 class Translator:
@@ -73,6 +66,9 @@ class Translator:
     def line(self, meaning: Meaning, depth: int = 0) -> Tree | None:
         """Return the right side that gives a quantity; None where nothing is derived for it."""
         kind, base, offset = meaning
+        if kind in WAYS:
+            found = self.reading.answers.jacobian(meaning)
+            return None if found is None else self.translated(found, offset, depth)
         if kind == "incoming":
             return add(self.read(Meaning("loss", base, offset), depth), self.carried(base, offset, depth))
         key = {"total": f"delta_{base}", "share": f"delta_{base}", "sum": f"delta_{base}"}.get(kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .formulas import Formulas, Statement
-from .tree import Name, Speller, time_name
+from .tree import Name, Speller, time_name, without_version
 
 
 class FormulaSpeller(Speller):
@@ -18,12 +18,12 @@ class FormulaSpeller(Speller):
 
     def name(self, quantity: Name) -> str:
         if self.brackets and quantity.offset:
-            return f"{quantity.base}[t{quantity.offset:+d}]"
+            return f"{without_version(quantity.base)}[t{quantity.offset:+d}]"
         return time_name(*quantity)
 
     def line(self, statement: Statement) -> str:
         """Return a whole line."""
-        return f"{self.name(statement.target)} {'+=' if statement.adds else '='} {self.show(statement.value)}"
+        return f"{statement.left or self.name(statement.target)} {'+=' if statement.adds else '='} {self.show(statement.value)}"
 
 
 def speller_for(formulas: Formulas) -> FormulaSpeller:

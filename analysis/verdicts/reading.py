@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from .arithmetic import Apply, Array, Evaluator, Misfit, Missing, apply_floats
 from .formulas import Formulas, Statement
 from .meanings import Answers, Meaning, adjoint_of, candidates
 from .probes import STEPS
-from .tree import Name, Tree, add, names, places, time_name
+from .tree import Name, Tree, add, mapped, names, number, places, time_name, without_version
 
 TOLERANCE = 1e-9
 MOST_JOINT = 512
@@ -60,6 +62,7 @@ class Reading:
         answers: the right values.
         meanings: name -> what it is.
         linked: name -> the same at t-1 and t+1, where these follow from it.
+        soft: names that only resemble a quantity: their lines may show that they mean another one.
         rows: whether vectors are rows.
     """
 
@@ -74,6 +77,7 @@ class Reading:
     cache: dict[object, Array | None] = field(default_factory=dict)
     own: dict[Name, Array | None] = field(default_factory=dict)
     linked: dict[Name, list[Name]] = field(default_factory=dict)
+    soft: set[Name] = field(default_factory=set)
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -164,16 +168,51 @@ class Reading:
         self.own.clear()
 
 
-def grouped(statements: list[Statement]) -> dict[Name, Group]:
-    """Collect the lines of each target; `x = x + y` counts as `x += y`."""
+def versioned(statements: Sequence[Statement]) -> list[Statement]:
+    """Return statements in which no name is assigned twice: what `do` holds before it is assigned again is `do#1`.
+
+    `x = x + y` counts as `x += y`. A target `dh_next` is what this step hands to the one before. What sets a name to 0
+    before it is added to, or before the loop, says nothing.
+    """
+    every = [_added(line) for line in statements]
+    used = Counter(line.target for line in every) + Counter(n for line in every for n in set(names(line.value)))
+    lines = [line for line in every if line.adds or line.value != number(0) or used[line.target] < 2]
+    targets = {line.target for line in lines}
+    for index, line in enumerate(lines):
+        back = Name(line.target.base, -1)
+        if line.target.offset == 1 and back not in targets:
+            lines[index] = replace(line, target=back, left=line.left or time_name(*line.target))
+    assigned = Counter(line.target for line in lines if not line.adds)
+    first = {line.target: line.adds for line in reversed(lines)}
+    total = {target: count + (first[target] and count > 0) for target, count in assigned.items()}
+    seen: Counter[Name] = Counter()
+
+    def called(found: Name) -> Name:
+        if total.get(found, 0) < 2 or not 0 < seen[found] < total[found]:
+            return found
+        return Name(f"{found.base}#{seen[found]}", found.offset)
+
+    made = []
+    for line in lines:
+        value = mapped(line.value, lambda found: Tree("name", (), called(found)))
+        if total.get(line.target, 0) > 1 and (not line.adds or not seen[line.target]):
+            seen[line.target] += 1
+        made.append(replace(line, target=called(line.target), value=value))
+    return made
+
+
+def _added(line: Statement) -> Statement:
+    own = Tree("name", (), line.target)
+    if line.adds or line.value.head != "add" or own not in line.value.args:
+        return line
+    rest = [term for term in line.value.args if term != own]
+    return replace(line, adds=True, value=add(*rest))
+
+
+def grouped(statements: Sequence[Statement]) -> dict[Name, Group]:
+    """Collect the lines of each target."""
     groups: dict[Name, Group] = {}
-    for line in statements:
-        own = Tree("name", (), line.target)
-        if not line.adds and line.value.head == "add" and own in line.value.args:
-            rest = [term for term in line.value.args if term != own]
-            line = Statement(line.number, line.text, line.target, True, add(*rest))
-        if line.target in groups and not line.adds:
-            groups[line.target].lines.clear()
+    for line in versioned(statements):
         groups.setdefault(line.target, Group(line.target, [])).lines.append(line)
     return groups
 
@@ -185,17 +224,21 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         NotationError: for a name that is read, never assigned, and like nothing that the cell has.
     """
     groups = grouped(statements)
+    statements = [line for group in groups.values() for line in group.lines]
     assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
     reading = Reading(formulas, groups, answers, rows)
     every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
     for name in every:
-        found = candidates(name, answers, assigned, name in groups)
+        plain = Name(without_version(name.base), name.offset)
+        found = candidates(plain, answers, assigned, name in groups)
         if not found and name not in groups:
             found = _outside(reading, name, statements)
         now = Name(name.base, 0)
         if name not in groups and now in groups and found and found[0].base not in answers.subject.seeds:
             reading.linked.setdefault(now, []).append(name)
             found = found[:1]
+        if name in groups and found and all(m.kind != "value" and adjoint_of(plain.base) != m.base for m in found):
+            reading.soft.add(name)
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN
     _allow_carries(reading, every)
@@ -222,15 +265,38 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     if base in reading.groups:
         return []
     base_of = adjoint_of(name.base) or ""
-    if (base_of or name.base.startswith(("delta", "grad", "loss"))) and base_of not in reading.answers.params:
+    if (
+        base_of or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
+    ) and base_of not in reading.answers.params:
         return [Meaning("loss", seed, name.offset) for seed in reading.answers.subject.seeds]
     line = next(line for line in statements if name in names(line.value))
     first = reading.answers.records[0]
     known = [*first.forward, *(g.base for g in reading.groups)]
-    source = reading.formulas.source
-    column = max(0, source.lines[line.number - 1].find(name.base))
-    message = f"'{time_name(*name)}' is neither a value of the cell, nor an adjoint, nor assigned here"
-    raise NotationError(source.point(line.number, column, len(name.base), message, closest(name.base, known)))
+    raise NotationError(_pointed(reading.formulas, line, name, closest(name.base, known)))
+
+
+def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
+    """Return the message that a name means nothing here, with its place."""
+    source = formulas.source
+    shown = dict(formulas.spellings).get(name.base, name.base)
+    written = re.split(r"<T>|[_^]\{<T>", shown)[0].rstrip("_^{,( ") or name.base
+    number, column = line.number, -1
+    for number in range(line.number, min(line.number + 12, len(source.lines)) + 1):
+        row = source.lines[number - 1]
+        start = row.find("=") + 1 if number == line.number else 0
+        found = re.search(rf"(?<![A-Za-z\\]){re.escape(written)}(?![A-Za-z])", row[start:])
+        if found:
+            column = start + found.start()
+            break
+    else:
+        number, column = line.number, 0
+    called = (
+        shown.replace("<T>", {-1: "t-1", 0: "t", 1: "t+1"}.get(name.offset, "t"))
+        if shown != name.base
+        else time_name(*name)
+    )
+    message = f"'{called}' is neither a value of the cell, nor an adjoint, nor assigned here"
+    return source.point(number, column, len(written), message, hint)
 
 
 def _resolve(reading: Reading) -> None:
@@ -247,6 +313,33 @@ def _resolve(reading: Reading) -> None:
         _shift(reading)
         if reading.meanings == before:
             break
+    _rename(reading, clusters)
+
+
+def _rename(reading: Reading, clusters: Mapping[str, list[Name]]) -> None:
+    """Let a name mean what its line gives, where lines that read it bear that out: delta_h of the candidate's sum."""
+    every = [meaning for meaning in _all_meanings(reading.answers) if meaning.kind == "total"]
+    for group in list(reading.groups.values()):
+        name, found = group.target, reading.total(group)
+        if reading.holds(group) or found is None or reading.meanings[name].kind == "value":
+            continue
+        saved, held = dict(reading.meanings), {t for t, g in reading.groups.items() if reading.holds(g)}
+        for meaning in every:
+            if meaning in saved.values() or not agree(found, reading.answers.array(meaning)):
+                continue
+            options = reading.options[name]
+            reading.options[name] = [meaning]
+            reading.assign({name: meaning})
+            for cluster in clusters.values():
+                _choose(reading, [other for other in cluster if other != name])
+            _choose_starts(reading)
+            now = {t for t, g in reading.groups.items() if reading.holds(g)}
+            if now > held and len(now) > len(held) + 1:
+                break
+            reading.options[name] = options
+            reading.meanings = dict(saved)
+            reading.own.clear()
+            _choose_starts(reading)
 
 
 def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meaning]]:
@@ -298,6 +391,9 @@ def _choose_starts(reading: Reading) -> None:
 def _name_unknown(reading: Reading) -> None:
     """Find what auxiliary names mean: from their values, or from the lines that read them."""
     unknown = [name for name in reading.groups if not reading.options[name]]
+    soft = [name for name in reading.soft if not reading.holds(reading.groups[name])]
+    before = dict(reading.meanings)
+    unknown += sorted(soft)
     for name in unknown:
         reading.meanings[name] = OWN
     reading.own.clear()
@@ -312,6 +408,13 @@ def _name_unknown(reading: Reading) -> None:
         for name in reversed(unknown):
             if reading.meanings[name].kind == "own":
                 _name_by_use(reading, name, every)
+    for name in soft:
+        if reading.meanings[name].kind == "own":
+            readers = [group for group in reading.touching({name}) if group.target != name]
+            without = sum(map(reading.holds, readers))
+            reading.assign({name: before[name]})
+            if sum(map(reading.holds, readers)) < without:
+                reading.assign({name: OWN})
 
 
 def _shift(reading: Reading) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...derive.interpret import size
 from .arithmetic import Array, Evaluator, Misfit, Missing
-from .ours import Translator, tree_from
+from .formulas import tree_from
+from .ours import Translator
 from .probes import STEPS
 from .reading import OWN, Group, Reading, agree
 from .tree import Name, Tree, add, mul, names, spell

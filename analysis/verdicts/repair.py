@@ -10,15 +10,15 @@ import numpy as np
 from .arithmetic import Array, Misfit, Missing
 from .catalogue import Edit, Pool, edits
 from .exact import Residue, apply_arrays, points
-from .formulas import Statement
+from .formulas import Statement, tree_from
 from .meanings import Meaning, argument_of
-from .ours import Translator, slopes, tree_from
+from .ours import Translator, slopes
 from .probes import probes
 from .reading import OWN, Group, Reading, agree
 from .tree import Name, Tree, names, number, places
 
 FRESH = 1000
-UNKNOWN = Edit("other", "other", "the line doesn't give what its name says", number(0))
+UNKNOWN = Edit("other", "other", ("the line doesn't give what its name says",), number(0))
 
 
 @dataclass(frozen=True)

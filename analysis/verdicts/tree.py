@@ -20,20 +20,29 @@ class Name(NamedTuple):
     offset: int = 0
 
 
+class Jacobian(NamedTuple):
+    """The derivative of one quantity by another, ∂h_t/∂h_{t-1}; a name with @k is at another time, called k."""
+
+    of: Name
+    by: Name
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """An expression.
 
     Attributes:
-        head: name, number, add, mul, neg, inv, pow, matmul, T, call, size, part (a slice), sum_t (over all times).
+        head: name, number, add, mul, neg, inv, pow, matmul, T, call, size, part (a slice), sum_t (over all times), prod_t
+            (over a window), jacobian.
         args: operands.
-        leaf: a `Name`, a `Fraction`, the function of a call, or (start, stop) of a slice in the notation.
+        leaf: a `Name`, a `Fraction`, the function of a call, (start, stop) of a slice in the notation or of a product,
+            or a `Jacobian`.
         key: equal for equal expressions.
     """
 
     head: str
     args: tuple[Tree, ...] = ()
-    leaf: Name | Fraction | str | tuple[str, str] | None = None
+    leaf: Name | Fraction | str | tuple[str, str] | Jacobian | None = None
     key: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -153,12 +162,22 @@ def mapped(tree: Tree, change: Callable[[Name], Tree | None]) -> Tree:
     return rebuilt(tree, [mapped(operand, change) for operand in tree.args]) if tree.args else tree
 
 
+def without_version(base: str) -> str:
+    """Return a name as it is written: `do#1` is what `do` holds before it is assigned again.
+
+    >>> without_version("do#1")
+    'do'
+    """
+    return base.partition("#")[0]
+
+
 def time_name(base: str, offset: int) -> str:
     """Return a name at a time in the notation.
 
     >>> time_name("c", -1), time_name("f", 1), time_name("h", 0), time_name("h", -2)
     ('c_prev', 'f_next', 'h', 'h[t-2]')
     """
+    base = without_version(base)
     if abs(offset) > 1:
         return f"{base}[t{offset:+d}]"
     return base + {-1: "_prev", 0: "", 1: "_next"}[offset]

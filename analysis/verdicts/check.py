@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def _read(theirs: str | os.PathLike[str]) -> Any:
     text = os.fspath(theirs)
     is_path = isinstance(theirs, os.PathLike) or ("\n" not in text and "=" not in text)
     source = Source(text, text_of(Path(text))) if is_path else Source("formulas", text)
-    if Path(source.name).suffix == ".tex" or "\\" in source.text:
+    if Path(source.name).suffix == ".tex" or "\\" in source.text or re.search(r"[_^]\{", source.text):
         from .latex import read_latex
 
         return read_latex(source)

@@ -108,6 +108,7 @@ def read_formulas(source: Source) -> Formulas:
     >>> read_formulas(Source("mine", "da_f = dc * c[t-1] * f * (1 - f)")).statements[0].target
     Name(base='da_f', offset=0)
     """
+    source = Source(source.name, plain(source.text))
     module, doc = tree_of(source)
     text = Text(source, doc, (), ())
     declarations, statements = [], []
@@ -131,6 +132,41 @@ def read_formulas(source: Source) -> Formulas:
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
         statements.append(Statement(line.lineno, written, target.leaf, adds, value))
     return Formulas(source, tuple(declarations), doc, tuple(statements))
+
+
+# signs of mathematics -> the notation; those with as many letters first, so that places in a line stay
+SIGNS = (
+    (r"[⊙∘·×∗⋅]", "*"),
+    ("−", "-"),
+    ("[∂𝜕]", "d"),
+    ("𝛿", "δ"),
+    (r"\b(d[LJE]|dLoss|dloss)/(?=d[A-Za-z_])", r"\1_"),
+    (r"\b(?:d[LJE])_?(?:t|\[t\])[/_](d[A-Za-z]\w*)", r"\1_loss"),
+    (r"ₜ₋₁", "[t-1]"),
+    (r"ₜ₊₁", "[t+1]"),
+    (r"ₜ", "[t]"),
+    (r"⊗", "//"),  # read as the outer product
+    (r"\s*(?:\^\s*(?:T\b|⊤|\{T\})|ᵀ|⊤)", ".T"),
+    (r"\^(?=\s*[\d(])", "**"),
+    ("²", "**2"),
+    ("³", "**3"),
+    (r"(?<=\w)['′](?=\()", "_prime"),
+)
+
+
+def plain(text: str) -> str:
+    """Return a text with signs of mathematics in the notation of formulas.
+
+    >>> plain("∂h = Wᵀ @ ∂a ⊙ (1 − h²)")
+    'dh = W.T @ da * (1 - h**2)'
+    """
+    kept = []
+    for line in text.split("\n"):
+        code, mark, comment = line.partition("#")
+        for pattern, sign in SIGNS:
+            code = re.sub(pattern, sign, code)
+        kept.append(code + mark + comment)
+    return "\n".join(kept)
 
 
 @cache
@@ -210,6 +246,8 @@ class _Reader:
                 return add(self.tree(left), neg(self.tree(right)))
             case ast.BinOp(op=ast.Div(), left=left, right=right):
                 return mul(self.tree(left), inv(self.tree(right)))
+            case ast.BinOp(op=ast.FloorDiv(), left=left, right=right):
+                return call("outer", self.tree(left), self.tree(right))
             case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATIONS:
                 return OPERATIONS[type(op)](self.tree(left), self.tree(right))
             case ast.Attribute(value=ast.Name(id=module), attr="pi") if module in MODULES:

@@ -8,19 +8,19 @@ import numpy as np
 
 from ...derive.cell import Cell
 from ...derive.errors import Error
-from .formulas import Formulas, Statement
+from .formulas import Formulas
 from .forward import Forward, read_forward
-from .meanings import Answers, Meaning
+from .gaps import guess, missing, unjudged
+from .meanings import Answers
 from .ours import Translator
 from .printing import speller_for
 from .probes import Probes, probes, subject
 from .reading import OWN, Group, Reading, agree, read_meanings
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, names, number, places
+from .tree import Name, Tree, places
 from .verdict import Fault, Line, Verdict
-
-ORDER = {"carry": 0, "total": 1, "incoming": 2}
+from .windows import Windows
 
 
 def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
@@ -34,19 +34,30 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         Error: where there is no cell, nothing to judge, or a name that matches nothing.
     """
     forward = read_forward(formulas, cell)
-    unjudged = formulas.notes
     of = subject(forward.cell)
     batch = probes(of)
-    if not forward.backward:
-        raise Error(f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'")
+    if not forward.backward and not formulas.derivatives:
+        raise Error(
+            f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'{_unread(formulas)}"
+        )
     reading = _best_reading(formulas, forward, batch)
+    guess(reading)
+    if not formulas.derivatives and all(reading.meanings[target] == OWN for target in reading.groups):
+        said = "; ".join([*unjudged(reading), *formulas.notes])
+        raise Error(
+            f"{formulas.source.name}: nothing here can be judged as part of {of.cell.name}'s backward pass: {said}"
+        )
     conventions = [*forward.sentences, *_conventions(reading, of.seeds)]
     scale, sentence = _common_scale(reading)
     conventions += sentence
     lines, faults, mended = _lines(reading, scale)
     notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
-    missing, more = _missing(reading, mended)
-    faults = sorted([*faults, *missing], key=lambda fault: (fault.line == 0, fault.line))
+    gaps, more = missing(reading, mended)
+    windows = Windows(formulas, reading.answers, reading.rows).judged()
+    lines = sorted([*lines, *windows[0]], key=lambda line: line.number)
+    faults += windows[1]
+    more += [*windows[2], *unjudged(reading)]
+    faults = sorted([*faults, *gaps], key=lambda fault: (fault.line == 0, fault.line))
     errors = [_error(reading, group, scale) for group in reading.groups.values()]
     reference = (
         f"our derivation, float64, {len(batch.records)} sequences of 4 steps; its gradient differs from a difference "
@@ -58,7 +69,7 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         tuple(conventions),
         tuple(lines),
         tuple(faults),
-        (*unjudged, *notes, *more),
+        (*formulas.notes, *notes, *more),
         max(errors, default=0.0),
         reference,
     )
@@ -109,8 +120,13 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
             f"The loss depends on {', '.join(reading.answers.seeds)} alone; other states have no loss of their own."
         )
     show = speller_for(reading.formulas).name
+    weights = {base: reading.meanings[found[0]].base for base, found in reading.weights.items()}
+    if weights:
+        said.append("Of their own names, " + ", ".join(f"{a} is {b}" for a, b in weights.items() if b) + ".")
     for name, meaning in reading.meanings.items():
         options = reading.options.get(name, [])
+        if any(name in found for found in reading.weights.values()):
+            continue
         if meaning.kind == "own" or meaning.kind == "value" and options:
             continue
         if len(options) != 1 or meaning.kind in ("loss", "carry"):
@@ -225,62 +241,3 @@ def _overwritten(reading: Reading) -> list[Fault]:
         proof = "the value assigned is step t's share, and the gradient is the sum of all shares"
         found.append(Fault(line.number, "overwritten", message, line.text, text, proof))
     return found
-
-
-def _missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], list[str]]:
-    """Name gradients that are never given, and states whose adjoint is never carried back."""
-    translator, answers = Translator(reading), reading.answers
-    given = {reading.meanings[target] for target in reading.groups}
-    shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
-    carries = [m for m in given if _is_recursion(reading, m, mended)]
-    faults, notes = [], []
-    wanted: list[Meaning] = []
-    few = len({meaning.base for meaning in shares}) < len(answers.subject.cell.params) / 2
-    if shares and few:
-        adds = False
-        notes.append("gradients of few parameters are given; the others follow the same pattern and aren't asked for")
-    elif shares:
-        adds = any(line.adds for g in reading.groups.values() for line in g.lines)
-        kind = shares[0].kind
-        have = {meaning.base for meaning in shares}
-        wanted += [Meaning(kind, base) for base in answers.subject.cell.params if base not in have]
-    elif given:
-        notes.append("no gradient of a parameter is given")
-        adds = False
-    if shares or carries:
-        have = {meaning.base for meaning in carries}
-        for state in answers.subject.cell.states:
-            if state not in have and np.abs(answers.array(Meaning("carry", state, -1))).max(initial=0) > 0:
-                wanted.append(Meaning("carry", state, -1))
-    speller = speller_for(reading.formulas)
-    for meaning in wanted:
-        if np.abs(answers.array(meaning)).max(initial=0) == 0:
-            continue
-        tree, target = translator.line(meaning), translator.called(meaning)
-        carry = meaning.kind == "carry"
-        text = speller.line(Statement(0, "", target, adds and not carry, tree)) if tree is not None else ""
-        message = (
-            f"{meaning} is never given."
-            if not carry
-            else f"{meaning} is never given, so its gradient doesn't flow back."
-        )
-        proof = "from the derivation" if text else ""
-        faults.append(Fault(0, "dropped carry" if carry else "missing gradient", message, "", text, proof))
-    return faults, notes
-
-
-def _is_recursion(reading: Reading, meaning: Meaning, mended: dict[Name, Tree]) -> bool:
-    """Return whether a line gives a state's adjoint from one step to the one before."""
-    if meaning.kind not in ORDER or meaning.base not in reading.answers.subject.cell.states:
-        return False
-    if meaning.offset == -1:
-        return True
-    targets = [target for target, found in reading.meanings.items() if found == meaning and target in reading.groups]
-    for target in targets:
-        read = {*reading.read_by(reading.groups[target]), *names(mended.get(target, number(0)))}
-        ahead = [
-            reading.meanings.get(name, reading.meanings.get(Name(name.base), OWN)) for name in read if name.offset == 1
-        ]
-        if any(found.kind in ("total", "incoming") for found in ahead):
-            return True
-    return False

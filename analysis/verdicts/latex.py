@@ -56,7 +56,10 @@ class _Reading:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.text = prepared(source.text)
+        self.worded = "\\" not in source.text
+        self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(source.text))
+        if self.worded:
+            self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
         self.blank = re.sub(r"[^\n]", " ", source.text)
         states = {
             found[1].lstrip("\\")
@@ -182,7 +185,7 @@ class _Reading:
         if not text.strip():
             raise self.error(min(start, len(self.source.text) - 1), 1, "one side of the equation is empty", "")
         try:
-            return self.builder.transform(_parser().parse(text.rstrip()))
+            return self.builder.transform(_parser(self.worded).parse(text.rstrip()))
         except lark.exceptions.VisitError as error:
             inner = error.orig_exc
             if isinstance(inner, Unjudged):
@@ -198,7 +201,7 @@ class _Reading:
     def fragment(self, text: str, token: Token) -> Any:
         """Read what stands in a script, such as the h_t of ∇_{h_t}."""
         try:
-            return self.builder.transform(_parser().parse(text))
+            return self.builder.transform(_parser(self.worded).parse(text))
         except (lark.exceptions.UnexpectedInput, lark.exceptions.VisitError):
             raise Refused(token, f"{text} isn't understood") from None
 
@@ -235,15 +238,28 @@ class _Reading:
 
 
 @cache
-def _parser() -> Any:
+def _parser(worded: bool) -> Any:
+    """Return the parser of one side of an equation.
+
+    Args:
+        worded: for a text without a backslash, where `dh_t` and `W_hh` are names of several letters.
+    """
     grammar = (resources.files(__package__) / "latex.lark").read_text(encoding="utf-8")
+    if worded:
+        grammar = grammar.replace("LETTER: /[A-Za-z]/", "LETTER: /[A-Za-z]+/").replace("SUM.3: /", "SUM.6: /sum(?=_)|")
+        grammar = grammar.replace("|[A-Za-z0-9])/\nSUP", "|[A-Za-z0-9]+)/\nSUP")
     return lark.Lark(grammar, parser="lalr")
 
 
 def _clocks(text: str) -> set[str]:
     """Return the letters that an equation has for other steps: of its sums and products, and those of ∂h_t/∂h_k."""
-    found = set(re.findall(r"\\(?:sum|prod)(?:\\limits)?\s*_\s*\{?\s*\(?\s*(?:t\s*(?:\\geq?|>)\s*)?(\\?[a-z]+)", text))
-    quotient = r"\\partial\s*([^{}]*(?:\{[^{}]*\}[^{}]*)*?)\}\s*\{\s*\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?[_^]\s*\{?\(?\s*([jkms])\b"
+    bounds = r"\\(?:sum|prod)(?:\\limits)?\s*_\s*\{?\s*\(?\s*(?:[tTk]\s*(?:\\[gl]eq?|[<>])\s*)?(\\?[a-zA-Z]+)"
+    quotient = (
+        r"\\partial\s*([^{}]*(?:\{[^{}]*\}[^{}]*)*?)\}\s*\{\s*\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?"
+        r"[_^]\s*\{?\(?\s*([jkms])\b"
+    )
+    last = r"\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?[_^]\s*\{?\(?\s*(T)\b[^{}]*\}?\s*\}\s*\{\s*\\partial"
+    found = {*re.findall(bounds, text), *re.findall(last, text)}
     found |= {by for of, by in re.findall(quotient, text) if not re.match(r"[LJE]|\\ell|\\mathcal", of)}
     return {letter.lstrip("\\") for letter in found} - {"t"}
 

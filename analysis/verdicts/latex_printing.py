@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .formulas import Statement
-from .latex import MARK
+from .jacobians import parts
+from .latex_symbols import MARK
 from .printing import FormulaSpeller
 from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree, without_version
 
@@ -17,18 +18,22 @@ class LatexSpeller(FormulaSpeller):
 
     Args:
         templates: name -> how it is written, with a mark where the time stands.
+        clock: the letter of the time.
     """
 
     times = " \\odot "
 
-    def __init__(self, templates: Mapping[str, str]) -> None:
+    def __init__(self, templates: Mapping[str, str], clock: str = "t") -> None:
         super().__init__()
-        self.templates = templates
+        self.templates, self.clock = templates, clock
 
     def name(self, quantity: Name) -> str:
         base, offset = without_version(quantity.base), quantity.offset
+        if found := parts(base):
+            of, by, lag = found
+            return f"\\frac{{\\partial {self.name(Name(of, offset))}}}{{\\partial {self.name(Name(by, offset - lag))}}}"
         template = self.templates.get(base) or self._made(base)
-        return template.replace(MARK, {-1: "t-1", 0: "t", 1: "t+1"}[offset])
+        return template.replace(MARK, f"{self.clock}{offset:+d}" if offset else self.clock)
 
     def _made(self, base: str) -> str:
         for prefix, shown in (("delta_", "\\delta "), ("dL_d", "\\delta "), ("d", "\\delta ")):

@@ -35,7 +35,10 @@ WORDS = r"\\(?:text|textrm|mbox|textit|textbf|mathrm|intertext|shortintertext|te
 DROPPED = (
     r"\\(?:label|tag|ref|eqref|cite|hspace|vspace|footnote|notag|nonumber|hfill|noindent|hline)\*?(?:\s*\{[^{}]*\})?"
 )
-CUTS = r"\\q?quad(?![A-Za-z])|\\(?:Rightarrow|Longrightarrow|implies|iff|Leftrightarrow|hfill)(?![A-Za-z])|[,;]|(?<![_^{])\x00+"
+CUTS = (
+    r"\\q?quad(?![A-Za-z])|\\(?:Rightarrow|Longrightarrow|implies|iff|Leftrightarrow|hfill)(?![A-Za-z])|[,;]|"
+    r"(?<![_^{])\x00+"
+)
 BREAKS = r"\\\\\*?(?:\[[^\]]*\])?|\\newline(?![A-Za-z])|\\cr(?![A-Za-z])"
 RANGE = re.compile(
     r"\s*(?:\(\s*)?(?:(?:[a-zτ]|\\tau|1|0|T)\s*(?:[-+]\s*\d\s*)?(?:=|<|>|\\leq?\b|\\geq?\b|\\in\b|\\lt\b|\\gt\b|≤)\s*(?:[\w\\{},.+\-=<>\s()]*)"
@@ -190,7 +193,7 @@ def _outside(text: str, pattern: str) -> list[tuple[int, int]]:
 
 
 def _pieces(row: str) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a row that are equations: what stands before a comma, a wide blank or a word and has a relation.
+    """Yield the parts of a row that are equations: between commas, wide blanks or words, with a relation.
 
     Ranges such as t = 1, ..., T aren't equations. A part without a relation goes on with the one before.
     """

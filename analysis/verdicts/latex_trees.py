@@ -443,7 +443,7 @@ class Builder(Transformer[Any, Any]):
             if start == -1:
                 made = shifted(made, clock, -1)
             return Tree("sum_t", (made,))
-        return Tree("prod_t", (made,), (first or below, last))
+        return Tree("prod_t", (made,), (first or below, last, clock))
 
     # derivatives
     def _differential(self, item: Differential) -> Tree:

@@ -28,8 +28,8 @@ KINDS = {
 }
 OF_SEED = ("total", "incoming", "carry", "loss")
 PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d)(.+)")
-SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)")
-OUTSIDE = ("out", "loss", "L", "external", "ext", "local", "direct", "y", "top", "up", "given")
+SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)((?:_[a-z]+)?)")
+OUTSIDE = ("out", "loss", "L", "external", "ext", "local", "direct", "y", "top", "up", "given", "yhat", "o", "logits")
 
 
 class Meaning(NamedTuple):
@@ -126,7 +126,9 @@ def adjoint_of(name: str) -> str | None:
     >>> adjoint_of("delta_a_f"), adjoint_of("h_bar"), adjoint_of("dL_dW"), adjoint_of("x")
     ('a_f', 'h', 'W', None)
     """
-    found = SUFFIX.fullmatch(name) or PREFIX.fullmatch(name)
+    if found := SUFFIX.fullmatch(name):
+        return found[1] + found[2]
+    found = PREFIX.fullmatch(name)
     return found[1] if found else None
 
 
@@ -139,7 +141,7 @@ def style_of(names: Iterable[str]) -> str:
     counts: dict[str, int] = {}
     for name in names:
         base = adjoint_of(name)
-        if base:
+        if base and base in name:
             pattern = "{}" + name[len(base) :] if name.startswith(base) else name[: -len(base)] + "{}"
             counts[pattern] = counts.get(pattern, 0) + 1
     return max(counts, key=lambda pattern: counts[pattern], default="d{}")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from sympy import Expr
-
 from ...derive.functions import Elementwise
 from ...derive.linear import Node
 from ...derive.program import Step
@@ -70,7 +66,10 @@ class Translator:
             found = self.reading.answers.jacobian(meaning)
             return None if found is None else self.translated(found, offset, depth)
         if kind == "incoming":
-            return add(self.read(Meaning("loss", base, offset), depth), self.carried(base, offset, depth))
+            carried = self.carried(base, offset, depth)
+            if base not in self.reading.answers.seeds:
+                return carried
+            return add(self.read(Meaning("loss", base, offset), depth), carried)
         key = {"total": f"delta_{base}", "share": f"delta_{base}", "sum": f"delta_{base}"}.get(kind)
         if kind == "carry":
             key, offset = f"delta_{base}_prev", offset + 1
@@ -111,7 +110,7 @@ class Translator:
         def change(spelled: Name) -> Tree:
             base, shift = spelled
             if base in params:
-                plain = name(base)
+                plain = name(self.called(Meaning("value", base)).base)
                 return transposed(plain) if self.turned and self.is_matrix(base) else plain
             if base.startswith("incoming_"):
                 return self.read(Meaning("incoming", base[9:], shift + offset), depth)

@@ -23,7 +23,8 @@ class FormulaSpeller(Speller):
 
     def line(self, statement: Statement) -> str:
         """Return a whole line."""
-        return f"{statement.left or self.name(statement.target)} {'+=' if statement.adds else '='} {self.show(statement.value)}"
+        left = statement.left or self.name(statement.target)
+        return f"{left} {'+=' if statement.adds else '='} {self.show(statement.value)}"
 
 
 def speller_for(formulas: Formulas) -> FormulaSpeller:

@@ -15,7 +15,7 @@ from ...derive.errors import NotationError
 from ...derive.syntax import closest
 from .arithmetic import Apply, Array, Evaluator, Misfit, Missing, apply_floats
 from .formulas import Formulas, Statement
-from .meanings import Answers, Meaning, adjoint_of, candidates
+from .meanings import OUTSIDE, Answers, Meaning, adjoint_of, candidates
 from .probes import STEPS
 from .tree import Name, Tree, add, mapped, names, number, places, time_name, without_version
 
@@ -63,6 +63,7 @@ class Reading:
         meanings: name -> what it is.
         linked: name -> the same at t-1 and t+1, where these follow from it.
         soft: names that only resemble a quantity: their lines may show that they mean another one.
+        weights: their own names of parameters -> where they stand, such as U and dU.
         rows: whether vectors are rows.
     """
 
@@ -78,6 +79,7 @@ class Reading:
     own: dict[Name, Array | None] = field(default_factory=dict)
     linked: dict[Name, list[Name]] = field(default_factory=dict)
     soft: set[Name] = field(default_factory=set)
+    weights: dict[str, list[Name]] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -176,6 +178,8 @@ def versioned(statements: Sequence[Statement]) -> list[Statement]:
     """
     every = [_added(line) for line in statements]
     used = Counter(line.target for line in every) + Counter(n for line in every for n in set(names(line.value)))
+    once = {(line.target, line.value): line for line in reversed(every) if not line.adds}
+    every = [line for line in every if line.adds or once[line.target, line.value] is line]
     lines = [line for line in every if line.adds or line.value != number(0) or used[line.target] < 2]
     targets = {line.target for line in lines}
     for index, line in enumerate(lines):
@@ -228,7 +232,15 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
     reading = Reading(formulas, groups, answers, rows)
     every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
+    timed = {*formulas.timed, *(name.base for name in every if name.offset)}
+    reading.weights = own_weights([name for name in every if name.base not in timed], answers, groups)
+    named = {name for found in reading.weights.values() for name in found}
     for name in every:
+        if name in named:
+            kind = "value" if adjoint_of(name.base) is None else "sum" if assigned.get(name) else "share"
+            reading.options[name] = [Meaning(kind, param) for param in answers.subject.cell.params]
+            reading.meanings[name] = OWN
+            continue
         plain = Name(without_version(name.base), name.offset)
         found = candidates(plain, answers, assigned, name in groups)
         if not found and name not in groups:
@@ -268,7 +280,7 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     if (
         base_of or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
     ) and base_of not in reading.answers.params:
-        return [Meaning("loss", seed, name.offset) for seed in reading.answers.subject.seeds]
+        return [Meaning("loss", seed, name.offset) for seed in reading.answers.seeds]
     line = next(line for line in statements if name in names(line.value))
     first = reading.answers.records[0]
     known = [*first.forward, *(g.base for g in reading.groups)]
@@ -300,12 +312,14 @@ def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
 
 
 def _resolve(reading: Reading) -> None:
-    ambiguous = [name for name, found in reading.options.items() if len(found) > 1]
+    named = {name for found in reading.weights.values() for name in found}
+    ambiguous = [name for name, found in reading.options.items() if len(found) > 1 and name not in named]
     clusters: dict[str, list[Name]] = {}
     for name in ambiguous:
         clusters.setdefault(reading.options[name][0].base, []).append(name)
-    for _ in range(3):
+    for _ in range(3 + 2 * bool(named)):
         before = dict(reading.meanings)
+        match_weights(reading, False)
         for cluster in clusters.values():
             _choose(reading, cluster)
         _choose_starts(reading)
@@ -313,12 +327,25 @@ def _resolve(reading: Reading) -> None:
         _shift(reading)
         if reading.meanings == before:
             break
+    match_weights(reading, True)
     _rename(reading, clusters)
 
 
 def _rename(reading: Reading, clusters: Mapping[str, list[Name]]) -> None:
     """Let a name mean what its line gives, where lines that read it bear that out: delta_h of the candidate's sum."""
     every = [meaning for meaning in _all_meanings(reading.answers) if meaning.kind == "total"]
+    for name, options in reading.options.items():
+        readers = [group for group in reading.touching({name}) if not reading.holds(group)]
+        of = adjoint_of(name.base) or ""
+        known = not of or set(of.split("_")) & set(OUTSIDE) or any(adjoint_of(name.base) == m.base for m in options)
+        if name in reading.groups or not readers or not options or options[0].kind != "loss" or known:
+            continue
+        for meaning in (meaning._replace(offset=name.offset) for meaning in every):
+            before = reading.meanings[name]
+            reading.assign({name: meaning})
+            if any(map(reading.holds, readers)):
+                break
+            reading.assign({name: before})
     for group in list(reading.groups.values()):
         name, found = group.target, reading.total(group)
         if reading.holds(group) or found is None or reading.meanings[name].kind == "value":
@@ -340,6 +367,58 @@ def _rename(reading: Reading, clusters: Mapping[str, list[Name]]) -> None:
             reading.meanings = dict(saved)
             reading.own.clear()
             _choose_starts(reading)
+
+
+def own_weights(every: Iterable[Name], answers: Answers, groups: Mapping[Name, Group]) -> dict[str, list[Name]]:
+    """Return the names that a text has of its own for parameters, where it uses none of the cell's."""
+    params, found = answers.params, dict[str, list[Name]]()
+    for name in every:
+        base = without_version(name.base)
+        of = adjoint_of(base) if name in groups else None
+        if {base, adjoint_of(base)} & params:
+            return {}
+        held = of or base
+        is_weight = re.fullmatch(r"(?:[A-Z](?!elta)|b(?:ias)?(?:_|[a-z]{0,2}$)|w_)\w*", held) is not None
+        if is_weight and not answers.has(Meaning("total", held)) and (of is not None or name not in groups):
+            found.setdefault(held, []).append(name)
+    return found
+
+
+def match_weights(reading: Reading, last: bool) -> None:
+    """Say which parameter each of their own names is: by the lines that come out right with it, then by its shape.
+
+    Args:
+        reading: of the text.
+        last: whether to match by shape and by letters what lines don't tell.
+    """
+    taken = {reading.meanings[found[0]].base for found in reading.weights.values()} - {""}
+    scored: list[tuple[float, str, str]] = []
+    for base, found in reading.weights.items():
+        if reading.meanings[found[0]] != OWN:
+            continue
+        touched = reading.touching(set(found))
+        reading.assign(dict.fromkeys(found, OWN))
+        without = sum(map(reading.holds, touched))
+        for place, param in enumerate(reading.answers.subject.cell.params):
+            if param in taken:
+                continue
+            reading.assign({name: reading.options[name][place] for name in found})
+            gained = sum(map(reading.holds, touched)) - without
+            if gained > 0 or (last and any(reading.total(group) is not None for group in touched)):
+                scored.append((gained + _alike(base, param), base, param))
+        reading.assign(dict.fromkeys(found, OWN))
+    done: set[str] = set()
+    for _, base, param in sorted(scored, reverse=True):
+        if base not in done and param not in taken:
+            place = list(reading.answers.subject.cell.params).index(param)
+            reading.assign({name: reading.options[name][place] for name in reading.weights[base]})
+            done.add(base)
+            taken.add(param)
+
+
+def _alike(base: str, param: str) -> float:
+    """Return how alike two names are, below 1: letters of the gate come last."""
+    return 0.5 * (base[-1:].lower() == param[-1:].lower()) + 0.3 * (base[0] == param[0])
 
 
 def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meaning]]:

@@ -9,12 +9,15 @@ import numpy as np
 from ...derive.interpret import size
 from .arithmetic import Array, Evaluator, Misfit, Missing
 from .formulas import tree_from
+from .jacobians import WAYS
 from .ours import Translator
+from .printing import speller_for
 from .probes import STEPS
 from .reading import OWN, Group, Reading, agree
 from .tree import Name, Tree, add, mul, names, spell
 
-MOST_TOGETHER = 2
+MOST_TOGETHER = 3
+MOST_TRIES = 400
 
 
 def ordered(tree: Tree) -> Tree:
@@ -35,15 +38,18 @@ def reason(reading: Reading, group: Group, translator: Translator) -> str:
     ours = translator.line(meaning)
     if ours is None or group.start or ordered(theirs) == ordered(ours):
         return ""
+    if isinstance(theirs.leaf, Name) and reading.meanings.get(theirs.leaf) == meaning:
+        return "another name of the same"
     equations = _equations(reading, theirs, ours)
-    for count in range(MOST_TOGETHER + 1):
-        for chosen in itertools.combinations(equations, count):
-            if _equal(reading, theirs, ours, {name: equations[name] for name in chosen}):
-                if not chosen:
-                    return "the same when multiplied out"
-                shown = (f"{spell(Tree('name', (), name))} = {spell(equations[name])}" for name in chosen)
-                return "equals ours by " + " and ".join(shown)
-    return "in another form"
+    show = speller_for(reading.formulas).show
+    every = (chosen for count in range(MOST_TOGETHER + 1) for chosen in itertools.combinations(equations, count))
+    for chosen in itertools.islice(every, MOST_TRIES):
+        if _equal(reading, theirs, ours, {name: equations[name] for name in chosen}):
+            if not chosen:
+                return "the same as ours when multiplied out"
+            shown = (f"{show(Tree('name', (), name))} = {show(equations[name])}" for name in chosen)
+            return "equals ours by " + " and ".join(shown)
+    return f"another form of {show(ours)}, with the same values at all probes"
 
 
 def _equations(reading: Reading, *sides: Tree) -> dict[Name, Tree]:
@@ -60,7 +66,7 @@ def _equations(reading: Reading, *sides: Tree) -> dict[Name, Tree]:
             continue
         meaning = reading.meanings.get(name)
         tree = None
-        if meaning is not None and meaning.kind in ("total", "incoming", "carry"):
+        if meaning is not None and (meaning.kind in ("total", "incoming", "carry") or meaning.kind in WAYS):
             tree = translator.line(meaning)
         elif meaning == OWN and name in reading.groups:
             tree = add(*(line.value for line in reading.groups[name].lines))

@@ -32,17 +32,18 @@ class Tree:
     """An expression.
 
     Attributes:
-        head: name, number, add, mul, neg, inv, pow, matmul, T, call, size, part (a slice), sum_t (over all times), prod_t
-            (over a window), jacobian.
+        head: name, number, add, mul, neg, inv, pow, matmul, T, call, size, part (a slice), sum_t (over all times),
+            prod_t (over a window), jacobian.
         args: operands.
-        leaf: a `Name`, a `Fraction`, the function of a call, (start, stop) of a slice in the notation or of a product,
+        leaf: a `Name`, a `Fraction`, the function of a call, (start, stop) of a slice in the notation,
+            (first, last, letter) of the steps of a product,
             or a `Jacobian`.
         key: equal for equal expressions.
     """
 
     head: str
     args: tuple[Tree, ...] = ()
-    leaf: Name | Fraction | str | tuple[str, str] | Jacobian | None = None
+    leaf: Name | Fraction | str | tuple[str, ...] | Jacobian | None = None
     key: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:

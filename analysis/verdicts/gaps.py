@@ -1,0 +1,112 @@
+"""What a backward pass leaves out: gradients never given, states never carried back, lines that nothing reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .formulas import Statement
+from .meanings import Meaning, adjoint_of
+from .ours import Translator
+from .printing import speller_for
+from .reading import OWN, Group, Reading
+from .repair import repair, upstream
+from .tree import Name, Tree, names, number, without_version
+from .verdict import Fault
+
+ORDER = ("carry", "total", "incoming")
+
+
+def _unread_groups(reading: Reading) -> list[Group]:
+    """Return the groups that give a value of their own which no judged line reads."""
+    judged = [group for group in reading.groups.values() if reading.meanings[group.target] != OWN]
+    read = {name for group in judged for name in (*reading.read_by(group), *upstream(reading, group))}
+    return [g for t, g in reading.groups.items() if reading.meanings[t] == OWN and t not in read]
+
+
+def guess(reading: Reading) -> None:
+    """Let `d_forget` be the adjoint of f where one edit makes it that, and nothing else says what it is."""
+    translator, given = Translator(reading), set(reading.meanings.values())
+    for group in _unread_groups(reading):
+        words = (adjoint_of(without_version(group.target.base)) or "").split("_")
+        for word in words:
+            meaning = Meaning("total", word[:1])
+            if len(word) < 4 or not reading.answers.has(meaning) or meaning in given or len(group.lines) > 1:
+                continue
+            reading.assign({group.target: meaning})
+            if repair(reading, group, translator).edit.mends == "other":
+                reading.assign({group.target: OWN})
+
+
+def unjudged(reading: Reading) -> list[str]:
+    """Name the lines that give a value of their own which no judged line reads."""
+    show = speller_for(reading.formulas).name
+    return [
+        f"line {line.number} isn't judged: nothing tells what {show(group.target)} is meant to be, and no other line "
+        "reads it"
+        for group in _unread_groups(reading)
+        for line in group.lines
+    ]
+
+
+def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], list[str]]:
+    """Name gradients that are never given, and states whose adjoint is never carried back."""
+    translator, answers = Translator(reading), reading.answers
+    given = {reading.meanings[target] for target in reading.groups}
+    shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
+    carries = [m for m in given if _is_recursion(reading, m, mended)]
+    faults, notes = [], []
+    wanted: list[Meaning] = []
+    few = len({meaning.base for meaning in shares}) < len(answers.subject.cell.params) / 2
+    if shares and few:
+        adds = False
+        notes.append("gradients of few parameters are given; the others follow the same pattern and aren't asked for")
+    elif shares:
+        adds = any(line.adds for g in reading.groups.values() for line in g.lines)
+        kind = shares[0].kind
+        have = {meaning.base for meaning in shares}
+        wanted += [Meaning(kind, base) for base in answers.subject.cell.params if base not in have]
+    elif given:
+        notes.append("no gradient of a parameter is given")
+        adds = False
+    have = {meaning.base for meaning in carries}
+    whole = {meaning.base for meaning in given if meaning.kind in ORDER or meaning.kind == "loss"}
+    for state in answers.subject.cell.states:
+        carry = Meaning("carry", state, -1)
+        if state in have or np.abs(answers.array(carry)).max(initial=0) == 0:
+            continue
+        if state in whole and (shares or carries):
+            wanted.append(carry)
+        elif shares or carries or state in whole:
+            notes.append(f"∂L/∂{state}_t is taken as given: no line says what comes back to it from step t+1")
+    speller = speller_for(reading.formulas)
+    for meaning in wanted:
+        if np.abs(answers.array(meaning)).max(initial=0) == 0:
+            continue
+        tree, target = translator.line(meaning), translator.called(meaning)
+        carry = meaning.kind == "carry"
+        text = speller.line(Statement(0, "", target, adds and not carry, tree)) if tree is not None else ""
+        message = (
+            f"{meaning} is never given."
+            if not carry
+            else f"{meaning} is never given, so its gradient doesn't flow back."
+        )
+        proof = "from the derivation" if text else ""
+        faults.append(Fault(0, "dropped carry" if carry else "missing gradient", message, "", text, proof))
+    return faults, notes
+
+
+def _is_recursion(reading: Reading, meaning: Meaning, mended: dict[Name, Tree]) -> bool:
+    """Return whether a line gives a state's adjoint from one step to the one before."""
+    if meaning.kind not in ORDER or meaning.base not in reading.answers.subject.cell.states:
+        return False
+    if meaning.offset == -1:
+        return True
+    targets = [target for target, found in reading.meanings.items() if found == meaning and target in reading.groups]
+    for target in targets:
+        read = {*reading.read_by(reading.groups[target]), *names(mended.get(target, number(0)))}
+        ahead = [
+            reading.meanings.get(name, reading.meanings.get(Name(name.base), OWN)) for name in read if name.offset == 1
+        ]
+        if any(found.kind in ("total", "incoming") for found in ahead):
+            return True
+    return False

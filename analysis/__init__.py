@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .data import text as text
     from .data import windows as windows
     from .gradient_flow import half_life as half_life
-    from .gradient_flow import measure_flow as flow
+    from .gradient_flow import measure_flow as flow  # noqa: F401
     from .gradient_flow import summarise as summarise
     from .statistics import t_interval as t_interval
     from .verdicts.check import check as check

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, reduce
 from typing import Any
 
 import mpmath
@@ -12,19 +12,32 @@ import sympy
 
 from .functions import Elementwise
 
-KINKS = {
-    "Heaviside": lambda x, at_zero: at_zero if x == 0 else int(x > 0),
-    "sign": lambda x: int(x > 0) - int(x < 0),
-    "Max": max,
-    "Min": min,
+# functions with kinks, for each module that gives the others
+KINKS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "mpmath": {
+        "Heaviside": lambda x, at_zero: at_zero if x == 0 else int(x > 0),
+        "sign": lambda x: int(x > 0) - int(x < 0),
+        "Max": max,
+        "Min": min,
+    },
+    "scipy": {
+        "Heaviside": np.heaviside,
+        "sign": np.sign,
+        "Max": lambda *entries: reduce(np.maximum, entries),
+        "Min": lambda *entries: reduce(np.minimum, entries),
+    },
 }
 
 
 @cache
-def _function(function: type[Elementwise], module: str) -> Callable[..., Any]:
-    """Return an elementwise function on numbers, from its definition."""
+def _function(function: type[Elementwise], module: str, slope: int | None = None) -> Callable[..., Any]:
+    """Return an elementwise function on numbers, from its definition; or its slope by one argument."""
     names = sympy.symbols(f"a:{len(function.rule.slopes)}", real=True)
-    return sympy.lambdify(names, function.rule.definition(*names), [KINKS, module])
+    meaning = function.rule.definition(*names)
+    if slope is not None:
+        meaning = sympy.sympify(function.rule.slopes[slope](*names, meaning))
+        meaning = meaning.replace(lambda e: isinstance(e, Elementwise), lambda e: e.rule.definition(*e.args))
+    return sympy.lambdify(names, meaning, [KINKS[module], module])
 
 
 def apply_mpmath(function: Any, *entries: Any) -> Any:
@@ -42,7 +55,7 @@ def apply_mpmath(function: Any, *entries: Any) -> Any:
 
 
 def apply_float(function: Any, *entries: Any) -> Any:
-    """Return what a function, a power or a number such as π is, in float64.
+    """Return what a function, a power or a number such as π is, in float64, entry by entry.
 
     >>> from .functions import tanh
     >>> float(apply_float(tanh, 0.0))
@@ -52,3 +65,14 @@ def apply_float(function: Any, *entries: Any) -> Any:
         return float(function)
     with np.errstate(all="ignore"):
         return entries[0] ** float(entries[1]) if function is sympy.Pow else _function(function, "scipy")(*entries)
+
+
+def slope_float(function: Any, *entries: Any) -> Any:
+    """Return the derivative of a function by its first argument, in float64, entry by entry.
+
+    >>> from .functions import tanh
+    >>> float(slope_float(tanh, 0.0))
+    1.0
+    """
+    with np.errstate(all="ignore"):
+        return _function(function, "scipy", 0)(*entries)

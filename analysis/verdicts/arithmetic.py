@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
-import sympy
 
+from ...derive.arithmetic import apply_float, slope_float
 from ...derive.functions import FUNCTIONS
 from ...derive.interpret import size
 from ...derive.shapes import size_from
@@ -21,11 +21,6 @@ from .tree import Name, Tree
 Array = np.ndarray[Any, Any]
 Values = Mapping[Name, Array]
 Apply = Callable[..., Array]
-KINKS = {
-    "Heaviside": lambda x, at_zero: np.where(x == 0, at_zero, np.where(x > 0, 1.0, 0.0)),
-    "Max": lambda *args: reduce(np.maximum, args),
-    "Min": lambda *args: reduce(np.minimum, args),
-}
 
 
 class Misfit(Exception):
@@ -40,22 +35,11 @@ class Row(np.ndarray[Any, Any]):
     """A vector that was transposed."""
 
 
-@cache
-def on_floats(function: str) -> Callable[..., Array]:
-    """Return a function of the table, or a derivative such as tanh', on arrays of floats."""
-    rule = FUNCTIONS[function.removesuffix("'")].rule
-    names = sympy.symbols(f"a:{len(rule.slopes)}", real=True)
-    meaning = rule.definition(*names)
-    if function.endswith("'"):
-        meaning = sympy.sympify(rule.slopes[0](*names, meaning))
-        meaning = meaning.replace(lambda e: hasattr(e, "rule"), lambda e: e.rule.definition(*e.args))
-    made: Callable[..., Array] = sympy.lambdify(names, meaning, [KINKS, "scipy"])
-    return made
-
-
 def apply_floats(function: str, *arrays: Array) -> Array:
-    """Apply a function to arrays of floats."""
-    return np.asarray(on_floats(function)(*arrays)) + 0 * arrays[0]
+    """Apply a function of the table, or a derivative such as tanh', to arrays of floats."""
+    kind = FUNCTIONS[function.removesuffix("'")]
+    found = slope_float(kind, *arrays) if function.endswith("'") else apply_float(kind, *arrays)
+    return np.asarray(found) + 0 * arrays[0]
 
 
 def shape_text(array: Array) -> str:
@@ -130,13 +114,13 @@ class Evaluator:
             case "inv":
                 return self.one / self(tree.args[0])
             case "pow":
-                return self._power(self(tree.args[0]), tree.leaf)  # type: ignore[arg-type]
+                return self._power(self(tree.args[0]), tree.value)
             case "matmul":
                 return self._matmul(self(tree.args[0]), self(tree.args[1]))
             case "T":
                 return self._transposed(self(tree.args[0]))
             case "part":
-                return self._part(self(tree.args[0]), tree.leaf)  # type: ignore[arg-type]
+                return self._part(self(tree.args[0]), tree.bounds)
             case "sum_t":
                 return self._over_time(self(tree.args[0]))
         return self._call(str(tree.leaf), tree.args)
@@ -196,7 +180,7 @@ class Evaluator:
         if one != other:
             raise Misfit(f"{shape_text(left)} can't be multiplied by {shape_text(right)}")
 
-    def _part(self, value: Array, bounds: tuple[str, str]) -> Array:
+    def _part(self, value: Array, bounds: tuple[str, ...]) -> Array:
         if value.ndim != 2:
             raise Misfit(f"only a vector can be sliced, this is {shape_text(value)}")
         start = self._size(bounds[0], 0)
@@ -222,6 +206,8 @@ class Evaluator:
             return np.asarray([np.pi])
         if function == "ones":
             return np.full((1, *(self._size(str(a.leaf), 1) for a in args)), self.one)
+        if function in ("lookup", "scatter"):
+            return self._indexed(function, [self(argument).view(np.ndarray) for argument in args])
         if function == "pad":
             return self._pad(self(args[0]), str(args[1].leaf), str(args[2].leaf))
         arrays = [self(argument) for argument in args]
@@ -231,6 +217,18 @@ class Evaluator:
                 arrays = [self._both(np.add, array, 0 * whole) for array in arrays]
             return self.apply(function, *arrays)
         return self._tensor(function, [array.view(np.ndarray) for array in arrays])
+
+    def _indexed(self, function: str, arrays: list[Array]) -> Array:
+        """Pick a row, or put one in its place; an index is a vector with one 1."""
+        first, picked = arrays
+        if picked.ndim != 2:
+            raise Misfit("only an index picks a row")
+        if function == "scatter":
+            return self._both(np.multiply, first, picked) if first.ndim == 1 else picked[:, :, None] * first[:, None, :]
+        self._check(first.shape[1], picked.shape[1], first, picked)
+        if first.ndim == 2:
+            return np.asarray((first * picked).sum(axis=1))
+        return np.matmul(picked[:, None, :], first)[:, 0, :]
 
     def _pad(self, value: Array, start: str, length: str) -> Array:
         first, whole = self._size(start, 0), self._size(length, 0)

@@ -57,7 +57,7 @@ class Edit(NamedTuple):
     def said(self, show: Callable[[Tree], str]) -> str:
         """Return the message, with formulas as `show` prints them."""
         text, *about = self.message
-        return str(text).format(*map(show, about))  # type: ignore[arg-type]
+        return str(text).format(*(show(part) if isinstance(part, Tree) else part for part in about))
 
 
 Edits = Callable[[Tree, Pool], Iterator[Edit]]

@@ -227,8 +227,8 @@ def scale(tree: Tree, pool: Pool) -> Iterator[Edit]:
             yield Edit("scale", "scale", message, replaced(tree, path, new))
     for path, part in places(tree):
         if part.head == "mul" and part.args[0].head == "number":
-            message = ("the factor {} doesn't belong there", part.args[0])
-            yield Edit("scale", "scale", message, replaced(tree, path, mul(*part.args[1:])))
+            needless = ("the factor {} doesn't belong there", part.args[0])
+            yield Edit("scale", "scale", needless, replaced(tree, path, mul(*part.args[1:])))
         if part.head == "number" and not (path and parent(tree, path).head == "add"):
             for value in pool.numbers:
                 message = ("{} stands where {} belongs", part, value)

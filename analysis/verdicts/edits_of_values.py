@@ -85,10 +85,10 @@ def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
     functions = sorted(held | {"tanh", "sigmoid"})
     for path, part in places(tree):
         if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
-            message = (f"{{}}: the function {part.leaf} is applied to a value that needs none", part)
-            yield Edit("activated value", "missing activation", message, replaced(tree, path, part.args[0]))
-        elif part.head == "name" and part.leaf in pool.names and pool.names[part.leaf][1] < 2:  # type: ignore[index]
-            meaning = pool.names[part.leaf][0]  # type: ignore[index]
+            needless = (f"{{}}: the function {part.leaf} is applied to a value that needs none", part)
+            yield Edit("activated value", "missing activation", needless, replaced(tree, path, part.args[0]))
+        elif isinstance(part.leaf, Name) and part.leaf in pool.names and pool.names[part.leaf][1] < 2:
+            meaning = pool.names[part.leaf][0]
             if meaning.kind != "value" or (
                 path and parent(tree, path).head == "call" and str(parent(tree, path).leaf) in FUNCTIONS
             ):

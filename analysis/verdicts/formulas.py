@@ -28,9 +28,9 @@ ALIASES = {
     "sigma": "sigmoid", "σ": "sigmoid", "expit": "sigmoid", "logistic": "sigmoid", "logistic_sigmoid": "sigmoid",
     "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min", "absolute": "abs", "fabs": "abs",
     "atan": "arctan", "inner": "dot", "vdot": "dot", "concatenate": "concat", "hstack": "concat", "cat": "concat",
-    "heaviside": "step", "ReLU": "relu", "einsum_sum": "sum", "ln": "log",
+    "heaviside": "step", "ReLU": "relu", "einsum_sum": "sum", "ln": "log", "onehot": "one_hot", "oneHot": "one_hot",
 }  # fmt: skip
-EXTRA = ("diag", "pad", "sum_t")
+EXTRA = ("diag", "pad", "sum_t", "scatter")
 OPERATIONS: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {ast.Add: add, ast.Mult: mul, ast.MatMult: matmul}
 
 
@@ -123,14 +123,17 @@ def read_formulas(source: Source) -> Formulas:
         targets = line.targets if isinstance(line, ast.Assign) else [line.target]
         reader = _Reader(text)
         target = reader.tree(targets[0])
+        value, left = reader.tree(line.value), ""
+        if target.head == "call" and target.leaf == "lookup":
+            left = ast.unparse(targets[0])
+            target, value = target.args[0], call("scatter", value, target.args[1])
         if len(targets) != 1 or not isinstance(target.leaf, Name):
             raise text.fail(targets[0], "a formula assigns to one name", HINT)
-        value = reader.tree(line.value)
         adds = isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Add | ast.Sub)
         if isinstance(line, ast.AugAssign):
             value = _augmented(text, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
-        statements.append(Statement(line.lineno, written, target.leaf, adds, value))
+        statements.append(Statement(line.lineno, written, target.leaf, adds, value, left))
     return Formulas(source, tuple(declarations), doc, tuple(statements))
 
 
@@ -287,6 +290,8 @@ class _Reader:
                 return Tree("part", (inner,), (bounds[0], bounds[1]))
             case ast.Slice():
                 raise self.fail(node, "a slice takes no step")
+        if isinstance(index, ast.Name):
+            return call("lookup", inner, self.tree(index))
         return Tree("part", (inner,), (ast.unparse(index), "."))
 
     def _call(self, node: ast.expr, function: ast.expr, arguments: list[ast.expr]) -> Tree:
@@ -305,6 +310,8 @@ class _Reader:
             arguments = arguments[0].elts
         if label in ("ones_like", "ones", "zeros_like") and isinstance(function, ast.Attribute):
             return number(int(label != "zeros_like"))
+        if label == "scatter":
+            arguments = arguments[:2]
         sizes = {"ones": 0, "pad": 1}.get(label, len(arguments))
         args = [self.tree(a) if i < sizes else Tree("size", (), ast.unparse(a)) for i, a in enumerate(arguments)]
         return applied(label, args) or self._refused(function, label)
@@ -337,6 +344,7 @@ def applied(label: str, args: list[Tree]) -> Tree | None:
         ("reciprocal", 1): lambda: inv(args[0]),
         ("negative", 1): lambda: neg(args[0]),
         ("transpose", 1): lambda: transposed(args[0]),
+        ("one_hot", 1): lambda: args[0],
         ("sum_t", 1): lambda: Tree("sum_t", tuple(args)),
     }
     if made := shortcuts.get((label, len(args))):
@@ -344,7 +352,7 @@ def applied(label: str, args: list[Tree]) -> Tree | None:
     if (slope := slope_of(label)) and len(args) == 1:
         return call(slope, *args)
     counts = {**TENSOR_FUNCTIONS, **{n: (f.nargs.args[0],) * 2 for n, f in FUNCTIONS.items()}}
-    counts |= {"diag": (1, 1), "pad": (3, 3)}
+    counts |= {"diag": (1, 1), "pad": (3, 3), "scatter": (2, 2)}
     fewest, most = counts.get(label, (1, 0))
     return call(label, *args) if fewest <= len(args) <= most else None
 

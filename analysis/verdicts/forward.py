@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ...derive.cell import Cell, load, parse, zoo
@@ -14,9 +14,9 @@ from .arithmetic import Evaluator, Misfit, Missing
 from .catalogue import Pool, edits
 from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
-from .probes import STEPS, probes, subject
+from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, names, spell
+from .tree import Name, Tree, mapped, name, names, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -56,8 +56,8 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
     later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
-    while last + 1 < len(formulas.statements) and formulas.statements[last + 1].target.base in later:
-        last += 1  # a readout: its adjoint is spoken of
+    while last + 1 < len(formulas.statements) and _is_readout(formulas.statements[last + 1], later):
+        last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
     if cell is not None and not formulas.declarations:
         text = _text(
@@ -70,6 +70,11 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     own = _parsed(text, formulas.source.name)
     known, sentences = _compared(own, cell)
     return Forward(known, backward, True, sentences)
+
+
+def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
+    """Return whether a line after the states is part of the forward pass: a loss, or what has an adjoint."""
+    return line.target.base in spoken or (line.value.head == "call" and line.value.leaf in LOSSES)
 
 
 def _parsed(text: str, name: str) -> Cell:
@@ -145,9 +150,7 @@ def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formula
     return "\n".join([*declarations, *lines])
 
 
-def _renamed(line: Statement, plain: dict[Name, str]):  # type: ignore[no-untyped-def]
-    from .tree import mapped, name
-
+def _renamed(line: Statement, plain: dict[Name, str]) -> Tree:
     return mapped(line.value, lambda n: name(plain[n]) if n in plain else None)
 
 
@@ -176,8 +179,6 @@ def _compared(own: Cell, cell: Cell | None) -> tuple[Cell, tuple[str, ...]]:
 
 
 def _called(own: Cell, name: str) -> Cell:
-    from dataclasses import replace
-
     return replace(own, name=name)
 
 

@@ -83,15 +83,15 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         if np.abs(answers.array(meaning)).max(initial=0) == 0:
             continue
         tree, target = translator.line(meaning), translator.called(meaning)
-        carry = meaning.kind == "carry"
-        text = speller.line(Statement(0, "", target, adds and not carry, tree)) if tree is not None else ""
+        back = meaning.kind == "carry"
+        text = speller.line(Statement(0, "", target, adds and not back, tree)) if tree is not None else ""
         message = (
             f"{meaning} is never given."
-            if not carry
+            if not back
             else f"{meaning} is never given, so its gradient doesn't flow back."
         )
         proof = "from the derivation" if text else ""
-        faults.append(Fault(0, "dropped carry" if carry else "missing gradient", message, "", text, proof))
+        faults.append(Fault(0, "dropped carry" if back else "missing gradient", message, "", text, proof))
     return faults, notes
 
 

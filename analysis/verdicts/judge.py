@@ -8,6 +8,7 @@ import numpy as np
 
 from ...derive.cell import Cell
 from ...derive.errors import Error
+from .arithmetic import Misfit, Missing
 from .formulas import Formulas
 from .forward import Forward, read_forward
 from .gaps import guess, missing, unjudged
@@ -37,9 +38,8 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     of = subject(forward.cell)
     batch = probes(of)
     if not forward.backward and not formulas.derivatives:
-        raise Error(
-            f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'{_unread(formulas)}"
-        )
+        said = "".join(f"; {note}" for note in formulas.notes)
+        raise Error(f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
     reading = _best_reading(formulas, forward, batch)
     guess(reading)
     if not formulas.derivatives and all(reading.meanings[target] == OWN for target in reading.groups):
@@ -178,6 +178,10 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
     failing = [group for group in reading.groups.values() if not _scaled_holds(reading, group, scale)]
     wrong: dict[int, Fault] = {}
     trees: dict[Name, Tree] = {}
+    for group in [group for group in failing if reading.meanings[group.target] == OWN]:
+        failing.remove(group)
+        if fault := _unfit(reading, group):
+            wrong[fault.line] = fault
     waiting = list(failing)
     while found := repair_auxiliary(reading, waiting, translator) if waiting else None:
         mended, readers = found
@@ -198,6 +202,20 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
             quantity = str(meaning) if meaning != OWN else "a value of their own"
             lines.append(Line(line.number, line.text, quantity, holds, why))
     return sorted(lines, key=lambda line: line.number), list(wrong.values()), trees
+
+
+def _unfit(reading: Reading, group: Group) -> Fault | None:
+    """Say of a line with a name of its own why it has no value; None where that is another line's fault."""
+    for line in group.lines:
+        try:
+            reading.evaluator(line.value, line).plain(line.value)
+        except Misfit as error:
+            return Fault(line.number, "shapes", f"The shapes don't fit: {error}.", line.text)
+        except (Missing, ArithmeticError):
+            return None
+    return Fault(
+        group.lines[0].number, "shapes", "The lines that add to it have different shapes.", group.lines[0].text
+    )
 
 
 def _fault(reading: Reading, groups: list[Group], mended: Repair, translator: Translator) -> Fault:

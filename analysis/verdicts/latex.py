@@ -65,16 +65,14 @@ class _Reading:
             found[1].lstrip("\\")
             for found in re.finditer(r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-", self.text)
         }
-        self.builder = Builder(states, {}, self.fragment)
+        self.builder = Builder(states, self.fragment)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
         self.notes: list[str] = []
 
     def formulas(self) -> Formulas:
         """Read every equation."""
-        every = list(equations(self.text))
-        every = [equation for equation in every if not self._defines(equation)]
-        for equation in every:
+        for equation in [equation for equation in equations(self.text) if not self._defines(equation)]:
             try:
                 self._read(equation)
             except NotationError:
@@ -87,8 +85,10 @@ class _Reading:
             said = f" ({'; '.join(self.notes)})" if self.notes else ""
             raise NotationError(f"{self.source.name}: no equation was found{said}. {ACCEPTED}")
         builder = self.builder
-        clean, derivatives = [], []
-        for line in (*self.statements, *self.derivatives):
+        clean: list[Statement] = []
+        derivatives: list[Derivative] = []
+        every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
+        for line in every:
             value = leaves_named(resolved(line.value, builder.timed))
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,14 +88,13 @@ class Builder(Transformer[Any, Any]):
 
     Args:
         states: letters that aren't a loss here, since the text gives them another step.
-        functions: letters that the text says are functions.
         read: parses a piece of text as one side of an equation.
     """
 
-    def __init__(self, states: Iterable[str], functions: Mapping[str, str], read: Callable[[str, Token], Any]) -> None:
+    def __init__(self, states: Iterable[str], read: Callable[[str, Token], Any]) -> None:
         super().__init__()
         self.losses = LOSSES - set(states)
-        self.functions = functions
+        self.functions: dict[str, str] = {}  # letters that the text says are functions
         self.read = read
         self.clocks: set[str] = {"t"}
         self.templates: dict[str, str] = {}
@@ -143,7 +142,8 @@ class Builder(Transformer[Any, Any]):
                 atom, more = scripted(atom, script, self.clocks)
                 left += more
             elif isinstance(atom, Big):
-                atom = replace(atom, **{"below" if script.type == "SUB" else "above": inside(script)})
+                text = inside(script)
+                atom = replace(atom, below=text) if script.type == "SUB" else replace(atom, above=text)
             elif isinstance(atom, Ones) and script.type == "SUB":
                 found = self.read(re.sub(r"^\\\{|\\\}$", "", inside(script)), script)
                 atom = found if isinstance(found, Tree) and found.leaf == "step" else number(1)
@@ -229,7 +229,7 @@ class Builder(Transformer[Any, Any]):
     def braces(self, inner: Any) -> Any:
         return Group((inner,)) if not isinstance(inner, Symbol) else inner
 
-    def list(self, inner: Group) -> Group:
+    def square(self, inner: Group) -> Group:
         return replace(inner, square=True)
 
     def inside(self, *items: Any) -> Group:
@@ -403,12 +403,12 @@ class Builder(Transformer[Any, Any]):
                 held.append((operator, item))
         for operator, item in held:
             if operator == "SIDE" or (operator == "DOT" and groups):
-                groups[-1][1].append((operator, self.tree(item)))  # type: ignore[arg-type]
+                groups[-1][1].append(self.tree(item))
             else:
-                groups.append((operator, [("", self.tree(item))]))  # type: ignore[list-item]
+                groups.append((operator, [self.tree(item)]))
         made: Tree | None = None
         for operator, items in groups:
-            value = _joined(items)  # type: ignore[arg-type]
+            value = items[0] if len(items) == 1 else Tree(JOIN, tuple(items))
             if made is None:
                 made = value
             elif operator == "OVER":
@@ -429,14 +429,15 @@ class Builder(Transformer[Any, Any]):
         last = re.sub(r"\s", "", plain(big.above))
         others = {n.base.split("@")[1] for n in _all_names(body) if "@" in n.base} - {clock}
         here = {n.base for n in _all_names(body) if "@" not in n.base and n.base in self.timed}
+        timeless = clock != "t" and not any(n.base.endswith(f"@{clock}") for n in _all_names(body))
+        if clock not in self.clocks or timeless:
+            raise Refused(big.token, "sums are over time, as in \\sum_t or \\sum_{t=1}^{T}")
         if big.kind == "sum_t" and (
             others or (clock != "t" and here) or any(p.head == "jacobian" for _, p in places(body))
         ):
             raise Unjudged("it sums over the steps between two times, with Jacobians; check the recursion instead")
         if big.kind == "prod_t" and clock == "t" and not big.below:
             raise Refused(big.token, "a product says over which steps, as in \\prod_{j=k+1}^{t}")
-        if clock not in self.clocks:
-            raise Refused(big.token, "sums are over time, as in \\sum_t or \\sum_{t=1}^{T}")
         made = shifted(body, clock, 0)
         if big.kind == "sum_t":
             start = {"0": -1, "": 0, "1": 0}.get(first) if last in ("T-1", "T−1") else 0
@@ -500,7 +501,3 @@ def shifted(tree: Tree, clock: str, steps: int) -> Tree:
     if isinstance(tree.leaf, Jacobian):
         return Tree("jacobian", (), Jacobian(moved(tree.leaf.of), moved(tree.leaf.by)))
     return Tree(tree.head, tuple(shifted(operand, clock, steps) for operand in tree.args), tree.leaf)
-
-
-def _joined(items: list[tuple[str, Tree]]) -> Tree:
-    return items[0][1] if len(items) == 1 else Tree(JOIN, tuple(tree for _, tree in items))

@@ -24,6 +24,9 @@ class FormulaSpeller(Speller):
     def line(self, statement: Statement) -> str:
         """Return a whole line."""
         left = statement.left or self.name(statement.target)
+        value = statement.value
+        if left.endswith("]") and value.head == "call" and value.leaf == "scatter":
+            return f"{left} {'+=' if statement.adds else '='} {self.show(value.args[0])}"
         return f"{left} {'+=' if statement.adds else '='} {self.show(statement.value)}"
 
 

@@ -9,22 +9,24 @@ from typing import Any
 
 import mpmath
 import numpy as np
-import sympy
 from sympy import Expr, Symbol
 
 from ...derive.adjoint import adjoint_program, delta, incoming
+from ...derive.arithmetic import apply_float, apply_mpmath
 from ...derive.cell import Cell, previous
 from ...derive.errors import Error
 from ...derive.functions import Elementwise
 from ...derive.interpret import evaluate, size
 from ...derive.program import Program, Step, forward_program
 from ...derive.proof import small_sizes
-from .arithmetic import KINKS, Array
+from ...derive.shapes import size_from
+from .arithmetic import Array
 
 STEPS = 4
 SEQUENCES = 3
 MOST_SEQUENCES = 40
 DIGITS = 50
+LOSSES = ("cross_entropy", "squared_error", "logistic_loss")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Subject:
         backward: one step back; reads `incoming_<seed>` for every seed.
         seeds: states, and values that something outside the cell reads.
         sizes: small and pairwise different.
+        losses: seeds that are a term of the loss themselves: ∂L/∂loss is 1.
     """
 
     cell: Cell
@@ -44,6 +47,7 @@ class Subject:
     backward: Program
     seeds: tuple[str, ...]
     sizes: Mapping[str, int]
+    losses: tuple[str, ...] = ()
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -61,13 +65,7 @@ def subject_of(cell: str, name: str) -> Subject:
 
 
 def subject(cell: Cell) -> Subject:
-    """Derive a cell's backward step with everything that a hand-derived one may ask for.
-
-    Raises:
-        Error: for a cell with indices: lookups have no formula in this notation.
-    """
-    if cell.indices:
-        raise Error(f"{cell.name}: formulas are judged for cells without indices, here {', '.join(cell.indices)}")
+    """Derive a cell's backward step with everything that a hand-derived one may ask for."""
     return subject_of(cell.text, cell.name)
 
 
@@ -78,7 +76,8 @@ def _subject(cell: Cell) -> Subject:
     seeds = (*cell.states, *(symbol.name for symbol in loose))
     wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *map(Symbol, cell.params))
     backward = adjoint_program(forward, map(Symbol, seeds), wanted)
-    return Subject(cell, forward, backward, seeds, small_sizes(cell))
+    losses = tuple(str(step.target) for step in forward.steps if step.expr.func.__name__ in LOSSES)
+    return Subject(cell, forward, backward, seeds, small_sizes(cell), tuple(n for n in losses if n in seeds))
 
 
 @dataclass(frozen=True)
@@ -117,13 +116,22 @@ def drawn(of: Subject, draw: Draw) -> dict[str, Array]:
     for name in cell.inputs:
         shape = shape_in(cell.shapes[Symbol(name)], of.sizes)
         given[name] = np.stack([draw(shape) for _ in range(STEPS + 2)])
+    for name, entries in cell.indices.items():
+        given[name] = np.array([_whole(draw(()), size(size_from(entries), of.sizes)) for _ in range(STEPS + 2)])
     for name in cell.states:
         given[f"{name}_prev"] = draw(shape_in(cell.shapes[Symbol(name)], of.sizes))
     for name in of.seeds:
         shape = shape_in(of.forward.shapes[Symbol(name)], of.sizes)
         zero = draw(shape) * 0
-        given[f"loss_{name}"] = np.stack([zero, *(draw(shape) for _ in range(STEPS)), zero])
+        steps = (zero + 1 if name in of.losses else draw(shape) for _ in range(STEPS))
+        given[f"loss_{name}"] = np.stack([zero, *steps, zero])
     return given
+
+
+def _whole(drawn: Array, below: int) -> int:
+    """Return a whole number from a random one."""
+    value = getattr(drawn.item(), "value", drawn.item())
+    return int(value * 1e9 if isinstance(value, float) else value) % below
 
 
 def record(of: Subject, given: Mapping[str, Array], apply: Callable[..., Any], one: Any = 1.0) -> Record:
@@ -148,7 +156,11 @@ def record(of: Subject, given: Mapping[str, Array], apply: Callable[..., Any], o
         return tuple((of.backward if step.target not in of.forward.shapes else of.forward).shapes[step.target])
 
     for t in range(STEPS + 2):
-        known = params | {Symbol(n): given[n][t] for n in cell.inputs} | {previous(n): now[n] for n in cell.states}
+        known = (
+            params
+            | {Symbol(n): given[n][t] for n in (*cell.inputs, *cell.indices)}
+            | {previous(n): now[n] for n in cell.states}
+        )
         for step in of.forward.steps:
             known[step.target] = one_step(step, known)
         trace.append(known)
@@ -171,6 +183,9 @@ def record(of: Subject, given: Mapping[str, Array], apply: Callable[..., Any], o
             adjoints[t][step.target.name.removeprefix("delta_")] = known[step.target]
         back = {name: known[delta(previous(name))] for name in cell.states}
     forward = {s.name: np.stack([known[s] for known in trace]) for s in trace[0]}
+    for name, entries in cell.indices.items():
+        picked = np.arange(size(size_from(entries), of.sizes)) == forward[name][:, None]
+        forward[name] = np.where(picked, one, 0 * one)
     total = {name: np.stack([found[name] for found in adjoints]) for name in adjoints[1]}
     return Record(
         forward,
@@ -190,46 +205,6 @@ def record(of: Subject, given: Mapping[str, Array], apply: Callable[..., Any], o
 def without(of: Subject, found: Record, silent: set[str]) -> Record:
     """Return a record with a loss that doesn't depend on some seeds."""
     return found.again(silent)
-
-
-@cache
-def _scalar(function: type[Elementwise]) -> Callable[..., Any]:
-    """Return an elementwise function on floats, from its definition."""
-    names = sympy.symbols(f"a:{len(function.rule.slopes)}", real=True)
-    made: Callable[..., Any] = sympy.lambdify(names, function.rule.definition(*names), [KINKS, "scipy"])
-    return made
-
-
-def apply_float(function: Any, *entries: Any) -> Any:
-    """Apply a function to floats."""
-    if isinstance(function, sympy.NumberSymbol):
-        return float(function)
-    with np.errstate(all="ignore"):
-        return entries[0] ** float(entries[1]) if function is sympy.Pow else float(_scalar(function)(*entries))
-
-
-PLAIN = {
-    "Heaviside": lambda x, at_zero: at_zero if x == 0 else int(x > 0),
-    "sign": lambda x: int(x > 0) - int(x < 0),
-    "Max": max,
-    "Min": min,
-}
-
-
-@cache
-def _exact(function: type[Elementwise]) -> Callable[..., Any]:
-    names = sympy.symbols(f"a:{len(function.rule.slopes)}", real=True)
-    made: Callable[..., Any] = sympy.lambdify(names, function.rule.definition(*names), [PLAIN, "mpmath"])
-    return made
-
-
-def apply_mpmath(function: Any, *entries: Any) -> Any:
-    """Apply a function to mpmath's numbers."""
-    if isinstance(function, sympy.NumberSymbol):
-        return mpmath.mpf(function.evalf(mpmath.mp.dps + 5))
-    if function is sympy.Pow:
-        return mpmath.power(entries[0], mpmath.mpf(entries[1].p) / entries[1].q)
-    return _exact(function)(*entries)
 
 
 @dataclass(frozen=True)
@@ -316,6 +291,7 @@ def _agreement(of: Subject, given: Mapping[str, Array], found: Record) -> float:
             total = mpmath.mpf(0)
             for t in range(1, STEPS + 1):
                 known = {Symbol(n): at[n] for n in of.cell.params} | {Symbol(n): at[n][t] for n in of.cell.inputs}
+                known |= {Symbol(n): given[n][t] for n in of.cell.indices}
                 known |= {previous(n): np.asarray(now[n]) for n in of.cell.states}
                 for line in of.cell.equations:
                     value = evaluate(line.written, known, of.sizes, apply_mpmath, mpmath.mpf(1))

@@ -109,7 +109,7 @@ def repair(reading: Reading, group: Group, translator: Translator) -> Repair:
     for line in group.lines:
         others = replace_line(group, line)
         rest = reading.total(others) if others.lines or others.start else None
-        if others.lines and rest is None:
+        if others.lines and (rest is None or rest.shape[1:] != right.shape[1:]):
             continue
         wanted = right if rest is None else right - rest
         evaluator = reading.over(dict.fromkeys([*names(line.value), *pool.names]), line)

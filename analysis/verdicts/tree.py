@@ -49,6 +49,18 @@ class Tree:
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", hash((self.head, self.leaf, tuple(a.key for a in self.args))))
 
+    @property
+    def value(self) -> Fraction:
+        """The number, or the exponent of a power."""
+        assert isinstance(self.leaf, Fraction)
+        return self.leaf
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The bounds of a slice, or those of a product and its letter."""
+        assert isinstance(self.leaf, tuple) and not isinstance(self.leaf, Name | Jacobian)
+        return self.leaf
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Tree)
@@ -241,7 +253,7 @@ class Speller:
         return f"1{self.over}{self.show(tree.args[0], POWER)}", PRODUCT
 
     def spell_pow(self, tree: Tree) -> tuple[str, int]:
-        return f"{self.show(tree.args[0], ATOM)}**{self.show(number(tree.leaf), ATOM)}", POWER  # type: ignore[arg-type]
+        return f"{self.show(tree.args[0], ATOM)}**{self.show(number(tree.value), ATOM)}", POWER
 
     def spell_matmul(self, tree: Tree) -> tuple[str, int]:
         left, right = tree.args
@@ -251,13 +263,15 @@ class Speller:
         return f"{self.show(tree.args[0], ATOM)}.T", ATOM
 
     def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if tree.leaf == "lookup":
+            return f"{self.show(tree.args[0], ATOM)}[{self.show(tree.args[1])}]", ATOM
         return f"{tree.leaf}({', '.join(map(self.show, tree.args))})", ATOM
 
     def spell_size(self, tree: Tree) -> tuple[str, int]:
         return str(tree.leaf), ATOM
 
     def spell_part(self, tree: Tree) -> tuple[str, int]:
-        start, stop = map(str, tree.leaf)  # type: ignore[arg-type]
+        start, stop = tree.bounds
         inside = start if stop == "." else f"{start}:{stop}"
         return f"{self.show(tree.args[0], ATOM)}[{inside}]", ATOM
 

@@ -73,16 +73,19 @@ class Windows:
 
     def judged(self) -> tuple[list[Line], list[Fault], list[str]]:
         """Return lines, faults and notes."""
-        lines, faults, notes = [], [], []
+        lines: list[Line] = []
+        faults: list[Fault] = []
+        notes: list[str] = []
         for line in self.formulas.derivatives:
             found = self._judged(line)
+            quantity = f"∂{_base(line.target.of)}/∂{_base(line.target.by)} over a window of steps"
             if isinstance(found, str):
                 notes.append(f"line {line.number} isn't judged: {found}: {line.text}")
-                continue
-            quantity = f"∂{_base(line.target.of)}/∂{_base(line.target.by)} over a window of steps"
-            fault = found if isinstance(found, Fault) else None
-            lines.append(Line(line.number, line.text, quantity, fault is None, "" if fault else str(found[0])))
-            faults += [fault] * (fault is not None)
+            elif isinstance(found, Fault):
+                lines.append(Line(line.number, line.text, quantity, False))
+                faults.append(found)
+            else:
+                lines.append(Line(line.number, line.text, quantity, True, found[0]))
         return lines, faults, notes
 
     def _judged(self, line: Derivative) -> tuple[str] | Fault | str:
@@ -96,7 +99,7 @@ class Windows:
         if product.head != "prod_t":
             return "the right side isn't one product over steps"
         stop, start = _clock(line.target.of), _clock(line.target.by)
-        low, high, clock = map(str, product.leaf)  # type: ignore[arg-type]
+        low, high, clock = product.bounds
         self.speller = LatexSpeller(dict(self.formulas.spellings), clock)
         bounds = bounds_of((low, high), start, stop)
         if bounds is None:
@@ -216,7 +219,7 @@ class Windows:
 
     def _left(self, line: Derivative, bounds: tuple[str, str] | None = None) -> str:
         """Return a line up to the factors of its product."""
-        low, high, clock = map(str, line.value.leaf)  # type: ignore[arg-type]
+        low, high, clock = line.value.bounds
         low, high = bounds or (low, high)
         below = low if re.search(r"[<>]|\\\\[gl]e", low) else f"{clock}={low}"
         return f"{line.text.split('=')[0].strip()} = \\prod_{{{below}}}^{{{high}}}".replace("^{}", "")

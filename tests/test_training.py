@@ -80,11 +80,8 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):
     for name in (course.LAST, course.BEST):
         assert numbers(folder / "whole" / name) == numbers(folder / "cat" / name)
     history = [
-        [
-            {k: v for k, v in json.loads(line).items() if k != "seconds"}
-            for line in (folder / run / course.HISTORY).open()
-        ]
-        for run in ("whole", "cat")
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in read.splitlines()]
+        for read in ((folder / run / course.HISTORY).read_text() for run in ("whole", "cat"))
     ]
     assert history[0] == history[1]
 

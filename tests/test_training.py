@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -58,7 +59,7 @@ def numbers(path):
     """Return every number of a checkpoint, as bytes."""
     found = checkpoint.read(path)
     slots = {(name, slot): array for name, table in found.slots.items() for slot, array in table.items()}
-    tables = {**found.params, **slots, **found.carried}
+    tables: dict[object, Any] = {**found.params, **slots, **found.carried}
     return found.done, {name: array.tobytes() for name, array in tables.items()}
 
 

@@ -59,8 +59,8 @@ def numbers(path):
     """Return every number of a checkpoint, as bytes."""
     found = checkpoint.read(path)
     slots = {(name, slot): array for name, table in found.slots.items() for slot, array in table.items()}
-    tables: dict[object, Any] = {**found.params, **slots, **found.carried}
-    return found.done, {name: array.tobytes() for name, array in tables.items()}
+    tables: list[dict[Any, Any]] = [found.params, slots, found.carried]
+    return found.done, {name: array.tobytes() for table in tables for name, array in table.items()}
 
 
 def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):

@@ -111,7 +111,7 @@ class _Writer:
         self._check()
         cell = self.cell
         self.given, *self.further = (*cell.inputs, *cell.indices)
-        self.output = _output(cell)
+        self.output = output_state(cell)
         length = (
             size_from(cell.inputs[self.given][0]) if self.given in cell.inputs else Symbol(cell.indices[self.given])
         )
@@ -318,7 +318,7 @@ class _Writer:
         return [*lines, *_loop("t", "T", [*inner, *steps, *self.readout(read, "y[t]")])]
 
 
-def _output(cell: Cell) -> str:
+def output_state(cell: Cell) -> str:
     """Return the vector state that a cell computes last, and doesn't just copy."""
     vectors = [name for name, dimensions in cell.states.items() if len(dimensions) == 1]
     if not vectors:

@@ -1,0 +1,120 @@
+"""Cells stacked in layers, and how much of a gradient reaches each layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from .. import kernels
+from ..derive.cell import Cell, parse
+from ..derive.compose import MOST_LAYERS, identifier, output_state
+from ..derive.errors import Error
+from ..derive.model import parse_model
+from ..derive.scope import LABEL, LOSS
+from .gradient_flow import LAG
+from .running import Arrays, at_last_step, flat, log_norm, run_cell
+
+LOG_NORM = {"long_name": "ln of the norm of dL_T/ds_{T-k} over the states of a layer", "units": "natural log"}
+METHOD = (
+    "one backward pass per sequence, from a random direction of unit norm on the states of the top layer at the last "
+    "step; natural log of the Euclidean norm over the states of each layer"
+)
+
+
+def stacked(cell: Cell, layers: int) -> Cell:
+    """Return one cell whose step is that of `layers` cells on top of each other, each with parameters of its own.
+
+    The first layer reads the input; each other reads the state of the layer below that is computed last, at the same
+    step. Names carry the layer, as in `W_hh__layer2`.
+
+    Args:
+        cell: with one input, a vector.
+        layers: from 1 to 50; one layer is the cell itself.
+
+    Returns:
+        A cell called `<cell>_<layers>_layers`, with the states of all layers, from the first layer on.
+
+    Raises:
+        Error: for a cell with several inputs or none, an input that isn't a vector, no state that is one, a state that
+            can't be the input of the same cell, or a number of layers out of range.
+
+    >>> from ..derive.cell import load
+    >>> found = stacked(load("rnn"), 2)
+    >>> print("\\n".join(found.text.splitlines()[-2:]))
+    h__layer1 = tanh(W_hh__layer1 @ h__layer1 + W_xh__layer1 @ x + b_h__layer1)
+    h__layer2 = tanh(W_hh__layer2 @ h__layer2 + W_xh__layer2 @ h__layer1 + b_h__layer2)
+    """
+    if not isinstance(layers, int) or not 1 <= layers <= MOST_LAYERS:
+        raise Error(f"layers must be a whole number from 1 to {MOST_LAYERS}, not {layers!r}")
+    if layers == 1:
+        return cell
+    if len(cell.inputs) != 1 or cell.indices or len(next(iter(cell.inputs.values()))) != 1:
+        names = ", ".join((*cell.inputs, *cell.indices)) or "none"
+        raise Error(f"{cell.name} can't be stacked: that takes one input, a vector, and its inputs are {names}")
+    [(given, (size,))] = cell.inputs.items()
+    called, output = identifier(cell.name), output_state(cell)
+    lines = [f"{given}: input[T, {size}]", *(f"layer{number}: {called}" for number in range(1, layers + 1))]
+    lines.append("for t in range(T):")
+    source = f"{given}[t]"
+    for number in range(1, layers + 1):
+        states = ", ".join(f"{name}{LABEL}layer{number}" for name in cell.states)
+        lines.append(f"    {states} = layer{number}({source})")
+        source = f"{output}{LABEL}layer{number}"
+    lines.append(f"    {LOSS} += sum({source})")  # a model has a loss; the cell made of it has none
+    name = f"{called}_{layers}_layers"
+    [block] = parse_model("\n".join(lines), name, {called: cell}).blocks
+    text = "\n".join(line for line in block.cell.text.splitlines() if not line.startswith(f"{LOSS} = "))
+    return parse(f'"""{layers} layers of {cell.name}."""\n{text}', name)
+
+
+def measure_depth(
+    kernel: kernels.Kernel,
+    params: Arrays,
+    inputs: Arrays,
+    state: Arrays | None = None,
+    *,
+    steps: int = 0,
+    seed: int = 0,
+    layers: int = 1,
+) -> xr.Dataset:
+    """Measure how much of a gradient that starts at the top layer reaches each layer, against lag.
+
+    Args:
+        kernel: of a cell that `stacked` gives.
+        params, inputs, state, steps: as `measure_flow` takes them.
+        seed: of the direction at which the gradient starts.
+        layers: of the cell; its states are as many for each.
+
+    Returns:
+        `log_norm` over (sample, layer, lag), natural log, float64; layers count from 1, the first. At lag 0 it is the
+        gradient of the state itself, as the loss and the layers above read it at that step.
+
+    Raises:
+        Error: for a number of layers by which the states can't be divided, and as `measure_flow` does.
+
+    >>> from ..derive.cell import load
+    >>> kernel = kernels.compile(stacked(load("rnn"), 2))
+    >>> params = kernel.init({"m": 5, "n_1": 7, "n_2": 7})
+    >>> x = np.random.default_rng(0).standard_normal((20, 3, 5))
+    >>> dict(measure_depth(kernel, params, {"x": x}, layers=2).sizes)
+    {'sample': 3, 'layer': 2, 'lag': 21}
+    """
+    names = list(kernel.cell.states)
+    if layers < 1 or len(names) % layers:
+        raise Error(f"{kernel.cell.name} has {len(names)} states, which aren't those of {layers} layers")
+    each = len(names) // layers
+    run = run_cell(kernel, params, inputs, state, steps)
+    cotangents = {name: np.zeros_like(values) for name, values in run.states.items()}
+    top = {name: run.states[name] for name in names[-each:]}
+    grads = kernel.backward(run, cotangents | at_last_step(top, seed))
+    curves = []
+    for first in range(0, len(names), each):
+        states = names[first : first + each]
+        arriving = [np.concatenate([grads.state[name][None], grads.states[name]]) for name in states]
+        curves.append(log_norm(np.concatenate([flat(part) for part in arriving], axis=-1))[::-1].T)
+    variables = {"log_norm": (("sample", "layer", "lag"), np.stack(curves, axis=1), LOG_NORM)}
+    coordinates = {
+        "layer": ("layer", np.arange(1, layers + 1), {"long_name": "layer, the first reads the input"}),
+        "lag": ("lag", np.arange(run.steps + 1), LAG),
+    }
+    return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})

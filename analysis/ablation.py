@@ -62,6 +62,6 @@ def measure_ablation(
     with np.errstate(invalid="ignore"):  # −inf − (−inf), where nothing arrives at all
         change = curves - whole.log_norm.values
     dims = ("value", "sample", "lag")
-    detached = {"log_norm_detached": (dims, curves, DETACHED), "change": (dims, change, CHANGE)}
+    variables = {"log_norm_detached": (dims, curves, DETACHED), "change": (dims, change, CHANGE)}
     method = f"{whole.attrs['method']}; detached: the adjoint of the value dropped at every step"
-    return whole.assign(detached).assign_coords(value=names).assign_attrs(method=method)
+    return whole.assign(variables).assign_coords(value=names).assign_attrs(method=method)

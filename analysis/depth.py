@@ -15,9 +15,10 @@ from .gradient_flow import LAG
 from .running import Arrays, at_last_step, flat, log_norm, run_cell
 
 LOG_NORM = {"long_name": "ln of the norm of dL_T/ds_{T-k} over the states of a layer", "units": "natural log"}
+PARAMS = {"long_name": "ln of the norm of the gradient of a layer's parameters over the batch", "units": "natural log"}
 METHOD = (
     "one backward pass per sequence, from a random direction of unit norm on the states of the top layer at the last "
-    "step; natural log of the Euclidean norm over the states of each layer"
+    "step; natural log of the Euclidean norm over the states of each layer, as the next step reads them"
 )
 
 
@@ -86,8 +87,9 @@ def measure_depth(
         layers: of the cell; its states are as many for each.
 
     Returns:
-        `log_norm` over (sample, layer, lag), natural log, float64; layers count from 1, the first. At lag 0 it is the
-        gradient of the state itself, as the loss and the layers above read it at that step.
+        `log_norm` over (sample, layer, lag), natural log, float64; layers count from 1, the first. It is what steps
+        after T − k send back to the states at T − k: at lag 0 nothing but the loss has, and it is −inf for all layers
+        but the top one. `param_log_norm` over (layer): of the gradient of the layer's parameters.
 
     Raises:
         Error: for a number of layers by which the states can't be divided, and as `measure_flow` does.
@@ -112,7 +114,12 @@ def measure_depth(
         states = names[first : first + each]
         arriving = [np.concatenate([grads.state[name][None], grads.states[name]]) for name in states]
         curves.append(log_norm(np.concatenate([flat(part) for part in arriving], axis=-1))[::-1].T)
-    variables = {"log_norm": (("sample", "layer", "lag"), np.stack(curves, axis=1), LOG_NORM)}
+    ends = [f"{LABEL}layer{number}" if layers > 1 else "" for number in range(1, layers + 1)]
+    own = [[np.ravel(values) for name, values in grads.params.items() if name.endswith(end)] for end in ends]
+    variables = {
+        "log_norm": (("sample", "layer", "lag"), np.stack(curves, axis=1), LOG_NORM),
+        "param_log_norm": ("layer", [float(log_norm(np.concatenate([np.zeros(1), *part]))) for part in own], PARAMS),
+    }
     coordinates = {
         "layer": ("layer", np.arange(1, layers + 1), {"long_name": "layer, the first reads the input"}),
         "lag": ("lag", np.arange(run.steps + 1), LAG),

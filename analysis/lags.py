@@ -127,6 +127,11 @@ def loss_of(loss: str | Loss, states: Arrays, seed: int) -> dict[str, Array]:
     return loss(states, seed)
 
 
+def loss_name(loss: str | Loss) -> str:
+    """Return what a loss is called, for the record of how something was measured."""
+    return loss if isinstance(loss, str) else getattr(loss, "__name__", "given")
+
+
 def refuse_overflow(gradients: Mapping[str, Array]) -> None:
     """Refuse gradients of parameters that aren't finite.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 
 import numpy as np
 import xarray as xr
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.errors import Error
-from .lags import Array, lag_gradients, loss_of, refuse_overflow, states_before
+from .lags import Array, lag_gradients, loss_name, loss_of, refuse_overflow, states_before
 from .running import Arrays, Loss, run_cell
 
 WINDOW = {"long_name": "window K", "units": "steps"}
@@ -90,7 +89,7 @@ def measure_truncation(
         "cosine": (("window", "parameter"), cosine, COSINE),
         "norm": ("parameter", [np.linalg.norm(_vector(full, name)) for name in names], NORM),
     }
-    method = f"truncated backpropagation through time, {SCHEMES[scheme]}; loss: {_named(loss)}; sum over the batch"
+    method = f"truncated backpropagation through time, {SCHEMES[scheme]}; loss: {loss_name(loss)}; sum over the batch"
     coordinates = {"window": ("window", chosen, WINDOW), "parameter": names}
     return xr.Dataset(variables, coordinates, {"method": method, "seed": seed, "steps": run.steps})
 
@@ -123,7 +122,7 @@ def _checked(windows: Sequence[int] | None, steps: int) -> list[int]:
     if windows is None:
         return sorted({2**power for power in range(steps.bit_length())} | {steps})
     for window in windows:
-        if not isinstance(window, Integral) or not 1 <= window <= steps:
+        if not isinstance(window, int | np.integer) or not 1 <= window <= steps:
             raise Error(f"a window is {window}: give whole numbers from 1 to the length of the sequence, {steps}")
     if not len(windows):
         raise Error("there is no window: give at least one")
@@ -179,7 +178,3 @@ def _compared(ours: NDArray[np.float64], full: NDArray[np.float64]) -> tuple[flo
         return np.nan, np.nan
     cosine = float(ours @ full / (whole * part)) if part else np.nan
     return float(np.linalg.norm(ours - full) / whole), cosine
-
-
-def _named(loss: str | Loss) -> str:
-    return loss if isinstance(loss, str) else getattr(loss, "__name__", "given")

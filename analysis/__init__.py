@@ -7,23 +7,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _PUBLIC = {
+    "measure_ablation": "ablation.measure_ablation",
+    "with_activation": "activation.with_activation",
+    "along_training": "along_training.along_training",
+    "measure_clipping": "clipping.measure_clipping",
     "flow_study": "comparison.flow_study",
-    "DATA": "data.DATA",
     "Characters": "data.Characters",
+    "DATA": "data.DATA",
     "characters": "data.characters",
     "one_hot": "data.one_hot",
     "shuffled": "data.shuffled",
     "text": "data.text",
     "windows": "data.windows",
+    "measure_depth": "depth.measure_depth",
+    "stacked": "depth.stacked",
+    "forget_biases": "gating.forget_biases",
     "half_life": "gradient_flow.half_life",
     "flow": "gradient_flow.measure_flow",
     "summarise": "gradient_flow.summarise",
+    "initialise": "initialisation.initialise",
+    "lag_gradients": "lags.lag_gradients",
+    "measure_noise": "noise.measure_noise",
+    "measure_paths": "paths.measure_paths",
+    "measure_phases": "phase.measure_phases",
+    "measure_precision": "precision.measure_precision",
     "t_interval": "statistics.t_interval",
+    "measure_truncation": "truncation.measure_truncation",
+    "recommended_window": "truncation.recommended_window",
     "check": "verdicts.check.check",
     "Verdict": "verdicts.verdict.Verdict",
 }
 
 if TYPE_CHECKING:
+    from .ablation import measure_ablation as measure_ablation
+    from .activation import with_activation as with_activation
+    from .along_training import along_training as along_training
+    from .clipping import measure_clipping as measure_clipping
     from .comparison import flow_study as flow_study
     from .data import DATA as DATA
     from .data import Characters as Characters
@@ -32,10 +51,21 @@ if TYPE_CHECKING:
     from .data import shuffled as shuffled
     from .data import text as text
     from .data import windows as windows
+    from .depth import measure_depth as measure_depth
+    from .depth import stacked as stacked
+    from .gating import forget_biases as forget_biases
     from .gradient_flow import half_life as half_life
     from .gradient_flow import measure_flow as flow  # noqa: F401
     from .gradient_flow import summarise as summarise
+    from .initialisation import initialise as initialise
+    from .lags import lag_gradients as lag_gradients
+    from .noise import measure_noise as measure_noise
+    from .paths import measure_paths as measure_paths
+    from .phase import measure_phases as measure_phases
+    from .precision import measure_precision as measure_precision
     from .statistics import t_interval as t_interval
+    from .truncation import measure_truncation as measure_truncation
+    from .truncation import recommended_window as recommended_window
     from .verdicts.check import check as check
     from .verdicts.verdict import Verdict as Verdict
 else:

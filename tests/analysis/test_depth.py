@@ -33,11 +33,11 @@ def test_layers_are_cells_run_one_after_the_other(two_layers):
     upper = single.backward(runs[1], {"h": top})
     lower = single.backward(runs[0], {"h": np.ascontiguousarray(upper.inputs["x"])})
     carried = {1: lower.states["h"] - upper.inputs["x"], 2: upper.states["h"]}  # without what its own step reads
-    for layer, grads in ((1, lower), (2, upper)):
-        norms = np.linalg.norm(np.concatenate([grads.state["h"][None], carried[layer]]), axis=-1)[::-1].T
-        assert np.allclose(np.exp(found.log_norm.sel(layer=layer)), norms, rtol=1e-12, atol=1e-16)
+    for number, grads in ((1, lower), (2, upper)):
+        norms = np.linalg.norm(np.concatenate([grads.state["h"][None], carried[number]]), axis=-1)[::-1].T
+        assert np.allclose(np.exp(found.log_norm.sel(layer=number)), norms, rtol=1e-12, atol=1e-16)
         of_params = np.sqrt(sum((values**2).sum() for values in grads.params.values()))
-        assert float(np.exp(found.param_log_norm.sel(layer=layer))) == pytest.approx(of_params, rel=1e-12)
+        assert float(np.exp(found.param_log_norm.sel(layer=number))) == pytest.approx(of_params, rel=1e-12)
     assert np.allclose(found.log_norm.sel(layer=2, lag=0), 0) and np.isneginf(found.log_norm.sel(layer=1, lag=0)).all()
 
 

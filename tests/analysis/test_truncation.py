@@ -11,6 +11,7 @@ from bptt.analysis.running import at_every_step
 from bptt.analysis.truncation import measure_truncation, recommended_window
 from bptt.derive import Error, load, parse
 
+Params = dict[str, np.ndarray]
 A = 0.8
 WINDOWS = [1, 2, 3, 5, 10]
 
@@ -133,7 +134,9 @@ def test_default_windows_and_the_one_recommended():
 
 
 def test_messages(linear):
-    given = linear, {"a": np.array(A), "b": np.array(1.0)}, {}, {"h": np.ones(1)}
+    params: Params = {"a": np.array(A), "b": np.array(1.0)}
+    nothing: Params = {}
+    given = linear, params, nothing, {"h": np.ones(1)}
     with pytest.raises(Error, match="no scheme is called 'piece'"):
         measure_truncation(*given, steps=3, scheme="piece")
     with pytest.raises(Error, match="a window is 4: .* the length of the sequence, 3"):

@@ -20,13 +20,13 @@ from ..derive.syntax import closest
 from .data import DATA, Characters, Indices, random_stream, text
 from .inputs import Feed, draw_inputs, plan_feed
 from .lags import refuse_overflow
+from .learning.optimisers import clip as scaled
+from .learning.optimisers import optimiser as chosen
+from .learning.optimisers import step, zeros
 from .running import Arrays, Loss
 
 Array = NDArray[np.floating]
-Step = Callable[[dict[str, Array], Mapping[str, Array], float], None]
-
 WEIGHTS, OFFSETS = "readout weights", "readout offsets"  # beside the cell's parameters; no parameter has such a name
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 LOSS = {"long_name": "cross-entropy of the next character on fresh sequences", "units": "nats per character"}
 
 
@@ -130,7 +130,7 @@ def train(
     at: Sequence[int] = (0, 100, 1000),
     rate: float = 0.003,
     optimiser: str = "adam",
-    clip: float | None = 1.0,
+    clip: float = 1.0,
     seed: int = 0,
     params: Arrays | None = None,
 ) -> Iterator[Snapshot]:
@@ -140,8 +140,8 @@ def train(
         task: from `character_task`; each update draws new sequences, and states start from zero.
         at: numbers of updates, from 0 on.
         rate: the learning rate.
-        optimiser: 'adam' (Kingma, D. P., Ba, J. (2015). arXiv:1412.6980) or 'descent', plain gradient descent.
-        clip: norm to which larger gradients are scaled down; None for no clipping.
+        optimiser: one of `learning.optimisers.OPTIMISERS`, with its usual settings; 'sgd' is plain gradient descent.
+        clip: norm to which larger gradients are scaled down; inf for no clipping.
         seed: of initial parameters and of the sequences.
         params: of the cell to begin with; by default those of `Kernel.init`. The readout's are Gaussian, N(0, 1/n).
 
@@ -154,9 +154,7 @@ def train(
     >>> [snapshot.update for snapshot in train(task, at=[0, 5])]
     [0, 5]
     """
-    if optimiser not in OPTIMISERS:
-        raise Error(f"no optimiser is called '{optimiser}'. {closest(optimiser, OPTIMISERS)}")
-    if not 0 < rate < np.inf or clip is not None and not clip > 0:
+    if not 0 < rate < np.inf or not clip > 0:
         raise Error(f"rate is {rate} and clip is {clip}: give numbers above 0")
     if not at or min(at) < 0:
         raise Error(f"at is {list(at)}: give numbers of updates, from 0 on")
@@ -167,7 +165,8 @@ def train(
     length = _length(width, task.feed.sizes)
     weights = random_stream(seed, WEIGHTS).standard_normal((letters, length)) / np.sqrt(length)
     values |= {WEIGHTS: weights.astype(kernel.dtype), OFFSETS: np.zeros(letters, kernel.dtype)}
-    step = OPTIMISERS[optimiser]()
+    rule = chosen(optimiser)
+    slots = zeros(rule, values)
     draws = random_stream(seed, "updates").integers(2**31, size=max(at))
     for update in range(max(at) + 1):
         if update in at:
@@ -175,9 +174,8 @@ def train(
         if update < max(at):
             gradient = _gradient(task, values, int(draws[update]))
             refuse_overflow(gradient)
-            norm = np.sqrt(sum(float((part.astype(float) ** 2).sum()) for part in gradient.values()))
-            scale = 1.0 if clip is None or norm <= clip else clip / norm
-            step(values, {name: scale * part for name, part in gradient.items()}, rate)
+            scaled(gradient, clip)
+            step(rule, values, gradient, slots, update + 1, rate)
 
 
 def along_training(
@@ -193,7 +191,7 @@ def along_training(
     sizes: Mapping[str, int] | None = None,
     rate: float = 0.003,
     optimiser: str = "adam",
-    clip: float | None = 1.0,
+    clip: float = 1.0,
     text_path: str | os.PathLike[str] | None = None,
     begin: Callable[[Mapping[str, int], int], Arrays] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -249,7 +247,7 @@ def along_training(
     kinds = [xr.concat(rows[i : i + seeds], "seed") for i in range(0, len(rows), seeds)]
     whole = xr.concat(kinds, "data").assign_coords(data=list(data), seed=np.arange(seeds), update=updates)
     whole["update"].attrs = {"long_name": "updates", "units": "1"}
-    trained = {"rate": rate, "optimiser": optimiser, "clip": clip or 0.0, "batch": batch, "steps": steps}
+    trained = {"rate": rate, "optimiser": optimiser, "clip": clip, "batch": batch, "steps": steps}
     method = f"{whole.attrs.get('method', '')}; along training to predict the next character"
     return whole.assign_attrs(trained, method=method, text=chars.source, sizes=dict(tasks[0].feed.sizes))
 
@@ -298,31 +296,3 @@ def _gradient(task: Task, values: Mapping[str, Array], seed: int) -> dict[str, A
     sent = (slope @ values[WEIGHTS]).reshape(states.shape).astype(kernel.dtype)
     found = {key: np.array(array) for key, array in kernel.backward(run, {name: sent}).params.items()}
     return found | {WEIGHTS: slope.T @ states.reshape(len(slope), -1), OFFSETS: slope.sum(axis=0)}
-
-
-def _descent() -> Step:
-    def step(values: dict[str, Array], gradient: Mapping[str, Array], rate: float) -> None:
-        for name, part in gradient.items():
-            values[name] -= (rate * part).astype(values[name].dtype)
-
-    return step
-
-
-def _adam() -> Step:
-    mean: dict[str, Array] = {}
-    square: dict[str, Array] = {}
-    count = 0
-
-    def step(values: dict[str, Array], gradient: Mapping[str, Array], rate: float) -> None:
-        nonlocal count
-        count += 1
-        for name, part in gradient.items():
-            mean[name] = BETA_1 * mean.get(name, 0) + (1 - BETA_1) * part
-            square[name] = BETA_2 * square.get(name, 0) + (1 - BETA_2) * part**2
-            size = np.sqrt(square[name] / (1 - BETA_2**count)) + EPSILON
-            values[name] -= (rate * mean[name] / (1 - BETA_1**count) / size).astype(values[name].dtype)
-
-    return step
-
-
-OPTIMISERS: Mapping[str, Callable[[], Step]] = {"adam": _adam, "descent": _descent}

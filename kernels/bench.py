@@ -22,8 +22,8 @@ from ..derive.cell import Cell
 from ..derive.errors import Error
 from ..derive.program import step_counts
 from . import peers
-from .counts import seconds_at_least
-from .given import Array
+from .counts import roofline, seconds_at_least
+from .given import Array, check_sizes
 from .kernel import Kernel
 from .kernel import compile as compiled
 from .vector import BYTES
@@ -41,6 +41,8 @@ SIZES = {
     "ragged": [(h, 16, 50) for h in (48, 50, 64, 96, 100, 104, 128, 130, 136)],
     "growth": [(128, b, t) for b, t in ((16, 25), (16, 50), (16, 100), (16, 200), (32, 50), (64, 50))],
 }
+SIDE = 768  # of the matrices that NumPy multiplies
+DOT = 2 * SIDE**3  # additions and multiplications in their product
 BANDWIDTH = 60e9  # bytes per second from the second-level cache of one core, roughly
 
 
@@ -171,7 +173,7 @@ def _compare(kernel: Kernel, hidden: int, batch: int, steps: int, present: list[
     times = measured({"ours": ours, "np.dot": _dot(kernel.dtype, kernel.threads), **competitors})
     operations = 3 * 2 * steps * batch * _multiply_adds(kernel, sizes)
     own, dot = np.array(times["ours"]), np.array(times["np.dot"])
-    dot_rate = kernel.threads * 2 * 768**3 / float(np.median(dot))
+    dot_rate = kernel.threads * DOT / float(np.median(dot))
     least = seconds_at_least(kernel.schedule, sizes, steps, batch, dot_rate, BANDWIDTH, kernel.dtype.name)
     for peer in competitors:
         low, ratio, high = np.quantile(np.array(times[peer]) / own, (0.25, 0.5, 0.75))
@@ -213,10 +215,18 @@ def measured(competitors: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS)
     return times
 
 
+def roofline_here(kernel: Kernel, sizes: Mapping[str, int], steps: int, batch: int) -> str:
+    """Return a kernel's roofline at given sizes, with the rate that NumPy's product reaches on one core here."""
+    with cores(1):
+        times = measured({"np.dot": _dot(kernel.dtype, 1)}, rounds=3)["np.dot"]
+    rate = DOT / float(np.median(times))
+    return roofline(kernel.schedule, check_sizes(kernel.cell, sizes), steps, batch, rate, BANDWIDTH, kernel.dtype.name)
+
+
 def _dot(dtype: Any, threads: int) -> Callable[[], Any]:
     """Return a large product by NumPy; pinned to one core, so is its pool of threads."""
-    left, right = (np.ones((768, 768), dtype) for _ in range(2))
-    out = np.empty((768, 768), dtype)
+    left, right = (np.ones((SIDE, SIDE), dtype) for _ in range(2))
+    out = np.empty((SIDE, SIDE), dtype)
     return lambda: np.dot(left, right, out=out)
 
 

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,10 +55,33 @@ def load_module(source: str, name: str) -> ModuleType:
         except BaseException:
             del sys.modules[module_name]
             raise
-        for value in list(vars(module).values()):
+        for key, value in list(vars(module).items()):
             if cache := getattr(value, "_cache", None):
-                survive_damage(cache)
+                survive_damage(cache, f"{name}: {key}")
     return module
+
+
+@contextmanager
+def watched(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Let a function be told what is being compiled, such as "lstm_float64: forward"; and "" when that is done.
+
+    Where nobody watches, a line on standard error says so if that is a terminal.
+    """
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+def _on_terminal(what: str) -> None:
+    """Show what is being compiled, and clear that line afterwards."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[KCompiling {what}" if what else "\r\x1b[K")
+        sys.stderr.flush()
+
+
+_watchers: list[Callable[[str], None]] = [_on_terminal]
 
 
 def _stem(source: str, name: str) -> str:
@@ -112,20 +136,27 @@ def _written(where: Path, stem: str, source: str) -> Path:
     return path
 
 
-def survive_damage(cache: Any) -> None:
-    """Make a Numba cache compile anew when its files can't be read, and do without when they can't be written."""
+def survive_damage(cache: Any, name: str) -> None:
+    """Make a Numba cache compile anew when its files can't be read, and do without when they can't be written.
+
+    Whoever watches is told when compiling begins and ends.
+    """
     load, save = cache.load_overload, cache.save_overload
 
     def load_overload(signature: Any, context: Any) -> Any:
         try:
-            return load(signature, context)
+            found = load(signature, context)
         except Exception:  # unpickling a damaged file may raise any of them
             with suppress(OSError):
                 cache.flush()
-            return None
+            found = None
+        if found is None:
+            _watchers[-1](name)
+        return found
 
     def save_overload(signature: Any, data: Any) -> None:
         with suppress(OSError):
             save(signature, data)
+        _watchers[-1]("")
 
     cache.load_overload, cache.save_overload = load_overload, save_overload

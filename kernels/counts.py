@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,9 @@ from .instructions import (
     expressions,
     targets,
 )
+from .products import SUMMED_AT_ONCE
 from .schedule import Schedule
+from .sections import locals_of
 
 SECTIONS = {
     "prologue": "Once, from parameters",
@@ -51,8 +54,8 @@ class Cost:
         text: of the instruction.
         operations: additions and multiplications, in named sizes.
         calls: of elementwise functions.
-        entries: of arrays that are read or written for each sample.
-        shared: entries of parameters, read once at each step for the whole batch.
+        entries: of arrays that are read or written for each sample; not of values that stay in registers.
+        shared: entries of parameters, read once at each step for the whole batch, or of their gradients.
     """
 
     section: str
@@ -71,49 +74,145 @@ def costs(schedule: Schedule) -> list[Cost]:
     >>> [(cost.text, cost.operations) for cost in costs(schedule(derive(load("rnn"))))][:2]
     [('a_h = W_xh @ x', 2*m*n), ('a_h += W_hh @ h_prev', 2*n**2)]
     """
-    return [_cost(section, instruction, schedule) for section in SECTIONS for instruction in getattr(schedule, section)]
-
-
-def linear_states(schedule: Schedule) -> list[str]:
-    """Return the states whose next value is linear in their last, entry by entry: no product stands in their loop.
-
-    >>> from ..derive import derive, load
-    >>> from .schedule import schedule
-    >>> linear_states(schedule(derive(load("min_gru")))), linear_states(schedule(derive(load("gru"))))
-    (['h'], [])
-    """
-    if any(not isinstance(instruction, Loop) for instruction in schedule.forward):
-        return []
-    statements = [s for loop in schedule.forward if isinstance(loop, Loop) for s in loop.statements]
-    last = {previous(name) for name in schedule.derivation.cell.states}
-    bound: set[Symbol] = set()
     found = []
-    for statement in statements:
-        read = set(quantities(statement.expr))
-        name = statement.target.name
-        if name in schedule.derivation.cell.states and not read & bound and read & last <= {previous(name)}:
-            found += [name] if _degree(statement.expr, {previous(name)}) == 1 else []
-        if read & (bound | last):
-            bound.add(statement.target)
+    for section in SECTIONS:
+        instructions = getattr(schedule, section)
+        unstored = locals_of(instructions, schedule)
+        found += [_cost(section, instruction, schedule, unstored) for instruction in instructions]
     return found
 
 
-def _degree(expr: Expr, moved: set[Symbol]) -> int | None:
-    """Return the degree of an elementwise expression in some symbols, or None where it is no polynomial."""
-    if not set(quantities(expr)) & moved:
-        return 0
-    if isinstance(expr, Elementwise):
-        return None
-    try:
-        return int(sympy.Poly(expr, *moved).total_degree())
-    except sympy.PolynomialError:
-        return None
+def linear_states(schedule: Schedule) -> list[str]:
+    """Return the states whose next values are linear in the last ones, entry by entry: no product is in their loop.
+
+    >>> from ..derive import derive, load
+    >>> from .schedule import schedule
+    >>> [linear_states(schedule(derive(load(name)))) for name in ("min_gru", "lru", "gru")]
+    [['h'], ['a', 'b'], []]
+    """
+    if not is_elementwise(schedule.forward):
+        return []
+    states = schedule.derivation.cell.states
+    degrees: dict[Symbol, int | None] = {previous(name): 1 for name in states}
+    reads = {previous(name): {name} for name in states}
+    for statement in (s for loop in schedule.forward if isinstance(loop, Loop) for s in loop.statements):
+        target = statement.target
+        expr = statement.expr + target if statement.accumulate else statement.expr
+        degrees[target], read = _degree(expr, degrees), set(quantities(expr))
+        reads[target] = {name for symbol in read for name in reads.get(symbol, ())}
+    found = {name for name in states if degrees.get(Symbol(name)) == 1}
+    known = found | {name for name in states if degrees.get(Symbol(name), 0) == 0}
+    while others := {name for name in found if not reads[Symbol(name)] <= known}:
+        found, known = found - others, known - others
+    return [name for name in states if name in found]
+
+
+def is_elementwise(instructions: Iterable[Instruction]) -> bool:
+    """Return whether all instructions are loops over entries: no product, and no sum over a vector."""
+    return all(isinstance(instruction, Loop) for instruction in instructions)
+
+
+def _degree(expr: Expr, degrees: Mapping[Symbol, int | None]) -> int | None:
+    """Return the degree of an elementwise expression in the last states, or None where it is no polynomial in them."""
+    if not expr.args:
+        return degrees.get(expr, 0)
+    inner = [_degree(arg, degrees) for arg in expr.args]
+    known = [degree for degree in inner if degree is not None]
+    if len(known) < len(inner) or not any(known):
+        return 0 if len(known) == len(inner) else None
+    if isinstance(expr, sympy.Add):
+        return max(known)
+    if isinstance(expr, sympy.Mul):
+        return sum(known)
+    whole = isinstance(expr, sympy.Pow) and isinstance(expr.exp, Integer) and expr.exp > 0
+    return known[0] * int(expr.exp) if whole else None
 
 
 def seconds_at_least(
     schedule: Schedule, sizes: Mapping[str, int], steps: int, batch: int, rate: float, bandwidth: float, dtype: str
 ) -> float:
-    """Return the time that a forward and a backward pass take at least: a roofline, instruction by instruction.
+    """Return the time that a forward and a backward pass take at least, by `roofs`."""
+    found = roofs(schedule, sizes, steps, batch, rate, bandwidth, dtype)
+    return sum(roof.computing + roof.moving for roof in found)
+
+
+COLUMNS = ("operations", "functions", "entries", "weights")
+TEXT_WIDTH = 58
+
+
+def described(schedule: Schedule) -> str:
+    """Return a schedule as a table: each instruction, and what it costs for one step and sample, in named sizes.
+
+    >>> from ..derive import derive, load
+    >>> from .schedule import schedule
+    >>> print(described(schedule(derive(load("min_gru")))).split("\\n\\n")[1])
+    Forward, at each step
+      h = (1 - z) * h_prev + z * h_tilde                          5n           -          4n           -
+    """
+    counted = costs(schedule)
+    head = f"{'':{TEXT_WIDTH}}{''.join(f'{name:>12}' for name in COLUMNS)}"
+    explained = [
+        "For each step and sample: additions and multiplications; values of functions; entries of arrays, read or",
+        "written. Weights, or their gradients, are touched once for the whole batch, or for a block of rows.",
+    ]
+    parts = ["\n".join([*explained, "", head])]
+    for section, title in SECTIONS.items():
+        found = [cost for cost in counted if cost.section == section]
+        if found:
+            parts.append("\n".join([title, *(line for cost in found for line in _lines(cost))]))
+    linear = linear_states(schedule)
+    if linear:
+        parts.append(f"Linear in the last states, entry by entry, with no product in the loop: {', '.join(linear)}")
+    elif is_elementwise(schedule.forward):
+        parts.append("At each step entries are computed one by one, with no product in the loop.")
+    return "\n\n".join(parts)
+
+
+def _lines(cost: Cost) -> list[str]:
+    """Return the lines of an instruction, the last with its costs in columns."""
+    texts = [f"  {line}" for line in cost.text.split("\n")]
+    cells = [_compact(each) for each in (cost.operations, cost.calls, cost.entries, cost.shared)]
+    numbers = "".join(f" {cell:>11}" for cell in cells)
+    if len(texts[-1]) > TEXT_WIDTH:
+        texts.append("")
+    return [*texts[:-1], f"{texts[-1]:<{TEXT_WIDTH}}{numbers}".rstrip()]
+
+
+def _compact(count: Expr) -> str:
+    """Return a count as people write it.
+
+    >>> m, n = sympy.symbols("m n")
+    >>> _compact(8 * n**2 + 4 * n), _compact(2 * m * n + 3), _compact(Integer(0))
+    ('8n²+4n', '2mn+3', '-')
+    """
+    if count == 0:
+        return "-"
+    text = spell(count).replace("**2", "²").replace("**3", "³").replace(" ", "")
+    return re.sub(r"(?<=\d)\*|(?<=\b\w)\*(?=\w\b)|(?<=[²³])\*", "", text)
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What a section of a schedule does altogether, and the time that it takes at least.
+
+    Attributes:
+        section: of the schedule.
+        operations: additions and multiplications.
+        moved: bytes.
+        computing, moving: seconds that these take at least.
+    """
+
+    section: str
+    operations: int
+    moved: int
+    computing: float
+    moving: float
+
+
+def roofs(
+    schedule: Schedule, sizes: Mapping[str, int], steps: int, batch: int, rate: float, bandwidth: float, dtype: str
+) -> list[Roof]:
+    """Return the roofline of each section of a forward and a backward pass.
 
     Args:
         schedule: of the kernel.
@@ -123,44 +222,58 @@ def seconds_at_least(
         bandwidth: bytes per second between the cores and the caches in which the arrays lie.
         dtype: "float32" or "float64".
     """
-    width, total = np.dtype(dtype).itemsize, 0.0
-    for cost in costs(schedule):
-        if cost.section == "tangent":
+    width, found = np.dtype(dtype).itemsize, []
+    for section in SECTIONS:
+        if section == "tangent":
             continue
-        samples = 1 if cost.section in ("prologue", "epilogue") else steps * batch
-        passes = 1 if cost.section in ("prologue", "epilogue", "before", "after", "sums") else steps
-        moved = width * (size(cost.entries, sizes) * samples + size(cost.shared, sizes) * passes)
-        total += max(size(cost.operations, sizes) * samples / rate, moved / bandwidth)
-    return total
+        mine = [cost for cost in costs(schedule) if cost.section == section]
+        samples = 1 if section in ("prologue", "epilogue") else steps * batch
+        passes = {"forward": steps, "backward": steps, "sums": -(-samples // SUMMED_AT_ONCE)}.get(section, 1)
+        operations = [size(cost.operations, sizes) * samples for cost in mine]
+        moved = [width * (size(cost.entries, sizes) * samples + size(cost.shared, sizes) * passes) for cost in mine]
+        times = [(o / rate, b / bandwidth) for o, b in zip(operations, moved, strict=True)]
+        computing = sum(compute for compute, move in times if compute >= move)
+        moving = sum(move for compute, move in times if compute < move)
+        if mine:
+            found.append(Roof(section, sum(operations), sum(moved), computing, moving))
+    return found
 
 
-def described(schedule: Schedule) -> str:
-    """Return a schedule as text: each instruction with its operations, calls and entries per step and sample."""
-    lines = []
-    for section, title in SECTIONS.items():
-        found = [cost for cost in costs(schedule) if cost.section == section]
-        if found:
-            lines.append(title)
-            for cost in found:
-                counted = [f"{spell(cost.operations)} operations", f"{spell(cost.entries)} entries"]
-                counted += [f"{spell(cost.calls)} function calls"] if cost.calls != 0 else []
-                counted += [f"{spell(cost.shared)} entries of parameters"] if cost.shared != 0 else []
-                lines += [f"    {line}" for line in cost.text.split("\n")]
-                lines.append(f"        {', '.join(counted)}")
-    if linear := linear_states(schedule):
-        lines.append(f"Linear, entry by entry, with no product in the loop: {', '.join(linear)}")
+def roofline(
+    schedule: Schedule, sizes: Mapping[str, int], steps: int, batch: int, rate: float, bandwidth: float, dtype: str
+) -> str:
+    """Return the roofline of a forward and a backward pass as a table; arguments as for `roofs`."""
+    found = roofs(schedule, sizes, steps, batch, rate, bandwidth, dtype)
+    at = ", ".join(f"{name} = {number}" for name, number in sizes.items())
+    total = sum(roof.computing + roof.moving for roof in found)
+    lines = [
+        f"Roofline for T = {steps}, B = {batch}, {at}, {dtype}:"
+        f" {rate / 1e9:.0f} GFLOP/s in a large product, {bandwidth / 1e9:.0f} GB/s",
+        f"  {'':42}{'MFLOP':>10}{'MB':>10}{'FLOP/byte':>11}{'at least':>12}  bound by",
+    ]
+    for roof in found:
+        bound = "computing" if roof.computing >= roof.moving else "moving data"
+        seconds, intensity = roof.computing + roof.moving, roof.operations / max(1, roof.moved)
+        lines.append(
+            f"  {SECTIONS[roof.section]:42}{roof.operations / 1e6:10.3g}{roof.moved / 1e6:10.3g}{intensity:11.1f}"
+            f"{seconds * 1e3:9.3f} ms  {bound}"
+        )
+    done, moved = sum(roof.operations for roof in found), sum(roof.moved for roof in found)
+    lines.append(
+        f"  {'Together':42}{done / 1e6:10.3g}{moved / 1e6:10.3g}{done / max(1, moved):11.1f}{total * 1e3:9.3f} ms"
+    )
     return "\n".join(lines)
 
 
-def _cost(section: str, instruction: Instruction, schedule: Schedule) -> Cost:
+def _cost(section: str, instruction: Instruction, schedule: Schedule, unstored: set[Symbol]) -> Cost:
     shapes = schedule.shapes
 
     def many(symbol: Symbol) -> Expr:
         return sympy.Mul(*shapes[symbol])
 
     touched = dict.fromkeys(s for e in (*expressions(instruction), *targets(instruction)) for s in quantities(e))
-    fixed = [symbol for symbol in touched if schedule.kept[symbol] == FIXED and section != "sums"]
-    entries = sum((many(s) for s in touched if s not in fixed), Integer(0))
+    fixed = [symbol for symbol in touched if schedule.kept[symbol] == FIXED]
+    entries = sum((many(s) for s in touched if s not in fixed and s not in unstored), Integer(0))
     operations, calls = _operations(instruction, schedule)
     shared = sum(map(many, fixed), Integer(0))
     if getattr(instruction, "scope", "") == ONCE:

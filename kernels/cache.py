@@ -64,7 +64,7 @@ def load_module(source: str, name: str) -> ModuleType:
 
 @contextmanager
 def watched(watcher: Callable[[str], None]) -> Iterator[None]:
-    """Let a function be told what is being compiled, such as "lstm_float64: forward"; and "" when that is done.
+    """Let a function be told what is being compiled, such as "mine_float64: forward"; and "" when that is done.
 
     Where nobody watches, a line on standard error says so if that is a terminal.
     """

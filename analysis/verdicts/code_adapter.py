@@ -13,7 +13,7 @@ from ...derive.errors import Error
 
 Array = Any
 Path = tuple[str | int, ...]
-SIZES = {"T": 6, "B": 3, "m": 4, "n": 5, "k": 7}  # of the probes: no two sums or multiples in use are alike
+SIZES = {"T": 6, "B": 3, "m": 4, "n": 5, "k": 8}  # of the probes: no two sums or multiples in use are alike
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,27 @@ class Place:
     """An array on its way in or out.
 
     Attributes:
-        path: ("Wx",), ("params", "Wf"), ("self", "W_z"), and for what is returned (0,), (1, "h").
+        path: ("Wx",), ("params", "Wf"), ("params", ".Wf") for an attribute, ("self", "W_z"), ("global", "W"), ("closure",
+            "W"), ("make", "W") for an argument of the class, and for what is returned (0,), (1, "h"), (0, "1:").
         axes: in named sizes: ("B", "T", "m"), ("m", "4*n").
-        role: "input", "index", "state", "param", "target"; of what is returned "states", "final" or "loss".
+        role: "input", "index", "state", "param", "target" (indices), "onehot" (rows), "size" (a number), "object"; of
+            what is returned "states", "final", "outputs", "output" or "loss".
         held: "list" or "dict" where the first axis is one.
+        label: a name for an entry that has only a position.
     """
 
     path: Path
     axes: tuple[str, ...]
     role: str
     held: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The last name on the way to it, with the position in a tuple behind it."""
-        names = [part for part in self.path if isinstance(part, str)]
+        if self.label:
+            return self.label
+        names = [part.lstrip(".") for part in self.path if isinstance(part, str)]
         position = f"[{self.path[-1]}]" if isinstance(self.path[-1], int) else ""
         return (names[-1] if names else "result") + position
 
@@ -133,14 +139,26 @@ def stated(name: str, text: str, role: str) -> Place:
 
 def wrapped(place: Place, array: Array) -> Any:
     """Return an array as the code wants to have it."""
+    if place.role == "object":
+        return Attributes()
     if place.role in ("index", "target"):
-        whole = [int(entry) for entry in np.real(array)]
-        return whole if place.held else np.array(whole)
+        whole = np.real(array).astype(int)
+        return whole.tolist() if place.held else whole
+    if place.role == "size":
+        return int(array)
     if place.held == "list":
-        return [np.array(row) for row in array]
+        return [np.array(row, subok=True) for row in array]
     if place.held == "dict":
-        return {t: np.array(row) for t, row in enumerate(array)}
-    return np.array(array) if place.axes else array
+        return {t: np.array(row, subok=True) for t, row in enumerate(array)}
+    return np.array(array, subok=True) if place.axes else array
+
+
+class Attributes(dict[str, Any]):
+    """What parameters are put into, by key or by attribute; also a context to save things in."""
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Keep values as PyTorch's context does."""
+        self.saved_tensors = values
 
 
 def arguments(places: tuple[Place, ...], values: Mapping[str, Array]) -> dict[str, Any]:
@@ -151,8 +169,10 @@ def arguments(places: tuple[Place, ...], values: Mapping[str, Array]) -> dict[st
         root, *rest = place.path
         if not rest:
             built[str(root)] = value
+        elif isinstance(rest[0], str) and rest[0].startswith("."):
+            setattr(built.setdefault(str(root), Attributes()), rest[0][1:], value)
         elif isinstance(rest[0], str):
-            built.setdefault(str(root), {})[rest[0]] = value
+            built.setdefault(str(root), Attributes())[rest[0]] = value
         else:
             built[str(root)] = (*built.get(str(root), ()), value)
     return built
@@ -192,5 +212,6 @@ def is_single(array: Array) -> bool:
 def at(tree: Any, path: Path) -> Any:
     """Return what stands at a place of a tree."""
     for part in path:
-        tree = tree[part]
+        if part not in ("1:", ":-1"):
+            tree = tree[part]
     return tree

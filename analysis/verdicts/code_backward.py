@@ -16,7 +16,7 @@ from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
 from .code_names import alike
 from .code_reference import draw_seeds
-from .code_subject import Subject, parameters, returned_names
+from .code_subject import AROUND, Subject, parameters, returned_names
 
 Found = dict[Path, Array]
 
@@ -114,17 +114,24 @@ def match_gradients(
         if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
             labels[path] = path[-1]
     returned = {place.path for place in calling.returned} if subject.backward is None else set()
-    pairs = []
-    for number, place in enumerate(_wanted(calling)):
+    pairs, wanted = [], _wanted(calling)
+    for number, place in enumerate(wanted):
         dims = shape(place, calling.sizes)
         for order, (path, array) in enumerate(left.items()):
             if array.shape != dims and array.size != int(np.prod(dims)) or array.shape == ():
                 continue
             given = adapter.gradients.get(labels[path]) == place.name
             agrees = _close(array.reshape(dims), right[place.name])
+            other = max((alike(labels[path], p.name) for p in wanted if p is not place), default=0)
+            if not given and not agrees and other > 1 and other > alike(labels[path], place.name):
+                continue
             score = (given, agrees, alike(labels[path], place.name), path[0] == "result", array.shape == dims)
             likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
-            named = score[2] > 1 and (subject.backward is not None or labels[path][0] in "dg")
+            said = [str(part) for part in path[1:]] if path[0] == "self" else labels[path]
+            named = score[2] > 1 and (
+                any(part[:1] in ("d", "g") for part in said)
+                or path[0] == "result" and subject.backward is not None
+            )
             if given or agrees or likely or named:
                 pairs.append((tuple(-int(part) for part in score), abs(order - number), number, path, place.name))
     taken: dict[Path, str] = {}
@@ -164,8 +171,9 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
     names = parameters(subject.backward, subject.make is not None)
     labels = returned_names(subject.forward)
     result = subject.run(calling, values)[0]
-    whole: list[Path] = [(), *((index,) for index in range(len(result) if isinstance(result, tuple) else 0))]
-    roots = list(dict.fromkeys(str(place.path[0]) for place in calling.given if place.path[0] != "self"))
+    keys = range(len(result)) if isinstance(result, tuple) else result if isinstance(result, dict) else ()
+    whole: list[Path] = [(), *((key,) for key in keys)]
+    roots = list(dict.fromkeys(str(place.path[0]) for place in calling.given if place.path[0] not in AROUND))
     losses: list[Path] = [("gradient", index) for index in range(len(calling.returned))]
     finals = [i for i, place in enumerate(calling.returned) if place.role == "final"]
     pair: list[Path] = [("gradient", *finals)] if len(finals) > 1 else []

@@ -22,14 +22,17 @@ from .code_adapter import Array, Calling, Path, Place, is_single, pieces, shape
 from .code_edited import Edited, edited
 from .code_engine import Engine, Probe
 from .code_forward import read, values_for
-from .code_layout import in_layout, over_time
+from .code_layout import in_layout, over_time, steps
 from .code_reference import reference
 from .code_subject import Subject
 
-READOUT = (
-    "\n{state}_y: input[k]\nu_{state}_y = W_{state}y @ {state} + b_{state}y\nloss_{state}_y = cross_entropy({lo}, {t})"
-)
-Slices = tuple[slice, ...]
+READOUTS = {  # how outputs u, targets or gradients y, and a loss stand to each other
+    "softmax": "loss_{y} = cross_entropy({u}, {y})",
+    "square": "loss_{y} = sum(({u} - {y}) * ({u} - {y}))",
+    "linear": "loss_{y} = sum({y} * {u})",
+    "probabilities": "p_{y} = softmax({u})\nloss_{y} = sum({y} * p_{y})",
+}
+Slices = tuple[slice | int, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Match:
         results: place in what is returned -> state.
         loss: name of the loss in the cell, "" where loss gradients come from outside.
         factor: of their loss to the sum over steps and samples.
+        readout: which of `READOUTS` stands behind the states, "" for none.
     """
 
     derivation: Derivation
@@ -72,6 +76,7 @@ class Match:
     results: Mapping[Path, str]
     loss: str = ""
     factor: float = 1.0
+    readout: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -83,11 +88,15 @@ def identify(subject: Subject, calling: Calling, wanted: Cell | None = None) -> 
     """Find the cell, or a cell with a single edit, whose states the forward pass gives; None where there is none."""
     cells = [wanted] if wanted is not None else [load(name) for name in zoo()]
     looks = [_Look(subject, calling, turned, level) for level in (0.0, 0.4) for turned in _turns(calling)]
-    matrices = sum(count for axes, count in looks[0].counts.items() if axes in (("n", "m"), ("n", "n")))
-    near = [cell for cell in cells if abs(sum(len(s) == 2 for s in cell.params.values()) - matrices) < 2]
+    counts = Counter({axes: count for axes, count in looks[0].counts.items() if axes in (("n", "m"), ("n", "n"))})
+    near = [cell for cell in cells if not _matrices(cell) - counts and (counts - _matrices(cell)).total() < 2]
     return _first(looks, [(cell, None) for cell in cells]) or _first(
         looks, ((edit.cell, edit) for cell in near for edit in edited(cell))
     )
+
+
+def _matrices(cell: Cell) -> Counter[tuple[str, ...]]:
+    return Counter(shape for shape in cell.params.values() if len(shape) == 2)
 
 
 def _first(looks: list[_Look], cells: Iterable[tuple[Cell, Edited | None]]) -> Match | None:
@@ -132,6 +141,7 @@ class _Look:
             self.found = read(subject.run(calling, self.values)[0], calling)
         except Exception:
             self.found = {}
+        self._begun = self._first_step()
 
     def _fill(self) -> None:
         for place in self.calling.given:
@@ -143,16 +153,17 @@ class _Look:
 
     def match(self, cell: Cell, edit: Edited | None) -> Match | None:
         """Return how the cell matches, or None."""
-        for whole, loss in _with_loss(cell, self.calling):
+        for whole, loss, readout in _with_readout(cell, self.calling, ("k",) in self.counts):
             if not self._fits(whole):
                 continue
             shapes = Counter(whole.params.values())
-            if any(len(s) == 2 and shapes[s] != self.counts[s] for s in {*shapes, *self.counts}):
+            axes = {*shapes, *(s for s in self.counts if readout or "k" not in s)}
+            if any(len(s) == 2 and shapes[s] != self.counts[s] for s in axes):
                 continue
             light = _forward_only(whole)
             params = {name: self.common[shape] for name, shape in whole.params.items()}
             for starts in _assignments([p.name for p in self.calling.given if p.role == "state"], list(whole.states)):
-                draft = Match(light, edit, (), starts, {}, loss)
+                draft = Match(light, edit, (), starts, {}, loss, 1.0, readout)
                 found = self._compare(draft, params)
                 if found is not None:
                     complete = self._assigned(replace(found, derivation=derive(whole, losses=[loss] if loss else [])))
@@ -165,10 +176,23 @@ class _Look:
         inputs = [s for n, s in cell.inputs.items() if not n.endswith("_y")]
         return known and inputs == [("m",)] and all(s == ("n",) for s in cell.states.values()) and not cell.indices
 
+    def _first_step(self) -> list[Array]:
+        """Return the first sample's states after the first step, as far as they are returned."""
+        found = []
+        for place in self.calling.returned:
+            if place.role == "states" and place.path in self.found:
+                rows = over_time(self.found[place.path], place.axes)
+                found.append(rows[len(rows) - self.calling.sizes["T"]][0])
+        return found
+
     def _compare(self, draft: Match, params: Mapping[str, Array]) -> Match | None:
         engine = Engine(draft.derivation, self.calling.sizes)
         with np.errstate(all="ignore"):
             probe = probe_of(draft, self.calling, self.values, {}, params)
+            [[begun]] = engine.forward(probe.first) if self._begun else [[{}]]
+            ours = [begun[name] for name in draft.cell.states] if self._begun else []
+            if any(all(np.abs(state - begun).max() > 1e-3 for state in ours) for begun in self._begun):
+                return None
             return agreeing(draft, self.calling, engine.forward(probe), self.found)
 
     def _assigned(self, match: Match) -> Match | None:
@@ -197,6 +221,8 @@ class _Look:
             }
             good = [name for name, error in near.items() if error < tolerance]
             used = [other.param for other in blocks]
+            if not good and "k" in block.axes and not match.readout:
+                continue
             if not good:
                 return None
             blocks.append(
@@ -213,13 +239,16 @@ def split(place: Place, turned: bool, swapped: bool, sizes: Mapping[str, int]) -
     """Yield the pieces of a parameter's array."""
     if place.role != "param":
         return
-    cuts: list[list[tuple[slice, str]]] = []
+    cuts: list[list[tuple[slice | int, str]]] = []
     for axis in (axis for axis in place.axes if axis != "1"):
+        if axis.isdigit():
+            cuts.append([(number, "") for number in range(int(axis))])
+            continue
         names = pieces(axis)[::-1] if swapped and "+" in axis else pieces(axis)
         ends = list(itertools.accumulate(sizes[name] for name in names))
         cuts.append([(slice(end - sizes[name], end), name) for end, name in zip(ends, names, strict=True)])
     for chosen in itertools.product(*cuts):
-        axes = tuple(name for _, name in chosen)
+        axes = tuple(name for _, name in chosen if name)
         flip = axes in (("m", "n"), ("n", "k")) or axes == ("n", "n") and turned
         yield Block(place.name, tuple(cut for cut, _ in chosen), axes[::-1] if flip else axes, flip)
 
@@ -236,15 +265,19 @@ def _assignments(names: list[str], states: list[str]) -> Iterator[dict[str, str]
         yield dict(zip(names, chosen, strict=True))
 
 
-def _with_loss(cell: Cell, calling: Calling) -> Iterator[tuple[Cell, str]]:
-    """Yield the cell, or where a loss is inside, the cell with a readout and a softmax behind each of its states."""
-    if not any(place.role == "loss" for place in calling.returned):
-        yield cell, ""
-        return
-    for state in cell.states:
-        lines = READOUT.format(state=state, lo=f"u_{state}_y", t=f"{state}_y").splitlines()
+def _with_readout(cell: Cell, calling: Calling, biased: bool) -> Iterator[tuple[Cell, str, str]]:
+    """Yield the cell, and where there are outputs or a loss, the cell with a readout behind each of its states."""
+    roles = {place.role for place in calling.returned}
+    kinds = ("softmax", "square") if "loss" in roles else ("linear", "probabilities")
+    if roles & {"loss", "outputs", "output"}:
         bare_text = replace(cell, doc="").text
-        yield parse("\n".join([lines[1], bare_text, *lines[2:]]), cell.name), f"loss_{state}_y"
+        for state, kind in itertools.product(cell.states, kinds):
+            names = {"y": f"{state}_y", "u": f"u_{state}_y"}
+            line = f"u_{state}_y = W_{state}y @ {state}" + f" + b_{state}y" * biased
+            text = "\n".join([f"{state}_y: input[k]", bare_text, line, READOUTS[kind].format(**names)])
+            yield parse(text, cell.name), f"loss_{state}_y", kind
+    if "loss" not in roles:
+        yield cell, "", ""
 
 
 def _forward_only(cell: Cell) -> Derivation:
@@ -265,12 +298,19 @@ def probe_of(
     inputs: dict[str, Array] = {}
     for place in calling.given:
         if place.role == "input":
-            inputs[[n for n in cell.inputs if not n.endswith("_y")][0]] = over_time(values[place.name], place.axes)
-        elif place.role in ("index", "target"):
-            name = [n for n in cell.inputs if n.endswith("_y") == (place.role == "target")][0]
-            rows = np.eye(sizes["m" if place.role == "index" else "k"])[np.asarray(values[place.name], int)]
-            inputs[name] = rows[:, None]
-    steps, batch = next(iter(inputs.values())).shape[:2]
+            inputs[[n for n in cell.inputs if not n.endswith("_y")][0]] = steps(values[place.name], place.axes)
+        elif place.role == "index":
+            name = [n for n in cell.inputs if not n.endswith("_y")][0]
+            inputs[name] = steps(np.eye(sizes["m"])[np.asarray(values[place.name], int)], (*place.axes, "m"))
+    length, batch = next(iter(inputs.values())).shape[:2]
+    for name in [n for n in cell.inputs if n.endswith("_y")]:
+        inputs[name] = np.zeros((length, batch, sizes["k"]))
+        for place, array in _told_to_outputs(calling, values, seeds):
+            rows = over_time(array, place.axes)
+            if "T" in place.axes:
+                inputs[name] += rows
+            else:
+                inputs[name][-1] += rows
     state = {name: np.zeros((batch, sizes["n"])) for name in cell.states}
     for place in calling.given:
         if place.role == "state":
@@ -280,16 +320,31 @@ def probe_of(
         for block in match.blocks:
             part = bare(values, calling.place(block.place))[block.at]
             params[block.param] = params[block.param] + (part.T if block.turned else part)
-    arriving = {name: np.zeros((steps, batch, sizes["n"])) for name in cell.states}
+    arriving = {name: np.zeros((length, batch, sizes["n"])) for name in cell.states}
     for place in calling.returned:
-        if place.path in seeds and place.path in match.results:
+        if place.path in seeds and place.role in ("states", "final") and place.path in match.results:
             target = arriving[match.results[place.path]]
             rows = over_time(seeds[place.path], place.axes)
             if place.role == "states":
-                target += rows
+                target += rows[len(rows) - length :]
             else:
                 target[-1] += rows
     return Probe(params, inputs, state, arriving)
+
+
+def _told_to_outputs(
+    calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]
+) -> Iterator[tuple[Place, Array]]:
+    """Yield targets as rows with a single 1, and the loss's gradient by outputs."""
+    for place in calling.given:
+        if place.role == "target":
+            rows = np.eye(calling.sizes["k"])[np.asarray(values[place.name], int)]
+            yield replace(place, axes=(*place.axes, "k")), rows
+        elif place.role == "onehot":
+            yield place, values[place.name]
+    for place in calling.returned:
+        if place.path in seeds and place.role in ("outputs", "output"):
+            yield place, seeds[place.path]
 
 
 def agreeing(match: Match, calling: Calling, trace: Any, found: Mapping[Path, Array]) -> Match | None:
@@ -297,19 +352,26 @@ def agreeing(match: Match, calling: Calling, trace: Any, found: Mapping[Path, Ar
     if not found:
         return None
     near = 1e-4 if any(is_single(array) for array in found.values()) else 1e-8
-    if match.loss:
+    if any(place.role == "loss" for place in calling.returned):
         ours = sum(float(values[match.loss]) for row in trace for values in row)
         theirs = float(next(iter(found.values())))
-        steps, batch = len(trace), len(trace[0])
-        factors = (1.0, 1 / steps, 1 / batch, 1 / (steps * batch))
+        length, batch = len(trace), len(trace[0])
+        counts = (1, length, batch, length * batch)
+        factors = [f / d / c for d in counts for f in (1.0, 0.5) for c in (1, calling.sizes["k"])]
         factor = next((f for f in factors if abs(f * ours - theirs) < near * (1 + abs(theirs))), None)
         return replace(match, factor=factor) if factor else None
     states = {n: np.array([[v[n] for v in row] for row in trace]) for n in match.cell.states}
+    ends = [n for n in trace[0][0] if n.startswith("p_" if match.readout == "probabilities" else "u_")]
+    outputs = {n: np.array([[v[n] for v in row] for row in trace]) for n in ends if n.endswith("_y")}
     results: dict[Path, str] = {}
     for place in calling.returned:
+        if not match.readout and place.role in ("outputs", "output"):
+            continue
         given = over_time(found[place.path], place.axes)
-        for name, array in states.items():
-            here = array if place.role == "states" else array[-1]
+        for name, array in (outputs if place.role in ("outputs", "output") else states).items():
+            if place.role == "states":
+                given = given[-len(array) :]
+            here = array if place.role in ("states", "outputs") else array[-1]
             if here.shape == given.shape and np.abs(here - given).max() < near * (1 + np.abs(given).max()):
                 results[place.path] = name
                 break
@@ -323,7 +385,8 @@ def in_their_layout(match: Match, calling: Calling, found: Mapping[str, Mapping[
     gradients: dict[str, Array] = {}
     for place in calling.given:
         if place.role == "input":
-            gradients[place.name] = in_layout(next(iter(found["inputs"].values())), place)
+            name = next(name for name in found["inputs"] if not name.endswith("_y"))
+            gradients[place.name] = in_layout(found["inputs"][name], place)
         elif place.role == "state":
             gradients[place.name] = in_layout(found["state"][match.starts[place.name]], place)
         elif place.role == "param":

@@ -86,6 +86,12 @@ class Probe:
     state: Arrays
     seeds: Arrays
 
+    @property
+    def first(self) -> Probe:
+        """The first step of the first sample."""
+        inputs, seeds = ({name: array[:1, :1] for name, array in part.items()} for part in (self.inputs, self.seeds))
+        return Probe(self.params, inputs, {name: array[:1] for name, array in self.state.items()}, seeds)
+
 
 class Engine:
     """Runs a derivation's programs on samples, one at a time."""

@@ -4,55 +4,61 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...derive.errors import Error
-from .code_adapter import SIZES, Adapter, Array, Calling, Path, Place, leaves, pieces, shape, stated
-from .code_names import OPTIONS, groups, role
-from .code_subject import Subject, is_float, keys_read, parameters
+from . import code_forms as forms
+from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, leaves, pieces, shape, stated
+from .code_forms import FORMS, Form, Option
+from .code_names import kind, role
+from .code_search import Conflict, Seen, search, tagged
+from .code_subject import AROUND, Subject, cells, is_float, keys_read, optional_names, parameters, parts_read, sizes_with_defaults
 
-STATE_EXAMPLE = 'Adapter(shapes={"x": "B, T, m", "Wx": "m, 4*n"}, roles={"x": "input"})'
+MOST = (300, 4000)  # runs of the forward pass for each layout, at first and where that wasn't enough
+BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
+LARGEST_GROUP = 60  # parameters
+REFUSED = 40  # of them that run but don't behave like a recurrent cell
 
 
 @dataclass(frozen=True)
-class Form:
-    """A layout of sequences.
+class Setting:
+    """What is fixed before shapes are searched for.
 
     Attributes:
-        axes: of a sequence, "*" for its features.
-        state: axes of an initial state.
-        held: what the first axis is.
-        says: in a sentence.
+        construct: positional numbers for the class.
+        own: arrays that objects, modules and closures hold already.
+        sizes: that they fix.
     """
 
-    axes: tuple[str, ...]
-    state: tuple[str, ...]
-    held: str
-    says: str
+    construct: tuple[int, ...]
+    own: tuple[Place, ...]
+    sizes: Mapping[str, int]
 
 
-FORMS = (
-    Form(("T", "B", "*"), ("B", "*"), "", "Sequences are (T, B, features)."),
-    Form(("B", "T", "*"), ("B", "*"), "", "Sequences are (B, T, features)."),
-    Form(("T", "B", "*"), ("B", "*"), "list", "Sequences are lists over time of (B, features)."),
-    Form(("T", "*", "1"), ("*", "1"), "list", "Sequences are lists over time of column vectors (features, 1)."),
-    Form(("T", "*", "B"), ("*", "B"), "list", "Sequences are lists over time of (features, B)."),
-    Form(("*", "B", "T"), ("*", "B"), "", "Sequences are (features, B, T)."),
-    Form(("T", "*"), ("*",), "", "One sequence at a time, (T, features)."),
-    Form(("T", "*", "1"), ("*", "1"), "", "One sequence at a time, (T, features, 1)."),
-    Form(("T", "*"), ("*",), "list", "One sequence at a time, a list of vectors."),
-    Form(("*", "T"), ("*", "1"), "", "One sequence at a time, (features, T)."),
-    Form(
-        ("T", "*", "1"), ("*", "1"), "dict", "Sequences are dictionaries of column vectors (features, 1), keyed by t."
-    ),
-)
-TOKENS = "Inputs are indices, read as one-hot vectors."
-GATES = (1, 4, 3, 2)
-LARGEST_SEARCH = 30_000
+@dataclass(frozen=True)
+class Argument:
+    """An argument of the forward pass, or of what makes it.
+
+    Attributes:
+        path: of what is passed: ("x",), ("params", "Wf"), ("make", "W").
+        role: that its name suggests.
+        optional: whether it may be left out.
+        label: a name for what has only a position.
+    """
+
+    path: Path
+    role: str
+    optional: bool = False
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Under which its shape is searched for."""
+        return "/".join(map(str, self.path))
 
 
 def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
@@ -61,24 +67,143 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     Raises:
         Error: where nothing fits, with the last thing that the code said and what to state.
     """
-    sizes = {**SIZES, **adapter.sizes}
-    tried, said = 0, ""
-    for calling, form in _candidates(subject, adapter, sizes):
-        tried += 1
-        if tried > LARGEST_SEARCH:
-            break
+    said: list[str] = []
+    fallback: tuple[Calling, Form] | None = None
+    for most, setting in itertools.product(MOST, list(_settings(subject, {**SIZES, **adapter.sizes}, adapter))):
+        for named in _arguments(subject, adapter, setting):
+            for form in FORMS:
+                found = _Trial(subject, adapter, setting, named, form, said).result(most)
+                if found is None:
+                    continue
+                calling = _settled(subject, found)
+                if all(place.role != "unused" for place in calling.given):
+                    return calling, form
+                fallback = fallback or (calling, form)
+            if fallback is not None:
+                return fallback
+    raise Error(_nothing_found(subject, adapter, said))
+
+
+class _Asked(Exception):
+    """The code asks for a parameter that wasn't known of."""
+
+    def __init__(self, argument: Argument) -> None:
+        super().__init__(argument.name)
+        self.argument = argument
+
+
+class _Trial:
+    """The search for shapes in one layout."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        adapter: Adapter,
+        setting: Setting,
+        named: tuple[Argument, ...],
+        form: Form,
+        said: list[str],
+    ) -> None:
+        self.subject, self.setting, self.form, self.said, self.adapter = subject, setting, form, said, adapter
+        self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
+        self.groups += [a.path for a in named if a.role == "group"]
+        self.domains = {argument.name: _domain(argument, form, adapter) for argument in named}
+        self.drawn: dict[Place, Array] = {}
+        self.refused = 0
+        self.found: Calling | None = None
+
+    def result(self, most: int) -> Calling | None:
+        """Return the calling convention without what concerns the backward pass, or None."""
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(LARGEST_GROUP):
+                try:
+                    search(self.domains, self.attempt, most)
+                except _Asked as asked:
+                    self.domains[asked.argument.name] = _domain(asked.argument, self.form, self.adapter)
+                else:
+                    break
+        return self.found
+
+    def _asked(self, error: Exception) -> None:
+        """Raise where the code asks a group of parameters for one that isn't known yet."""
+        key = ""
+        if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+            key = error.args[0]
+        elif isinstance(error, AttributeError) and isinstance(error.obj, Attributes):
+            key = f".{error.name}"
+        path = (*self.groups[0], key) if len(self.groups) == 1 else ()
+        if key and path and "/".join(map(str, path)) not in self.domains:
+            raise _Asked(Argument(path, "param"))
+
+    def attempt(self, options: dict[str, Option]) -> Iterable[str] | None:
+        """Return None where these shapes will do, else the arguments whose shapes don't go together."""
+        given = tuple(place for option in options.values() for place in option)
+        calling = Calling((*given, *self.setting.own), (), (), (), self.setting.sizes, self.setting.construct)
+        owners = {place.name: name for name, option in options.items() for place in option}
+        blind = {owners[place.name] for place in given if place.held in BLIND.get(place.role, ()) }
+        for place in calling.given:
+            if place not in self.drawn:
+                self.drawn[place] = values_for(replace(calling, given=(place,)))[place.name]
+        values = {place.name: self.drawn[place] for place in calling.given}
+        tags = {name: tagged(value, owners[name]) for name, value in values.items() if name in owners}
+        Seen.clear()
         try:
-            found = _accepted(subject, calling, form)
+            self.subject.run(calling, {**values, **tags})
+        except Conflict as conflict:
+            self._say(conflict)
+            return conflict.names | blind
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            continue
-        if found is not None:
-            return found, form
-    last = f" The last of {tried} tries ended in {said}." if said else ""
-    raise Error(
-        f"{subject.name}: no layout and shapes were found with which the forward pass runs and gives states.{last} "
-        f"State what its arguments are: adapter={STATE_EXAMPLE}, in sizes T, B, m (inputs), n (states), k (classes)"
-    )
+            self._asked(error)
+            self._say(error)
+            used = Seen.used | Seen.asked | blind
+            if used or self._fails(calling, values):
+                return used or (tuple(options) if self._opaque() else ())
+        found = _accepted(self.subject, calling, values)
+        if isinstance(found, str):
+            self.said.append(found)
+            self.refused += 1
+            return () if found.startswith("time") or self.refused > REFUSED else tuple(options)
+        self.found = found
+        return None
+
+    def _opaque(self) -> bool:
+        """Return whether the forward pass is compiled, so that arrays don't see what is done with them."""
+        self.refused += 1
+        return not hasattr(self.subject.forward, "__code__") and self.refused < 10 * REFUSED
+
+    def _say(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, Conflict) else f"{type(error).__name__}: {error}"
+        self.said.append(text)
+
+    def _fails(self, calling: Calling, values: Mapping[str, Array]) -> bool:
+        try:
+            self.subject.run(calling, values)
+        except Exception:
+            return True
+        return False
+
+
+def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
+    """Return what an argument may be in a layout, likelier options first."""
+    path, name = argument.path, argument.label or str(argument.path[-1]).lstrip(".")
+    if name in adapter.shapes:
+        role = argument.role if argument.role in ("input", "state", "target", "param") else "param"
+        role = "onehot" if role == "target" and len(adapter.shapes[name].split(",")) > 1 else role
+        return [(replace(stated(name, adapter.shapes[name], role), path=path, label=argument.label),)]
+    if argument.role == "input":
+        return forms.inputs(path, form)
+    if argument.role == "state":
+        rest = [] if argument.optional else forms.params(path, form)
+        return [*forms.states(path, form, argument.optional), *rest]
+    if argument.role == "target":
+        return forms.targets(path, form)
+    if argument.role == "size":
+        return forms.sizes(path)
+    if argument.role in ("object", "group"):
+        return [(Place(path, (), "object"),)]
+    rest = forms.states(path, form, False) if len(path) == 1 else []
+    return [*forms.params(path, form, argument.label), *rest]
 
 
 def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
@@ -89,205 +214,260 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
         dims = shape(place, calling.sizes)
         if place.role in ("index", "target"):
             drawn[place.name] = rng.integers(0, calling.sizes["m" if place.role == "index" else "k"], dims)
+        elif place.role == "onehot":
+            features = next(i for i, axis in enumerate(place.axes) if axis in "nk")
+            which = rng.integers(0, dims[features], [d for i, d in enumerate(dims) if i != features])
+            drawn[place.name] = np.moveaxis(np.eye(dims[features])[which], -1, features)
+        elif place.role in ("size", "object"):
+            drawn[place.name] = np.asarray(sum(calling.sizes[axis] for axis in place.axes))
         else:
             scale = {"input": 1.0, "state": 0.6}.get(place.role, 0.6)
             drawn[place.name] = scale * rng.standard_normal(dims)
     return drawn
 
 
-def _candidates(subject: Subject, adapter: Adapter, sizes: Mapping[str, int]) -> Iterator[tuple[Calling, Form]]:
-    method = subject.make is not None
-    names = parameters(subject.forward, method)
-    roles = {name: adapter.roles.get(name) or role(name) for name in names}
-    keys = {name: keys_read(subject.forward, name, subject.text) for name in names}
-    if method and not adapter.roles:
-        roles = {n: "input" if r == "param" else r for n, r in roles.items()}
-    if "input" not in roles.values() and names:
-        unknown = [name for name in names if roles[name] in ("param", "target") and not keys[name]]
-        if unknown:
-            roles[unknown[0]] = "input"
-    params: list[Path] = []
-    for name in names:
-        if roles[name] in ("group", "param") and keys[name]:
-            params += [(name, key) for key in keys[name]]
-        elif roles[name] == "param":
-            params.append((name,))
-    constructs = _constructs(subject, sizes)
-    for construct, seen in constructs:
-        own = _attributes(subject, construct, seen)
-        if own is None:
+def _settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Iterator[Setting]:
+    """Yield what objects, modules and closures fix, with the positional numbers of the class."""
+    around = tuple(_around(subject, adapter))
+    if subject.make is None or not isinstance(subject.make, type):
+        held = [*around, *(_held("self", vars(subject.make())) if subject.make is not None else [])]
+        if not held:
+            yield Setting((), (), sizes)
+        for fixed in _fixed(held, sizes):
+            own = _axes_of(held, fixed, True)
+            if own is not None:
+                yield Setting((), own, fixed)
+        return
+    for construct in _constructs(subject, sizes):
+        try:
+            owner = subject.make(*construct)
+        except Exception:
             continue
-        for form in FORMS:
-            for tokens in (False, True):
-                if tokens and form.held != "list":
-                    continue
-                outer = _outer(names, roles, keys, form, tokens, adapter, len(params))
-                for around in outer:
-                    for inner in _parameters(params, form, adapter):
-                        given = tuple(sorted((*around, *inner), key=lambda place: names.index(str(place.path[0]))))
-                        yield Calling((*given, *own), (), (), (), seen, construct), form
+        subject.prototypes[construct] = owner
+        held = [*around, *_held("self", vars(owner))]
+        told = _axes_of(held, sizes, True) if construct else None
+        if told is not None:
+            yield Setting(construct, told, sizes)
+            continue
+        for fixed in _fixed(held, sizes):
+            own = _axes_of(held, fixed, True)
+            if own is not None:
+                yield Setting(construct, own, fixed)
+    if parameters(subject.make, False):
+        yield Setting((), (), sizes)
 
 
-def _outer(
-    names: list[str],
-    roles: dict[str, str],
-    keys: Mapping[str, list[str]],
-    form: Form,
-    tokens: bool,
-    adapter: Adapter,
-    params: int,
-) -> Iterator[list[Place]]:
-    """Yield inputs, states and targets in a layout; a state may be a tuple of two."""
-    options: list[list[list[Place]]] = []
-    for name in names:
-        if name in adapter.shapes and roles[name] in ("input", "state", "target"):
-            options.append([[stated(name, adapter.shapes[name], roles[name])]])
-        elif roles[name] == "input":
-            place = Place((name,), tuple("m" if axis == "*" else axis for axis in form.axes), "input", form.held)
-            options.append([[Place((name,), ("T",), "index", "list") if tokens else place]])
-        elif roles[name] == "target":
-            options.append([[Place((name,), ("T",), "target", "list")]])
-        elif roles[name] == "state":
-            axes = tuple("n" if axis == "*" else axis for axis in form.state)
-            pair = [Place((name, 0), axes, "state"), Place((name, 1), axes, "state")]
-            options.append([[Place((name,), axes, "state")], pair])
-    for chosen in itertools.product(*options):
-        yield [place for places in chosen for place in places]
+def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
+    """Yield positional numbers for the class, in every order that its arguments may have."""
+    assert subject.make is not None
+    names = [*parameters(subject.make, False), *sizes_with_defaults(subject.make)]
+    likely = {"x": "m", "input": "m", "in": "m", "vocab": "m", "D": "m", "embedding": "m", "feature": "m"}
+    likely |= {"hidden": "n", "h": "n", "H": "n", "units": "n", "state": "n", "out": "k", "y": "k", "class": "k"}
+    guess = tuple(next((size for part, size in likely.items() if part in name), "n") for name in names)
+    orders = [guess, *itertools.permutations("mnk", len(names))] if len(names) <= 3 else [guess]
+    for order in dict.fromkeys(orders):
+        yield tuple(sizes[name] for name in order)
 
 
-def _parameters(paths: list[Path], form: Form, adapter: Adapter) -> Iterator[tuple[Place, ...]]:
-    """Yield shapes of all parameters: row or column, gates in one array or several, [h; x] or separate."""
-    if not paths:
-        yield ()
-        return
-    names = {path: str(path[-1]) for path in paths}
-    column = form.axes[-1] in ("1", "B", "T")
-    for grouping in groups(list(names.values())):
-        used = list(dict.fromkeys(grouping[name] for name in names.values()))
-        for kinds in itertools.product(*(OPTIONS[group] for group in used)):
-            chosen = dict(zip(used, kinds, strict=True))
-            for gates in GATES:
-                for row in (False, True) if column else (True, False):
-                    for bias in (0, 1) if column else (1, 2):
-                        yield tuple(
-                            stated(names[path], adapter.shapes[names[path]], "param")
-                            if names[path] in adapter.shapes and len(path) == 1
-                            else Place(
-                                path, _axes(chosen[grouping[names[path]]], names[path], gates, row, bias), "param"
-                            )
-                            for path in paths
-                        )
+def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:
+    """Yield the arrays of the module and of closures that the functions read."""
+    scope = getattr(subject.forward, "__globals__", {})
+    if subject.module is not None and scope is vars(subject.module):
+        functions = [v for v in scope.values() if getattr(v, "__module__", "") == subject.module.__name__]
+        codes = [f.__code__ for f in functions if hasattr(f, "__code__")]
+        read = {name for code in codes for name in code.co_names}
+        yield from _held("global", {name: value for name, value in scope.items() if name in read})
+    code = getattr(subject.forward, "__code__", None)
+    inner = {name: cells(subject, name)[0].cell_contents for name in getattr(code, "co_freevars", ())}
+    yield from _held("closure", {name: value for name, value in inner.items() if is_float(value)})
 
 
-def _axes(kind: str, name: str, gates: int, row: bool, bias: int) -> tuple[str, ...]:
-    rows = "n" if gates == 1 else f"{gates}*n"
-    if kind == "readout":
-        if name[0] in "bc":
-            return (("k", "1"), ("k",), ("1", "k"))[bias]
-        return ("n", "k") if row else ("k", "n")
-    if kind == "bias":
-        return ((rows, "1"), (rows,), ("1", rows))[bias]
-    columns = {"x": "m", "h": "n", "stacked": "n+m"}[kind]
-    return (columns, rows) if row else (rows, columns)
+def _held(root: str, scope: Mapping[str, Any]) -> list[tuple[Path, Array]]:
+    found: list[tuple[Path, Array]] = []
+    for name, value in scope.items():
+        if is_float(value):
+            found.append(((root, name), value))
+        elif isinstance(value, dict):
+            found += [((root, name, k), v) for k, v in value.items() if is_float(v) and isinstance(k, str)]
+    return [(path, value) for path, value in found if value.ndim]
 
 
-def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[tuple[tuple[int, ...], dict[str, int]]]:
-    """Yield positional arguments of the class, with the sizes that they stand for."""
-    if subject.make is None:
-        yield (), dict(sizes)
-        return
-    if not isinstance(subject.make, type):
-        for m, n in itertools.permutations(_lengths(subject.make()), 2):
-            yield (), {**sizes, "m": m, "n": n}
-        return
-    count = len(parameters(subject.make, False))
-    orders: dict[int, list[tuple[str, ...]]] = {
-        0: [()],
-        1: [("n",)],
-        2: [("m", "n"), ("n", "m")],
-        3: [("m", "n", "k"), ("n", "m", "k")],
-    }
-    for order in orders.get(count, []):
-        yield tuple(sizes[name] for name in order), dict(sizes)
+def _fixed(held: list[tuple[Path, Array]], sizes: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield sizes by which the lengths of arrays that are there already can be told."""
+    lengths = sorted({d for _, value in held for d in value.shape if d > 1})
+    square = [d for d in lengths if any(value.shape == (d, d) for _, value in held)]
+    ranked = sorted(lengths, key=lambda d: (d not in square, d))
+    for n in ranked:
+        for m in sorted(lengths, key=lambda d: d == n):
+            for k in dict.fromkeys((m, *lengths)):
+                yield {**sizes, "n": n, "m": m, "k": k, **_apart(sizes, {n, m, k})}
 
 
-def _lengths(owner: Any) -> list[int]:
-    return sorted({d for v in vars(owner).values() if is_float(v) for d in v.shape})
+def _apart(sizes: Mapping[str, int], taken: set[int]) -> dict[str, int]:
+    """Return numbers of steps and samples that no other size equals."""
+    free = [d for d in range(3, 20) if d not in taken and d + 1 not in taken and d - 1 not in taken]
+    batch = sizes["B"] if sizes["B"] not in taken else free[0]
+    steps = next((d for d in (sizes["T"], *free) if d not in taken and d + 1 not in taken and d not in (batch, 3)), 6)
+    return {"B": batch, "T": steps}
 
 
-def _attributes(subject: Subject, construct: tuple[int, ...], sizes: Mapping[str, int]) -> tuple[Place, ...] | None:
-    """Return the arrays that a fresh object holds, with their axes told from their lengths."""
-    if subject.make is None:
-        return ()
-    try:
-        owner = subject.make(*construct)
-    except Exception:
-        return None
-    subject.prototypes[construct] = owner
+def _axes_of(held: list[tuple[Path, Array]], sizes: Mapping[str, int], every: bool) -> tuple[Place, ...] | None:
+    """Return the arrays with their axes told from their lengths; None where some can't be told and all should be."""
     known = {1: "1"}
-    for axis in ("n", "m", "k", "4*n", "3*n", "2*n", "n+m"):
+    for axis in ("n", "m", "k", "4*n", "3*n", "2*n", "n+m", "5*n", "6*n"):
         known.setdefault(sum(sizes[piece] for piece in pieces(axis)), axis)
     places = []
-    for name, value in vars(owner).items():
-        held: dict[Path, Array] = {(name,): value} if is_float(value) else {}
-        if isinstance(value, dict):
-            held = {(name, key): part for key, part in value.items() if is_float(part) and isinstance(key, str)}
-        for path, array in held.items():
-            if array.ndim and all(size in known for size in array.shape):
-                places.append(Place(("self", *path), tuple(known[size] for size in array.shape), "param"))
+    for path, array in held:
+        if all(size in known for size in array.shape):
+            axes = tuple(known[size] for size in array.shape)
+            if sizes["m"] == sizes["k"] and (not any("n" in axis for axis in axes) or kind(str(path[-1])) == "readout"):
+                axes = tuple("k" if axis == "m" else axis for axis in axes)
+            places.append(Place(path, axes, "param"))
+        elif every and max(array.shape) > 2:
+            return None
     return tuple(places)
 
 
-def _accepted(subject: Subject, calling: Calling, form: Form) -> Calling | None:
-    """Return the calling convention with what is returned, if the forward pass behaves like a recurrent cell's."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        values, others = values_for(calling), values_for(calling, 1)
-        result, owner, _ = subject.run(calling, values)
-        returned = _returned(result, calling, form)
+def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator[tuple[Argument, ...]]:
+    """Yield the arguments that need a value, with what they may be; which is the input, where names don't say."""
+    forward = subject.functions()[0]
+    found: list[Argument] = []
+    for name in parameters(forward, subject.make is not None):
+        found += _parts(subject, name, (name,), adapter.roles.get(name) or role(name))
+    for name in optional_names(forward):
+        if (adapter.roles.get(name) or role(name)) == "state":
+            found.append(Argument((name,), "state", True))
+    maker = subject.factory or (subject.make if isinstance(subject.make, type) and not setting.construct else None)
+    for name in parameters(maker, False) if maker is not None else ():
+        found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param")
+    if any(argument.role == "input" for argument in found):
+        yield tuple(found)
+        return
+    for place, argument in enumerate(found):
+        if argument.role in ("param", "target", "state") and len(argument.path) == 1:
+            yield (*found[:place], replace(argument, role="input"), *found[place + 1 :])
+
+
+def _parts(subject: Subject, name: str, path: Path, role: str) -> list[Argument]:
+    """Return an argument, or what is taken out of it where it holds several arrays."""
+    if role in ("group", "param", "state"):
+        keys = keys_read(subject.forward, name, subject.text)
+        if keys and role != "state":
+            return [Argument((*path, key), "param") for key in keys]
+        parts = parts_read(subject.forward, name, subject.text)
+        if parts and role != "state":
+            return [Argument((*path, number), "param", False, label) for number, label in enumerate(parts)]
+    return [Argument(path, role)]
+
+
+def _accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:
+    """Return the calling convention with what is returned, or why this isn't how a recurrent cell behaves."""
+    others = values_for(calling, 1)
+    try:
+        result = subject.run(calling, values)[0]
+        returned = _returned(result, calling, values)
         if not returned:
-            return None
+            return "nothing that is returned has the shape of states, of outputs or of a loss"
         calling = replace(calling, returned=returned)
         base = read(result, calling)
         if not all(np.isfinite(array).all() for array in base.values()):
-            return None
-        used = []
+            return "the forward pass gives NaN or infinity"
+        given = []
         for place in calling.given:
-            if place.role in ("index", "target"):
-                used.append(place)
+            if np.asarray(values[place.name]).dtype.kind != "f" or place.role == "onehot":
+                given.append(place)
                 continue
             moved = {**values, place.name: values[place.name] + 0.3 * others[place.name]}
             after = read(subject.run(calling, moved)[0], calling)
-            if any(np.abs(after[path] - base[path]).max() > 1e-9 for path in base):
-                used.append(place)
-            elif place.path[0] != "self" and place.role != "state":
-                return None
-        if not _causal(subject, calling, values, base):
-            return None
-    dead = tuple(place for place in calling.given if place not in used)
-    return replace(calling, given=tuple(p for p in calling.given if p not in dead or p.path[0] != "self"))
+            if any(after[p].shape != base[p].shape or np.abs(after[p] - base[p]).max() > 1e-9 for p in base):
+                given.append(place)
+            elif place.role == "input":
+                return f"nothing that is returned depends on {place.name}"
+            elif place.path[0] not in AROUND:
+                given.append(replace(place, role="unused"))
+        if reason := _acausal(subject, calling, values, base):
+            return reason
+        calling = replace(calling, returned=tuple(_settling(subject, calling, values, base)))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    if sum(place.role == "unused" for place in given) * 2 > len(given):
+        return "most of what is given isn't used"
+    return replace(calling, given=tuple(given))
 
 
-def _returned(result: Any, calling: Calling, form: Form) -> tuple[Place, ...]:
-    """Return the sequences of states, final states and the loss among what was returned."""
-    states = tuple("n" if axis == "*" else axis for axis in form.axes)
-    final = tuple("n" if axis == "*" else axis for axis in form.state)
-    sizes = calling.sizes
-    whole = shape(Place((), states, ""), sizes), shape(Place((), final, ""), sizes)
+def _settled(subject: Subject, calling: Calling) -> Calling:
+    """Return the calling convention for functions that were made by another: their weights stand in a closure."""
+    if subject.factory is None:
+        return calling
+    subject.run(calling, values_for(calling))
+    subject.factory = None
+    given = [replace(p, path=("closure", *p.path[1:])) if p.path[0] == "make" else p for p in calling.given]
+    return replace(calling, given=tuple(given))
+
+
+ROLES = {("T", "n"): "states", ("T+1", "n"): "states", ("", "n"): "final", ("T", "k"): "outputs", ("", "k"): "output"}
+
+
+def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tuple[Place, ...]:
+    """Return the sequences of states, final states, outputs and the loss among what was returned."""
     places: list[Place] = []
-    has_target = any(place.role == "target" for place in calling.given)
-    for path, array in leaves(result, depth=2):
-        held = "" if isinstance(_reached(result, path), np.ndarray) else "list"
-        if array.shape == whole[0]:
-            places.append(Place(path, states, "states", held))
-        elif array.shape == whole[1]:
-            places.append(Place(path, final, "final"))
-        elif array.shape == () and has_target and np.issubdtype(array.dtype, np.inexact):
+    has_target = any(place.role in ("target", "onehot") for place in calling.given)
+    has_batch = any("B" in place.axes for place in calling.given)
+    sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}
+    found = dict(leaves(result, depth=2))
+    outer = {path for path in found if len(path) < 2}
+    for path, array in _parts_of(found, calling).items():
+        if array.shape == () and has_target and np.issubdtype(array.dtype, np.inexact):
             places.append(Place(path, (), "loss"))
-    losses = [place for place in places if place.role == "loss"]
+            continue
+        axes = forms.told(array.shape, sizes)
+        lead = next((axis for axis in axes if axis in ("T", "T+1")), "")
+        feature = [axis for axis in axes if axis not in ("T", "T+1", "B", "1")]
+        role = ROLES.get((lead, feature[0])) if len(feature) == 1 else None
+        if role is None or array.dtype.kind != "f":
+            continue
+        inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
+        if outer & set(found) and inner not in outer and any(p.path in outer for p in places):
+            continue
+        if any(array.shape == np.shape(v) and np.array_equal(array, v) for v in values.values()):
+            continue
+        held = "" if isinstance(_reached(result, inner), np.ndarray) else "list"
+        places.append(Place(path, axes, role, held))
     if has_target:
-        return tuple(losses)
-    return tuple(places) if any(place.role in ("states", "final") for place in places) else ()
+        return tuple(place for place in places if place.role == "loss")[:1]
+    return tuple(places)
+
+
+def _settling(
+    subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]
+) -> Iterator[Place]:
+    """Yield what is returned, and of T + 1 states those that inputs move: the initial one stands before or after."""
+    fresh = {p.name: p.role for p in calling.given if p.role in ("input", "index")}
+    moved = {**values, **{name: values_for(calling, 4)[name] for name in fresh}}
+    after = read(subject.run(calling, moved)[0], calling)
+    for place in calling.returned:
+        if place.path and place.path[-1] in ("1:", ":-1"):
+            axis = place.axes.index("T")
+            still = np.abs(after[place.path] - base[place.path]).max(tuple(a for a in range(len(place.axes)) if a != axis))
+            if not still.all():
+                continue
+        elif "T+1" in place.axes:
+            ends = np.take(after[place.path] - base[place.path], 0, place.axes.index("T+1"))
+            if np.abs(ends).max() > 0:
+                continue
+        yield place
+
+
+def _parts_of(found: Mapping[Path, Array], calling: Calling) -> dict[Path, Array]:
+    """Return arrays by place, with T of T + 1 steps under the marks "1:" and ":-1"."""
+    long, arrays = calling.sizes["T"] + 1, {}
+    for path, array in found.items():
+        if array.ndim > 1 and long in array.shape:
+            axis = array.shape.index(long)
+            arrays[(*path, "1:")] = array.take(range(1, long), axis)
+            arrays[(*path, ":-1")] = array.take(range(long - 1), axis)
+        arrays[path] = array
+    return arrays
 
 
 def _reached(result: Any, path: Path) -> Any:
@@ -298,27 +478,55 @@ def _reached(result: Any, path: Path) -> Any:
 
 def read(result: Any, calling: Calling) -> dict[Path, Array]:
     """Return the arrays of what was returned, by place."""
-    found = dict(leaves(result, depth=2))
+    found = _parts_of(dict(leaves(result, depth=2)), calling)
     return {place.path: found[place.path] for place in calling.returned}
 
 
-def _causal(subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]) -> bool:
-    """Return whether time runs along T and samples along B don't mix: told from what a change of the input moves."""
-    place = next((p for p in calling.given if p.role == "input"), None)
+def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]) -> str:
+    """Return why time doesn't run along T, or samples mix along B: told from what a change of the input moves."""
+    place = next((p for p in calling.given if p.role in ("input", "index")), None)
     if place is None:
-        return True
-    axes = place.axes
+        return ""
+    where = tuple(0 if axis in "TB" else slice(None) for axis in place.axes)
     moved = np.array(values[place.name])
-    moved[tuple(0 if axis in "TB" else slice(None) for axis in axes)] += 0.5
+    if place.role == "input":
+        moved[where] += 0.5
+    else:
+        moved[where] = (moved[where] + 1) % calling.sizes["m"]
     after = read(subject.run(calling, {**values, place.name: moved})[0], calling)
     for out in calling.returned:
-        if out.role != "states":
-            continue
         change = np.abs(after[out.path] - base[out.path]) > 1e-12
         order = [out.axes.index(axis) for axis in ("T", "B") if axis in out.axes]
         change = np.moveaxis(change, order, range(len(order)))
         change = change.reshape(*change.shape[: len(order)], -1).any(-1)
-        first = change[:, 0] if change.ndim == 2 else change
-        if not first[1:].any() or change.ndim == 2 and change[:, 1:].any():
-            return False
-    return True
+        if "B" in out.axes and change[..., 1:].any():
+            return f"time or samples: a change of one sample of {place.name} moves others"
+        first = change[..., 0] if "B" in out.axes else change
+        if "T" in out.axes and not first[1:].any():
+            return f"time: what is returned doesn't depend on earlier steps of {place.name}"
+    return ""
+
+
+def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:
+    """Return the message where no shapes were found, with an adapter to start from."""
+    named = next(_arguments(subject, adapter, Setting((), (), SIZES)), ())
+    shapes, roles = [], []
+    for argument in named:
+        option = _domain(argument, FORMS[0], adapter)[0]
+        name = argument.label or str(argument.path[-1]).lstrip(".")
+        if option and option[0].axes and argument.role != "size":
+            shapes.append(f'"{name}": "{", ".join(option[0].axes)}"')
+            roles.append(f'"{name}": "{"target" if option[0].role == "onehot" else option[0].role}"')
+    last = f" The last of {len(said)} tries ended in {said[-1].splitlines()[0]}." if said else ""
+    if not shapes:
+        return (
+            f"{subject.name}: no way was found to call the forward pass.{last} Give it the inputs as its first "
+            "argument, such as forward(x, h0, params)"
+        )
+    return (
+        f"{subject.name}: no layout and shapes were found with which the forward pass runs and gives states, outputs "
+        f"or a loss.{last} State what its arguments are, in sizes T (steps), B (samples), m (inputs), n (states), "
+        f"k (classes); to start from:\n"
+        f"    adapter = Adapter(\n        shapes={{{', '.join(shapes)}}},\n        roles={{{', '.join(roles)}}},\n    )\n"
+        f"    bptt.check(..., adapter=adapter)"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...derive.cell import Cell
 from ...derive.errors import Error
-from .code_adapter import Adapter, Array, Calling, Path, is_single, shape
+from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
 from .code_backward import Raised, gradients, infer_backward, left_behind, match_gradients
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
@@ -22,7 +22,7 @@ from .code_lines import places
 from .code_mending import Mended, mend
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
-from .code_subject import Subject
+from .code_subject import AROUND, Subject
 from .code_words import conventions
 from .verdict import Fault, Line, Verdict
 
@@ -189,7 +189,8 @@ def _not_given(subject: Subject, calling: Calling, trial: Trial) -> list[Fault]:
     for name, value in trial.theirs.items():
         if not np.isfinite(value).all():
             faults.append(Fault(0, "not finite", f"the gradient of {name} holds NaN or infinity", ""))
-    missing = [p.name for p in calling.given if p.role == "param" and p.name not in trial.theirs]
+    moved = [name for name, value in trial.right.gradients.items() if np.abs(value).max(initial=0.0) > 0]
+    missing = [p.name for p in calling.given if p.role == "param" and p.name not in trial.theirs and p.name in moved]
     for name in missing:
         wanted = shape(calling.place(name), calling.sizes)
         says = f"no gradient of shape {wanted} is returned for {name}"
@@ -213,7 +214,7 @@ def _behaviour(subject: Subject, calling: Calling, trial: Trial) -> list[str]:
     notes += [
         f"The code writes to its argument {name}."
         for name in given
-        if not _same(given[name], _given(calling, before, name))
+        if not isinstance(given[name], Attributes) and not _same(given[name], _given(calling, before, name))
     ]
     del fresh
     again = gradients(calling, left_behind(subject, calling, trial.values, trial.seeds))
@@ -225,7 +226,7 @@ def _behaviour(subject: Subject, calling: Calling, trial: Trial) -> list[str]:
 def _given(calling: Calling, values: Mapping[str, Array], name: str) -> Any:
     from .code_adapter import arguments
 
-    passed = tuple(place for place in calling.given if place.path[0] != "self")
+    passed = tuple(place for place in calling.given if place.path[0] not in AROUND)
     return {**arguments(passed, values), **calling.constants}[name]
 
 

@@ -5,28 +5,24 @@ from __future__ import annotations
 import re
 
 ROLES = (  # of an argument of a forward pass
-    (r"(x|xs|x_?seq|inputs?|seq(uence)?|data|tokens|embeddings?|X)", "input"),
+    (r"(ctx|context|self_)", "object"),
+    (r"(x|xs|xt|x_?t|x_?seq|inputs?|seq(uence)?s?|data|tokens|embeddings?|X|Xs|inp|input_seq)", "input"),
     (
-        r"(h|c|a|s|hc|hx)(_?(0|prev|init|initial|start|old))?|state0?|states0?|init(ial)?(_states?|_h|_c)?|(h|c)prev",
+        r"(h|c|a|s|hc|hx|cx|cell|hidden|state)s?(_?(0|prev|init|initial|start|old|t0|tm1|t_1|last))?|"
+        r"(init(ial)?|prev|start|old|last)(_?(states?|h|c|a|s|hidden|cell|memory))?|(h|c|a|s)prev",
         "state",
     ),
     (r"(initial_)?(hidden|cell|memory)(_?state)?(_?(0|prev|init))?", "state"),
-    (r"(y|ys|targets?|labels?|Y|y_true)", "target"),
-    (r"(p|params?|parameters|weights|theta|wts|P|ws)", "group"),
+    (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
+    (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
+    (r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)", "size"),
 )
 KINDS = (  # of a parameter
-    (r".*y|V.*|.*(out|dec|readout).*|c", "readout"),
-    (r"(b|bias|beta).*", "bias"),
-    (r".*(ih|i2h|input|kernel_x|x).*", "x"),
-    (r"U.*|R.*|.*(hh|h2h|rec|_h|h).*", "h"),
+    (r".*(y|ya)\d?|V\d?|.*(out|dec|readout|logit).*|c", "readout"),
+    (r"(w_?)?(b|bias|beta).*", "bias"),
+    (r".*(ih|i2h|input|kernel_x|_x|xh|x|_i\d?$).*", "x"),
+    (r"U.*|R.*|.*(hh|h2h|rec|_h|h|aa).*", "h"),
 )
-OPTIONS = {  # what is tried for each kind, in order
-    "bias": ("bias",),
-    "readout": ("readout",),
-    "x": ("x", "stacked", "h"),
-    "h": ("h", "stacked", "x"),
-    "plain": ("x", "stacked", "h"),
-}
 
 
 def role(name: str) -> str:
@@ -45,13 +41,6 @@ def kind(name: str) -> str:
     ['h', 'x', 'h', 'bias', 'readout', 'plain']
     """
     return next((kind for pattern, kind in KINDS if re.fullmatch(pattern, name)), "plain")
-
-
-def groups(names: list[str]) -> list[dict[str, str]]:
-    """Return ways to sort parameters' names into groups that share a kind: name -> group, likelier ways first."""
-    by_name = {name: kind(name) for name in names}
-    capital = {name: {"U": "h", "R": "h", "W": "plain"}.get(name[0], by_name[name]) for name in names}
-    return [by_name, capital] if capital != by_name else [by_name]
 
 
 def plain(name: str) -> str:

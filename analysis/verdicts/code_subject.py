@@ -6,10 +6,11 @@ import ast
 import copy
 import importlib.util
 import inspect
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,9 +19,33 @@ import numpy as np
 
 from ...derive.errors import Error
 from ...derive.syntax import closest
-from .code_adapter import Adapter, Array, Calling, Path, arguments, at, wrapped
+from .code_adapter import Adapter, Array, Attributes, Calling, Path, arguments, at, wrapped
+from .code_names import role
 
-PAIRS = (("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("forward", "grad"), ("forward_pass", "bptt"))
+AROUND = ("self", "global", "closure", "make")  # where weights are that aren't arguments of the forward pass
+PAIRS = (
+    ("forward", "backward"),
+    ("fwd", "bwd"),
+    ("fprop", "bprop"),
+    ("loss", "bptt"),
+    ("calculate_total_loss", "bptt"),
+    ("forward", "bptt"),
+    ("forward", "backprop"),
+    ("forward", "backward_pass"),
+    ("forward", "grad"),
+    ("forward", "gradients"),
+    ("forward_pass", "bptt"),
+    ("forward_pass", "backward_pass"),
+    ("forward_propagation", "backward_propagation"),
+    ("forward_propagation", "bptt"),
+    ("forward_prop", "back_prop"),
+    ("feedforward", "backprop"),
+    ("__call__", "backward"),
+    ("__call__", "bptt"),
+    ("run", "backward"),
+    ("step", "backward"),
+    ("apply", "backward"),
+)
 EXAMPLE = 'bptt.check("mine.py", adapter=Adapter(forward="run", backward="run_back"))'
 
 
@@ -32,6 +57,7 @@ class Subject:
         name: under which the verdict speaks of it.
         forward, backward: functions; backward is None where one function does both.
         make: gives a fresh object whose methods they are, or None.
+        factory: gives both functions from weights, or None.
         module: where their names are looked up.
         text: of the source file, "" where there is none.
     """
@@ -40,6 +66,7 @@ class Subject:
     forward: Callable[..., Any]
     backward: Callable[..., Any] | None
     make: Callable[..., Any] | None = None
+    factory: Callable[..., Any] | None = None
     module: ModuleType | None = None
     text: str = ""
     file: str = ""
@@ -49,6 +76,10 @@ class Subject:
         """Return a fresh object with the given attributes, or None for functions."""
         if self.make is None:
             return None
+        made = tuple(place for place in calling.given if place.path[0] == "make")
+        if made:
+            given = arguments(tuple(replace(place, path=place.path[1:]) for place in made), values)
+            return self.make(*calling.construct, **given)
         if calling.construct not in self.prototypes:
             self.prototypes[calling.construct] = self.make(*calling.construct)
         owner = copy.deepcopy(self.prototypes[calling.construct])
@@ -64,10 +95,34 @@ class Subject:
     def run(self, calling: Calling, values: Mapping[str, Array]) -> tuple[Any, Any, dict[str, Any]]:
         """Run the forward pass; return (what it returned, the object, the arguments)."""
         owner = self.owner(calling, values)
-        passed = tuple(place for place in calling.given if place.path[0] != "self")
+        if self.factory is not None:
+            made = tuple(replace(place, path=place.path[1:]) for place in calling.given if place.path[0] == "make")
+            self.forward, self.backward = self.factory(**arguments(made, values))
+        self._enclose(calling, values)
+        passed = tuple(place for place in calling.given if place.path[0] not in AROUND)
         given = {**arguments(passed, values), **calling.constants}
         first = () if owner is None else (owner,)
-        return self.forward(*first, **given), owner, given
+        result = self.forward(*first, **given)
+        return vars(owner) if result is None and owner is not None else result, owner, given
+
+    def functions(self) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+        """Return both functions, made with weights of a single entry where another function makes them."""
+        if self.factory is None:
+            return self.forward, self.backward
+        return self.factory(**{name: np.zeros((1, 1)) for name in parameters(self.factory, False)})
+
+    def _enclose(self, calling: Calling, values: Mapping[str, Array]) -> None:
+        """Set the weights that the functions find around themselves: global ones, and those of a closure."""
+        for place in calling.given:
+            kind, name, *rest = (*place.path, "")
+            value = wrapped(place, values[place.name]) if kind in ("global", "closure") else None
+            if kind == "global" and rest[0]:
+                self.forward.__globals__[str(name)][rest[0]] = value
+            elif kind == "global":
+                self.forward.__globals__[str(name)] = value
+            elif kind == "closure":
+                for cell in cells(self, str(name)):
+                    cell.cell_contents = value
 
     def run_back(self, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> dict[str, Any]:
         """Run both passes; return {"result": what the backward pass returned, "self": the object's attributes}."""
@@ -78,7 +133,9 @@ class Subject:
                 passed[name] = self._passed(source, calling, result, given, seeds)
             first = () if owner is None else (owner,)
             result = self.backward(*first, **passed)
-        return {"result": result, "self": vars(owner) if owner is not None else {}}
+        left = vars(owner) if owner is not None else {}
+        left = {**left, **{f"{name}.": vars(value) for name, value in given.items() if isinstance(value, Attributes)}}
+        return {"result": result, "self": left}
 
     @staticmethod
     def _passed(source: Path, calling: Calling, result: Any, given: dict[str, Any], seeds: Mapping[Path, Array]) -> Any:
@@ -90,6 +147,16 @@ class Subject:
         places = [calling.returned[int(index)] for index in rest]
         built = [wrapped(place, seeds[place.path]) for place in places]
         return built[0] if len(built) == 1 else tuple(built)
+
+
+def cells(subject: Subject, name: str) -> list[Any]:
+    """Return the closure cells of both functions that hold a name."""
+    found = []
+    for function in (subject.forward, subject.backward):
+        code = getattr(function, "__code__", None)
+        if code is not None and name in code.co_freevars:
+            found.append(function.__closure__[code.co_freevars.index(name)])  # type: ignore[union-attr]  # has a code
+    return found
 
 
 def find(theirs: Any, adapter: Adapter) -> Subject:
@@ -146,45 +213,82 @@ def _in_file(theirs: str, adapter: Adapter) -> Subject:
     functions = {n: v for n, v in own.items() if isinstance(v, FunctionType)}
     classes = {n: v for n, v in own.items() if isinstance(v, type)}
     found = _choose(path, functions, classes, wanted, adapter)
-    name = f"{path}:{wanted}" if wanted else path
-    subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(name, *found)
-    subject.name, subject.module, subject.file = name, module, path
+    subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(path, *found)
+    subject.name, subject.module, subject.file = f"{path}:{wanted}" if wanted else path, module, path
     subject.text = FilePath(path).read_text(encoding="utf-8")
     return subject
 
 
-def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wanted: str, adapter: Adapter) -> Any:
+Found = type | tuple[Callable[..., Any], Callable[..., Any] | None]
+
+
+def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wanted: str, adapter: Adapter) -> Found:
+    """Return the class, or the functions, that hold the two passes."""
     if adapter.forward in functions:
         return functions[adapter.forward], functions.get(adapter.backward)
+    if adapter.forward:
+        owner = next((kind for kind in classes.values() if hasattr(kind, adapter.forward)), None)
+        if owner is not None:
+            return owner
+        raise Error(f"{path} has no function '{adapter.forward}'. {closest(adapter.forward, list(functions))}")
     if wanted in classes:
         return classes[wanted]
-    pairs: dict[tuple[str, str], None] = {}
-    for ahead, back in PAIRS:
-        for name in functions:
-            partner = name.replace(ahead, back)
-            if ahead in name and partner != name and partner in functions:
-                pairs.setdefault((name, partner), None)
+    pairs = _pairs(functions)
     if wanted:
         chosen = [pair for pair in pairs if wanted in pair or wanted == pair[0].split("_")[0]]
-        chosen = [pair for pair in chosen if wanted in pair or "step" not in pair[0]] or chosen
+        chosen = [pair for pair in chosen if wanted in pair or not _is_step(pair[0])] or chosen
         if not chosen and wanted in functions:
             return functions[wanted], None
         if not chosen:
             known = [*functions, *classes]
             raise Error(f"{path} has no function or class '{wanted}'. {closest(wanted, known) if known else ''}")
     else:
-        chosen = [pair for pair in pairs if "step" not in pair[0] and "cell" not in pair[0]] or list(pairs)
+        chosen = [pair for pair in pairs if not _is_step(pair[0])] or pairs
     if len(chosen) == 1:
         return functions[chosen[0][0]], functions[chosen[0][1]]
-    both = [c for c in classes.values() if _methods(c) is not None]
-    if not chosen and len(both) == 1:
-        return both[0]
-    if not chosen and not both and len(functions) == 1:
-        return next(iter(functions.values())), None
-    names = [*(f"{path}:{pair[1]}" for pair in chosen), *(f"{path}:{c.__name__}" for c in both)]
+    both = [kind for kind in classes.values() if _methods(kind) is not None]
+    whole = [kind for kind in both if not _is_step(kind.__name__)] or both
+    if not chosen and len(whole) == 1:
+        return whole[0]
+    if not chosen and not both:
+        alone = [name for name in functions if not any(_calls(other, name) for other in functions.values())]
+        likely = [name for name in alone if re.search("loss|grad|bptt|back", name.lower())] or alone
+        if len(likely) == 1:
+            return functions[likely[0]], None
+    names = [*(f"{path}:{pair[1]}" for pair in chosen), *(f"{path}:{kind.__name__}" for kind in both)]
     if names:
         raise Error(f"{path} holds several backward passes: say which, as one of {', '.join(names)}")
-    raise Error(f"{path}: no pair such as forward and backward was found. Name them: {EXAMPLE}")
+    known = ", ".join([*functions, *(f"class {name}" for name in classes)]) or "nothing"
+    raise Error(
+        f"{path}: no pair such as forward and backward was found, among {known}. Say which functions or methods they "
+        f"are: {EXAMPLE}"
+    )
+
+
+def _is_step(name: str) -> bool:
+    return re.search("step|cell", name.lower()) is not None
+
+
+def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the names that go together: x_forward and x_backward, or else the only two that nothing else calls."""
+    pairs: dict[tuple[str, str], None] = {}
+    for ahead, back in PAIRS:
+        for name in functions:
+            partner = name.replace(ahead, back)
+            if ahead in name and partner != name and partner in functions:
+                pairs.setdefault((name, partner), None)
+    if not pairs:
+        back = [name for name in functions if re.search("back|bwd|bptt|grad|bprop", name.lower())]
+        back = [name for name in back if not any(_calls(functions[other], name) for other in back)]
+        ahead = [name for name in functions if name not in back and not re.search("loss|train|main", name.lower())]
+        ahead = [name for name in ahead if not any(_calls(other, name) for other in functions.values())]
+        if len(back) == 1 and len(ahead) == 1:
+            pairs[ahead[0], back[0]] = None
+    return list(pairs)
+
+
+def _calls(function: FunctionType, name: str) -> bool:
+    return name in function.__code__.co_names and function.__name__ != name
 
 
 def _methods(kind: type) -> tuple[str, str] | None:
@@ -196,7 +300,8 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
     if names is None:
         raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
     subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))
-    subject.make = kind
+    if not isinstance(inspect.getattr_static(kind, names[0]), staticmethod | classmethod):
+        subject.make = kind
     return subject
 
 
@@ -211,7 +316,34 @@ def _of_functions(name: str, forward: Any, backward: Any) -> Subject:
         text = FilePath(file).read_text(encoding="utf-8")
     except (TypeError, OSError):
         text = file = ""
-    return Subject(name, forward, backward, None, module, text, file)
+    factory = forward if backward is None and _gives_both(forward) else None
+    return Subject(name, forward, backward, None, factory, module, text, file)
+
+
+def _gives_both(function: Any) -> bool:
+    """Return whether a function defines others inside and returns them: a closure over weights."""
+    inner = [part for part in getattr(getattr(function, "__code__", None), "co_consts", ()) if inspect.iscode(part)]
+    names = {part.co_name for part in inner}
+    ends = returned_names(function)
+    return len(ends) == 2 and all(name in names for name in ends.values())
+
+
+def optional_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments whose default is None."""
+    try:
+        return [n for n, p in inspect.signature(function).parameters.items() if p.default is None]
+    except (TypeError, ValueError):
+        return []
+
+
+def sizes_with_defaults(make: Callable[..., Any]) -> list[str]:
+    """Return the arguments of a class that are sizes with a default, where they directly follow those without one."""
+    try:
+        rest = [p for p in inspect.signature(make).parameters.values() if p.default is not inspect.Parameter.empty]
+    except (TypeError, ValueError):
+        return []
+    whole = [role(p.name) == "size" and isinstance(p.default, int) for p in rest]
+    return [p.name for p in rest[: whole.index(False) if False in whole else None]]
 
 
 def parameters(function: Callable[..., Any], method: bool) -> list[str]:
@@ -237,13 +369,21 @@ def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))) if function is not None else None
     except (OSError, TypeError, SyntaxError, IndentationError):
         return {}
-    ends = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value] if tree else []
+    ends = [node.value for node in _own(tree.body[0]) if isinstance(node, ast.Return) and node.value] if tree else []
     found: dict[Path, str] = {}
 
     def visit(node: ast.expr, path: Path) -> None:
         if isinstance(node, ast.Tuple | ast.List):
             for index, part in enumerate(node.elts):
                 visit(part, (*path, index))
+            return
+        if isinstance(node, ast.Dict):
+            for key, part in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    found[(*path, key.value)] = key.value
+            return
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            found[path] = node.attr
             return
         names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in ("np", "numpy", "self")]
         found[path] = names[0] if names else ast.unparse(node)
@@ -253,23 +393,47 @@ def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
     return found
 
 
-def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:
-    """Return the string keys by which an argument is read, from the source: p["Wf"]."""
+def _own(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a function, without those of functions inside it."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            yield node
+            yield from _own(node)
+
+
+def trees(function: Callable[..., Any], text: str) -> list[ast.AST]:
+    """Return the syntax trees of a function and of the file that it is in, where there are any."""
+    found: list[ast.AST] = []
     try:
-        trees = [ast.parse(textwrap.dedent(inspect.getsource(function)))]
+        found.append(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError, SyntaxError, IndentationError):
-        trees = []
-    if text:
-        trees.append(ast.parse(text))
-    for tree in trees:
-        found = [
-            node.slice.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == argument
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
-        ]
+        pass
+    return [*found, ast.parse(text)] if text else found
+
+
+def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:
+    """Return what is taken out of an argument, from the source: keys p["Wf"], attributes p.Wf as ".Wf"."""
+    for tree in trees(function, text):
+        found = []
+        for node in ast.walk(tree):
+            match node:
+                case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if name == argument:
+                    found.append(key)
+                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument:
+                    if not hasattr(np.ndarray, key) and not hasattr(dict, key) and not hasattr(list, key):
+                        found.append(f".{key}")
         if found:
             return list(dict.fromkeys(found))
+    return []
+
+
+def parts_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:
+    """Return the names that a tuple is taken apart into, from the source: Wx, Wh, b = params."""
+    for tree in trees(function, text):
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if name == argument:
+                    return [ast.unparse(part) for part in parts]
     return []
 
 

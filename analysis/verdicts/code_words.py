@@ -7,20 +7,27 @@ from collections.abc import Iterable
 from ...derive.program import quantities
 from .code_adapter import Calling
 from .code_cells import Match
-from .code_forward import TOKENS, Form
+from .code_forms import Form
+
+
+LOSSES = {"softmax": "the cross-entropy of a softmax", "square": "a squared error"}
 
 
 def conventions(calling: Calling, form: Form, match: Match | None) -> tuple[str, ...]:
     """Return layout, orientation, order of gates, biases and states in sentences."""
     said = [form.says]
-    if any(place.role == "index" for place in calling.given):
-        said.append(TOKENS)
     told = [source for _, source in calling.passed if source[0] == "gradient"]
     roles = {calling.returned[int(index)].role for source in told for index in source[1:]}
     if any(place.role == "loss" for place in calling.returned):
-        said.append("The loss is computed inside, from a softmax and targets.")
+        how = f": {LOSSES[match.readout]}" if match is not None and match.readout in LOSSES else ""
+        said.append(f"The loss is computed inside, from targets{how}.")
     elif roles:
-        kinds = {"states": "at every step", "final": "at the last step"}
+        kinds = {
+            "states": "at every step",
+            "final": "at the last step",
+            "outputs": "at the outputs of every step",
+            "output": "at the output",
+        }
         said.append(f"Loss gradients come in {' and '.join(kinds[role] for role in sorted(roles, reverse=True))}.")
     if match is None:
         return tuple(said)

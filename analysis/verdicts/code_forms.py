@@ -1,0 +1,150 @@
+"""What an argument may be: layouts of sequences, shapes of states, targets and parameters, likelier ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .code_adapter import Path, Place, length
+from .code_names import kind
+
+Option = tuple[Place, ...]  # what one argument is: an array, two for a tuple of states, none where it is left out
+
+
+@dataclass(frozen=True)
+class Form:
+    """A layout of sequences.
+
+    Attributes:
+        axes: of a sequence, "*" for its features; of indices without features.
+        state: axes of an initial state.
+        held: what the first axis is.
+        says: in a sentence.
+        tokens: whether inputs are indices.
+    """
+
+    axes: tuple[str, ...]
+    state: tuple[str, ...]
+    held: str
+    says: str
+    tokens: bool = False
+
+
+TOKENS = "Inputs are indices, read as one-hot vectors."
+FORMS = (
+    Form(("T", "B", "*"), ("B", "*"), "", "Sequences are (T, B, features)."),
+    Form(("B", "T", "*"), ("B", "*"), "", "Sequences are (B, T, features)."),
+    Form(("T", "B", "*"), ("B", "*"), "list", "Sequences are lists over time of (B, features)."),
+    Form(("T", "*", "1"), ("*", "1"), "list", "Sequences are lists over time of column vectors (features, 1)."),
+    Form(("T", "*", "B"), ("*", "B"), "list", "Sequences are lists over time of (features, B)."),
+    Form(("*", "B", "T"), ("*", "B"), "", "Sequences are (features, B, T)."),
+    Form(("T", "*", "B"), ("*", "B"), "", "Sequences are (T, features, B)."),
+    Form(("B", "*", "T"), ("B", "*"), "", "Sequences are (B, features, T)."),
+    Form(("T", "*"), ("*",), "", "One sequence at a time, (T, features)."),
+    Form(("T", "*", "1"), ("*", "1"), "", "One sequence at a time, (T, features, 1)."),
+    Form(("T", "*"), ("*",), "list", "One sequence at a time, a list of vectors."),
+    Form(("*", "T"), ("*", "1"), "", "One sequence at a time, (features, T)."),
+    Form(("*", "T"), ("*",), "", "One sequence at a time, (features, T)."),
+    Form(
+        ("T", "*", "1"), ("*", "1"), "dict", "Sequences are dictionaries of column vectors (features, 1), keyed by t."
+    ),
+    Form(("T", "B", "*"), ("B", "*"), "dict", "Sequences are dictionaries of (B, features), keyed by t."),
+    Form(("T",), ("*", "1"), "list", f"One sequence at a time. {TOKENS}", True),
+    Form(("T",), ("*",), "list", f"One sequence at a time. {TOKENS}", True),
+    Form(("T",), ("*",), "", f"One sequence at a time. {TOKENS}", True),
+    Form(("T", "B"), ("B", "*"), "", f"Sequences are (T, B). {TOKENS}", True),
+    Form(("B", "T"), ("B", "*"), "", f"Sequences are (B, T). {TOKENS}", True),
+    Form(("B", "*"), ("B", "*"), "", "A single step, (B, features)."),
+    Form(("*", "1"), ("*", "1"), "", "A single step, a column vector (features, 1)."),
+    Form(("*", "B"), ("*", "B"), "", "A single step, (features, B)."),
+    Form(("*",), ("*",), "", "A single step, a vector."),
+)
+GATES = (1, 4, 3, 2, 5, 6, 8)
+
+
+def inputs(path: Path, form: Form) -> list[Option]:
+    """Return what an input may be."""
+    role = "index" if form.tokens else "input"
+    return [(Place(path, _of(form.axes, "m"), role, form.held),)]
+
+
+def states(path: Path, form: Form, optional: bool) -> list[Option]:
+    """Return what an initial state may be: an array in one of several shapes, a tuple of two, nothing."""
+    shapes = dict.fromkeys([form.state, ("B", "*"), ("*", "1"), ("*",), ("1", "*"), ("*", "B"), ("1", "B", "*")])
+    if not any("B" in axis for axis in form.axes):
+        shapes = dict.fromkeys(axes for axes in shapes if "B" not in axes)
+    found: list[Option] = [(Place(path, _of(axes, "n"), "state"),) for axes in shapes]
+    axes = _of(form.state, "n")
+    found.append((Place((*path, 0), axes, "state"), Place((*path, 1), axes, "state")))
+    found.append((Place(path, ("2", *axes), "state"),))
+    return [*found, *([()] * optional)]
+
+
+def targets(path: Path, form: Form) -> list[Option]:
+    """Return what targets may be: indices, rows with a single 1, numbers; at every step or for the last."""
+    lead = form.axes if form.tokens else tuple(axis for axis in form.axes if axis in "TB")
+    rows = (*form.axes, "*") if form.tokens else form.axes
+    found = [Place(path, lead, "target", "list" if "B" not in lead else ""), Place(path, lead, "target")]
+    found += [Place(path, _of(rows, "k"), "onehot", form.held), Place(path, _of(rows, "n"), "onehot", form.held)]
+    rest = tuple(axis for axis in rows if axis != "T")
+    found += [Place(path, _of(rest, "k"), "onehot"), Place(path, tuple(a for a in lead if a != "T"), "target")]
+    if form.tokens:
+        found.append(Place(path, ("T", "k", "1"), "onehot", "list"))
+    return [(place,) for place in found]
+
+
+def sizes(path: Path) -> list[Option]:
+    """Return what a number may be."""
+    return [(Place(path, (axis,), "size"),) for axis in ("n", "m", "k", "T", "B")]
+
+
+def params(path: Path, form: Form, label: str = "") -> list[Option]:
+    """Return what a parameter may be: row or column, several gates in one array, [h; x] or separate, diagonal.
+
+    >>> [option[0].axes for option in params(("Wx",), FORMS[0])[:3]]
+    [('m', 'n'), ('m', '4*n'), ('m', '3*n')]
+    """
+    column = form.axes[-1] in ("1", "B") or form.axes[0] == "*"
+    shapes = dict.fromkeys([*_shapes(kind(label or str(path[-1]).lstrip(".")), column), *_shapes("", column)])
+    return [(Place(path, axes, "param", "", label),) for axes in shapes]
+
+
+def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
+    turns = (False, True) if column else (True, False)
+    columns = {"x": ("m", "n+m"), "h": ("n", "n+m"), "plain": ("m", "n+m", "n"), "": ("m", "n", "n+m")}.get(kind, ())
+    for turn in turns:
+        for inner in columns:
+            for count in GATES:
+                rows = "n" if count == 1 else f"{count}*n"
+                yield (inner, rows) if turn else (rows, inner)
+    if kind in ("readout", ""):
+        for turn in turns:
+            yield ("n", "k") if turn else ("k", "n")
+        yield from ([("k", "1"), ("k",), ("1", "k")] if column else [("k",), ("1", "k"), ("k", "1")])
+    if kind in ("bias", ""):
+        for count in GATES:
+            rows = "n" if count == 1 else f"{count}*n"
+            yield from ([(rows, "1"), (rows,), ("1", rows)] if column else [(rows,), ("1", rows), (rows, "1")])
+    if kind == "":
+        for count in ("2", "3", "4"):
+            for inner in ("m", "n", "n+m"):
+                yield from ((count, "n", inner), (count, inner, "n"))
+            yield from ((count, "n"), (count, "n", "1"), (count, "1", "n"))
+        yield from ((), ("1",), ("1", "1"), ("k", "m"), ("m", "k"))
+
+
+def told(shape: tuple[int, ...], held: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the axes of an array that was returned, from their lengths; a number where no size fits.
+
+    >>> told((6, 3, 5), {"T": 6, "B": 3, "n": 5, "m": 4, "k": 8}), told((7, 5), {"T": 6, "n": 5})
+    (('T', 'B', 'n'), ('T+1', 'n'))
+    """
+    known = {1: "1"}
+    for axis in ("n", "k", "T", "B", "T+1", "m"):
+        if axis[0] in held:
+            known.setdefault(length(axis, held), axis)
+    return tuple(known.get(size, str(size)) for size in shape)
+
+
+def _of(axes: tuple[str, ...], feature: str) -> tuple[str, ...]:
+    return tuple(feature if axis == "*" else axis for axis in axes)

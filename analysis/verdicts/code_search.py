@@ -1,0 +1,204 @@
+"""A search for shapes that learns from errors: arrays that remember whom they come from, and dynamic backtracking.
+
+An operation that fails names the arguments that its operands were made of. Whatever the others are, these can't stay as
+they are together; so a wrong shape is left after one run of theirs (Ginsberg, M. L. (1993). Dynamic backtracking.
+Journal of Artificial Intelligence Research 1, 25-46).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .code_adapter import Array
+
+Option = TypeVar("Option")
+Names = frozenset[str]
+NOBODY: Names = frozenset()
+
+
+class Seen:
+    """Which arguments were used in a run, and which of them were asked for their shape."""
+
+    used: set[str] = set()
+    asked: set[str] = set()
+
+    @classmethod
+    def clear(cls) -> None:
+        """Forget all."""
+        cls.used, cls.asked = set(), set()
+
+
+class Conflict(Exception):
+    """An operation fails on what comes from these arguments."""
+
+    def __init__(self, names: Iterable[str], says: str) -> None:
+        super().__init__(says)
+        self.names = frozenset(names)
+
+
+class Tagged(np.ndarray):
+    """An array that knows from which arguments its values come."""
+
+    tags: Names
+
+    def __array_finalize__(self, obj: Any) -> None:
+        self.tags = getattr(obj, "tags", NOBODY)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # asked in Python only
+        """The shape; noted, since sizes of theirs may come from it."""
+        Seen.asked |= self.tags
+        return np.ndarray.shape.__get__(self)  # type: ignore[attr-defined, no-any-return]  # a descriptor in C
+
+    @shape.setter
+    def shape(self, value: tuple[int, ...]) -> None:
+        np.ndarray.shape.__set__(self, value)  # type: ignore[attr-defined]  # a descriptor in C
+
+    @property
+    def size(self) -> int:  # type: ignore[override]  # asked in Python only
+        """The number of entries; noted like the shape."""
+        Seen.asked |= self.tags
+        return bare(self).size
+
+    def __len__(self) -> int:
+        Seen.asked |= self.tags
+        return super().__len__()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        tags, plain = _tags(inputs)
+        outs = () if out is None else out
+        if outs:
+            options["out"] = tuple(bare(o) for o in outs)
+        try:
+            result = getattr(ufunc, method)(*(bare(i) for i in inputs), **options)
+        except Exception as error:
+            raise _conflict(tags | _tags(outs)[0], plain, error) from error
+        if outs:
+            for o in outs:
+                if isinstance(o, Tagged):
+                    o.tags |= tags
+            return outs[0] if len(outs) == 1 else outs
+        return _tagged(result, _shaping(result, inputs) or tags if ufunc.signature is None else tags)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        tags, plain = _tags((args, kwargs))
+        try:
+            result = function(*_bare(args), **_bare(kwargs))
+        except Exception as error:
+            raise _conflict(tags, plain, error) from error
+        if not isinstance(result, np.ndarray | list | tuple) or function in (np.shape,):
+            Seen.asked |= tags
+        return _tagged(result, tags)
+
+    def dot(self, other: Any, out: Any = None) -> Any:  # type: ignore[override]  # np.dot, for the tags
+        """Return the product, as `np.dot` does."""
+        return np.dot(self, other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        tags, plain = _tags((value,))
+        try:
+            super().__setitem__(index, bare(value))
+        except (ValueError, TypeError) as error:
+            raise _conflict(tags | self.tags, plain, error) from error
+        self.tags |= tags
+
+
+def tagged(array: Array, name: str) -> Array:
+    """Return an array that knows its name.
+
+    >>> W, x = tagged(np.ones((3, 2)), "W"), tagged(np.ones(3), "x")
+    >>> try:
+    ...     np.tanh(W @ x)
+    ... except Conflict as conflict:
+    ...     sorted(conflict.names)
+    ['W', 'x']
+    """
+    whole = np.array(array).view(Tagged)
+    whole.tags = frozenset({name})
+    return whole
+
+
+def bare(array: Any) -> Any:
+    """Return an array without its tags."""
+    return array.view(np.ndarray) if isinstance(array, Tagged) else array
+
+
+def _bare(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _bare(value) for key, value in tree.items()}
+    return type(tree)(map(_bare, tree)) if type(tree) in (list, tuple) else bare(tree)
+
+
+def _tagged(tree: Any, tags: Names) -> Any:
+    if isinstance(tree, np.ndarray):
+        whole = tree.view(Tagged)
+        whole.tags = tags
+        return whole
+    return type(tree)(_tagged(value, tags) for value in tree) if type(tree) in (list, tuple) else tree
+
+
+def _tags(tree: Any) -> tuple[Names, bool]:
+    """Return whose values stand in a tree, and whether arrays without a name stand beside them."""
+    if isinstance(tree, Tagged):
+        Seen.used |= tree.tags
+        return tree.tags, False
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    if isinstance(tree, list | tuple):
+        found = [_tags(part) for part in tree]
+        return frozenset().union(*(tags for tags, _ in found)), any(plain for _, plain in found)
+    return NOBODY, isinstance(tree, np.ndarray) and tree.size > 1
+
+
+def _shaping(result: Any, inputs: tuple[Any, ...]) -> Names:
+    """Return whose shape an elementwise result has: what goes wrong with it can't be mended by the other operands."""
+    same = [i.tags for i in inputs if isinstance(i, Tagged) and bare(i).shape == np.shape(result)]
+    return min(same, key=lambda tags: (len(tags), sorted(tags)), default=NOBODY)
+
+
+def _conflict(tags: Names, plain: bool, error: Exception) -> Exception:
+    if isinstance(error, Conflict):
+        return error
+    return Conflict(tags | Seen.asked | (Seen.used if plain else NOBODY), f"{type(error).__name__}: {error}")
+
+
+def search(
+    domains: Mapping[str, Sequence[Option]], attempt: Callable[[dict[str, Option]], Iterable[str] | None], most: int
+) -> dict[str, Option] | None:
+    """Return a choice for each name with which an attempt succeeds, None where there is none within `most` attempts.
+
+    Args:
+        domains: name -> options, likelier ones first.
+        attempt: returns None for success, else the names whose options can't stand together as they are.
+        most: attempts.
+
+    >>> search({"a": [1, 2, 3], "b": [5, 4, 3]}, lambda at: ("a", "b") if at["a"] + at["b"] != 7 else None, 99)
+    {'a': 2, 'b': 5}
+    """
+    order = {name: place for place, name in enumerate(sorted(domains, key=lambda name: -len(domains[name])))}
+    chosen = dict.fromkeys(domains, 0)
+    gone: dict[str, dict[int, Names]] = {name: {} for name in domains}
+    for _ in range(most):
+        at = {name: domains[name][place] for name, place in chosen.items()}
+        failed = attempt(at)
+        if failed is None:
+            return at
+        culprits = frozenset(failed)
+        while culprits:
+            last = max(culprits, key=order.__getitem__)
+            gone[last][chosen[last]] = culprits - {last}
+            left = [place for place in range(len(domains[last])) if place not in gone[last]]
+            if left:
+                chosen[last] = left[0]
+                for name in [name for name, places in gone.items() if any(last in why for why in places.values())]:
+                    gone[name] = {place: why for place, why in gone[name].items() if last not in why}
+                    chosen[name] = next(place for place in range(len(domains[name])) if place not in gone[name])
+                break
+            culprits = frozenset().union(*gone[last].values())
+            gone[last], chosen[last] = {}, 0
+        else:
+            return None
+    return None

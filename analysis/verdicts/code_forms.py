@@ -104,7 +104,7 @@ def params(path: Path, form: Form, label: str = "") -> list[Option]:
     >>> [option[0].axes for option in params(("Wx",), FORMS[0])[:3]]
     [('m', 'n'), ('m', '4*n'), ('m', '3*n')]
     """
-    column = form.axes[-1] in ("1", "B") or form.axes[0] == "*"
+    column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
     shapes = dict.fromkeys([*_shapes(kind(label or str(path[-1]).lstrip(".")), column), *_shapes("", column)])
     return [(Place(path, axes, "param", "", label),) for axes in shapes]
 
@@ -120,6 +120,7 @@ def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
     if kind in ("readout", ""):
         for turn in turns:
             yield ("n", "k") if turn else ("k", "n")
+    if kind in ("readout", "readout bias", ""):
         yield from ([("k", "1"), ("k",), ("1", "k")] if column else [("k",), ("1", "k"), ("k", "1")])
     if kind in ("bias", ""):
         for count in GATES:

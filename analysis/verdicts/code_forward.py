@@ -15,8 +15,19 @@ from . import code_forms as forms
 from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, leaves, pieces, shape, stated
 from .code_forms import FORMS, Form, Option
 from .code_names import kind, role
-from .code_search import Conflict, Seen, search, tagged
-from .code_subject import AROUND, Subject, cells, is_float, keys_read, optional_names, parameters, parts_read, sizes_with_defaults
+from .code_search import Conflict, Seen, search, tagged, watched
+from .code_subject import (
+    AROUND,
+    Subject,
+    cells,
+    is_float,
+    keys_read,
+    numpy_with,
+    optional_names,
+    parameters,
+    parts_read,
+    sizes_with_defaults,
+)
 
 MOST = (300, 4000)  # runs of the forward pass for each layout, at first and where that wasn't enough
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
@@ -105,12 +116,24 @@ class _Trial:
         said: list[str],
     ) -> None:
         self.subject, self.setting, self.form, self.said, self.adapter = subject, setting, form, said, adapter
-        self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
-        self.groups += [a.path for a in named if a.role == "group"]
-        self.domains = {argument.name: _domain(argument, form, adapter) for argument in named}
         self.drawn: dict[Place, Array] = {}
         self.refused = 0
+        self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
+        self.groups += [a.path for a in named if a.role == "group"]
+        self.domains: dict[str, list[Option]] = {}
+        self.names: list[str] = []  # in the order of the arguments
+        for argument in named:
+            self._add(argument)
         self.found: Calling | None = None
+
+    def _add(self, argument: Argument) -> None:
+        """Add what an argument may be; biases go by weights, states and targets by both."""
+        self.names.append(argument.name)
+        self.domains[argument.name] = _domain(argument, self.form, self.adapter)
+        last = {
+            name: (len(options) < 20, "bias" in kind(name.split("/")[-1])) for name, options in self.domains.items()
+        }
+        self.domains = dict(sorted(self.domains.items(), key=lambda item: last[item[0]]))
 
     def result(self, most: int) -> Calling | None:
         """Return the calling convention without what concerns the backward pass, or None."""
@@ -120,7 +143,7 @@ class _Trial:
                 try:
                     search(self.domains, self.attempt, most)
                 except _Asked as asked:
-                    self.domains[asked.argument.name] = _domain(asked.argument, self.form, self.adapter)
+                    self._add(asked.argument)
                 else:
                     break
         return self.found
@@ -138,10 +161,10 @@ class _Trial:
 
     def attempt(self, options: dict[str, Option]) -> Iterable[str] | None:
         """Return None where these shapes will do, else the arguments whose shapes don't go together."""
-        given = tuple(place for option in options.values() for place in option)
+        given = tuple(place for name in self.names for place in options[name])
         calling = Calling((*given, *self.setting.own), (), (), (), self.setting.sizes, self.setting.construct)
         owners = {place.name: name for name, option in options.items() for place in option}
-        blind = {owners[place.name] for place in given if place.held in BLIND.get(place.role, ()) }
+        blind = {owners[place.name] for place in given if place.held in BLIND.get(place.role, ())}
         for place in calling.given:
             if place not in self.drawn:
                 self.drawn[place] = values_for(replace(calling, given=(place,)))[place.name]
@@ -149,10 +172,11 @@ class _Trial:
         tags = {name: tagged(value, owners[name]) for name, value in values.items() if name in owners}
         Seen.clear()
         try:
-            self.subject.run(calling, {**values, **tags})
+            with numpy_with(self.subject, watched):
+                self.subject.run(calling, {**values, **tags})
         except Conflict as conflict:
             self._say(conflict)
-            return conflict.names | blind
+            return conflict.names
         except Exception as error:
             self._asked(error)
             self._say(error)
@@ -320,7 +344,9 @@ def _axes_of(held: list[tuple[Path, Array]], sizes: Mapping[str, int], every: bo
     for path, array in held:
         if all(size in known for size in array.shape):
             axes = tuple(known[size] for size in array.shape)
-            if sizes["m"] == sizes["k"] and (not any("n" in axis for axis in axes) or kind(str(path[-1])) == "readout"):
+            if sizes["m"] == sizes["k"] and (
+                not any("n" in axis for axis in axes) or kind(str(path[-1])).startswith("readout")
+            ):
                 axes = tuple("k" if axis == "m" else axis for axis in axes)
             places.append(Place(path, axes, "param"))
         elif every and max(array.shape) > 2:
@@ -427,7 +453,7 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
         if role is None or array.dtype.kind != "f":
             continue
         inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
-        if outer & set(found) and inner not in outer and any(p.path in outer for p in places):
+        if len(inner) > 1 and any(p.path in outer for p in places) and not _is_pair(result, inner[0], array):
             continue
         if any(array.shape == np.shape(v) and np.array_equal(array, v) for v in values.values()):
             continue
@@ -436,6 +462,12 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
     if has_target:
         return tuple(place for place in places if place.role == "loss")[:1]
     return tuple(places)
+
+
+def _is_pair(result: Any, key: Any, array: Array) -> bool:
+    """Return whether all that stands at a place is arrays like this one: the last states, not what was kept aside."""
+    whole = result[key]
+    return isinstance(whole, tuple) and all(isinstance(a, np.ndarray) and a.shape == array.shape for a in whole)
 
 
 def _settling(
@@ -448,7 +480,9 @@ def _settling(
     for place in calling.returned:
         if place.path and place.path[-1] in ("1:", ":-1"):
             axis = place.axes.index("T")
-            still = np.abs(after[place.path] - base[place.path]).max(tuple(a for a in range(len(place.axes)) if a != axis))
+            still = np.abs(after[place.path] - base[place.path]).max(
+                tuple(a for a in range(len(place.axes)) if a != axis)
+            )
             if not still.all():
                 continue
         elif "T+1" in place.axes:

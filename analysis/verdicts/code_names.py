@@ -18,6 +18,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)", "size"),
 )
 KINDS = (  # of a parameter
+    (r"(b|bias).*(y|ya|out|dec|readout|logit)\d?", "readout bias"),
     (r".*(y|ya)\d?|V\d?|.*(out|dec|readout|logit).*|c", "readout"),
     (r"(w_?)?(b|bias|beta).*", "bias"),
     (r".*(ih|i2h|input|kernel_x|_x|xh|x|_i\d?$).*", "x"),

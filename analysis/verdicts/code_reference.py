@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import types
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ import numpy as np
 
 from .code_adapter import Array, Calling, Path, Place
 from .code_forward import read
-from .code_subject import Subject
+from .code_subject import Subject, numpy_with
 
 TINY = 1e-150
 STEP = 2.0**-6
-MAKERS = ("zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "full", "full_like")
 
 
 @dataclass(frozen=True)
@@ -137,21 +135,9 @@ def _along(
 @contextlib.contextmanager
 def _complex(subject: Subject) -> Iterator[None]:
     """Let the arrays that the code makes for its results hold complex numbers, and no cast lose them."""
-    scopes = [getattr(subject.forward, "__globals__", {})]
-    changed = [(scope, name) for scope in scopes for name, value in scope.items() if value is np]
-    stand_in = types.ModuleType("numpy")
-    stand_in.__dict__.update({name: getattr(np, name) for name in dir(np) if not name.startswith("__")})
-    for maker in MAKERS:
-        stand_in.__dict__[maker] = _maker(getattr(np, maker))
-    for scope, name in changed:
-        scope[name] = stand_in
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            yield
-    finally:
-        for scope, name in changed:
-            scope[name] = np
+    with numpy_with(subject, _maker), warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        yield
 
 
 def _maker(make: Any) -> Any:

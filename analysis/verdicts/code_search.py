@@ -67,6 +67,10 @@ class Tagged(np.ndarray):
         Seen.asked |= self.tags
         return super().__len__()
 
+    def __iter__(self) -> Any:
+        Seen.asked |= self.tags
+        return super().__iter__()
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         tags, plain = _tags(inputs)
         outs = () if out is None else out
@@ -103,7 +107,6 @@ class Tagged(np.ndarray):
             super().__setitem__(index, bare(value))
         except (ValueError, TypeError) as error:
             raise _conflict(tags | self.tags, plain, error) from error
-        self.tags |= tags
 
 
 def tagged(array: Array, name: str) -> Array:
@@ -119,6 +122,15 @@ def tagged(array: Array, name: str) -> Array:
     whole = np.array(array).view(Tagged)
     whole.tags = frozenset({name})
     return whole
+
+
+def watched(make: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a function that makes fresh arrays, now such that note what is done with them."""
+
+    def made(*args: Any, **options: Any) -> Array:
+        return bare(make(*_bare(args), **_bare(options))).view(Tagged)
+
+    return made
 
 
 def bare(array: Any) -> Any:
@@ -171,14 +183,14 @@ def search(
     """Return a choice for each name with which an attempt succeeds, None where there is none within `most` attempts.
 
     Args:
-        domains: name -> options, likelier ones first.
+        domains: name -> options, likelier ones first; of names that don't go together the last changes first.
         attempt: returns None for success, else the names whose options can't stand together as they are.
         most: attempts.
 
     >>> search({"a": [1, 2, 3], "b": [5, 4, 3]}, lambda at: ("a", "b") if at["a"] + at["b"] != 7 else None, 99)
     {'a': 2, 'b': 5}
     """
-    order = {name: place for place, name in enumerate(sorted(domains, key=lambda name: -len(domains[name])))}
+    order = {name: place for place, name in enumerate(domains)}
     chosen = dict.fromkeys(domains, 0)
     gone: dict[str, dict[int, Names]] = {name: {} for name in domains}
     for _ in range(most):

@@ -9,7 +9,6 @@ from .code_adapter import Calling
 from .code_cells import Match
 from .code_forms import Form
 
-
 LOSSES = {"softmax": "the cross-entropy of a softmax", "square": "a squared error"}
 
 

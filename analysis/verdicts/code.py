@@ -15,7 +15,12 @@ from .verdict import Verdict
 
 
 def check_code(
-    theirs: Any, cell: Cell | None = None, *, adapter: Adapter | None = None, seconds: float = 60.0
+    theirs: Any,
+    cell: Cell | None = None,
+    *,
+    adapter: Adapter | None = None,
+    seconds: float = 120.0,
+    patience: float = 5.0,
 ) -> Verdict:
     """Judge a backward pass that somebody wrote as code.
 
@@ -28,6 +33,7 @@ def check_code(
         cell: that it is meant to be; found out where it isn't given.
         adapter: what is to be said about how to call it; the rest is inferred.
         seconds: after which the process is ended.
+        patience: seconds of computing after which a single run of theirs counts as hanging.
 
     Raises:
         Error: where there is nothing to call, or no way was found to call it; it says what to state in an adapter.
@@ -56,7 +62,7 @@ def check_code(
     [(12, 'activation', 'da = (dh[t] + dh0) * (1 - h[t + 1] ** 2)')]
     """
     portable, spawn = _portable(theirs)
-    return in_child(portable, cell, adapter or Adapter(), seconds, spawn)
+    return in_child(portable, cell, adapter or Adapter(), seconds, patience, spawn)
 
 
 def _portable(theirs: Any) -> tuple[Any, bool]:

@@ -42,8 +42,8 @@ class Place:
     """An array on its way in or out.
 
     Attributes:
-        path: ("Wx",), ("params", "Wf"), ("params", ".Wf") for an attribute, ("self", "W_z"), ("global", "W"), ("closure",
-            "W"), ("make", "W") for an argument of the class, and for what is returned (0,), (1, "h"), (0, "1:").
+        path: ("Wx",), ("params", "Wf"), ("params", ".Wf") for an attribute, ("self", "W_z"), ("global", "W"),
+            ("closure", "W"), ("make", "W") for the class's argument; for what is returned (0,), (1, "h"), (0, "1:").
         axes: in named sizes: ("B", "T", "m"), ("m", "4*n").
         role: "input", "index", "state", "param", "target" (indices), "onehot" (rows), "size" (a number), "object"; of
             what is returned "states", "final", "outputs", "output" or "loss".

@@ -60,7 +60,7 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
                 left = left_behind(subject, trial, values, seeds)
         except Exception as error:
             said = said or f"{type(error).__name__}: {error}"
-            line = _line(error, subject.file)
+            line = line_of(error, subject.file)
             if line and raised is None:
                 raised = Raised(trial, line, f"{type(error).__name__}: {error}")
             continue
@@ -80,7 +80,7 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
     )
 
 
-def _line(error: BaseException, file: str) -> int:
+def line_of(error: BaseException, file: str) -> int:
     """Return the last line of their file that an error came through, 0 for none."""
     if not file:
         return 0

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,28 +20,34 @@ from .verdict import Fault, Verdict
 MEMORY = 4 << 30  # bytes beside what the process has when it starts: a fork has all that its parent had
 
 
-def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, spawn: bool) -> Verdict:
-    """Judge in a process of its own.
+def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, patience: float, spawn: bool) -> Verdict:
+    """Judge in a process of its own; where the search for a fault takes too long, return what is known by then.
 
     Raises:
         Error: as `judge` does, and where the process ends or its time is over before the backward pass runs.
     """
     context: Any = multiprocessing.get_context("spawn" if spawn or not hasattr(os, "fork") else "fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(there, theirs, cell, adapter, seconds), daemon=True)
+    process = context.Process(target=_work, args=(there, theirs, cell, adapter, seconds, patience), daemon=True)
     process.start()
     there.close()
     stage, until = "loading the file", time.monotonic() + seconds
     name = theirs if isinstance(theirs, str) else theirs[0] if isinstance(theirs, tuple) else "code"
+    known: Verdict | None = None
     try:
         while here.poll(max(0.0, until - time.monotonic())):
             kind, what = here.recv()
             if kind == "stage":
                 stage = what
+            elif kind == "known":
+                known = what
             elif kind == "error":
                 raise Error(what)
             else:
                 return what
+        if known is not None:
+            late = f"The search for the fault was ended after {seconds:g} s; a longer time is given as seconds=."
+            return replace(known, notes=(*known.notes, late))
         return _ended(str(name), stage, "hangs", f"{stage} was still running after {seconds:g} s")
     except EOFError:
         process.join(5)
@@ -64,7 +71,11 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float) -> None:
+def _told(what: str | Verdict) -> tuple[str, Any]:
+    return ("stage", what) if isinstance(what, str) else ("known", what)
+
+
+def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, patience: float) -> None:
     """Judge, and send the verdict."""
     with suppress(Exception):
         import resource
@@ -86,7 +97,8 @@ def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, se
             subject.file, subject.module, subject.name = file, module, f"{file}:{names[-1]}"
         else:
             subject = find(theirs, adapter)
-        verdict = judge(subject, cell, adapter, lambda stage: pipe.send(("stage", stage)), min(12.0, seconds / 2))
+        subject.patience = patience
+        verdict = judge(subject, cell, adapter, lambda what: pipe.send(_told(what)), 0.8 * seconds)
         pipe.send(("verdict", verdict))
     except Error as error:
         pipe.send(("error", str(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ from .code_adapter import Array, Calling, Path
 from .code_cells import Match, in_their_layout, probe_of
 from .code_engine import Change, Engine
 from .code_mutants import Mutant, mutants, reached
+
+PAIRS = 2000  # of faults that are tried
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Comparison:
     def __init__(
         self, match: Match, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array], theirs: Any
     ) -> None:
-        self.match, self.calling, self.theirs = match, calling, theirs
+        self.match, self.calling, self.values, self.seeds, self.theirs = match, calling, values, seeds, theirs
         self.engine = Engine(match.derivation, calling.sizes)
         self.probe = probe_of(match, calling, values, seeds)
         self.trace = self.engine.forward(self.probe)
@@ -71,7 +72,7 @@ class Comparison:
 
 
 def diagnose(
-    comparison: Comparison, small: Comparison, right: Mapping[str, float], tolerance: float, seconds: float
+    comparison: Comparison, small: Comparison, right: Mapping[str, float], tolerance: float, pairs: bool
 ) -> Diagnosis | None:
     """Return the fault, or the two faults, whose backward pass gives exactly their gradients.
 
@@ -80,9 +81,8 @@ def diagnose(
         small: the same on a short sequence, on which mutants are tried first.
         right: name -> their difference from the right gradients.
         tolerance: below which gradients agree.
-        seconds: after which the search for two faults ends.
+        pairs: whether two faults at once are looked for.
     """
-    until = time.monotonic() + seconds
     wrong = [name for name, error in right.items() if error > tolerance]
     reaches = reached(comparison.match.derivation)
     held = comparison.blocks(wrong)
@@ -91,8 +91,6 @@ def diagnose(
         touched = reaches.get(mutant.target) if mutant.target is not None else None
         if touched is not None and not touched & held:
             continue
-        if time.monotonic() > until:
-            break
         errors = _tried(small, mutant.change)
         if max(errors.values()) <= tolerance:
             errors = _tried(comparison, mutant.change)
@@ -100,13 +98,17 @@ def diagnose(
         if matched == len(errors):
             return Diagnosis((mutant,), max(errors.values()))
         single.append((matched, -max(errors.values()), mutant))
+    if not pairs:
+        return None
     ranked = sorted(single, key=lambda entry: (-entry[0], -entry[1]))
     least = len(right) - len(wrong)
+    tried = 0
     for matched, _, first in ranked[:6]:
         if matched <= least:
             break
         for _, _, second in ranked:
-            if time.monotonic() > until:
+            tried += 1
+            if tried > PAIRS:
                 return None
             if second.target == first.target and second.target is not None:
                 continue

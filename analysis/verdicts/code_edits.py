@@ -41,6 +41,7 @@ class Edit:
 
     def swap(self) -> Any:
         """Put the new node in place and return the old one."""
+        _put(self.new, self.statement)
         if self.index is None:
             old = getattr(self.owner, self.name)
             setattr(self.owner, self.name, self.new)
@@ -56,6 +57,26 @@ class Edit:
         else:
             getattr(self.owner, self.name)[self.index] = old
 
+    def swap_back(self, old: Any) -> Any:
+        """Put a node back and return the one that stood there."""
+        now = getattr(self.owner, self.name)
+        if self.index is not None:
+            now = now[self.index]
+        self.restore(old)
+        return now
+
+
+def where(edit: Edit) -> str:
+    """Return what is to be said of a line's place, for one that is new, moved or left out."""
+    if edit.says == "inserted":
+        return f"  (after line {edit.statement.end_lineno})"
+    if edit.says == "removed":
+        return "  (leave this line out)"
+    if edit.says == "moved":
+        place = edit.new.index(edit.statement)
+        return f"  (after line {edit.new[place - 1].end_lineno})" if place else "  (first in its block)"
+    return ""
+
 
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
@@ -69,6 +90,21 @@ def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     for rule_of_blocks in BLOCKS:
         found += rule_of_blocks(tables)
     return sorted(found, key=lambda edit: edit.cost)
+
+
+def _put(new: Any, statement: ast.stmt) -> None:
+    """Give new nodes the place of their statement, so that errors and traces name its line."""
+    for part in new if isinstance(new, list) else [new]:
+        if (
+            isinstance(part, ast.expr)
+            or isinstance(part, ast.stmt)
+            and not isinstance(part, ast.For | ast.While | ast.If)
+        ):
+            if isinstance(part, ast.stmt) and getattr(part, "lineno", 0) > 1 and part is not new:
+                continue
+            for node in ast.walk(part):
+                if isinstance(node, ast.expr | ast.stmt | ast.keyword):
+                    ast.copy_location(node, statement)
 
 
 def _is_product(node: ast.expr) -> bool:

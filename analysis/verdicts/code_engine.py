@@ -101,6 +101,8 @@ class Engine:
         self.sizes = dict(sizes)
         self._codes: dict[Expr, CodeType] = {}
         self._shapes: dict[Symbol, tuple[int, ...]] = {}
+        self._before = {name: delta(previous(name)).name for name in derivation.cell.states}
+        self._deltas = {symbol.name: delta(symbol) for symbol in derivation.fixed}
 
     def forward(self, probe: Probe) -> list[list[dict[str, Array]]]:
         """Return the values of every step, by time and then by sample."""
@@ -158,13 +160,13 @@ class Engine:
                         carried = 0.0
                     values[f"incoming_{name}"] = arrived + carried
                 values = self._run(program, values)
-                back = {name: values[delta(previous(name)).name] for name in cell.states}
+                back = {name: values[before] for name, before in self._before.items()}
                 for name in inputs:
                     inputs[name][t][b] = values[f"delta_{name}"]
-                for symbol in fixed:
-                    only = change.only.get(delta(symbol))
+                for name, symbol in self._deltas.items():
+                    only = change.only.get(symbol)
                     if only is None or t == (steps - 1 if only == "last" else 0):
-                        sums[symbol.name] = sums[symbol.name] + values[f"delta_{symbol.name}"]
+                        sums[name] = sums[name] + values[f"delta_{name}"]
             for name in cell.states:
                 state[name][b] = back[name]
             if first is not None:

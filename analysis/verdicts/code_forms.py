@@ -127,10 +127,10 @@ def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
             rows = "n" if count == 1 else f"{count}*n"
             yield from ([(rows, "1"), (rows,), ("1", rows)] if column else [(rows,), ("1", rows), (rows, "1")])
     if kind == "":
-        for count in ("2", "3", "4"):
+        for gates in ("2", "3", "4"):
             for inner in ("m", "n", "n+m"):
-                yield from ((count, "n", inner), (count, inner, "n"))
-            yield from ((count, "n"), (count, "n", "1"), (count, "1", "n"))
+                yield from ((gates, "n", inner), (gates, inner, "n"))
+            yield from ((gates, "n"), (gates, "n", "1"), (gates, "1", "n"))
         yield from ((), ("1",), ("1", "1"), ("k", "m"), ("m", "k"))
 
 

@@ -18,6 +18,7 @@ from .code_names import kind, role
 from .code_search import Conflict, Seen, search, tagged, watched
 from .code_subject import (
     AROUND,
+    Hung,
     Subject,
     cells,
     is_float,
@@ -174,6 +175,9 @@ class _Trial:
         try:
             with numpy_with(self.subject, watched):
                 self.subject.run(calling, {**values, **tags})
+        except Hung:
+            self.said.append(f"a run that was still computing after {self.subject.patience:g} s")
+            return ()
         except Conflict as conflict:
             self._say(conflict)
             return conflict.names
@@ -561,6 +565,7 @@ def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:
         f"{subject.name}: no layout and shapes were found with which the forward pass runs and gives states, outputs "
         f"or a loss.{last} State what its arguments are, in sizes T (steps), B (samples), m (inputs), n (states), "
         f"k (classes); to start from:\n"
-        f"    adapter = Adapter(\n        shapes={{{', '.join(shapes)}}},\n        roles={{{', '.join(roles)}}},\n    )\n"
+        f"    adapter = Adapter(\n        shapes={{{', '.join(shapes)}}},\n"
+        f"        roles={{{', '.join(roles)}}},\n    )\n"
         f"    bptt.check(..., adapter=adapter)"
     )

@@ -14,20 +14,21 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
-from .code_backward import Raised, gradients, infer_backward, left_behind, match_gradients
+from .code_backward import Raised, gradients, infer_backward, left_behind, line_of, match_gradients
 from .code_cells import Match, identify, in_their_layout
-from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
+from .code_diagnosis import Comparison, differences
+from .code_fault import Search
 from .code_forward import infer_forward, values_for
-from .code_lines import places
-from .code_mending import Mended, mend
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
-from .code_subject import AROUND, Subject
+from .code_subject import AROUND, Hung, Subject
 from .code_words import conventions
-from .verdict import Fault, Line, Verdict
+from .verdict import Fault, Verdict
 
-Tell = Callable[[str], None]
+Tell = Callable[[str | Verdict], None]
 SEEDS = (1, 2)
+OWN = "a cell of its own"
+NEAR = "Agreement is asked for to {:.1g} of each gradient's largest entry."
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,15 @@ class Trial:
     right: Reference
 
 
-def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, seconds: float = 12.0) -> Verdict:
+def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, seconds: float = 60.0) -> Verdict:
     """Return the verdict on a subject.
 
     Args:
         subject: functions or a class.
         cell: that it is meant to be, None to find out.
         adapter: what is stated of the calling convention.
-        tell: told which part of theirs is about to run.
-        seconds: for the search for what is wrong.
+        tell: told which part of theirs is about to run, and the verdict as far as it is known before the search.
+        seconds: of computing, after which the search for what is wrong ends; tries are counted, so that is rare.
 
     Raises:
         Error: where it can't be called.
@@ -60,53 +61,68 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
     tell("the backward pass")
     try:
         calling = infer_backward(subject, calling, values)
+        trials, notes = [], []
+        for seed in SEEDS:
+            trial, calling, said = _trial(subject, calling, match, adapter, seed)
+            trials.append(trial)
+            notes += said
     except Raised as raised:
         how = conventions(raised.calling, form, match)
-        return _raising(subject, raised, how, match.cell.name if match else "a cell of its own", seconds)
-    notes: list[str] = []
-    trials = []
-    for seed in SEEDS:
-        trial, calling, said = _trial(subject, calling, match, adapter, seed)
-        trials.append(trial)
-        notes += said
+        return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
+    except Hung as hung:
+        fault = _hanging(subject, hung)
+        return Verdict(subject.name, match.cell.name if match else OWN, (), (), (fault,), (), float("inf"), "none")
     notes += _behaviour(subject, calling, trials[0])
-    faults = _not_given(subject, calling, trials[0])
     compared = max(trials, key=lambda trial: max(_errors(trial).values(), default=0.0))
     near = max(trial.right.tolerance for trial in trials)
+    errors = _errors(compared)
     comparison = None
     if match is not None:
         comparison = Comparison(match, calling, compared.values, compared.seeds, compared.theirs)
-    errors = _errors(compared)
-    lines: tuple[Line, ...] = ()
-    if max(errors.values(), default=0.0) > near:
-        note = explained(compared.theirs, compared.right.gradients, calling, comparison, near)
-        if note is not None:
-            notes.append(note[0])
-            errors = differences(compared.theirs, note[1])
-        else:
-            found = _faults(subject, calling, trials, compared, comparison, errors, near, seconds)
-            faults += found
-    judged = "a cell of its own" if match is None else match.cell.name
-    if match is not None and match.edit is not None and not match.edit.convention:
-        notes.insert(
-            0, f"The forward pass is not {judged} but differs from it: {match.edit.says}. Judged as it stands."
-        )
-        judged = f"{judged} with an edit"
-    elif match is None:
-        notes.insert(
-            0, "The forward pass is none of the known cells, nor one of them with a single edit. Judged as it stands."
-        )
-    notes.append(f"Agreement is asked for to {near:.1g} of each gradient's largest entry.")
-    return Verdict(
+    checks = [(trial.values, trial.seeds, trial.right.gradients) for trial in trials]
+    search = Search(subject, calling, checks, compared.theirs, comparison, errors, near, time.process_time() + seconds)
+    judged, different = _cell(match)
+    verdict = Verdict(
         subject.name,
         judged,
         conventions(calling, form, match),
-        lines,
-        tuple(faults),
-        tuple(dict.fromkeys(notes)),
+        (),
+        tuple(_not_given(subject, calling, trials[0])),
+        tuple(dict.fromkeys([*different, *notes, NEAR.format(near)])),
         max(errors.values(), default=0.0),
         compared.right.how,
     )
+    if max(errors.values(), default=0.0) <= near:
+        return replace(verdict, lines=search.lines())
+    note = explained(compared.theirs, compared.right.gradients, calling, comparison, near)
+    if note is not None:
+        left = max(differences(compared.theirs, note[1]).values())
+        return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=left)
+    tell(replace(verdict, faults=(*verdict.faults, *search.unexplained())))
+    found, lines = search.result()
+    return replace(verdict, faults=(*verdict.faults, *found), lines=lines)
+
+
+def _cell(match: Match | None) -> tuple[str, tuple[str, ...]]:
+    """Return what the forward pass is judged as, and a note where that is no cell that is known."""
+    if match is None:
+        return OWN, (
+            "The forward pass is none of the known cells, nor one of them with a single edit. Judged as it stands.",
+        )
+    name = match.cell.name
+    if match.edit is None or match.edit.convention:
+        return name, ()
+    says = f"The forward pass is not {name} but differs from it: {match.edit.says}. Judged as it stands."
+    return f"{name} with an edit", (says,)
+
+
+def _hanging(subject: Subject, hung: Hung) -> Fault:
+    """Return the fault of a backward pass that goes on and on, with the line where it was."""
+    line = line_of(hung, subject.file)
+    where = f", in line {line}" if line else ""
+    given = subject.text.splitlines()[line - 1].strip() if line else ""
+    says = f"the backward pass was still running after {subject.patience:g} s of computing{where}"
+    return Fault(line, "hangs", says, given)
 
 
 def _raising(subject: Subject, raised: Raised, said: tuple[str, ...], cell: str, seconds: float) -> Verdict:
@@ -117,12 +133,8 @@ def _raising(subject: Subject, raised: Raised, said: tuple[str, ...], cell: str,
         seeds = draw_seeds(subject, calling, values, seed + 6)
         right = reference(subject, calling, values, seeds)
         checks.append((values, seeds, right.gradients))
-    mended = mend(subject, calling, checks, right.tolerance, (), time.monotonic() + seconds, (raised.line,))
-    says = f"line {raised.line} raises {raised.says}"
-    fault = Fault(raised.line, "raises", says, subject.text.splitlines()[raised.line - 1].strip())
-    if mended is not None:
-        proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"
-        fault = Fault(mended.line, "raises", says, mended.given, mended.text, proof)
+    until = time.process_time() + seconds
+    fault = Search(subject, calling, checks, {}, None, {}, right.tolerance, until).raising(raised.line, raised.says)
     return Verdict(subject.name, cell, said, (), (fault,), (), float("inf"), right.how)
 
 
@@ -236,57 +248,3 @@ def _same(one: Any, two: Any) -> bool:
     if isinstance(one, list | tuple):
         return len(one) == len(two) and all(_same(a, b) for a, b in zip(one, two, strict=True))
     return bool(np.array_equal(one, two))
-
-
-def _short(subject: Subject, calling: Calling, comparison: Comparison) -> Comparison:
-    """Return the comparison on a short sequence, or the one given where the code can't take that."""
-    brief = replace(calling, sizes={**calling.sizes, "T": 3, "B": 1})
-    try:
-        values = values_for(brief, 5)
-        seeds = draw_seeds(subject, brief, values, 6)
-        theirs = gradients(brief, left_behind(subject, brief, values, seeds))
-        return Comparison(comparison.match, brief, values, seeds, theirs)
-    except Exception:  # sizes may be fixed in the code
-        return comparison
-
-
-def _faults(
-    subject: Subject,
-    calling: Calling,
-    trials: list[Trial],
-    compared: Trial,
-    comparison: Comparison | None,
-    errors: Mapping[str, float],
-    near: float,
-    seconds: float,
-) -> list[Fault]:
-    """Say what is wrong: from mutants of the right backward pass, and from repairs of theirs."""
-    until = time.monotonic() + seconds
-    wrong = [name for name, error in errors.items() if error > near]
-    diagnosis: Diagnosis | None = None
-    if comparison is not None:
-        small = _short(subject, calling, comparison)
-        diagnosis = diagnose(comparison, small, errors, max(near, 1e-9), seconds / 2)
-    checks = [(trial.values, trial.seeds, trial.right.gradients) for trial in trials]
-    kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
-    lines: tuple[int, ...] = ()
-    ours: tuple[str, ...] = ()
-    if diagnosis and comparison is not None:
-        found = places(subject, calling, compared.values, compared.seeds, compared.theirs, comparison, diagnosis.found)
-        lines, ours = found
-    mended: Mended | None = mend(subject, calling, checks, near, kinds, until, lines, ours)
-    what = f"the gradients of {', '.join(wrong)} are wrong"
-    if diagnosis:
-        cells = " and ".join(mutant.says for mutant in diagnosis.found)
-        what = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {cells}"
-    if mended is not None:
-        kind = diagnosis.found[0].kind if diagnosis else mended.kind
-        proof = f"with this line, all {len(compared.theirs)} gradients agree with the reference to {mended.error:.0e}"
-        return [Fault(mended.line, kind, what, mended.given, mended.text, proof)]
-    if diagnosis:
-        line = lines[-1] if lines else 0
-        given = subject.text.splitlines()[line - 1].strip() if line else ""
-        says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
-        return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-    worst = max(wrong, key=lambda name: errors[name])
-    return [Fault(0, "unknown", f"{what}; largest relative error {errors[worst]:.1e}, of {worst}", "")]

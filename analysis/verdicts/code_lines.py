@@ -17,9 +17,12 @@ from .code_backward import left_behind
 from .code_diagnosis import Comparison
 from .code_engine import RIGHT
 from .code_mutants import Mutant
-from .code_names import plain
+from .code_names import alike, plain
+from .code_repairs import Bench, reads_any
 from .code_subject import Subject
 from .code_traced import Ran, held, traced
+from .code_watch import Watched
+from .verdict import Line
 
 
 def places(
@@ -62,6 +65,46 @@ def places(
             return tuple(sorted(lines, reverse=dead)), ours
         wanted = [step.target.name for step in steps if any(symbol.name in wanted for symbol in step.reads)]
     return (), ours
+
+
+def judged_lines(bench: Bench, wrong: Mapping[int, str]) -> tuple[Line, ...]:
+    """Return every assignment of a backward pass whose faults are mended, with what it computes and why it is right.
+
+    Args:
+        bench: with all repairs in force.
+        wrong: number of a line that was wrong -> its text.
+    """
+    found = bench.watched()
+    rows: dict[int, Line] = {}
+    parts_at: dict[int, list[Watched]] = {}
+    for at in found:
+        parts_at.setdefault(at.statement.lineno, []).append(at)
+    right = {number: _quantities(bench, parts) for number, parts in parts_at.items()}
+    for number, parts in sorted(parts_at.items()):
+        statement = parts[0].statement
+        text = wrong.get(number, ast.unparse(statement))
+        quantity = ", ".join(right[number])
+        if number in wrong:
+            rows[number] = Line(number, text, quantity, False)
+        elif quantity:
+            why = "the forward pass gives the same by complex steps, at every step in time"
+            rows[number] = Line(number, text, quantity, True, why)
+        else:
+            readers = [n for n in right if n != number and reads_any(parts_at[n][0].statement, statement)]
+            into = min((n for n in readers if n > number), default=0)
+            why = f"part of what line {into} computes" if into else "it doesn't reach a wrong gradient"
+            rows[number] = Line(number, text, quantity, True, why)
+    return tuple(rows.values())
+
+
+def _quantities(bench: Bench, parts: list[Watched]) -> list[str]:
+    """Return the adjoints that the targets of a statement hold."""
+    names = []
+    for at in parts:
+        best = sorted(bench.known.of(at), key=lambda a: (-alike(at.text, a.of), a.total, len(a.of)))
+        if best:
+            names.append(f"∂L/∂{best[0].of}" if best[0].of.isidentifier() else f"∂L/∂({best[0].of})")
+    return list(dict.fromkeys(names))
 
 
 def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[str]) -> set[int]:

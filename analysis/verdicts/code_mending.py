@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import signal
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
@@ -16,13 +14,13 @@ import numpy as np
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
-from .code_edits import Edit, edits
+from .code_edits import Edit, edits, where
 from .code_forward import read
-from .code_subject import Subject
-from .code_traced import Ran, traced
+from .code_subject import Hung, Subject
+from .code_traced import Ran, compiled
 
 Check = tuple[Mapping[str, Array], Mapping[Path, Array], Mapping[str, Array]]  # values, seeds, right gradients
-LONGEST = 1.0  # seconds that a mended pass may run
+MOST = 8000  # edits that are run
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Mended:
 def mend(
     subject: Subject,
     calling: Calling,
+    ran: list[Ran],
     checks: Sequence[Check],
     near: float,
     kinds: tuple[str, ...],
@@ -57,23 +56,24 @@ def mend(
     """Return the likeliest single edit after which all gradients are right on every probe, or None.
 
     Args:
+        ran: the functions of the backward pass; the edit stays in force in their trees.
         checks: probes with their right gradients.
         near: relative difference below which gradients agree.
         kinds: of fault that the diagnosis names: edits for these are tried first among equals.
-        until: when to give up, on the monotonic clock.
+        until: when to give up, on the clock of this process's computing; edits are counted, so that is rare.
         lines: where the fault should be, the likeliest last: edits there are tried first among equals.
         ours: right sides that are right by the derivation, in the names of the code.
     """
-    values, seeds, _ = checks[0]
-    ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
     waiting = [(edit, at) for at in ran for edit in edits(at, ours)]
     waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines))
-    for edit, at in waiting:
-        if time.monotonic() > until:
+    for edit, at in waiting[:MOST]:
+        if time.process_time() > until:
             return None
         error = _error(subject, calling, checks, edit, at, near)
         if error is not None:
-            return _told(subject, edit, error)
+            mended = _told(subject, edit, error)
+            edit.swap()
+            return mended
     return None
 
 
@@ -91,7 +91,7 @@ def _error(
     """Return how well gradients agree with an edit, None where they don't."""
     old = edit.swap()
     try:
-        code = _compiled(ran)
+        code = compiled(ran.tree, ran.function)
     except (SyntaxError, ValueError, TypeError):
         return None
     finally:
@@ -100,7 +100,7 @@ def _error(
     worst = 0.0
     try:
         ran.function.__code__ = code
-        with _limited(), np.errstate(all="ignore"), warnings.catch_warnings():
+        with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for values, seeds, right in checks:
                 left = left_behind(subject, calling, values, seeds)
@@ -111,7 +111,7 @@ def _error(
                 worst = max(worst, *differences(found, right).values())
                 if not worst <= near:
                     return None
-    except Exception:
+    except (Exception, Hung):
         return None
     finally:
         ran.function.__code__ = before
@@ -137,48 +137,14 @@ def _unmoved(subject: Subject, calling: Calling, check: Check, ran: Ran, code: C
     return all(np.array_equal(before[path], after[path]) for path in before)
 
 
-def _compiled(ran: Ran) -> CodeType:
-    """Return the code of a function as its tree now stands."""
-    decorators, ran.tree.decorator_list = ran.tree.decorator_list, []
-    try:
-        module = ast.fix_missing_locations(ast.Module([ran.tree], []))
-        whole = compile(module, ran.function.__code__.co_filename, "exec")
-    finally:
-        ran.tree.decorator_list = decorators
-    return next(part for part in whole.co_consts if isinstance(part, CodeType))
-
-
-@contextlib.contextmanager
-def _limited() -> Iterator[None]:
-    """Raise in a run that takes too long, where the system can."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def stop(*ignored: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _told(subject: Subject, edit: Edit, error: float) -> Mended:
     lines = subject.text.splitlines()
     statement = edit.statement
     given = lines[statement.lineno - 1].strip()
     if edit.says == "inserted":
-        return Mended(0, edit.kind, "", f"{ast.unparse(edit.new[-1])}  (after line {statement.end_lineno})", error)
-    if edit.says == "removed":
-        return Mended(statement.lineno, edit.kind, given, "(without this line)", error)
-    if edit.says == "moved":
-        place = edit.new.index(statement)
-        after = f"after line {edit.new[place - 1].end_lineno}" if place else "first in its block"
-        return Mended(statement.lineno, edit.kind, given, f"{given}  ({after})", error)
+        return Mended(0, edit.kind, "", f"{ast.unparse(edit.new[-1])}{where(edit)}", error)
+    if edit.says in ("removed", "moved"):
+        return Mended(statement.lineno, edit.kind, given, f"{given}{where(edit)}", error)
     if isinstance(edit.new, ast.stmt):
         return Mended(statement.lineno, edit.kind, given, ast.unparse(edit.new), error)
     old = edit.swap()

@@ -61,7 +61,7 @@ def reference(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with _complex(subject):
+            with wide_numpy(subject):
                 exact = {p.name: _complex_step(subject, calling, values, seeds, p) for p in places}
         except Exception:
             exact = {}
@@ -133,7 +133,7 @@ def _along(
 
 
 @contextlib.contextmanager
-def _complex(subject: Subject) -> Iterator[None]:
+def wide_numpy(subject: Subject) -> Iterator[None]:
     """Let the arrays that the code makes for its results hold complex numbers, and no cast lose them."""
     with numpy_with(subject, _maker), warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)

@@ -48,17 +48,13 @@ class Tagged(np.ndarray):
         self.tags = getattr(obj, "tags", NOBODY)
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # asked in Python only
+    def shape(self) -> tuple[int, ...]:
         """The shape; noted, since sizes of theirs may come from it."""
         Seen.asked |= self.tags
-        return np.ndarray.shape.__get__(self)  # type: ignore[attr-defined, no-any-return]  # a descriptor in C
-
-    @shape.setter
-    def shape(self, value: tuple[int, ...]) -> None:
-        np.ndarray.shape.__set__(self, value)  # type: ignore[attr-defined]  # a descriptor in C
+        return np.ndarray.shape.__get__(self)
 
     @property
-    def size(self) -> int:  # type: ignore[override]  # asked in Python only
+    def size(self) -> int:
         """The number of entries; noted like the shape."""
         Seen.asked |= self.tags
         return bare(self).size
@@ -97,7 +93,7 @@ class Tagged(np.ndarray):
             Seen.asked |= tags
         return _tagged(result, tags)
 
-    def dot(self, other: Any, out: Any = None) -> Any:  # type: ignore[override]  # np.dot, for the tags
+    def dot(self, other: Any, out: Any = None) -> Any:
         """Return the product, as `np.dot` does."""
         return np.dot(self, other)
 

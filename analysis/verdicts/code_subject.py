@@ -8,8 +8,10 @@ import copy
 import importlib.util
 import inspect
 import re
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -51,6 +53,29 @@ MAKERS = ("zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "fu
 EXAMPLE = 'bptt.check("mine.py", adapter=Adapter(forward="run", backward="run_back"))'
 
 
+class Hung(BaseException):
+    """A run of theirs goes on and on; no `except Exception` of theirs keeps it from ending."""
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `Hung` in a run that computes for longer, where the system can tell."""
+    if not hasattr(signal, "ITIMER_VIRTUAL") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*ignored: object) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 @dataclass
 class Subject:
     """Code under examination, in the process that runs it.
@@ -62,6 +87,7 @@ class Subject:
         factory: gives both functions from weights, or None.
         module: where their names are looked up.
         text: of the source file, "" where there is none.
+        patience: seconds of computing after which a run counts as hanging.
     """
 
     name: str
@@ -73,6 +99,7 @@ class Subject:
     text: str = ""
     file: str = ""
     prototypes: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    patience: float = 5.0
 
     def owner(self, calling: Calling, values: Mapping[str, Array]) -> Any:
         """Return a fresh object with the given attributes, or None for functions."""
@@ -104,7 +131,8 @@ class Subject:
         passed = tuple(place for place in calling.given if place.path[0] not in AROUND)
         given = {**arguments(passed, values), **calling.constants}
         first = () if owner is None else (owner,)
-        result = self.forward(*first, **given)
+        with limited(self.patience):
+            result = self.forward(*first, **given)
         return vars(owner) if result is None and owner is not None else result, owner, given
 
     def functions(self) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
@@ -134,7 +162,8 @@ class Subject:
             for name, source in calling.passed:
                 passed[name] = self._passed(source, calling, result, given, seeds)
             first = () if owner is None else (owner,)
-            result = self.backward(*first, **passed)
+            with limited(self.patience):
+                result = self.backward(*first, **passed)
         left = vars(owner) if owner is not None else {}
         left = {**left, **{f"{name}.": vars(value) for name, value in given.items() if isinstance(value, Attributes)}}
         return {"result": result, "self": left}
@@ -155,9 +184,9 @@ def cells(subject: Subject, name: str) -> list[Any]:
     """Return the closure cells of both functions that hold a name."""
     found = []
     for function in (subject.forward, subject.backward):
-        code = getattr(function, "__code__", None)
-        if code is not None and name in code.co_freevars:
-            found.append(function.__closure__[code.co_freevars.index(name)])  # type: ignore[union-attr]  # has a code
+        names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+        if name in names:
+            found.append(getattr(function, "__closure__")[names.index(name)])  # noqa: B009 - of any callable
     return found
 
 
@@ -280,9 +309,9 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     names = [*(f"{path}:{pair[1]}" for pair in chosen), *(f"{path}:{kind.__name__}" for kind in both)]
     if names:
         raise Error(f"{path} holds several backward passes: say which, as one of {', '.join(names)}")
-    known = ", ".join([*functions, *(f"class {name}" for name in classes)]) or "nothing"
+    listed = ", ".join([*functions, *(f"class {name}" for name in classes)]) or "nothing"
     raise Error(
-        f"{path}: no pair such as forward and backward was found, among {known}. Say which functions or methods they "
+        f"{path}: no pair such as forward and backward was found, among {listed}. Say which functions or methods they "
         f"are: {EXAMPLE}"
     )
 
@@ -300,12 +329,12 @@ def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
             if ahead in name and partner != name and partner in functions:
                 pairs.setdefault((name, partner), None)
     if not pairs:
-        back = [name for name in functions if re.search("back|bwd|bptt|grad|bprop", name.lower())]
-        back = [name for name in back if not any(_calls(functions[other], name) for other in back)]
-        ahead = [name for name in functions if name not in back and not re.search("loss|train|main", name.lower())]
-        ahead = [name for name in ahead if not any(_calls(other, name) for other in functions.values())]
-        if len(back) == 1 and len(ahead) == 1:
-            pairs[ahead[0], back[0]] = None
+        second = [name for name in functions if re.search("back|bwd|bptt|grad|bprop", name.lower())]
+        second = [name for name in second if not any(_calls(functions[other], name) for other in second)]
+        first = [name for name in functions if name not in second and not re.search("loss|train|main", name.lower())]
+        first = [name for name in first if not any(_calls(other, name) for other in functions.values())]
+        if len(second) == 1 and len(first) == 1:
+            pairs[first[0], second[0]] = None
     return list(pairs)
 
 
@@ -400,7 +429,7 @@ def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
                 visit(part, (*path, index))
             return
         if isinstance(node, ast.Dict):
-            for key, part in zip(node.keys, node.values, strict=True):
+            for key in node.keys:
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     found[(*path, key.value)] = key.value
             return
@@ -426,10 +455,8 @@ def _own(tree: ast.AST) -> Iterator[ast.AST]:
 def trees(function: Callable[..., Any], text: str) -> list[ast.AST]:
     """Return the syntax trees of a function and of the file that it is in, where there are any."""
     found: list[ast.AST] = []
-    try:
+    with contextlib.suppress(OSError, TypeError, SyntaxError, IndentationError):
         found.append(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        pass
     return [*found, ast.parse(text)] if text else found
 
 

@@ -34,6 +34,29 @@ class Ran:
     scope: dict[str, Any] = field(default_factory=dict)
 
 
+def compiled(tree: ast.FunctionDef, function: FunctionType) -> CodeType:
+    """Return the code of a function as its tree now stands, with the variables of a closure left free.
+
+    Raises:
+        SyntaxError, ValueError, TypeError: where the tree can't be compiled.
+    """
+    decorators, tree.decorator_list = tree.decorator_list, []
+    outer: list[ast.stmt] = [tree]
+    free = function.__code__.co_freevars
+    if free:
+        names = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+        outer = [ast.FunctionDef("around", names, [tree], [], lineno=1, col_offset=0)]
+    module = ast.Module(outer, [])
+    try:
+        whole = compile(module, function.__code__.co_filename, "exec")
+    except TypeError:  # a node without its place, which is rare, and looking for it slow
+        whole = compile(ast.fix_missing_locations(module), function.__code__.co_filename, "exec")
+    finally:
+        tree.decorator_list = decorators
+    code = next(part for part in whole.co_consts if isinstance(part, CodeType))
+    return next(part for part in code.co_consts if isinstance(part, CodeType)) if free else code
+
+
 def traced(subject: Subject, ahead: Callable[[], Any], back: Callable[[], Any]) -> list[Ran]:
     """Return the functions of the file that only the backward pass runs, or all where one function does both."""
     if not subject.text:
@@ -47,9 +70,22 @@ def traced(subject: Subject, ahead: Callable[[], Any], back: Callable[[], Any]) 
     for code, (lines, scope) in found.items():
         function = functions.get(code)
         starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
-        if code in shared or function is None or not starts or code.co_freevars:
+        if code in shared or function is None or not starts:
             continue
         ran.append(Ran(function, starts[-1], lines, {**function.__globals__, **scope}))
+    return ran
+
+
+def traced_ahead(subject: Subject, ahead: Callable[[], Any]) -> list[Ran]:
+    """Return the functions of the file that the forward pass runs."""
+    if not subject.text:
+        return []
+    nodes = [node for node in ast.walk(ast.parse(subject.text)) if isinstance(node, ast.FunctionDef)]
+    functions, ran = _functions(subject), []
+    for code, (lines, scope) in _codes(subject, ahead).items():
+        starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
+        if code in functions and starts:
+            ran.append(Ran(functions[code], starts[-1], lines, scope))
     return ran
 
 
@@ -80,7 +116,7 @@ def _codes(subject: Subject, run: Callable[[], Any]) -> dict[CodeType, tuple[set
 
 def _functions(subject: Subject) -> dict[CodeType, FunctionType]:
     found: dict[CodeType, FunctionType] = {}
-    spaces = [getattr(subject.forward, "__globals__", {})]
+    spaces = [getattr(subject.forward, "__globals__", {}), {"forward": subject.forward, "backward": subject.backward}]
     spaces += [vars(value) for value in list(spaces[0].values()) if isinstance(value, type)]
     for space in spaces:
         for value in space.values():

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 THEIRS = HERE / "theirs"
 CATALOGUE = runpy.run_path(str(HERE / "code_faults.py"))
 SAID = {
-    ("column_rnn.py", ""): ("rnn", "Inputs are indices, read as one-hot vectors."),
+    ("column_rnn.py", ""): ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     ("course_layers.py", "rnn"): ("rnn", "Sequences are (B, T, features)."),
     ("course_layers.py", "lstm"): ("lstm", "The gates are stacked in the order i, f, o, g in Wx, Wh, b."),
     ("gru_class.py", ""): ("gru", "z and 1 − z have changed places against the usual gru."),
@@ -189,7 +189,7 @@ def test_code_that_hangs_or_exits_takes_nothing_down(line, kind, says, tmp_path)
     case = case_of("course_layers.py", "rnn")
     path = tmp_path / "mine.py"
     path.write_text(case.text.replace("    N, T, H = dh.shape\n", f"    N, T, H = dh.shape\n    {line}\n", 1))
-    [fault] = check_code(f"{path}:rnn", seconds=15).faults
+    [fault] = check_code(f"{path}:rnn", patience=0.3).faults
     assert fault.kind == kind and says in fault.message
 
 

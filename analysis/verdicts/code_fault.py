@@ -1,0 +1,239 @@
+"""The search for what is wrong with a backward pass: by mutants of the right one, and by repairs of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from .code_adapter import Adapter, Array, Calling, Path
+from .code_backward import gradients, left_behind, match_gradients
+from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
+from .code_forward import values_for
+from .code_lines import judged_lines, places
+from .code_mending import Check, Mended, mend
+from .code_reference import draw_seeds, reference
+from .code_repairs import Bench, Repair, repairs
+from .code_subject import Subject
+from .code_traced import Ran, traced
+from .code_watch import Known, adjoints
+from .verdict import Fault, Line
+
+
+class Search:
+    """What is known of a backward pass that is wrong, and what is found out about it.
+
+    Args:
+        checks: probes with their right gradients.
+        theirs: gradients on the probe where they differ most.
+        comparison: with the cell, on that probe; None for a cell of its own.
+        errors: name -> relative difference there.
+        near: below which gradients agree.
+        until: when to give up, on the clock of this process's computing.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        calling: Calling,
+        checks: Sequence[Check],
+        theirs: Mapping[str, Array],
+        comparison: Comparison | None,
+        errors: Mapping[str, float],
+        near: float,
+        until: float,
+    ) -> None:
+        self.subject, self.calling, self.checks, self.theirs = subject, calling, checks, theirs
+        self.comparison, self.errors, self.near, self.until = comparison, errors, near, until
+        self.wrong = [name for name, error in errors.items() if error > near]
+
+    @cached_property
+    def ran(self) -> list[Ran]:
+        """The functions of the backward pass; repairs are made in their trees."""
+        values, seeds, _ = self.checks[0]
+        subject, calling = self.subject, self.calling
+        return traced(
+            subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds)
+        )
+
+    @cached_property
+    def bench(self) -> Bench | None:
+        """Their statements beside the right adjoints on a short probe; None without a text to speak of."""
+        subject = self.subject
+        try:
+            calling, values, seeds = short(subject, self.calling, 2)
+            right = reference(subject, calling, values, seeds)
+            known = Known(adjoints(subject, calling, values, seeds), calling.sizes["T"])
+        except Exception:  # complex numbers may not pass, and sizes may be fixed
+            return None
+        if not self.ran or not known.by_shape:
+            return None
+
+        def run(factor: float) -> dict[str, Array]:
+            scaled: dict[Path, Array] = {path: factor * seed for path, seed in seeds.items()}
+            left = left_behind(subject, calling, values, scaled)
+            whole = (
+                calling if calling.gradients else match_gradients(subject, calling, left, right.gradients, Adapter())[0]
+            )
+            return gradients(whole, left)
+
+        wanted = [name for _, name in calling.gradients] or [p.name for p in calling.given if p.role == "param"]
+        return Bench(self.ran, run, known, {name: right.gradients[name] for name in wanted})
+
+    def lines(self) -> tuple[Line, ...]:
+        """Return the lines of a backward pass that is right."""
+        return judged_lines(self.bench, {}) if self.bench is not None else ()
+
+    def result(self) -> tuple[list[Fault], tuple[Line, ...]]:
+        """Return the faults, and every line with its judgement."""
+        diagnosis = self._diagnosed(False)
+        if diagnosis is not None:
+            mended = self._mended(diagnosis)
+            if mended is not None:
+                return self._of_one(mended, diagnosis)
+        several = self._repaired()
+        if several is not None:
+            return several
+        diagnosis = diagnosis or self._diagnosed(True)
+        mended = self._mended(diagnosis)
+        if mended is not None:
+            return self._of_one(mended, diagnosis)
+        return self._without_repair(diagnosis), ()
+
+    def raising(self, line: int, says: str) -> Fault:
+        """Return the fault of a backward pass that raises, with the edit that makes it run and be right."""
+        mended = mend(self.subject, self.calling, self.ran, self.checks, self.near, (), self.until, (line,))
+        message = f"line {line} raises {says}"
+        if mended is None:
+            return Fault(line, "raises", message, self.subject.text.splitlines()[line - 1].strip())
+        proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"
+        return Fault(mended.line, "raises", message, mended.given, mended.text, proof)
+
+    def _diagnosed(self, pairs: bool) -> Diagnosis | None:
+        if self.comparison is None:
+            return None
+        return diagnose(self.comparison, self._small(self.comparison), self.errors, max(self.near, 1e-9), pairs)
+
+    def _small(self, comparison: Comparison) -> Comparison:
+        """Return the comparison on a short sequence, or the one given where the code can't take that."""
+        try:
+            calling, values, seeds = short(self.subject, self.calling, 1)
+            theirs = gradients(calling, left_behind(self.subject, calling, values, seeds))
+            return Comparison(comparison.match, calling, values, seeds, theirs)
+        except Exception:  # sizes may be fixed in the code
+            return comparison
+
+    def _mended(self, diagnosis: Diagnosis | None) -> Mended | None:
+        lines: tuple[int, ...] = ()
+        ours: tuple[str, ...] = ()
+        at = self.comparison
+        if diagnosis is not None and at is not None:
+            lines, ours = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
+        kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
+        return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours)
+
+    def _of_one(self, mended: Mended, diagnosis: Diagnosis | None) -> tuple[list[Fault], tuple[Line, ...]]:
+        kind = diagnosis.found[0].kind if diagnosis else mended.kind
+        what = self._says(diagnosis)
+        proof = f"with this line, all {len(self.theirs)} gradients agree with the reference to {mended.error:.0e}"
+        fault = Fault(mended.line, kind, what, mended.given, mended.text, proof)
+        lines = judged_lines(self.bench, {mended.line: mended.given}) if self.bench is not None else ()
+        return [fault], lines
+
+    def _says(self, diagnosis: Diagnosis | None) -> str:
+        if diagnosis is None:
+            return f"the gradients of {', '.join(self.wrong)} are wrong"
+        cells = " and ".join(mutant.says for mutant in diagnosis.found)
+        return f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {cells}"
+
+    def _repaired(self) -> tuple[list[Fault], tuple[Line, ...]] | None:
+        """Return one fault for each repair, where all of them together make every gradient right."""
+        if self.bench is None:
+            return None
+        done = repairs(self.bench)
+        error = self._left()
+        if not done or not error <= self.near:
+            for repair in reversed(done):
+                repair.edit.restore(repair.old)
+            return None
+        proof = f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to {error:.0e}"
+        lines = judged_lines(self.bench, {r.line: r.given for r in done})
+        quantities = {line.number: line.quantity for line in lines}
+        faults = []
+        for repair in done:
+            kind, says = self._named(repair, len(done)) or (
+                repair.edit.kind or "other",
+                f"{quantities.get(repair.line) or 'what it gives'} is wrong here, with everything before it right",
+            )
+            text = repair.text + repair.where
+            faults.append(
+                Fault(0 if repair.edit.says == "inserted" else repair.line, kind, says, repair.given, text, proof)
+            )
+        return sorted(faults, key=lambda fault: fault.line), lines
+
+    def _left(self) -> float:
+        """Return the largest error on all probes with the repairs in force."""
+        assert self.bench is not None
+        worst = 0.0
+        try:
+            with self.bench.in_force():
+                for values, seeds, right in self.checks:
+                    left = left_behind(self.subject, self.calling, values, seeds)
+                    worst = max(worst, *differences(gradients(self.calling, left), right).values())
+        except Exception:
+            return float("inf")
+        return worst
+
+    def _named(self, repair: Repair, count: int) -> tuple[str, str] | None:
+        """Return kind and message of one fault alone, with all others mended, where a mutant explains it."""
+        if self.comparison is None or self.bench is None:
+            return None
+        new = repair.edit.swap_back(repair.old)
+        try:
+            with self.bench.in_force():
+                at = self.comparison
+                theirs = gradients(self.calling, left_behind(self.subject, self.calling, at.values, at.seeds))
+                alone = Comparison(at.match, at.calling, at.values, at.seeds, theirs)
+                small = self._small(alone)
+            right = next(right for values, _, right in self.checks if values is at.values)
+            errors = differences(theirs, right)
+            found = diagnose(alone, small, errors, max(self.near, 1e-9), False)
+        except Exception:
+            return None
+        finally:
+            repair.edit.swap_back(new)
+        if found is None:
+            return None
+        [mutant] = found.found
+        alike = "" if count == 1 else "with the other lines mended, "
+        return mutant.kind, f"{alike}the gradients are, to {max(found.error, 1e-15):.0e}, those {mutant.says}"
+
+    def _without_repair(self, diagnosis: Diagnosis | None) -> list[Fault]:
+        if diagnosis is not None and self.comparison is not None:
+            at = self.comparison
+            lines, _ = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
+            line = lines[-1] if lines else 0
+            given = self.subject.text.splitlines()[line - 1].strip() if line else ""
+            says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
+            return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
+        return self.unexplained()
+
+    def unexplained(self) -> list[Fault]:
+        """Return the fault that says no more than which gradients are wrong."""
+        worst = max(self.wrong, key=lambda name: self.errors[name])
+        what = self._says(None)
+        return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]
+
+
+def short(subject: Subject, calling: Calling, batch: int) -> tuple[Calling, dict[str, Array], dict[Path, Array]]:
+    """Return a calling convention on three steps of a few samples, with values and loss gradients for it.
+
+    Raises:
+        Exception: of any kind, where the code can't take that.
+    """
+    taken = {calling.sizes[name] for name in "mnk"}
+    steps = next(d for d in (3, 4, 5, 6, 7) if d not in taken and d + 1 not in taken)
+    few = next(d for d in range(batch, 9) if d not in (*taken, steps, steps + 1))
+    brief = replace(calling, sizes={**calling.sizes, "T": steps, "B": few if batch > 1 else 1})
+    values = values_for(brief, 5)
+    return brief, values, draw_seeds(subject, brief, values, 6)

@@ -1,0 +1,386 @@
+"""Line by line: the first statement that doesn't hold what it ought to is mended, then the next, until all hold.
+
+Each statement is judged with everything before it right, so that one fault doesn't hide another.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from .code_adapter import Array
+from .code_diagnosis import differences
+from .code_edits import Edit, edits, where
+from .code_names import alike
+from .code_subject import Hung
+from .code_traced import Ran, compiled
+from .code_watch import NEAR, Adjoint, Known, Watched, watch
+
+TRIED = 12  # edits that are right at one step and run whole
+LARGEST = 4000  # edits that are run for the gradients alone
+FAR = 60  # edits of a block that are run whole
+MOST = 30  # faults
+
+
+@dataclass(frozen=True)
+class Repair:
+    """An edit after which a statement holds what it ought to.
+
+    Attributes:
+        edit: in force.
+        old: what stood there, to take it back.
+        ran: the function.
+        given, text: the statement before and after.
+    """
+
+    edit: Edit
+    old: Any
+    ran: Ran
+    given: str
+    text: str
+
+    @property
+    def line(self) -> int:
+        """The number of the statement's line."""
+        return self.edit.statement.lineno
+
+    @property
+    def where(self) -> str:
+        """What is to be said of the line's place, for one that is new, moved or left out."""
+        return where(self.edit)
+
+
+class Bench:
+    """Somebody's backward pass on one probe, its statements beside the right adjoints."""
+
+    def __init__(self, ran: list[Ran], run: Callable[[float], Mapping[str, Array]], known: Known, right: Any) -> None:
+        self.ran, self.run, self.known, self.right_gradients = ran, run, known, right
+        self.fixed: set[tuple[int, str]] | None = None
+        self.texts = {id(s): ast.unparse(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
+
+    def watched(self) -> list[Watched]:
+        """Return what every target holds, in the order of the run, without what doesn't come from the loss."""
+        with self.in_force():
+            found = watch(self.ran, lambda: self.run(1.0))
+            twice = watch(self.ran, lambda: self.run(2.0)) if self.fixed is None else []
+        if self.fixed is None:
+            other = {(id(at.statement), at.text): at.values for at in twice}
+            self.fixed = {
+                (id(at.statement), at.text)
+                for at in found
+                if any(np.abs(v).max(initial=0.0) > 0 for v in at.values)
+                and _same(at.values, other.get((id(at.statement), at.text), []))
+            }
+        return [at for at in found if (id(at.statement), at.text) not in self.fixed]
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Let the functions be as their trees now stand."""
+        before = [(at.function, at.function.__code__) for at in self.ran]
+        for at in self.ran:
+            at.function.__code__ = compiled(at.tree, at.function)
+        try:
+            yield
+        finally:
+            for function, code in before:
+                function.__code__ = code
+
+    def agreeing(self) -> frozenset[str]:
+        """Return whose gradients are right."""
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = self.run(1.0)
+        except (Exception, Hung):
+            return frozenset()
+        errors = differences(found, {name: self.right_gradients[name] for name in found})
+        return frozenset(name for name, error in errors.items() if error < NEAR)
+
+    def right(self, found: Sequence[Watched]) -> list[tuple[Watched, int, bool]]:
+        """Return (target, execution, whether it holds a right adjoint) in the order of the run, without zeros."""
+        rows = []
+        for at in found:
+            for execution, matches in enumerate(self.known.by_execution(at)):
+                if matches is not None and len(at.values) in (1, self.known.steps):
+                    rows.append((at, execution, bool(matches)))
+        return rows
+
+    def score(self, found: Sequence[Watched]) -> int:
+        """Return how many values are right."""
+        return sum(good for _, _, good in self.right(found))
+
+    def claimed(self, found: Sequence[Watched]) -> dict[tuple[int, int], list[Watched]]:
+        """Return (adjoint, execution) -> the targets that hold it."""
+        taken: dict[tuple[int, int], list[Watched]] = {}
+        for at in found:
+            for execution, matches in enumerate(self.known.by_execution(at)):
+                for adjoint in matches or ():
+                    taken.setdefault((id(adjoint), execution), []).append(at)
+        return taken
+
+    def doubtful(self, at: Watched, execution: int, matches: Sequence[Adjoint], taken: Any) -> bool:
+        """Return whether another target holds the same and has the name for it."""
+        mine = max(alike(at.text, adjoint.of) for adjoint in matches)
+        others = [o for a in matches for o in taken[id(a), execution] if o.statement is not at.statement]
+        return any(alike(o.text, a.of) > mine for o in others for a in matches)
+
+    def suspects(self, found: Sequence[Watched]) -> list[tuple[Watched, int]]:
+        """Return the targets that don't hold a right adjoint, with the execution, unless what reads them is right."""
+        rows, taken = [], self.claimed(found)
+        for at in found:
+            for execution, matches in enumerate(self.known.by_execution(at)):
+                if matches is not None and len(at.values) in (1, self.known.steps):
+                    rows.append((at, execution, bool(matches) and not self.doubtful(at, execution, matches, taken)))
+        wrong: dict[int, tuple[Watched, int]] = {}
+        good = {id(at.statement) for at, _, _ in rows}
+        for at, execution, holds in rows:
+            if not holds:
+                good.discard(id(at.statement))
+                key = id(at.statement)
+                if key not in wrong or execution < wrong[key][1]:
+                    wrong[key] = (at, execution)
+        left = [pair for pair in wrong.values() if not self._read_rightly(pair[0], good)]
+        return sorted(left, key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
+
+    def _read_rightly(self, at: Watched, good: set[int]) -> bool:
+        mine = _targets(at.statement)
+        for ran in self.ran:
+            for statement in ast.walk(ran.tree):
+                if id(statement) in good and statement is not at.statement and _reads(statement) & mine:
+                    return True
+        return False
+
+
+def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
+    """Mend statements one after another, as far as an edit of each makes more values right; the edits stay in force."""
+    done: list[Repair] = []
+    found = bench.watched()
+    while len(done) < MOST:
+        score = bench.score(found)
+        repair = next(_proposed(bench, found, score, ours), None) or next(_agreed(bench, ours), None)
+        if repair is None:
+            break
+        done.append(repair)
+        found = bench.watched()
+    return done
+
+
+def _agreed(bench: Bench, ours: tuple[str, ...]) -> Iterator[Repair]:
+    """Yield an edit after which more gradients are right, and none of those that are is lost."""
+    with bench.in_force():
+        before = bench.agreeing()
+    if len(before) == len(bench.right_gradients):
+        return
+    tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
+    for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
+        old = edit.swap()
+        try:
+            with bench.in_force():
+                after = bench.agreeing()
+        except (SyntaxError, ValueError, TypeError):
+            continue
+        finally:
+            edit.restore(old)
+        if before < after:
+            yield _made(bench, edit, ran)
+            return
+
+
+def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield from _best(bench, found, score, ours)
+
+
+def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
+    suspects = bench.suspects(found)
+    by_statement: dict[int, list[Edit]] = {}
+    of_blocks: list[tuple[Edit, Ran]] = []
+    for ran in bench.ran:
+        for edit in edits(ran, ours):
+            if edit.says:
+                of_blocks.append((edit, ran))
+            else:
+                by_statement.setdefault(id(edit.statement), []).append(edit)
+    taken = bench.claimed(found)
+    for at, execution in suspects[:6]:
+        feeders = [other for other, _ in suspects if other.order < at.order and _feeds(other, at)]
+        best: tuple[tuple[float, ...], Edit, Ran] | None = None
+        tried = 0
+        for source in (*feeders, at):
+            scope = _scope_before(bench, source, execution)
+            if scope is None:
+                continue
+            here = _Here(bench, source, at, scope, execution)
+            likely = by_statement.get(id(source.statement), []) if here.fits else []
+            for edit in sorted(likely, key=lambda e: e.cost):
+                held = here.held(edit)
+                held = [a for a in held if all(o is at for o in taken.get((id(a), execution), ()))]
+                if not held:
+                    continue
+                gain = _gain(bench, edit, score)
+                tried += 1
+                rank = (gain, max(alike(at.text, adjoint.of) for adjoint in held), -edit.cost, -tried)
+                if gain > 0 and (best is None or rank > best[0]):
+                    best = rank, edit, source.ran
+                if tried >= TRIED:
+                    break
+        if best is not None:
+            yield _made(bench, best[1], best[2])
+            return
+    for edit, ran in sorted(of_blocks, key=lambda pair: pair[0].cost)[:FAR] if suspects else ():
+        if _gain(bench, edit, score) > 0:
+            yield _made(bench, edit, ran)
+            return
+
+
+def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
+    given = bench.texts[id(edit.statement)]
+    old = edit.swap()
+    new = edit.new if isinstance(edit.new, ast.stmt) else edit.new[-1] if edit.says == "inserted" else edit.statement
+    if isinstance(new, ast.stmt):
+        bench.texts.setdefault(id(new), ast.unparse(new))
+    return Repair(edit, old, ran, given, ast.unparse(new))
+
+
+def _gain(bench: Bench, edit: Edit, score: int) -> int:
+    old = edit.swap()
+    try:
+        return bench.score(bench.watched()) - score
+    except (SyntaxError, ValueError, TypeError):
+        return 0
+    finally:
+        edit.restore(old)
+
+
+def _scope_before(bench: Bench, at: Watched, execution: int) -> dict[str, Any] | None:
+    """Return the variables just before a statement is run for the given time."""
+    scopes: list[dict[str, Any]] = []
+    count = 0
+
+    def at_line(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if event == "line" and frame.f_lineno == at.statement.lineno:
+            if count == execution:
+                scopes.append(copy.deepcopy(dict(frame.f_locals)))
+            count += 1
+        return at_line
+
+    before = sys.gettrace()
+    with bench.in_force(), contextlib.suppress(Exception, Hung), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = at.ran.function.__code__
+        sys.settrace(lambda frame, event, argument: at_line if frame.f_code is code else None)
+        try:
+            bench.run(1.0)
+        finally:
+            sys.settrace(before)
+    return scopes[0] if scopes else None
+
+
+class _Here:
+    """Statements from one to another, run again with other edits of the first, at one step in time."""
+
+    def __init__(self, bench: Bench, source: Watched, at: Watched, scope: dict[str, Any], execution: int) -> None:
+        self.bench, self.source, self.at, self.execution = bench, source, at, execution
+        self.scope = {**source.ran.function.__globals__, **scope}
+        between = _between(source, at)
+        self.fits = between is not None
+        self.rest = compile("\n".join(map(ast.unparse, between or ())), "<between>", "exec")
+        self.value = compile(at.text, "<target>", "eval")
+        self.written = [n for n in (_targets(source.statement) | _targets(at.statement)) if n in self.scope]
+        self.reads = _reads(source.statement)
+        self.zeros = {n for n, v in self.scope.items() if isinstance(v, np.ndarray) and not v.any()}
+
+    def held(self, edit: Edit) -> list[Adjoint]:
+        """Return the adjoints that the last target holds with an edit of the first statement."""
+        old = edit.swap()
+        try:
+            first = edit.new if isinstance(edit.new, ast.stmt) else self.source.statement
+            if self.zeros and self.zeros & (_reads(first) - self.reads):
+                return []
+            code = compile(ast.Module([first], []), "<edited>", "exec")
+        except (TypeError, ValueError, SyntaxError):
+            return []
+        finally:
+            edit.restore(old)
+        scope = dict(self.scope)
+        for name in self.written:
+            scope[name] = copy.deepcopy(scope[name])
+        try:
+            exec(code, scope)  # statements of theirs, in the process that runs their code
+            exec(self.rest, scope)
+            value = eval(self.value, scope)
+        except Exception:
+            return []
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            return []
+        known = self.bench.known
+        if len(self.at.values) == known.steps:
+            return known.at(value, known.steps - 1 - self.execution)
+        return [*known.at(value, -1), *known.at(value, 0)]
+
+
+def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:
+    """Return the statements from behind one to another, in one block; None where they aren't in one."""
+    if source.statement is at.statement:
+        return []
+    for owner in ast.walk(source.ran.tree):
+        for name in ("body", "orelse"):
+            row = getattr(owner, name, None)
+            if isinstance(row, list) and source.statement in row and at.statement in row:
+                begin, end = row.index(source.statement), row.index(at.statement)
+                return row[begin + 1 : end + 1] if begin < end else None
+    return None
+
+
+def _feeds(source: Watched, at: Watched) -> bool:
+    """Return whether a statement's target is read by another, straight or through statements between them."""
+    between = _between(source, at)
+    if not between:
+        return False
+    names = set(_targets(source.statement))
+    for statement in between:
+        if _reads(statement) & names:
+            names |= _targets(statement)
+    return bool(_reads(at.statement) & names)
+
+
+def reads_any(statement: ast.stmt, source: ast.stmt) -> bool:
+    """Return whether a statement reads a target of another."""
+    return bool(_reads(statement) & _targets(source))
+
+
+def _same(one: Sequence[Array], two: Sequence[Array]) -> bool:
+    return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def _targets(statement: ast.AST) -> set[str]:
+    if not isinstance(statement, ast.Assign | ast.AugAssign):
+        return set()
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    parts = itertools.chain(*(t.elts if isinstance(t, ast.Tuple | ast.List) else [t] for t in targets))
+    return {_root(part) for part in parts}
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Subscript | ast.Starred):
+        node = node.value
+    return ast.unparse(node)
+
+
+def _reads(statement: ast.AST) -> set[str]:
+    if isinstance(statement, ast.For | ast.While | ast.If | ast.FunctionDef):
+        return set()
+    nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name | ast.Attribute)]
+    return {ast.unparse(n) for n in nodes if isinstance(n.ctx, ast.Load)}

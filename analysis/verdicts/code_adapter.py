@@ -128,7 +128,7 @@ def stated(name: str, text: str, role: str) -> Place:
     """Read what an adapter says of an argument: "m, 4*n" or "list T, m, 1".
 
     >>> stated("xs", "list T, m, 1", "input")
-    Place(path=('xs',), axes=('T', 'm', '1'), role='input', held='list')
+    Place(path=('xs',), axes=('T', 'm', '1'), role='input', held='list', label='')
     """
     held = next((kind for kind in ("list", "dict") if text.strip().startswith(kind)), "")
     axes = tuple(part.strip() for part in text.strip().removeprefix(held).split(",") if part.strip())

@@ -47,7 +47,7 @@ class Tagged(np.ndarray):
     def __array_finalize__(self, obj: Any) -> None:
         self.tags = getattr(obj, "tags", NOBODY)
 
-    @property
+    @property  # type: ignore[misc]  # never set: these arrays live for one run
     def shape(self) -> tuple[int, ...]:
         """The shape; noted, since sizes of theirs may come from it."""
         Seen.asked |= self.tags

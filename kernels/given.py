@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,34 @@ def _check_indices(cell: Cell, sizes: Mapping[str, int]) -> None:
                 what, vector = spell(renamed(node, states)), spell(renamed(node.args[0], states))
                 problem = "is empty" if last <= first else f"is past the end: {vector} has entries 0 to {length - 1}"
                 raise ShapeError(f"with {at}, {what} {problem}")
+
+
+def shapes_of(arrays: Any, dtype: np.dtype[Any]) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+    """Return names and shapes of arrays that can be used as they are, or None where one can't.
+
+    >>> shapes_of({"b": np.zeros(3)}, np.dtype("float64")), shapes_of({"b": [0.0]}, np.dtype("float64"))
+    ((('b', (3,)),), None)
+    """
+    if type(arrays) is not dict:
+        return None
+    for array in arrays.values():
+        if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.carray:
+            return None
+    return tuple([(name, array.shape) for name, array in arrays.items()])
+
+
+def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
+    """Refuse NaN and infinity, and say where.
+
+    Raises:
+        Error: then.
+    """
+    for name, array in arrays.items():
+        with np.errstate(all="ignore"):
+            total = float(array.sum())  # finite numbers may have an infinite sum; others never have a finite one
+        if not math.isfinite(total) and not np.isfinite(array).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
 
 
 class Given:
@@ -119,7 +148,6 @@ class Given:
         known: Mapping[str, tuple[str, ...]],
         lead: tuple[int | None, ...],
         *,
-        finite: bool = False,
         optional: bool = False,
         axes: str = "TB",
     ) -> dict[str, Array]:
@@ -140,9 +168,6 @@ class Given:
         for name in known:
             if name in arrays:
                 array, lead = self._checked(kind, name, arrays[name], lead, known[name])
-                if finite and not np.isfinite(array).all():
-                    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                    raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
                 taken[name] = array
         if None in lead:
             raise ShapeError("a cell without inputs needs steps= and batch=")

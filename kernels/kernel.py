@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from types import ModuleType
@@ -16,17 +15,14 @@ from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
-from ..derive.tangent import tangent
-from .budget import Budget, bounds, budget, check, check_fits
-from .given import Array, Arrays, Given, check_sizes
+from .budget import Budget, bounds, budget, check
+from .given import Array, Arrays, Given, check_finite, check_sizes, shapes_of
 from .initial import initial
-from .instructions import TIME
-from .memory import Plan, Pool, planned
 from .module import Module
+from .passes import Passes, single_steps
 from .recompute import Segments, back_in_segments, run_in_segments
-from .run import Gradients, Run, Views
+from .run import Gradients, Run
 from .schedule import Schedule
-from .shards import Shards
 
 
 class Kernel:
@@ -44,9 +40,8 @@ class Kernel:
         self.dtype = np.dtype(dtype)
         self.threads = threads
         self._modules: dict[Any, Module] = {}
-        self._pool = Pool(self.dtype)
-        self._zeros = np.zeros(0, self.dtype)
-        self._plans: dict[Any, Plan] = {}
+        self._passes = Passes(self.dtype, threads)
+        self._passed: dict[Any, tuple[dict[str, int], int, int]] = {}
         self._fitting: set[Any] = set()
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: dict[str, int] | None = None
@@ -140,23 +135,21 @@ class Kernel:
         for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
             if number is not None and (not isinstance(number, int | np.integer) or number < least):
                 raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
-        given = Given(self.cell, self.dtype, None, self._checked, self._named)
-        arrays = given.take("parameter", params, self.cell.params, ())
-        known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
-        moving = given.take("input", given.as_numbers(inputs), known, (steps, batch), finite=True)
-        T, B = given.lead
-        start = given.take("state", state or {}, self.cell.states, (B,), finite=True, optional=True)
-        self._sizes = given.complete()
-        given.check_picks(moving)
+        arrays, moving, start, (sizes, T, B) = self._taken(params, inputs, state or {}, steps, batch)
+        self._sizes = sizes
+        check_finite("input", moving)
+        check_finite("state", start)
         active = self._active(lengths, T, B, reverse)
-        moving = {name: np.ascontiguousarray(array[::-1]) if reverse else array for name, array in moving.items()}
+        if reverse:
+            moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
         keep = None if keep is None or not T else min(int(keep), T)
-        self._check_memory("forward", self._sizes, T, B, keep)
+        self._check_memory("forward", sizes, T, B, keep)
+        module = self._module()
         if keep is None:
-            return self._forward(arrays | moving, start, T, B, active, reverse)
+            return self._passes.forward(module, sizes, {**arrays, **moving}, start, T, B, active, reverse)
         before = {}
         for name in self.cell.states:
-            shape = (1 + len(bounds(T, keep)), B, *self._shape(Symbol(name), self._sizes))
+            shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), sizes))
             before[name] = np.empty(shape, self.dtype)
             before[name][0] = start.get(name, 0)
         segments = Segments(
@@ -167,9 +160,30 @@ class Kernel:
             moving,
             before,
             active,
-            lambda given, before, many, reached: self._forward(given, before, many, B, reached, False),
+            lambda given, before, many, reached: self._passes.forward(
+                module, sizes, given, before, many, B, reached, False
+            ),
         )
-        return run_in_segments(segments, self._sizes, self._module().values, reverse)
+        return run_in_segments(segments, sizes, module.values, reverse)
+
+    def _taken(
+        self, params: Any, inputs: Any, state: Any, steps: int | None, batch: int | None
+    ) -> tuple[Mapping[str, Array], Mapping[str, Array], Mapping[str, Array], tuple[dict[str, int], int, int]]:
+        """Return parameters, inputs and states as contiguous arrays, and (sizes, T, B); known shapes pass at once."""
+        key = (*(shapes_of(table, self.dtype) for table in (params, inputs, state)), steps, batch)
+        if key in self._passed:
+            return params, inputs, state, self._passed[key]
+        given = Given(self.cell, self.dtype, None, self._checked, self._named)
+        arrays = given.take("parameter", params, self.cell.params, ())
+        known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
+        moving = given.take("input", given.as_numbers(inputs), known, (steps, batch))
+        T, B = given.lead
+        start = given.take("state", state, self.cell.states, (B,), optional=True)
+        found = given.complete(), T, B
+        given.check_picks(moving)
+        if None not in key[:3]:
+            self._passed[key] = found
+        return arrays, moving, start, found
 
     def backward(self, run: Run, cotangents: Arrays) -> Gradients:
         """Carry gradients back through a run.
@@ -187,19 +201,24 @@ class Kernel:
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
-        given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
-        known = self._values
-        seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
-        given.complete()
+        key = shapes_of(cotangents, self.dtype), tuple(run.sizes.items()), run.steps, run.batch
+        known, seeds = self._values, cotangents
+        if key not in self._passed:
+            given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
+            seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
+            sizes = given.complete()
+            if key[0] is not None:
+                self._passed[key] = sizes, run.steps, run.batch
         if run.reverse:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
         outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
-        module = self._module(outputs)
+        module, base = self._module(outputs), self._module()
         keep = None if run.segments is None else run.segments.keep
         self._check_memory("backward", run.sizes, run.steps, run.batch, keep)
         if run.segments is not None:
-            return back_in_segments(run, run.segments, seeds, lambda part, own: self._backward(module, part, own))
-        return self._backward(module, run, seeds)
+            back = self._passes.backward
+            return back_in_segments(run, run.segments, seeds, lambda part, own: back(module, base, part, own))
+        return self._passes.backward(module, base, run, seeds)
 
     def memory(self, sizes: Mapping[str, int], steps: int, batch: int, keep: int | None = None) -> Budget:
         """Return the bytes that a forward and a backward pass take; printed, a table.
@@ -246,7 +265,8 @@ class Kernel:
         moving = given.take("tangent of input", inputs, self.cell.inputs, lead, optional=True, axes="TBK")
         if run.reverse:
             moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
-        found = self._tangent(run, start, moving, K)
+        module = self._module((), tuple(moving))
+        found = self._passes.tangent(module, self._module(), run, start, moving, K)
         return {name: array[::-1] if run.reverse else array for name, array in found.items()}
 
     def jacobians(self, run: Run) -> Array:
@@ -260,7 +280,7 @@ class Kernel:
         (4, 1, 3, 3)
         """
         _check_kept(run)
-        places = layout(self.cell, run.sizes)
+        places, module = layout(self.cell, run.sizes), self._module()
         width = max((place.stop for place in places.values()), default=0)
         rows = run.steps * run.batch
         found = np.empty((rows, width, width), self.dtype)
@@ -268,12 +288,14 @@ class Kernel:
         identity = np.eye(width, dtype=self.dtype)
         for first in range(0, rows, together):
             many = min(together, rows - first)
-            single = self._single_steps(run, first, many)
+            single = single_steps(run, module, first, many)
             start = {}
             for name, place in places.items():
-                rows_of = np.ascontiguousarray(identity[:, place]).reshape(width, *self._shape(Symbol(name), run.sizes))
+                rows_of = np.ascontiguousarray(identity[:, place]).reshape(
+                    width, *module.shape(Symbol(name), run.sizes)
+                )
                 start[name] = np.broadcast_to(rows_of, (many, *rows_of.shape))
-            moved = self._tangent(single, start, {}, width)
+            moved = self._passes.tangent(module, module, single, start, {}, width)
             for name, place in places.items():
                 columns = moved[name].reshape(many, width, place.stop - place.start)
                 found[first : first + many, place] = columns.transpose(0, 2, 1)
@@ -309,88 +331,6 @@ class Kernel:
         active = (np.arange(T)[:, None] < many[None, :]).astype(self.dtype)
         return np.ascontiguousarray(active[::-1] if reverse else active).reshape(T * B, 1)
 
-    def _forward(
-        self, given: dict[str, Array], start: dict[str, Array], T: int, B: int, active: Array, reverse: bool
-    ) -> Run:
-        module, sizes = self._module(), self._sizes or {}
-        own = module.own
-        arrays = {own[name]: _flat(array, 0 if name in self.cell.params else 2) for name, array in given.items()}
-        plan = self._plan("forward", sizes, T, B, lambda: module.forward_shapes(sizes, T, B))
-        fresh = self._pool.arrays(plan)
-        for array in fresh.values() if len(active) else ():
-            array.fill(0)  # rows past a sequence's end are never written, and meet gradients of 0
-        arrays |= fresh
-        for name, (before, after) in module.states.items():
-            whole = arrays.pop(f"{after} and before")
-            whole[:B] = np.reshape(start[name], (B, whole.shape[1])) if name in start else 0
-            arrays[before], arrays[after] = whole[: T * B], whole[B:]
-        arrays["active"] = active
-        module.call("prologue", arrays, sizes)
-        Shards(self.threads, B, T, module.layout(sizes).work).run(
-            lambda first, last: module.call("forward", arrays, sizes, T=T, B=B, first=first, last=last)
-        )
-
-        def look_up(name: str) -> Array:
-            found = module.view(Symbol(name), arrays, sizes, (T, B))
-            return found[::-1] if reverse else found
-
-        states = {name: look_up(name) for name in self.cell.states}
-        nbytes = plan.total * self.dtype.itemsize
-        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes)
-
-    def _backward(self, module: Module, run: Run, seeds: dict[str, Array]) -> Gradients:
-        sizes, T, B = run.sizes, run.steps, run.batch
-        arrays = {name: run.arrays[theirs] for name, theirs in module.shared_with(self._module(), run.arrays)}
-        for name, array in module.seeds.items():
-            arrays[array] = (
-                _flat(seeds[name], 2) if name in seeds else self._zero(module.layout(sizes).shape(array, T, B))
-            )
-        plan = self._plan(module.outputs, sizes, T, B, lambda: module.backward_shapes(sizes, T, B, set(arrays)))
-        arrays |= self._pool.arrays(plan)
-        everything = len(arrays["active"]) > 0 or T * B == 0
-        for name, *_ in plan.places:
-            if everything or name in module.begins_at_zero:
-                arrays[name].fill(0)
-        module.call("pack_backward", arrays, sizes)
-        shards = Shards(self.threads, B, T, module.layout(sizes).work)
-        shards.run(lambda first, last: module.call("backward", arrays, sizes, T=T, B=B, first=first, last=last))
-        spaces = self._space(shards.count, module.layout(sizes).space)
-        shards.each(
-            lambda part, parts: module.call(
-                "sums", {**arrays, "space": spaces[part]}, sizes, T=T, B=B, part=part, parts=parts
-            )
-        )
-        return self._collected(module, run, arrays)
-
-    def _collected(self, module: Module, run: Run, arrays: dict[str, Array]) -> Gradients:
-        sizes, T, B = run.sizes, run.steps, run.batch
-
-        def views(symbols: Mapping[str, Symbol], *lead: int) -> dict[str, Array]:
-            return {name: module.view(symbol, arrays, sizes, lead) for name, symbol in symbols.items()}
-
-        ends = module.ends
-        if module.carried:
-            for into, source in module.carried.items():
-                whole = module.view(source, arrays, sizes, ())
-                arrays[into] = _flat(whole, 0)
-            module.call("epilogue", arrays, sizes)
-            more = views(ends["once"])
-            params = {name: value + more[name] for name, value in views(ends["params"]).items()}
-        else:
-            params = views(ends["params"])
-        inputs, states = views(ends["inputs"], T, B), views(ends["states"], T, B)
-        if run.reverse:
-            inputs = {name: array[::-1] for name, array in inputs.items()}
-            states = {name: array[::-1] for name, array in states.items()}
-        return Gradients(params, inputs, views(ends["state"], B), states)
-
-    def _plan(self, key: Any, sizes: Mapping[str, int], T: int, B: int, shapes: Callable[[], Shapes]) -> Plan:
-        """Return where arrays lie, worked out once for each set of sizes."""
-        whole = key, tuple(sizes.items()), T, B
-        if whole not in self._plans:
-            self._plans[whole] = planned(shapes(), self.dtype)
-        return self._plans[whole]
-
     def _check_memory(self, what: str, sizes: Mapping[str, int], T: int, B: int, keep: int | None) -> None:
         """Refuse a pass that doesn't fit into memory, once for each set of sizes: later ones use its memory again."""
         key = what, tuple(sizes.items()), T, B, keep
@@ -398,67 +338,11 @@ class Kernel:
             check(self.memory(sizes, T, B, keep), what, lambda keep: self.memory(sizes, T, B, keep))
             self._fitting.add(key)
 
-    def _space(self, count: int, entries: int) -> Array:
-        """Return workspaces for sums over time, one for each thread."""
-        plan = self._plan("space", {}, count, entries, lambda: {"space": (count, entries)})
-        return self._pool.arrays(plan)["space"]
-
-    def _tangent(self, run: Run, start: dict[str, Array], moving: dict[str, Array], K: int) -> dict[str, Array]:
-        """Carry tangents through a run, in the order in which it ran."""
-        module, sizes, T, B = self._module((), tuple(moving)), run.sizes, run.steps, run.batch
-        arrays = {name: run.arrays[theirs] for name, theirs in module.shared_with(self._module(), run.arrays)}
-        for name, array in moving.items():
-            arrays[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
-        shapes = module.tangent_shapes(sizes, T, B, K, set(arrays))
-        plan = planned(shapes, self.dtype)
-        check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
-        arrays |= self._pool.arrays(plan)
-        found = {}
-        for name, (before, after) in module.tangents.items():
-            whole = arrays.pop(f"{after} and before")
-            whole[: B * K] = np.reshape(start[name], (B * K, whole.shape[1])) if name in start else 0
-            arrays[before], arrays[after] = whole[: T * B * K], whole[B * K :]
-            found[name] = arrays[after].reshape(T, B, K, *self._shape(Symbol(name), sizes))
-        module.call("pack_tangent", arrays, sizes)
-        module.call("tangent", arrays, sizes, T=T, B=B, K=K, first=0, last=B)
-        return found
-
-    def _single_steps(self, run: Run, first: int, many: int) -> Run:
-        """Return steps of a run as independent sequences of one step."""
-        schedule, module = self.schedule, self._module()
-        kinds = {module.emitted.arrays[block.name]: block.kind for block in schedule.blocks.values()}
-        arrays = {
-            name: array[first : first + many] if kinds.get(name) == TIME else array
-            for name, array in run.arrays.items()
-        }
-        arrays["active"] = arrays["active"][first : first + many]
-        return Run(run.sizes, 1, many, arrays, {}, {})
-
-    def _zero(self, shape: tuple[int, ...]) -> Array:
-        """Return zeros that nothing writes to."""
-        count = int(np.prod(shape, dtype=int))
-        if self._zeros.size < count:
-            self._zeros = np.zeros(count, self.dtype)
-        return self._zeros[:count].reshape(shape)
-
-    def _shape(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        return tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
-
 
 def _check_kept(run: Run) -> None:
     """Refuse tangents of a run that dropped its values."""
     if run.segments is not None:
         raise Error("this run kept only some states: run forward without keep= for tangents and Jacobians")
-
-
-def _flat(array: Array, lead: int) -> Array:
-    """Return an array as generated code reads it: with a row for each of `lead` axes together, or as a matrix."""
-    if lead:
-        return array.reshape(array.shape[0] * array.shape[1], math.prod(array.shape[2:]))
-    return array if array.ndim == 2 else array.reshape(1, array.size)
-
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -> Kernel:  # noqa: A001 - public

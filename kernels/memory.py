@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,9 @@ from .products import SUMMED_AT_ONCE, packed_size
 from .schedule import Schedule
 
 LINE = 64  # bytes: arrays begin at a cache line
-KEPT_BUFFERS = 6
+KEPT_PIECES = 6
+
+Groups = dict[str, dict[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -104,37 +106,68 @@ def planned(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> Plan:
     return Plan(tuple(places), end)
 
 
+class Piece:
+    """The arrays of a plan in one buffer, and views of them: made once, and handed out while nobody holds any.
+
+    Attributes:
+        arrays: by name.
+        views: group -> name -> array.
+    """
+
+    def __init__(self, plan: Plan, views: Callable[[dict[str, Array]], Groups], buffer: list[Array]) -> None:
+        self.plan = plan
+        self.buffer = buffer.pop()
+        self.arrays = _arrays_in(self.buffer, plan)
+        self.views = views(self.arrays)
+        self._objects = [
+            self.buffer,
+            *self.arrays.values(),
+            *(a for group in self.views.values() for a in group.values()),
+        ]
+        self._alone = self._references()
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds an array of this piece: a view of one would be a reference to the buffer."""
+        return self._references() <= self._alone
+
+    def _references(self) -> int:
+        return sum(map(sys.getrefcount, self._objects))
+
+
+def _arrays_in(buffer: Array, plan: Plan) -> dict[str, Array]:
+    """Cut a buffer into arrays, from its first cache line on."""
+    at = -buffer.ctypes.data % LINE // buffer.itemsize
+    return {name: buffer[at + start : at + stop].reshape(shape) for name, start, stop, shape in plan.places}
+
+
 class Pool:
-    """Buffers that are used again once nobody looks at them any more."""
+    """Pieces of memory that are used again once nobody looks at them any more."""
 
     def __init__(self, dtype: np.dtype) -> None:
         self.dtype = dtype
-        self.buffers: list[Array] = []
+        self.pieces: list[Piece] = []
         self.lock = threading.Lock()
 
-    def arrays(self, plan: Plan) -> dict[str, Array]:
-        """Return the arrays of a plan in one buffer; their entries are anything."""
-        buffer = self._buffer(plan.total + LINE)
-        at = -buffer.ctypes.data % LINE // self.dtype.itemsize
-        aligned = buffer[at : at + plan.total]
-        return {name: aligned[start:stop].reshape(shape) for name, start, stop, shape in plan.places}
+    def arrays(self, plan: Plan, views: Callable[[dict[str, Array]], Groups]) -> tuple[dict[str, Array], Groups]:
+        """Return the arrays of a plan, whose entries are anything, and the groups of views that `views` makes."""
+        with self.lock:
+            piece = next((piece for piece in self.pieces if piece.plan is plan and piece.is_free()), None)
+            if piece is None:
+                piece = Piece(plan, views, [self._buffer(plan.total + LINE)])
+            else:
+                self.pieces.remove(piece)
+            self.pieces.append(piece)
+            del self.pieces[:-KEPT_PIECES]
+            return dict(piece.arrays), {name: dict(group) for name, group in piece.views.items()}
 
     def _buffer(self, count: int) -> Array:
-        with self.lock:
-            # A view of a buffer would be a reference more than those of the pool's list.
-            unseen = [n for n in range(len(self.buffers)) if sys.getrefcount(self.buffers[n]) <= _alone()]
-            fitting = [n for n in unseen if count <= self.buffers[n].size <= 4 * count + 4096]
-            smallest = min(fitting, key=lambda n: self.buffers[n].size, default=None)
-            found = np.empty(count, self.dtype) if smallest is None else self.buffers.pop(smallest)
-            self.buffers.append(found)
-            del self.buffers[:-KEPT_BUFFERS]
-            return found
-
-
-def _alone() -> int:
-    """Return how many references a buffer has that only a pool's list holds."""
-    held = [np.empty(0)]
-    return sys.getrefcount(held[0])
+        """Return the smallest buffer of a free piece that is large enough, but not much too large, or a new one."""
+        fitting = [p for p in self.pieces if count <= p.buffer.size <= 4 * count + 4096 and p.is_free()]
+        smallest = min(fitting, key=lambda piece: piece.buffer.size, default=None)
+        if smallest is None:
+            return np.empty(count, self.dtype)
+        self.pieces.remove(smallest)
+        return smallest.buffer
 
 
 def free_bytes() -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,8 @@ from .lower import once
 from .memory import Layout, layout_at
 from .products import prepare
 from .schedule import Schedule, loss, schedule
+
+Picker = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
 class Module:
@@ -186,33 +189,54 @@ class Module:
 
     def _spec(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[str, tuple[int, ...], int, int]:
         """Return a value's array and shape, and where it begins and ends there: rows of a matrix, else columns."""
-        shape = tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
+        shape = self.shape(symbol, sizes)
         start = size(self.schedule.places[symbol].start, sizes)
         fixed = self.schedule.kept[symbol] == FIXED
         return self._arrays[symbol], shape, start, start + (shape[0] if fixed and shape else math.prod(shape))
 
-    def call(self, section: str, arrays: Mapping[str, Array], sizes: Mapping[str, int], **counts: int) -> None:
-        """Call a function of the module with the arguments that it names."""
-        if names := self.emitted.arguments[section]:
-            known = {**arrays, **counts, **{self.emitted.sizes[name]: number for name, number in sizes.items()}}
-            getattr(self.loaded, section)(*[known[name] for name in names])
+    def shape(self, symbol: Symbol, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the shape of a value."""
+        return tuple(size(part, sizes) for part in self.schedule.shapes[symbol])
 
-    def shared_with(self, other: Module, arrays: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
-        """Give pairs of names: of each array here, and of the one there that holds the same."""
+    def numbers(self, sizes: Mapping[str, int], T: int, B: int) -> dict[str, int]:
+        """Return the arguments of the module's functions that are numbers, but shares of the batch."""
+        return {"T": T, "B": B} | {self.emitted.sizes[name]: number for name, number in sizes.items()}
+
+    def call(self, section: str, numbers: Mapping[str, int], arrays: Mapping[str, Array]) -> None:
+        """Call a function of the module with the numbers and arrays that it names."""
+        if section not in self._functions:
+            names = self.emitted.arguments[section]
+            counts = [name for name in names if name in numbers]
+            function = getattr(self.loaded, section) if names else lambda: None
+            self._functions[section] = function, _picker(counts), _picker(names[len(counts) :])
+        function, of_numbers, of_arrays = self._functions[section]
+        function(*of_numbers(numbers), *of_arrays(arrays))
+
+    @cached_property
+    def _functions(self) -> dict[str, tuple[Callable[..., None], Picker, Picker]]:
+        return {}
+
+    def shared_with(self, other: Module, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return, under its name here, each array that another module's pass left and that means the same here."""
         if other is self:
-            yield from ((name, name) for name in arrays)
-            return
+            return dict(arrays)
         theirs = {block.members: name for name, block in other._blocks.items()}
+        shared = {"active": arrays["active"]}
         for name, block in self._blocks.items():
             if block.members in theirs and theirs[block.members] in arrays:
-                yield name, theirs[block.members]
+                shared[name] = arrays[theirs[block.members]]
         mine = {self._text(name): name for name in self.emitted.packed}
         for name in other.emitted.packed:
             if other._text(name) in mine and name in arrays:
-                yield mine[other._text(name)], name
-        yield "active", "active"
+                shared[mine[other._text(name)]] = arrays[name]
+        return shared
 
     def _text(self, packed: str) -> str:
         """Return the line of the source that says what a packed matrix is made of."""
         start = self.emitted.source.index(f"# {packed}: ")
         return self.emitted.source[start:].split("\n", 1)[0].split(": ", 1)[1]
+
+
+def _picker(names: Sequence[str]) -> Picker:
+    """Return what takes the values of names out of a table."""
+    return itemgetter(*names) if len(names) > 1 else lambda table: tuple(table[name] for name in names)

@@ -1,0 +1,253 @@
+"""`Passes`: runs generated modules on arrays: finds memory for them, calls their functions, shows the results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from ..derive.tangent import tangent
+from .budget import check_fits
+from .given import Array
+from .instructions import TIME
+from .memory import Groups, Plan, Pool, planned
+from .module import Module
+from .run import Gradients, Run, Views
+from .shards import Shards
+
+Arrays = Mapping[str, Array]
+REMEMBERED = 256  # sizes for which tasks are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A pass of a module at given sizes, worked out once.
+
+    Attributes:
+        plan: where its arrays lie.
+        views: makes, of the arrays of the plan, the views that are needed each time.
+        numbers: the arguments that are numbers.
+        given: name -> (array, shape) of what comes from outside.
+        shards: how the batch is split.
+        cleared: arrays that begin at 0.
+    """
+
+    plan: Plan
+    views: Callable[[dict[str, Array]], Groups]
+    numbers: dict[str, int]
+    given: dict[str, tuple[str, tuple[int, ...]]]
+    shards: Shards
+    cleared: tuple[str, ...] = ()
+
+
+class Passes:
+    """Forward, backward and tangent passes over arrays that were checked.
+
+    Attributes:
+        dtype, threads: of the kernel.
+        pool: memory that is used again.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
+        self.dtype = dtype
+        self.threads = threads
+        self.pool = Pool(dtype)
+        self._zeros = np.zeros(0, dtype)
+        self._tasks: dict[Any, Task] = {}
+
+    def forward(
+        self,
+        module: Module,
+        sizes: Mapping[str, int],
+        given: Arrays,
+        start: Arrays,
+        T: int,
+        B: int,
+        active: Array,
+        reverse: bool,
+    ) -> Run:
+        """Run all steps.
+
+        Args:
+            module: of the cell.
+            sizes: dimension -> size.
+            given: parameters, and inputs in the order in which they are read.
+            start: initial states; what is left out is 0.
+            T, B: steps and samples.
+            active: 1 for each step and sample that a sequence reaches; empty where all are.
+            reverse: whether results are shown from the last step to the first.
+        """
+        task = self._task("forward", module, sizes, T, B, self._forward_task)
+        arrays, views = self.pool.arrays(task.plan, task.views)
+        if len(active):
+            for array in arrays.values():
+                array.fill(0)  # rows past a sequence's end are never written
+        for name, array in views["first"].items():
+            array[...] = start.get(name, 0)
+        for name, array in given.items():
+            into, shape = task.given[name]
+            arrays[into] = array.reshape(shape)
+        arrays |= views["arrays"]
+        arrays["active"] = active
+        module.call("prologue", task.numbers, arrays)
+        task.shards.run(
+            lambda first, last: module.call("forward", {**task.numbers, "first": first, "last": last}, arrays)
+        )
+
+        def look_up(name: str) -> Array:
+            found = module.view(Symbol(name), arrays, sizes, (T, B))
+            return found[::-1] if reverse else found
+
+        states = views["states"]
+        if reverse:
+            states = {name: array[::-1] for name, array in states.items()}
+        nbytes = task.plan.total * self.dtype.itemsize
+        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes)
+
+    def _forward_task(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+        def views(arrays: dict[str, Array]) -> Groups:
+            inner, first = {}, {}
+            for name, (before, after) in module.states.items():
+                whole = arrays.pop(f"{after} and before")
+                first[name] = whole[:B].reshape(B, *module.shape(Symbol(name), sizes))
+                inner[before], inner[after] = whole[: T * B], whole[B:]
+            states = {name: module.view(Symbol(name), arrays | inner, sizes, (T, B)) for name in module.states}
+            return {"arrays": inner, "first": first, "states": states}
+
+        cell, layout = module.schedule.derivation.cell, module.layout(sizes)
+        own = {name: module.own[name] for name in (*cell.params, *cell.inputs, *cell.indices)}
+        given = {name: (array, layout.shape(array, T, B)) for name, array in own.items()}
+        plan = planned(module.forward_shapes(sizes, T, B), self.dtype)
+        return Task(plan, views, module.numbers(sizes, T, B), given, self._shards(module, sizes, T, B))
+
+    def backward(self, module: Module, base: Module, run: Run, seeds: Arrays) -> Gradients:
+        """Carry gradients back.
+
+        Args:
+            module: whose outputs the seeds reach.
+            base: the module that ran forward.
+            run: of it.
+            seeds: what reaches each state or output from outside, in the order of the run; what is left out is 0.
+        """
+        sizes, T, B = run.sizes, run.steps, run.batch
+        shared = module.shared_with(base, run.arrays)
+        task = self._task("backward", module, sizes, T, B, partial(self._backward_task, set(shared)))
+        for name, (into, shape) in task.given.items():
+            shared[into] = seeds[name].reshape(shape) if name in seeds else self._zero(shape)
+        arrays, views = self.pool.arrays(task.plan, task.views)
+        everything = len(shared["active"]) > 0 or T * B == 0
+        for name in arrays if everything else task.cleared:
+            arrays[name].fill(0)
+        arrays |= shared
+        module.call("pack_backward", task.numbers, arrays)
+        task.shards.run(
+            lambda first, last: module.call("backward", {**task.numbers, "first": first, "last": last}, arrays)
+        )
+        task.shards.each(
+            lambda part, parts: module.call(
+                "sums",
+                {**task.numbers, "part": part, "parts": parts},
+                {**arrays, "space": arrays["space"][part]},
+            )
+        )
+        params, inputs, states = views["params"], views["inputs"], views["states"]
+        if module.carried:
+            for into, source in module.carried.items():
+                whole = module.view(source, arrays, sizes, ())
+                arrays[into] = whole.reshape(module.layout(sizes).shape(into, T, B))
+            module.call("epilogue", task.numbers, arrays)
+            params = {name: array + views["once"][name] for name, array in params.items()}
+        if run.reverse:
+            inputs = {name: array[::-1] for name, array in inputs.items()}
+            states = {name: array[::-1] for name, array in states.items()}
+        return Gradients(params, inputs, views["state"], states)
+
+    def _backward_task(self, given: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+        leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}
+
+        def views(arrays: dict[str, Array]) -> Groups:
+            return {
+                part: {n: module.view(symbol, arrays, sizes, leads.get(part, ())) for n, symbol in symbols.items()}
+                for part, symbols in module.ends.items()
+            }
+
+        shards, layout = self._shards(module, sizes, T, B), module.layout(sizes)
+        seeds = {name: (array, layout.shape(array, T, B)) for name, array in module.seeds.items()}
+        shapes = module.backward_shapes(sizes, T, B, {*given, *module.seeds.values()})
+        plan = planned(shapes | {"space": (shards.count, layout.space)}, self.dtype)
+        cleared = tuple(name for name in shapes if name in module.begins_at_zero)
+        return Task(plan, views, module.numbers(sizes, T, B), seeds, shards, cleared)
+
+    def tangent(
+        self, module: Module, base: Module, run: Run, start: Arrays, moving: Arrays, K: int
+    ) -> dict[str, Array]:
+        """Carry tangents through a run, in the order in which it ran: state -> (T, B, K, *shape).
+
+        Args:
+            module: whose moving inputs are those of `moving`.
+            base: the module that ran forward.
+            run: of it.
+            start: tangents of the initial states; what is left out is 0.
+            moving: tangents of inputs.
+            K: how many.
+        """
+        sizes, T, B = run.sizes, run.steps, run.batch
+        shared = module.shared_with(base, run.arrays)
+        for name, array in moving.items():
+            shared[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
+        plan = planned(module.tangent_shapes(sizes, T, B, K, set(shared)), self.dtype)
+        check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
+        arrays, _ = self.pool.arrays(plan, lambda arrays: {})
+        arrays |= shared
+        found = {}
+        for name, (before, after) in module.tangents.items():
+            whole = arrays.pop(f"{after} and before")
+            whole[: B * K] = np.reshape(start[name], (B * K, whole.shape[1])) if name in start else 0
+            arrays[before], arrays[after] = whole[: T * B * K], whole[B * K :]
+            found[name] = arrays[after].reshape(T, B, K, *module.shape(Symbol(name), sizes))
+        numbers = module.numbers(sizes, T, B) | {"K": K, "first": 0, "last": B}
+        module.call("pack_tangent", numbers, arrays)
+        module.call("tangent", numbers, arrays)
+        return found
+
+    def _task(
+        self,
+        what: str,
+        module: Module,
+        sizes: Mapping[str, int],
+        T: int,
+        B: int,
+        make: Callable[[Module, Mapping[str, int], int, int], Task],
+    ) -> Task:
+        """Return the task of a pass at given sizes, worked out the first time."""
+        key = what, module.outputs, tuple(sizes.items()), T, B
+        if key not in self._tasks:
+            if len(self._tasks) >= REMEMBERED:
+                self._tasks.clear()
+            self._tasks[key] = make(module, sizes, T, B)
+        return self._tasks[key]
+
+    def _shards(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Shards:
+        return Shards(self.threads, B, T, module.layout(sizes).work)
+
+    def _zero(self, shape: tuple[int, ...]) -> Array:
+        """Return zeros that nothing writes to."""
+        count = math.prod(shape)
+        if self._zeros.size < count:
+            self._zeros = np.zeros(count, self.dtype)
+        return self._zeros[:count].reshape(shape)
+
+
+def single_steps(run: Run, module: Module, first: int, many: int) -> Run:
+    """Return steps of a run as independent sequences of one step."""
+    kinds = {module.emitted.arrays[block.name]: block.kind for block in module.schedule.blocks.values()}
+    arrays = {
+        name: array[first : first + many] if kinds.get(name) == TIME else array for name, array in run.arrays.items()
+    }
+    arrays["active"] = arrays["active"][first : first + many]
+    return Run(run.sizes, 1, many, arrays, {}, {})

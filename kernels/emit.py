@@ -54,6 +54,9 @@ WORDS = {
     "active",
     "masked",
     "together",
+    "span",
+    "start",
+    "stop",
     "space",
     "part",
     "parts",
@@ -63,6 +66,13 @@ WORDS = {
 IMPORTED = ("LANES", "by_lane", "lanes", "load", "multiply", "outer_sum", "pack", "share", "store", "total", "within")
 RESERVED = INDICES | WORDS | set(IMPORTED) | {"sqrt", "high"} | set(dir(builtins))
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
+# What is done for many steps at once is done for so many that its results are still in the cache at their step.
+SPAN = "span = max(1, 128 // max(1, last - first))"
+TOGETHER = "    together = stop - start if last - first == B else 1"
+SPANS = {
+    "forward": [SPAN, "for start in range(0, T, span):", "    stop = min(start + span, T)", TOGETHER],
+    "backward": [SPAN, "for stop in range(T, 0, -span):", "    start = max(0, stop - span)", TOGETHER],
+}
 MASKED = ["masked = len(active) > 0"]
 SKIPPED = ["if masked and active[row, 0] == 0.0:", "    continue"]
 HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
@@ -180,17 +190,21 @@ class _Emitter:
         instructions: list[Instruction] = []
         self.calls: list[str] = []
         self.name = name
-        for span, run in parts_of(self.schedule, name):
+        parts = parts_of(self.schedule, name)
+        for direction, run in parts:
             self.local_only = locals_of(run, self.schedule)
             body = [line for instruction in run for line in self._instruction(instruction)]
-            if span and run:
+            if direction and run:
                 body = self._held(name, body)
-                body = [f"for t in {span}:", *_indented(body)]
+                body = [f"for t in {direction}:", *_indented(body)]
             lines += body
             instructions += run
+        if any(run and not direction for direction, run in parts) and name in SPANS:
+            lines = [*SPANS[name], *_indented(lines)]
+        elif name in SPANS and lines:
+            lines = ["start, stop = 0, T", *lines]
         if instructions and name in ("forward", "backward", "tangent"):
-            every = [i for i in instructions if getattr(i, "scope", "") == ALL]
-            lines = [*MASKED, *(["together = max(1, T) if last - first == B else 1"] if every else []), *lines]
+            lines = [*MASKED, *lines]
         if name == "sums" and any("masked" in line for line in lines):
             lines = [*MASKED, *lines]
         lines += self._packs(name)
@@ -431,7 +445,8 @@ class _Emitter:
             return ["for s in range(first, last):", *_indented(lines)]
         samples = "range(B)" if self.name == "sums" else "range(first, last)"
         lines = [f"for s in {samples}:", *_indented([*head, *lines])]
-        return ["for t in range(T):", *_indented(lines)] if scope == ALL else lines
+        steps = "range(start, stop)" if self.name in SPANS else "range(T)"
+        return [f"for t in {steps}:", *_indented(lines)] if scope == ALL else lines
 
     def _dot(self, dot: Dot) -> list[str]:
         size = self.scalar.size
@@ -459,7 +474,8 @@ class _Emitter:
         counts = f"{rows}, {size(columns)}, {size(length)}, {_float(dot.coefficient)}, {int(dot.accumulate)}"
         arguments = (place(dot.targets[0]), place(dot.vectors[0]), self.packed[self._key(dot)], counts)
         call = ["multiply(", *(f"    {argument}," for argument in arguments), ")"]
-        return [*lines, "for t in range(0, T, together):", *_indented(call)] if dot.scope == ALL else [*lines, *call]
+        steps = "for t in range(start, stop, together):"
+        return [*lines, steps, *_indented(call)] if dot.scope == ALL else [*lines, *call]
 
     def _outer_sum(self, outer: OuterSum) -> list[str]:
         size, shapes, places, arrays = self.scalar.size, self.schedule.shapes, self.schedule.places, self.scalar.arrays

@@ -1,15 +1,15 @@
-"""Values of functions that the backward pass needs: computed and kept once, instead of computed again there."""
+"""Which values lie in memory: those of functions that the backward pass needs, not those that only a function reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import sympy
 from sympy import Expr, Symbol
 
 from ..derive.functions import Elementwise
-from ..derive.linear import shape_of
+from ..derive.linear import product, shape_of
 from ..derive.program import Program, Reason, Step
 from ..derive.written import canonical, renamed
 
@@ -40,6 +40,48 @@ def with_kept_functions(forward: Program, *others: Program) -> tuple[Program, ..
     made = Program(forward.inputs, tuple(steps), forward.outputs, shapes).check()
     kept = tuple(symbol for symbol in names.values() if isinstance(symbol, Symbol))
     return made, *(_renamed(program, names, kept) for program in others)
+
+
+def spent(program: Program, named: Iterable[Symbol]) -> dict[Symbol, Symbol]:
+    """Return value -> the function's value that is all that anybody reads of it: it may take its place in memory.
+
+    Args:
+        program: the forward program, with its kept functions.
+        named: values that a user asks for.
+
+    The function's slope is then written in its value, and the argument is made of sums and products, whose slopes are
+    written in what they are made of: no adjoint or tangent reads it.
+
+    >>> from ..derive import load, derive
+    >>> spent(derive(load("rnn")).forward, ())
+    {a_h: h}
+    """
+    readers: dict[Symbol, list[Step]] = {}
+    for step in program.steps:
+        for symbol in step.reads:
+            readers.setdefault(symbol, []).append(step)
+    made = {step.target for step in program.steps if _is_multilinear(step.expr)} - {*named, *program.outputs}
+    found = {}
+    for step in program.steps:
+        if isinstance(step.expr, Elementwise) and len(step.expr.args) == 1 and _slope_in_value(step.expr):
+            [argument] = step.expr.args
+            if argument in made and readers[argument] == [step]:
+                found[argument] = step.target
+    return found
+
+
+def _is_multilinear(expr: Expr) -> bool:
+    """Return whether an expression is made of sums and products of whole values and matrices alone."""
+    return not expr.has(Elementwise) and all(
+        isinstance(part, Symbol | sympy.Number | sympy.Add | sympy.Mul | product)
+        for part in sympy.preorder_traversal(expr)
+    )
+
+
+def _slope_in_value(function: Elementwise) -> bool:
+    """Return whether a function's slope is written in its value alone."""
+    x, y = Symbol("x"), Symbol("y")
+    return not sympy.sympify(function.rule.slopes[0](x, y)).has(x)
 
 
 def _functions(expr: Expr) -> list[Elementwise]:

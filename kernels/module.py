@@ -107,7 +107,8 @@ class Module:
         names = self.emitted.arguments["forward"]
         found = [s for s in self.schedule.derivation.forward.shapes if self.schedule.kept.get(s) == TIME]
         states = [name for pair in self.states.values() for name in pair]
-        return tuple(s.name for s in found if self.array(s) in names or self.array(s) in states)
+        there = [s for s in found if s not in self.schedule.spent]
+        return tuple(s.name for s in there if self.array(s) in names or self.array(s) in states)
 
     @cached_property
     def ends(self) -> dict[str, dict[str, Symbol]]:

@@ -99,6 +99,11 @@ class Passes:
             lambda first, last: module.call("forward", {**task.numbers, "first": first, "last": last}, arrays)
         )
 
+        for symbol in module.schedule.spent.values() if len(active) else ():
+            value = module.view(symbol, arrays, sizes, (T * B,))
+            if symbol.name not in module.states:
+                value[active[:, 0] == 0] = 0  # its place held what is computed for all steps at once
+
         def look_up(name: str) -> Array:
             found = module.view(Symbol(name), arrays, sizes, (T, B))
             return found[::-1] if reverse else found

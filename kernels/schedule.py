@@ -7,7 +7,7 @@ What is left is fused into loops over entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import sympy
@@ -41,7 +41,7 @@ from .instructions import (
     expressions,
     targets,
 )
-from .kept import with_kept_functions
+from .kept import spent, with_kept_functions
 from .lower import Lowering, split_factor
 from .stacks import Block, Place, merged_dots, outer_groups, stacked_targets, with_first_writes
 
@@ -61,6 +61,7 @@ class Schedule:
         shapes: symbol -> shape in named dimensions.
         blocks: array's name -> what it holds.
         places: symbol -> where it lies.
+        spent: value -> the function's value that is all that is read of it, and that takes its place.
     """
 
     derivation: Derivation
@@ -77,6 +78,7 @@ class Schedule:
     shapes: dict[Symbol, Shape] = field(repr=False)
     blocks: dict[str, Block] = field(repr=False)
     places: dict[Symbol, Place] = field(repr=False)
+    spent: dict[Symbol, Symbol] = field(repr=False)
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -155,7 +157,8 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     firsts = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
     stacks = stacked_targets(firsts)
     blocks = _blocks(plan, stacks, summed)
-    places = _places(plan, blocks)
+    used_up = spent(forward_program, (equation.target for equation in cell.equations))
+    places = _places(plan, blocks, {y: x for x, y in used_up.items() if y not in states})
     [before, forward], cleared = with_first_writes(
         [[*early, *hoisted], arranged(stateful)], places, plan.shapes, clears=True
     )
@@ -184,6 +187,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
         plan.shapes,
         blocks,
         places,
+        used_up,
     )
 
 
@@ -280,8 +284,11 @@ def _free(name: str, plan: Lowering) -> str:
     return _free(f"{name}_", plan) if Symbol(name) in plan.shapes else name
 
 
-def _places(plan: Lowering, blocks: dict[str, Block]) -> dict[Symbol, Place]:
-    """Return where each value lies; values in no stack get a block of their own, which `blocks` gains."""
+def _places(plan: Lowering, blocks: dict[str, Block], taken: Mapping[Symbol, Symbol]) -> dict[Symbol, Place]:
+    """Return where each value lies: where the one lay whose place it takes, in a stack, or in a block of its own.
+
+    `blocks` gains those.
+    """
     places: dict[Symbol, Place] = {}
     for block in blocks.values():
         start: Expr = sympy.Integer(0)
@@ -289,13 +296,13 @@ def _places(plan: Lowering, blocks: dict[str, Block]) -> dict[Symbol, Place]:
             places[symbol] = Place(block.name, start)
             start += plan.shapes[symbol][0]
     for symbol in plan.kept:
-        if symbol not in places:
+        if symbol not in places and symbol not in taken:
             name = symbol.name
             while name in blocks:
                 name += "_"
             blocks[name] = Block(name, plan.kept[symbol], (symbol,))
             places[symbol] = Place(name, sympy.Integer(0))
-    return places
+    return places | {symbol: places[before] for symbol, before in taken.items()}
 
 
 def functions(schedule: Schedule) -> list[type[Elementwise]]:

@@ -12,7 +12,7 @@ from .instructions import BATCH, TANGENT_BATCH, Instruction, Loop, expressions, 
 from .printer import goes_in_vectors
 from .schedule import Schedule
 
-ONWARD, BACK = "range(T)", "range(T - 1, -1, -1)"
+ONWARD, BACK = "range(start, stop)", "range(stop - 1, start - 1, -1)"
 PURPOSE = {
     "prologue": "Compute what depends on parameters alone, and pack the matrices of the forward pass.",
     "forward": "Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it.",
@@ -34,12 +34,12 @@ def parts_of(schedule: Schedule, name: str) -> list[tuple[str, tuple[Instruction
         "backward": [(BACK, schedule.backward), ("", schedule.after)],
         "sums": [("", schedule.sums)],
         "epilogue": [("", schedule.epilogue)],
-        "tangent": [(ONWARD, schedule.tangent)],
+        "tangent": [("range(T)", schedule.tangent)],
     }.get(name, [])
 
 
 def locals_of(instructions: tuple[Instruction, ...], schedule: Schedule) -> set[Symbol]:
-    """Return values of one step that a single vector loop makes and uses up: they need no array."""
+    """Return values that a vector loop uses up as soon as they are made: they aren't stored."""
     touched: dict[Symbol, list[int]] = {}
     for number, instruction in enumerate(instructions):
         for expr in (*expressions(instruction), *targets(instruction)):
@@ -52,7 +52,13 @@ def locals_of(instructions: tuple[Instruction, ...], schedule: Schedule) -> set[
         inner = schedule.kept[symbol] in (BATCH, TANGENT_BATCH) and len(set(numbers)) == 1 and symbol not in kept
         if inner and isinstance(loop, Loop) and _in_vectors(loop, schedule) and _unmoved(symbol, loop):
             found.add(symbol)
-    return found
+    return found | {symbol for loop in instructions if isinstance(loop, Loop) for symbol in _spent(loop, schedule)}
+
+
+def _spent(loop: Loop, schedule: Schedule) -> set[Symbol]:
+    """Return values that a vector loop makes, or adds to, and of which it makes all that is read later."""
+    made = set(targets(loop)) if _in_vectors(loop, schedule) else set()
+    return {symbol for symbol in made if schedule.spent.get(symbol) in made}
 
 
 def _in_vectors(loop: Loop, schedule: Schedule) -> bool:

@@ -119,8 +119,9 @@ def _runs(dots: list[Dot], same: str, side: str, places: Mapping[Symbol, Place])
 
 def _follows(first: Symbol, second: Symbol, places: Mapping[Symbol, Place]) -> bool:
     """Return whether `second` begins where `first` ends."""
-    block = [symbol for symbol, place in places.items() if place.block == places[first].block]
-    return first is not second and second in block and block.index(second) == block.index(first) + 1
+    starts = list(dict.fromkeys(place.start for place in places.values() if place.block == places[first].block))
+    near = places[second].block == places[first].block
+    return near and starts.index(places[second].start) == starts.index(places[first].start) + 1
 
 
 def outer_groups(sums: list[OuterSum], places: Mapping[Symbol, Place], single: set[Symbol]) -> list[OuterSum]:

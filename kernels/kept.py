@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import sympy
 from sympy import Expr, Symbol
@@ -12,6 +14,7 @@ from ..derive.functions import Elementwise
 from ..derive.linear import product, shape_of
 from ..derive.program import Program, Reason, Step
 from ..derive.written import canonical, renamed
+from .given import Array
 
 
 def with_kept_functions(forward: Program, *others: Program) -> tuple[Program, ...]:
@@ -60,7 +63,7 @@ def spent(program: Program, named: Iterable[Symbol]) -> dict[Symbol, Symbol]:
     for step in program.steps:
         for symbol in step.reads:
             readers.setdefault(symbol, []).append(step)
-    made = {step.target for step in program.steps if _is_multilinear(step.expr)} - {*named, *program.outputs}
+    made = {s.target for s in program.steps if _is_plain(s, program)} - {*named, *program.outputs}
     found = {}
     for step in program.steps:
         if isinstance(step.expr, Elementwise) and len(step.expr.args) == 1 and _slope_in_value(step.expr):
@@ -70,12 +73,36 @@ def spent(program: Program, named: Iterable[Symbol]) -> dict[Symbol, Symbol]:
     return found
 
 
-def _is_multilinear(expr: Expr) -> bool:
-    """Return whether an expression is made of sums and products of whole values and matrices alone."""
-    return not expr.has(Elementwise) and all(
-        isinstance(part, Symbol | sympy.Number | sympy.Add | sympy.Mul | product)
-        for part in sympy.preorder_traversal(expr)
-    )
+def _is_plain(step: Step, program: Program) -> bool:
+    """Return whether a step makes a vector of sums and products of vectors, numbers, and matrices times vectors."""
+
+    def plain(expr: Expr) -> bool:
+        if isinstance(expr, product):
+            matrix, vector = expr.args
+            return isinstance(matrix, Symbol) and len(program.shapes[matrix]) == 2 and plain(vector)
+        if isinstance(expr, Symbol):
+            return len(program.shapes[expr]) == 1
+        return isinstance(expr, sympy.Number) or isinstance(expr, sympy.Add | sympy.Mul) and all(map(plain, expr.args))
+
+    return len(program.shapes[step.target]) == 1 and plain(step.expr)
+
+
+def worked_out(expr: Expr, value: Callable[[Symbol], Array]) -> Any:
+    """Return what an argument that isn't kept was, from the values of which its expression is made.
+
+    Args:
+        expr: of a value in `spent`.
+        value: symbol -> array, with any leading axes.
+    """
+    if isinstance(expr, Symbol):
+        return value(expr)
+    if isinstance(expr, product):
+        matrix, vector = (worked_out(operand, value) for operand in expr.args)
+        return (matrix @ vector[..., None])[..., 0]
+    if isinstance(expr, sympy.Number):
+        return float(expr)
+    parts = [worked_out(operand, value) for operand in expr.args]
+    return sum(parts[1:], parts[0]) if isinstance(expr, sympy.Add) else math.prod(parts[1:], start=parts[0])
 
 
 def _slope_in_value(function: Elementwise) -> bool:

@@ -21,6 +21,7 @@ from .cache import load_module
 from .emit import Emitted, emit
 from .given import Array
 from .instructions import FIXED, TIME, OuterSum, targets
+from .kept import worked_out
 from .lower import once
 from .memory import Layout, layout_at
 from .products import prepare
@@ -107,8 +108,7 @@ class Module:
         names = self.emitted.arguments["forward"]
         found = [s for s in self.schedule.derivation.forward.shapes if self.schedule.kept.get(s) == TIME]
         states = [name for pair in self.states.values() for name in pair]
-        there = [s for s in found if s not in self.schedule.spent]
-        return tuple(s.name for s in there if self.array(s) in names or self.array(s) in states)
+        return tuple(s.name for s in found if self.array(s) in names or self.array(s) in states)
 
     @cached_property
     def ends(self) -> dict[str, dict[str, Symbol]]:
@@ -168,6 +168,18 @@ class Module:
         if key not in self._layouts:
             self._layouts[key] = layout_at(self.schedule, self.emitted, sizes, self.dtype)
         return self._layouts[key]
+
+    def value(self, name: str, arrays: Mapping[str, Array], sizes: Mapping[str, int], T: int, B: int) -> Array:
+        """Return a value of each step, (T, B, *shape); one whose place another took is worked out again."""
+
+        def look_up(symbol: Symbol) -> Array:
+            lead = () if self.schedule.kept[symbol] == FIXED else (T, B)
+            if symbol not in self.schedule.spent:
+                return self.view(symbol, arrays, sizes, lead)
+            [expr] = [s.expr for s in self.schedule.program.steps if s.target == symbol]
+            return np.asarray(worked_out(expr, look_up), self.dtype)
+
+        return look_up(Symbol(name))
 
     def view(
         self, symbol: Symbol, arrays: Mapping[str, Array], sizes: Mapping[str, int], lead: tuple[int, ...]

@@ -105,7 +105,7 @@ class Passes:
                 value[active[:, 0] == 0] = 0  # its place held what is computed for all steps at once
 
         def look_up(name: str) -> Array:
-            found = module.view(Symbol(name), arrays, sizes, (T, B))
+            found = module.value(name, arrays, sizes, T, B)
             return found[::-1] if reverse else found
 
         states = views["states"]

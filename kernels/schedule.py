@@ -52,6 +52,7 @@ class Schedule:
 
     Attributes:
         derivation: from which it was made.
+        program: its forward program, with the function values that are kept.
         outputs: named values, beside the states, from which gradients may come.
         prologue, before, forward, backward, after, sums, epilogue: instructions run once on parameters; on all steps
             before the time loop; at each step; at each step back; on all steps after the loop; then, summed over steps
@@ -65,6 +66,7 @@ class Schedule:
     """
 
     derivation: Derivation
+    program: Program = field(repr=False)
     outputs: tuple[str, ...]
     prologue: tuple[Instruction, ...]
     before: tuple[Instruction, ...]
@@ -174,6 +176,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     others = fused(instruction for instruction in summed if not isinstance(instruction, OuterSum))
     return Schedule(
         derivation,
+        forward_program,
         outputs,
         prologue,
         finished([*cleared, *arranged(before)]),

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bptt.kernels import oracle
+from bptt.kernels.functions import PLAIN
 from bptt.kernels.kernel import layout
 
 # Rounding of some hundred operations in double precision, relative to the largest entry of a gradient.
@@ -245,3 +246,12 @@ def test_state_layout_follows_the_cell(make_case):
     assert case.kernel.state_layout == {"h": slice(0, 4), "s": slice(4, 5)}
     case.kernel.init({"n": 7, "m": 1, "k": 1})
     assert case.kernel.state_layout == {"h": slice(0, 7), "s": slice(7, 8)}
+
+
+def test_an_argument_that_is_not_kept_is_worked_out(case):
+    schedule = case.kernel.schedule
+    steps = {step.target: step.expr for step in schedule.program.steps}
+    for argument, value in schedule.spent.items():
+        expected = PLAIN[steps[value].rule.name](case.run.values[argument.name])
+        if value.name in case.run.values:
+            np.testing.assert_allclose(case.run.values[value.name], expected, rtol=1e-12, atol=1e-14)

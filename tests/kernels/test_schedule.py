@@ -1,14 +1,14 @@
 """What a schedule says that a kernel does, and what it says that costs."""
 
 import pytest
-from sympy import Integer
+from sympy import Integer, Symbol
 
 import bptt
 from bptt.derive import derive, parse
 from bptt.derive.program import step_counts
 from bptt.kernels import schedule as schedule_of
 from bptt.kernels.counts import costs, linear_states, roofline, roofs, seconds_at_least
-from bptt.kernels.instructions import Dot, Loop, OuterSum
+from bptt.kernels.instructions import Dot, Loop, OuterSum, reads
 
 SIZES = {"n": 4, "m": 3}
 
@@ -126,3 +126,12 @@ def test_outputs_must_be_values_of_each_step(make_case):
 
     with pytest.raises(bptt.Error, match="gradients can't come from x; values of each step are a_h, h|a_h, h"):
         schedule(make_case("rnn").kernel.derivation, outputs=["x"])
+
+
+def test_nothing_reads_an_argument_whose_place_is_taken(case):
+    derivation = case.kernel.derivation
+    states = {Symbol(state) for state in derivation.cell.states}
+    outputs = [step.target.name for step in derivation.forward.steps if step.target not in states]
+    for made in (schedule_of(derivation), schedule_of(derivation, outputs)):
+        later = (*made.backward, *made.after, *made.sums, *made.epilogue, *made.tangent)
+        assert not {symbol for instruction in later for symbol in reads(instruction)} & set(made.spent)

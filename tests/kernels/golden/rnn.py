@@ -34,43 +34,45 @@ def prologue(size_n, size_m, W_xh, W_hh, packed1, packed2):
 def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, packed1, packed2):
     """Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it."""
     masked = len(active) > 0
-    together = max(1, T) if last - first == B else 1
-    # a_h = W_xh @ x, for all steps at once
-    for t in range(0, T, together):
-        multiply(
-            a_h, t * B + first, 0,
-            x, t * B + first, 0,
-            packed1,
-            together * (last - first), size_n, size_m, 1.0, 0,
-        )
-    for t in range(T):
-        # a_h += W_hh @ h_prev
-        multiply(
-            a_h, t * B + first, 0,
-            h_prev, t * B + first, 0,
-            packed2,
-            last - first, size_n, size_n, 1.0, 1,
-        )
-        for s in range(first, last):
-            row = t * B + s
-            if masked and active[row, 0] == 0.0:
-                continue
-            for j in range(0, size_n, LANES):
-                left = size_n - j
-                # a_h += b_h
-                b_h_j = load(b_h, 0, j, left)
-                a_h_j = load(a_h, row, j, left)
-                a_h_j = a_h_j + b_h_j
-                store(a_h, row, j, left, a_h_j)
-                # h = tanh(a_h)
-                h_j = tanh(a_h_j)
-                store(h, row, j, left, h_j)
-        if masked:
+    span = max(1, 128 // max(1, last - first))
+    for start in range(0, T, span):
+        stop = min(start + span, T)
+        together = stop - start if last - first == B else 1
+        # a_h = W_xh @ x, for all steps at once
+        for t in range(start, stop, together):
+            multiply(
+                a_h, t * B + first, 0,
+                x, t * B + first, 0,
+                packed1,
+                together * (last - first), size_n, size_m, 1.0, 0,
+            )
+        for t in range(start, stop):
+            # a_h += W_hh @ h_prev
+            multiply(
+                a_h, t * B + first, 0,
+                h_prev, t * B + first, 0,
+                packed2,
+                last - first, size_n, size_n, 1.0, 1,
+            )
             for s in range(first, last):
                 row = t * B + s
-                if active[row, 0] == 0.0:
-                    for j0 in range(size_n):
-                        h[row, j0] = h_prev[row, j0]
+                if masked and active[row, 0] == 0.0:
+                    continue
+                for j in range(0, size_n, LANES):
+                    left = size_n - j
+                    # a_h += b_h
+                    b_h_j = load(b_h, 0, j, left)
+                    a_h_j = load(a_h, row, j, left)
+                    a_h_j = a_h_j + b_h_j
+                    # h = tanh(a_h)
+                    h_j = tanh(a_h_j)
+                    store(h, row, j, left, h_j)
+            if masked:
+                for s in range(first, last):
+                    row = t * B + s
+                    if active[row, 0] == 0.0:
+                        for j0 in range(size_n):
+                            h[row, j0] = h_prev[row, j0]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -89,52 +91,55 @@ def backward(
 ):
     """Go back through all steps, from the gradients that reach each state from outside."""
     masked = len(active) > 0
-    together = max(1, T) if last - first == B else 1
-    for t in range(T - 1, -1, -1):
-        if masked:
+    span = max(1, 128 // max(1, last - first))
+    for stop in range(T, 0, -span):
+        start = max(0, stop - span)
+        together = stop - start if last - first == B else 1
+        for t in range(stop - 1, start - 1, -1):
+            if masked:
+                for s in range(first, last):
+                    row = t * B + s
+                    if active[row, 0] == 0.0:
+                        for j0 in range(size_n):
+                            incoming_h[row, j0] = incoming_loss_h[row, j0] + delta_h_prev[s, j0]
             for s in range(first, last):
                 row = t * B + s
-                if active[row, 0] == 0.0:
-                    for j0 in range(size_n):
-                        incoming_h[row, j0] = incoming_loss_h[row, j0] + delta_h_prev[s, j0]
-        for s in range(first, last):
-            row = t * B + s
-            if masked and active[row, 0] == 0.0:
-                continue
-            for j in range(0, size_n, LANES):
-                left = size_n - j
-                # incoming_h = delta_h_prev + incoming_loss_h
-                delta_h_prev_j = load(delta_h_prev, s, j, left)
-                incoming_loss_h_j = load(incoming_loss_h, row, j, left)
-                incoming_h_j = delta_h_prev_j + incoming_loss_h_j
-                store(incoming_h, row, j, left, incoming_h_j)
-                # delta_h = incoming_h
-                delta_h_j = incoming_h_j
-                # delta_a_h = delta_h * (1 - h**2)
-                h_j = load(h, row, j, left)
-                delta_a_h_j = delta_h_j * (1.0 - h_j * h_j)
-                store(delta_a_h, row, j, left, delta_a_h_j)
-        # delta_h_prev = W_hh.T @ delta_a_h
-        multiply(
-            delta_h_prev, first, 0,
-            delta_a_h, t * B + first, 0,
-            packed3,
-            last - first, size_n, size_n, 1.0, 0,
-        )
-        if masked:
-            for s in range(first, last):
-                row = t * B + s
-                if active[row, 0] == 0.0:
-                    for j0 in range(size_n):
-                        delta_h_prev[s, j0] = incoming_h[row, j0]
-    # delta_x = W_xh.T @ delta_a_h, for all steps at once
-    for t in range(0, T, together):
-        multiply(
-            delta_x, t * B + first, 0,
-            delta_a_h, t * B + first, 0,
-            packed4,
-            together * (last - first), size_m, size_n, 1.0, 0,
-        )
+                if masked and active[row, 0] == 0.0:
+                    continue
+                for j in range(0, size_n, LANES):
+                    left = size_n - j
+                    # incoming_h = delta_h_prev + incoming_loss_h
+                    delta_h_prev_j = load(delta_h_prev, s, j, left)
+                    incoming_loss_h_j = load(incoming_loss_h, row, j, left)
+                    incoming_h_j = delta_h_prev_j + incoming_loss_h_j
+                    store(incoming_h, row, j, left, incoming_h_j)
+                    # delta_h = incoming_h
+                    delta_h_j = incoming_h_j
+                    # delta_a_h = delta_h * (1 - h**2)
+                    h_j = load(h, row, j, left)
+                    delta_a_h_j = delta_h_j * (1.0 - h_j * h_j)
+                    store(delta_a_h, row, j, left, delta_a_h_j)
+            # delta_h_prev = W_hh.T @ delta_a_h
+            multiply(
+                delta_h_prev, first, 0,
+                delta_a_h, t * B + first, 0,
+                packed3,
+                last - first, size_n, size_n, 1.0, 0,
+            )
+            if masked:
+                for s in range(first, last):
+                    row = t * B + s
+                    if active[row, 0] == 0.0:
+                        for j0 in range(size_n):
+                            delta_h_prev[s, j0] = incoming_h[row, j0]
+        # delta_x = W_xh.T @ delta_a_h, for all steps at once
+        for t in range(start, stop, together):
+            multiply(
+                delta_x, t * B + first, 0,
+                delta_a_h, t * B + first, 0,
+                packed4,
+                together * (last - first), size_m, size_n, 1.0, 0,
+            )
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

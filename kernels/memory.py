@@ -130,6 +130,12 @@ class Piece:
         """Return whether nobody holds an array of this piece: a view of one would be a reference to the buffer."""
         return self._references() <= self._alone
 
+    def release(self) -> Array:
+        """Give up the arrays and return their buffer."""
+        buffer = self.buffer
+        del self.buffer, self.arrays, self.views, self._objects
+        return buffer
+
     def _references(self) -> int:
         return sum(map(sys.getrefcount, self._objects))
 
@@ -167,7 +173,7 @@ class Pool:
         if smallest is None:
             return np.empty(count, self.dtype)
         self.pieces.remove(smallest)
-        return smallest.buffer
+        return smallest.release()
 
 
 def free_bytes() -> int | None:

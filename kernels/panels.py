@@ -102,13 +102,19 @@ def outer_sum(c, c_row, a, a_row, b, b_row, panels, rows, columns, length, alpha
     for first in range(0, length, SUMMED_AT_ONCE):
         count = min(SUMMED_AT_ONCE, length - first)
         _pack_rows(panels, b, b_row, first, count, columns)
-        for column in range(0, columns, WIDE):
-            width = min(WIDE, columns - column)
-            vectors = (width + LANES - 1) // LANES
-            left = width - (vectors - 1) * LANES
-            adds = 1 if accumulate or first > 0 else 0
-            c_here, a_here, panel = at(c, column), at(a, first * a_row), at(panels, column * count)
-            _tiles(c_here, c_row, a_here, 1, a_row, panel, rows, vectors, count, alpha, adds, left)
+        adds = 1 if accumulate or first > 0 else 0
+        for row in range(0, rows, ROWS_AT_ONCE):
+            many = min(ROWS_AT_ONCE, rows - row)
+            for column in range(0, columns, WIDE):
+                width = min(WIDE, columns - column)
+                vectors = (width + LANES - 1) // LANES
+                left = width - (vectors - 1) * LANES
+                c_here, a_here, panel = (
+                    at(c, row * c_row + column),
+                    at(a, first * a_row + row),
+                    at(panels, column * count),
+                )
+                _tiles(c_here, c_row, a_here, 1, a_row, panel, many, vectors, count, alpha, adds, left)
 
 
 @njit(error_model="numpy")

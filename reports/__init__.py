@@ -6,6 +6,7 @@ from .document import Document
 from .figures import flow_figure
 from .files import check_request, check_target, save
 from .model import model_document
+from .verdict import verdict_document
 
 __all__ = [
     "Document",
@@ -16,4 +17,5 @@ __all__ = [
     "flow_figure",
     "model_document",
     "save",
+    "verdict_document",
 ]

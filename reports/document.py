@@ -36,9 +36,14 @@ class Emphasis:
 
 @dataclass(frozen=True)
 class Code:
-    """What a reader types or reads on a screen: a command, a file name."""
+    """What a reader types or reads on a screen: a command, a file name.
+
+    Attributes:
+        good: False for a part that is wrong, True for one that is mended.
+    """
 
     text: str
+    good: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..analysis.verdicts.verdict import Verdict
 from ..derive.convention import Notation, Restated
 from ..derive.convention_model import restate
 from ..derive.derivation import Derivation
@@ -22,6 +23,7 @@ from .model import model_document
 from .phrases import Phrases
 from .tex import tex_source
 from .typst import pdf, typst_source
+from .verdict import verdict_document
 
 FORMATS: dict[str, Callable[[Document], str | bytes]] = {
     ".pdf": pdf,
@@ -33,13 +35,13 @@ FORMATS: dict[str, Callable[[Document], str | bytes]] = {
 
 
 def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = None) -> Path:
-    """Write a derivation or a document to a file.
+    """Write a derivation, a verdict or a document to a file.
 
     The file appears whole or not at all: it is written under a temporary name in the same folder and renamed.
 
     Args:
-        thing: a `Derivation`, as it is or restated, or a `ModelDerivation` (these are proved first), or a `Document`
-            from `derivation_document`, `model_document` or `comparison_document`.
+        thing: a `Derivation`, as it is or restated, or a `ModelDerivation` (these are proved first), a `Verdict`,
+            or a `Document` from `derivation_document`, `model_document` or `comparison_document`.
         path: its suffix is one of .pdf .typ .tex .html .md.
         notation: in which a derivation is written, and proved, first.
 
@@ -58,9 +60,12 @@ def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = N
         document = derivation_document(thing, thing.prove())
     elif isinstance(thing, ModelDerivation):
         document = model_document(thing, thing.prove())
+    elif isinstance(thing, Verdict):
+        document = verdict_document(thing)
     if not isinstance(document, Document):
         raise Error(
-            f"{type(thing).__name__} can't be saved as a document: give a derivation, or a document made from one"
+            f"{type(thing).__name__} can't be saved as a document: give a derivation, a verdict, or a document made "
+            "from one"
         )
     content = FORMATS[target.suffix.lower()](document)
     write(target, content.encode() if isinstance(content, str) else content)

@@ -136,7 +136,8 @@ class _Page:
         if isinstance(part, Emphasis):
             return f"<em>{escape(part.text)}</em>"
         if isinstance(part, Code):
-            return f"<code>{escape(part.text)}</code>"
+            kind = {None: "", False: ' class="bad"', True: ' class="good"'}[part.good]
+            return f"<code{kind}>{escape(part.text)}</code>"
         if isinstance(part, Mark):
             return MARKS[part.good]
         return escape(part, quote=False)

@@ -54,7 +54,7 @@ def inline(part: Inline) -> str:
     if isinstance(part, Emphasis):
         return f"*{escaped(part.text)}*"
     if isinstance(part, Code):
-        return f"`{part.text}`"
+        return f"`{part.text}`" if part.good is None else f"**`{part.text.strip()}`**"
     if isinstance(part, Mark):
         return {True: "✓", False: "✗", None: "○"}[part.good]
     return escaped(part)

@@ -112,7 +112,8 @@ def inline(part: Inline) -> str:
     if isinstance(part, Emphasis):
         return rf"\emph{{{escaped(part.text)}}}"
     if isinstance(part, Code):
-        return rf"\texttt{{{escaped(part.text)}}}"
+        shown = rf"\texttt{{{escaped(part.text)}}}"
+        return shown if part.good is None else rf"\underline{{{shown}}}"
     if isinstance(part, Mark):
         return {True: r"$\surd$", False: r"\textbf{$\times$ (fails)}", None: r"$\circ$"}[part.good]
     return escaped(part)

@@ -149,7 +149,8 @@ def inline(part: Inline, ems: float = PAGE_EMS) -> str:
     if isinstance(part, Emphasis):
         return f"#emph[{escaped(part.text)}]"
     if isinstance(part, Code):
-        return f"#raw({quoted(part.text)})"
+        shown = f"#raw({quoted(part.text)})"
+        return shown if part.good is None else f"#changed({str(part.good).lower()})[{shown}]"
     if isinstance(part, Mark):
         return {True: "#tick", False: "#cross", None: "#open"}[part.good]
     return escaped(part)

@@ -221,7 +221,7 @@ class Evaluator:
     def _indexed(self, function: str, arrays: list[Array]) -> Array:
         """Pick a row, or put one in its place; an index is a vector with one 1."""
         first, picked = arrays
-        if picked.ndim != 2:
+        if picked.ndim != 2 or (function == "scatter" and first.ndim > 2) or first.ndim not in (1, 2, 3):
             raise Misfit("only an index picks a row")
         if function == "scatter":
             return self._both(np.multiply, first, picked) if first.ndim == 1 else picked[:, :, None] * first[:, None, :]

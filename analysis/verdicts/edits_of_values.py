@@ -16,17 +16,17 @@ Known = tuple[Tree, Meaning, int]
 def relation(wrong: Meaning, right: Meaning, matrix: bool, pool: Pool) -> tuple[str, str]:
     """Return the kind and the sentence of a name that stands for another one."""
     if wrong.kind == right.kind == "value" and (right.base, wrong.base) in pool.arguments:
-        return "missing activation", "is the value before the function that gives what belongs there"
+        return "missing activation", "is the argument of a function where its value belongs"
     if wrong.kind == right.kind == "value" and (wrong.base, right.base) in pool.arguments:
-        return "activated value", "is the function's value where its argument belongs"
+        return "activated value", "is a function's value where its argument belongs"
     if (wrong.kind, wrong.base) == (right.kind, right.base):
         return "time", "is taken at the wrong step"
     if "value" == wrong.kind == right.kind:
-        return ("wrong weight", "is the wrong weight") if matrix else ("mixed up", "stands where another value belongs")
+        return ("wrong weight", "is the wrong weight") if matrix else ("mixed up", "is the wrong value")
     if wrong.kind == "value":
-        return "value for adjoint", "is a forward value where an adjoint belongs"
+        return "value for adjoint", "is a value of the forward pass, not an adjoint"
     if right.kind == "value":
-        return "adjoint for value", "is an adjoint where a forward value belongs"
+        return "adjoint for value", "is an adjoint, not a value of the forward pass"
     return "wrong adjoint", "is the adjoint of something else"
 
 
@@ -55,7 +55,7 @@ def _exchanged(tree: Tree, pool: Pool, old: Iterable[Known], new: Iterable[Known
             if other_rank != rank or right == meaning:
                 continue
             kind, words = relation(meaning, right, rank == 2, pool)
-            message = (f"{{}} {words}: {{}}", part, other)
+            message = (f"{{}} {words}; {{}} belongs there", part, other)
             made = relation(right, meaning, rank == 2, pool)[0]
             yield Edit(kind, made, message, replaced(tree, path, other))
 

@@ -157,5 +157,5 @@ def points(text: str, name: str) -> tuple[Probes, ...]:
             made = record(of, drawn(of, draw), apply_scalar, Residue(1))
         except ArithmeticError:
             continue
-        found.append(Probes(of, (made,), 0.0, ()))
+        found.append(Probes(of, (made,), 0.0, 1.0, ()))
     return tuple(found)

@@ -48,7 +48,10 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     Raises:
         Error: where there is none, and no cell was named.
     """
-    states = _states(formulas, cell)
+    states, theirs = _states(formulas, cell), _states(formulas, None)
+    named = cell
+    if cell is not None and not formulas.declarations and not theirs <= {Name(state) for state in cell.states}:
+        states, named = theirs, None  # the text has a cell of its own, with other states
     last = max((i for i, line in enumerate(formulas.statements) if line.target in states and not line.adds), default=-1)
     if last < 0:
         if cell is None:
@@ -59,9 +62,9 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     while last + 1 < len(formulas.statements) and _is_readout(formulas.statements[last + 1], later):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
-    if cell is not None and not formulas.declarations:
+    if named is not None and not formulas.declarations:
         text = _text(
-            [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(cell) for n, d in t.items()],
+            [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(named) for n, d in t.items()],
             ahead,
             formulas,
         )

@@ -14,7 +14,7 @@ from lark import Token
 from ...derive.errors import NotationError, Source
 from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
-from .latex_rows import Equation, equations, prepared, unbroken
+from .latex_rows import Equation, blanked, equations, prepared, unbroken
 from .latex_symbols import MARK, Refused, Symbol, Unjudged
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, Function, shifted
 from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
@@ -59,6 +59,7 @@ class _Reading:
         self.worded = "\\" not in source.text
         self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(source.text))
         if self.worded:
+            self.text = blanked(self.text, "#[^\\n]*")
             self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
         self.blank = re.sub(r"[^\n]", " ", source.text)
         states = {

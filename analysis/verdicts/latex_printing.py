@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from .formulas import Statement
@@ -33,7 +34,8 @@ class LatexSpeller(FormulaSpeller):
             of, by, lag = found
             return f"\\frac{{\\partial {self.name(Name(of, offset))}}}{{\\partial {self.name(Name(by, offset - lag))}}}"
         template = self.templates.get(base) or self._made(base)
-        return template.replace(MARK, f"{self.clock}{offset:+d}" if offset else self.clock)
+        text = template.replace(MARK, f"{self.clock}{offset:+d}" if offset else self.clock)
+        return re.sub(r"(?<=[_^])\{([A-Za-z0-9])\}", r"\1", text)
 
     def _made(self, base: str) -> str:
         for prefix, shown in (("delta_", "\\delta "), ("dL_d", "\\delta "), ("d", "\\delta ")):
@@ -44,7 +46,7 @@ class LatexSpeller(FormulaSpeller):
         index = ",".join(words)
         if letter[:1].isupper() or letter == "b":
             return f"{letter}_{{{index}}}" if index else letter
-        return f"{letter}_{{{index},{MARK}}}" if index else f"{letter}_{MARK}"
+        return f"{letter}_{{{index},{MARK}}}" if index else f"{letter}_{{{MARK}}}"
 
     def line(self, statement: Statement) -> str:
         sign = "\\mathrel{+}=" if statement.adds else "="
@@ -64,8 +66,14 @@ class LatexSpeller(FormulaSpeller):
     def spell_pow(self, tree: Tree) -> tuple[str, int]:
         base = tree.args[0]
         if base.head == "call" and base.leaf in FUNCTIONS:
-            return f"{FUNCTIONS[str(base.leaf)]}^{{{tree.leaf}}}({self.show(base.args[0])})", POWER
-        return f"{self.show(base, ATOM)}^{{{tree.leaf}}}", POWER
+            return f"{FUNCTIONS[str(base.leaf)]}{self.raised(tree)}({self.show(base.args[0])})", POWER
+        return f"{self.show(base, ATOM)}{self.raised(tree)}", POWER
+
+    @staticmethod
+    def raised(tree: Tree) -> str:
+        """Return the exponent of a power."""
+        exponent = str(tree.value)
+        return f"^{exponent}" if len(exponent) == 1 else f"^{{{exponent}}}"
 
     def spell_matmul(self, tree: Tree) -> tuple[str, int]:
         left, right = tree.args
@@ -88,4 +96,4 @@ class LatexSpeller(FormulaSpeller):
         return f"{function}{prime}({', '.join(args)})", ATOM
 
     def spell_sum_t(self, tree: Tree) -> tuple[str, int]:
-        return f"\\sum_{{t}} {self.show(tree.args[0], PRODUCT)}", SUM
+        return f"\\sum_{self.clock} {self.show(tree.args[0], PRODUCT)}", SUM

@@ -215,12 +215,14 @@ class Probes:
         subject: whose they are.
         records: one per sequence.
         agreement: relative difference between the derived directional derivative and one at 50 digits.
+        condition: of that derivative, as a sum: Σ|terms| / |Σ terms|.
         missed: (line, function) of which only one side of the kink was reached.
     """
 
     subject: Subject
     records: tuple[Record, ...]
     agreement: float
+    condition: float
     missed: tuple[tuple[str, str], ...]
 
 
@@ -229,7 +231,7 @@ def _cached_probes(text: str, name: str, first: int) -> Probes:
     of = subject_of(text, name)
     kept: list[Record] = []
     seen: set[tuple[str, str, bool]] = set()
-    agreement = 0.0
+    agreement = condition = 0.0
     for seed in range(first, first + MOST_SEQUENCES):
         random = np.random.default_rng(seed)
         low = -1.0 if seed < first + MOST_SEQUENCES // 2 else 0.2
@@ -239,14 +241,14 @@ def _cached_probes(text: str, name: str, first: int) -> Probes:
             continue
         if len(kept) < SEQUENCES or found.sides - seen:
             if not kept:
-                agreement = _agreement(of, given, found)
+                agreement, condition = _agreement(of, given, found)
             kept.append(found)
             seen |= found.sides
         if len(kept) >= SEQUENCES and not _one_sided(seen):
             break
     if not kept:
         raise Error(f"{of.cell.name}: its forward pass gives no finite numbers at {MOST_SEQUENCES} random draws")
-    return Probes(of, tuple(kept), agreement, tuple(sorted(_one_sided(seen))))
+    return Probes(of, tuple(kept), agreement, condition, tuple(sorted(_one_sided(seen))))
 
 
 def probes(of: Subject, first: int = 0) -> Probes:
@@ -271,16 +273,22 @@ def _is_usable(found: Record) -> bool:
     return all(np.isfinite(array).all() and np.abs(array).max(initial=0) < 1e6 for array in arrays)
 
 
-def _agreement(of: Subject, given: Mapping[str, Array], found: Record) -> float:
-    """Compare the gradient along one random direction with a difference of the author's equations at 50 digits."""
+def _agreement(of: Subject, given: Mapping[str, Array], found: Record) -> tuple[float, float]:
+    """Compare the gradient along one random direction with a difference of the author's equations at 50 digits.
+
+    Returns:
+        The relative error, and the condition number of the sum.
+    """
     random = np.random.default_rng(99)
     moved = {name: np.asarray(random.uniform(-1, 1, given[name].shape)) for name in (*of.cell.params, *of.cell.inputs)}
     for name in of.cell.inputs:
         moved[name][0] = 0  # the loss is a function of what comes after step 0
     starts = {name: random.uniform(-1, 1, found.forward[name][0].shape) for name in of.cell.states}
-    derived = sum(float(np.sum(found.adjoint[n][1:] * moved[n])) for n in of.cell.params)
-    derived += sum(float(np.sum(found.adjoint[n] * moved[n])) for n in of.cell.inputs)
-    derived += sum(float(np.sum(found.carry[n][0] * starts[n])) for n in of.cell.states)
+    terms = [found.adjoint[n][1:] * moved[n] for n in of.cell.params]
+    terms += [found.adjoint[n] * moved[n] for n in of.cell.inputs]
+    terms += [found.carry[n][0] * starts[n] for n in of.cell.states]
+    derived = sum(float(np.sum(term)) for term in terms)
+    condition = sum(float(np.abs(term).sum()) for term in terms) / max(abs(derived), 1e-300)
     with mpmath.workdps(DIGITS):
         exactly = np.frompyfunc(mpmath.mpf, 1, 1)
         width = mpmath.mpf(10) ** (-DIGITS // 3)
@@ -301,4 +309,4 @@ def _agreement(of: Subject, given: Mapping[str, Array], found: Record) -> float:
             return total
 
         exact = (loss(1) - loss(-1)) / (2 * width)
-        return float(abs(exact - derived) / max(abs(exact), mpmath.mpf(1)))
+        return float(abs(exact - derived) / max(abs(exact), mpmath.mpf(1))), condition

@@ -153,6 +153,11 @@ class Reading:
             return found is not None
         return found is not None and agree(found, self.answers.array(meaning))
 
+    def fits(self, group: Group) -> bool:
+        """Return whether a group gives an array of the right shape."""
+        meaning, found = self.meanings.get(group.target, OWN), self.total(group)
+        return found is not None and (meaning == OWN or found.shape[1:] == self.answers.array(meaning).shape[1:])
+
     def touching(self, wanted: set[Name]) -> list[Group]:
         """Return the groups that assign or read one of the names."""
         return [g for g in self.groups.values() if wanted & {g.target, *self.read_by(g)}]
@@ -311,13 +316,19 @@ def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
     return source.point(number, column, len(written), message, hint)
 
 
-def _resolve(reading: Reading) -> None:
+def _clusters(reading: Reading) -> dict[str, list[Name]]:
+    """Return the names with several possible meanings, by what these are of."""
     named = {name for found in reading.weights.values() for name in found}
-    ambiguous = [name for name, found in reading.options.items() if len(found) > 1 and name not in named]
     clusters: dict[str, list[Name]] = {}
-    for name in ambiguous:
-        clusters.setdefault(reading.options[name][0].base, []).append(name)
-    for _ in range(3 + 2 * bool(named)):
+    for name, found in reading.options.items():
+        if len(found) > 1 and name not in named:
+            clusters.setdefault(found[0].base, []).append(name)
+    return clusters
+
+
+def _resolve(reading: Reading) -> None:
+    clusters = _clusters(reading)
+    for _ in range(3 + 2 * bool(reading.weights)):
         before = dict(reading.meanings)
         match_weights(reading, False)
         for cluster in clusters.values():
@@ -328,10 +339,15 @@ def _resolve(reading: Reading) -> None:
         if reading.meanings == before:
             break
     match_weights(reading, True)
-    _rename(reading, clusters)
+    for found in reading.weights.values():
+        for name in found:
+            if reading.meanings[name] == OWN and name not in reading.groups:
+                line = next(line for g in reading.groups.values() for line in g.lines if name in names(line.value))
+                hint = closest(name.base, list(reading.answers.params))
+                raise NotationError(_pointed(reading.formulas, line, name, hint))
 
 
-def _rename(reading: Reading, clusters: Mapping[str, list[Name]]) -> None:
+def reread(reading: Reading) -> None:
     """Let a name mean what its line gives, where lines that read it bear that out: delta_h of the candidate's sum."""
     every = [meaning for meaning in _all_meanings(reading.answers) if meaning.kind == "total"]
     for name, options in reading.options.items():
@@ -357,7 +373,7 @@ def _rename(reading: Reading, clusters: Mapping[str, list[Name]]) -> None:
             options = reading.options[name]
             reading.options[name] = [meaning]
             reading.assign({name: meaning})
-            for cluster in clusters.values():
+            for cluster in _clusters(reading).values():
                 _choose(reading, [other for other in cluster if other != name])
             _choose_starts(reading)
             now = {t for t, g in reading.groups.items() if reading.holds(g)}
@@ -400,16 +416,18 @@ def match_weights(reading: Reading, last: bool) -> None:
         reading.assign(dict.fromkeys(found, OWN))
         without = sum(map(reading.holds, touched))
         for place, param in enumerate(reading.answers.subject.cell.params):
-            if param in taken:
+            matrix = reading.answers.array(Meaning("value", param)).ndim == 3
+            if param in taken or matrix != base[0].isupper():
                 continue
             reading.assign({name: reading.options[name][place] for name in found})
             gained = sum(map(reading.holds, touched)) - without
-            if gained > 0 or (last and any(reading.total(group) is not None for group in touched)):
+            if gained > 0 or (last and all(map(reading.fits, touched))):
                 scored.append((gained + _alike(base, param), base, param))
         reading.assign(dict.fromkeys(found, OWN))
     done: set[str] = set()
-    for _, base, param in sorted(scored, reverse=True):
-        if base not in done and param not in taken:
+    best = Counter((base, score) for score, base, _ in scored)
+    for score, base, param in sorted(scored, reverse=True):
+        if base not in done and param not in taken and (score >= 1 or best[base, score] == 1):
             place = list(reading.answers.subject.cell.params).index(param)
             reading.assign({name: reading.options[name][place] for name in reading.weights[base]})
             done.add(base)

@@ -190,9 +190,10 @@ def shown(reading: Reading, groups: list[Group], mended: Repair, pool: Pool | No
         return ""
     if _holds_on(reading, groups, changed, pool, fresh=False):
         return (
-            "proved: the mended line equals ours as a polynomial, in exact arithmetic in the field of 2^61 - 1 elements"
+            "proved: the mended line equals the derived one, in exact arithmetic at random points of the field with "
+            "2^61 - 1 elements"
         )
-    return "the mended line agrees at fresh probes to 1e-9; no identity of polynomials"
+    return "the mended line agrees with the derived one at fresh random values, to 1e-9"
 
 
 def _holds_on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from .difference import difference
 from .verdict import Fault, Line, Verdict
 
 
@@ -48,7 +49,10 @@ def _line(line: Line, holds: bool) -> Text:
 def _print_fault(console: Console, fault: Fault) -> None:
     where = f"line {fault.line}" if fault.line else "a line is missing"
     console.print(Text.assemble((where, "bold"), f", {fault.kind}: {fault.message}"))
-    rows = [("given ", fault.given, "red"), ("mended", fault.mended, "green"), ("      ", fault.proof, "dim")]
-    for label, text, style in rows:
-        if text:
-            console.print(Text.assemble((f"  {label}  ", "dim"), (" ".join(text.split()), style)))
+    given, mended = difference(" ".join(fault.given.split()), fault.mended)
+    for label, pieces, style in (("given ", given, "red"), ("mended", mended, "green")):
+        if any(text for text, _ in pieces):
+            marked = [(text, f"bold underline {style}" if changed else style) for text, changed in pieces]
+            console.print(Text.assemble((f"  {label}  ", "dim"), *marked))
+    if fault.proof:
+        console.print(Text(f"          {fault.proof}", "dim"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
@@ -130,12 +131,11 @@ def call(function: str, *args: Tree) -> Tree:
     return Tree("call", args, function)
 
 
-def names(tree: Tree) -> Iterator[Name]:
-    """Yield the names in reading order."""
-    if isinstance(tree.leaf, Name):
-        yield tree.leaf
-    for operand in tree.args:
-        yield from names(operand)
+@lru_cache(maxsize=100_000)
+def names(tree: Tree) -> tuple[Name, ...]:
+    """Return the names in reading order."""
+    own = (tree.leaf,) if isinstance(tree.leaf, Name) else ()
+    return own + tuple(name for operand in tree.args for name in names(operand))
 
 
 Path = tuple[int, ...]

@@ -271,18 +271,27 @@ def bench(
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--cell", help="Whose backward pass it is; not needed where the cell's equations are in the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-def check(file: str, cell: str | None, as_json: bool) -> None:
+@OUTPUT
+def check(file: str, cell: str | None, as_json: bool, output: Path | None) -> None:
     """Judge hand-derived gradients: formulas in the cell notation, LaTeX (.tex) or code (.py).
 
     Says which line is wrong and why, and shows the mended line to be right. Exit status 0: all correct, 1: faults.
+    With -o the verdict is also written as a page: .html .pdf .md .tex .typ.
     """
     from bptt.analysis.verdicts.show import show
 
+    if output is not None:
+        from bptt.reports.files import check_target
+
+        check_target(output)
     verdict = bptt.check(Path(file), cell=cell)
     if as_json:
         click.echo(verdict.to_json())
     else:
         show(verdict)
+    if output is not None:
+        bptt.save(verdict, output)
+        click.echo(f"Wrote {output}", err=as_json)
     if not verdict.correct:
         raise SystemExit(1)
 

@@ -74,13 +74,13 @@ def test_concatenation_and_angle_brackets_are_judged():
 FAULTS = [
     (RNN, "rnn", r"W_{hh}^\top", "W_{hh}", "transpose", r"W_{hh}^\top \delta a_{t+1}"),
     (RNN, "rnn", r"h_{t-1}^{\mathsf{T}}", r"h_t^{\mathsf{T}}", "time", r"h_{t-1}^\top"),
-    (RNN, "rnn", "1 - h_t^2", "1 - h_t", "power", "h_{t}^{2}"),
-    (RNN, "rnn", "1 - h_t^2", r"1 - \tanh^2(h_t)", "activated value", "h_{t}^{2}"),
+    (RNN, "rnn", "1 - h_t^2", "1 - h_t", "power", "h_t^2"),
+    (RNN, "rnn", "1 - h_t^2", r"1 - \tanh^2(h_t)", "activated value", "h_t^2"),
     (LSTM, "lstm", r" \circ f_{t+1}", "", "missing factor", "f_{t+1}"),
     (LSTM, "lstm", "c_{t-1}", "c_t", "time", "c_{t-1}"),
-    (LSTM, "lstm", r"\tanh(c_t) \circ o_t", r"c_t \circ o_t", "missing activation", r"\tanh(c_{t})"),
-    (LSTM, "lstm", "(1 - g_t^2)", "g_t (1 - g_t)", "wrong derivative", "g_{t}^{2}"),
-    (ROWS, None, r"\delta a_t W_h^\top", r"\delta a_t W_h", "transpose", r"W_{h}^\top"),
+    (LSTM, "lstm", r"\tanh(c_t) \circ o_t", r"c_t \circ o_t", "missing activation", r"\tanh(c_t)"),
+    (LSTM, "lstm", "(1 - g_t^2)", "g_t (1 - g_t)", "wrong derivative", "g_t^2"),
+    (ROWS, None, r"\delta a_t W_h^\top", r"\delta a_t W_h", "transpose", r"W_h^\top"),
 ]
 
 

@@ -29,6 +29,8 @@ KINDS = {
 OF_SEED = ("total", "incoming", "carry", "loss")
 PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d)(.+)")
 SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)((?:_[a-z]+)?)")
+# names of an argument that the cell gives none
+UNNAMED = re.compile(r"a|z|s|u|v|net|pre|raw|\w*_?(?:raw|pre|act|activation|net)|tanh|sum|in")
 OUTSIDE = ("out", "loss", "L", "external", "ext", "local", "direct", "y", "top", "up", "given", "yhat", "o", "logits")
 
 
@@ -184,6 +186,9 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     cell = answers.subject.cell
     exact = answers.has(Meaning("total", of))
     target = of if exact else _known_part(of, answers)
+    arguments = dict.fromkeys(a for found in argument_of(answers.subject).values() for a in found)
+    if target is None and UNNAMED.fullmatch(of) and len(arguments) == 1:
+        return [Meaning("total", argument, offset) for argument in arguments]
     if target is None:
         return []
     if target in answers.params:
@@ -193,7 +198,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         found += _of_seed(Name(base, offset), target, answers, assigned, given, of if not exact else "")
     elif target in cell.inputs or answers.has(Meaning("total", target)):
         found.append(Meaning("total", target, offset))
-    if offset == 0 or target not in answers.subject.seeds:
+    outside = [meaning.kind for meaning in found] == ["loss"]
+    if not outside and (offset == 0 or target not in answers.subject.seeds):
         found += [Meaning("total", argument, offset) for argument in argument_of(answers.subject).get(target, [])]
     return [meaning for meaning in dict.fromkeys(found) if answers.has(meaning)]
 

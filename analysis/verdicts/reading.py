@@ -414,13 +414,13 @@ def match_weights(reading: Reading, last: bool) -> None:
             continue
         touched = reading.touching(set(found))
         reading.assign(dict.fromkeys(found, OWN))
-        without = sum(map(reading.holds, touched))
+        without = sum(reading.meanings[group.target] != OWN and reading.holds(group) for group in touched)
         for place, param in enumerate(reading.answers.subject.cell.params):
             matrix = reading.answers.array(Meaning("value", param)).ndim == 3
             if param in taken or matrix != base[0].isupper():
                 continue
             reading.assign({name: reading.options[name][place] for name in found})
-            gained = sum(map(reading.holds, touched)) - without
+            gained = sum(reading.meanings[group.target] != OWN and reading.holds(group) for group in touched) - without
             if gained > 0 or (last and all(map(reading.fits, touched))):
                 scored.append((gained + _alike(base, param), base, param))
         reading.assign(dict.fromkeys(found, OWN))

@@ -80,7 +80,9 @@ class Verdict:
         return json.dumps({"correct": self.correct, **asdict(self)}, ensure_ascii=False, indent=2)
 
     def __str__(self) -> str:
-        head = f"{self.name}: {'correct' if self.correct else f'{len(self.faults)} faults'} (judged as {self.cell})"
+        count = len(self.faults)
+        found = f"{count} fault{'s' * (count != 1)}" if count else "correct"
+        head = f"{self.name}: {found} (judged as {self.cell})"
         parts = [head, *(f"  {sentence}" for sentence in self.conventions)]
         for fault in self.faults:
             where = f"line {fault.line}" if fault.line else "a line is missing"

@@ -1,7 +1,10 @@
 """Backward passes as formulas: what is right is said to be right, what is wrong is named and mended."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -247,6 +250,106 @@ def test_the_command_line(tmp_path):
 def test_the_message_of_the_assertion_is_the_diagnosis():
     with pytest.raises(AssertionError, match="mended  da_h = dh \\* \\(1 - h\\*\\*2\\)"):
         assert_gradients("dh = dh_out + dh_next\nda_h = dh * (1 - h)\ndh_prev = W_hh.T @ da_h", cell="rnn")
+
+
+SUITE = """
+from bptt.testing import assert_gradients
+
+def test_formulas():
+    assert_gradients("da_h = dh * (1 - h)\\ndh_prev = W_hh.T @ da_h", cell="rnn")
+
+def test_latex():
+    assert_gradients(r"\\delta a_t = \\delta h_t \\odot (1 - h_{t-1}^2)", cell="rnn")
+
+def test_code():
+    assert_gradients("backward.py")
+
+def test_right():
+    assert_gradients("da_h = dh * (1 - h**2)\\ndh_prev = W_hh.T @ da_h", cell="rnn")
+"""
+CODE = """
+import numpy as np
+
+def forward(x, h0, Wx, Wh, b):
+    h, hs = h0, []
+    for t in range(x.shape[0]):
+        h = np.tanh(x[t] @ Wx + h @ Wh + b)
+        hs.append(h)
+    return np.stack(hs), (x, h0, Wx, Wh, b, np.stack(hs))
+
+def backward(dh, cache):
+    x, h0, Wx, Wh, b, hs = cache
+    dx, dWx, dWh, db, dnext = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b), 0
+    for t in reversed(range(x.shape[0])):
+        da = (dh[t] + dnext) * (1 - hs[t])
+        before = hs[t - 1] if t else h0
+        dWx += x[t].T @ da
+        dWh += before.T @ da
+        db += da.sum(axis=0)
+        dx[t] = da @ Wx.T
+        dnext = da @ Wh.T
+    return dx, dnext, dWx, dWh, db
+"""
+
+
+def test_pytest_prints_the_diagnosis(tmp_path):
+    """What somebody sees whose test fails: the wrong line, what is wrong with it, and the mended line."""
+    (tmp_path / "backward.py").write_text(CODE)
+    (tmp_path / "test_mine.py").write_text(SUITE)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "test_mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "3 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    for said in (
+        "formulas: 1 fault (judged as rnn)",
+        "mended  da_h = dh * (1 - h**2)",
+        "h_{t-1} is taken at the wrong step; h_t belongs there",
+        "mended  \\delta a_t = \\delta h_t \\odot (1 - h_t^2)",
+        "backward.py",
+        "1 - hs[t] ** 2",
+    ):
+        assert said in done.stdout, said
+    assert "testing.py" not in done.stdout  # the helper's own frames are hidden
+
+
+def test_a_verdict_becomes_a_page_in_every_format(tmp_path):
+    verdict = bptt.check(LECTURE_LSTM.replace("df = dc * c_prev", "df = dc * c"), cell="lstm")
+    for suffix in (".html", ".md", ".tex", ".typ", ".pdf"):
+        bptt.save(verdict, tmp_path / f"page{suffix}")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert 'df = dc * </code><code class="bad">c</code>' in page
+    assert '<code class="good">c_prev</code>' in page
+    assert page.count("✓") == len(verdict.lines) - 1 and page.count("✗") == 2
+    assert "Proved: the mended line equals the derived one" in page
+    assert "condition number" in page and "<script" not in page and "http" not in page.split("</style>")[1]
+    assert "c\\_prev" in (tmp_path / "page.tex").read_text("utf-8")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_page_of_a_right_pass_says_so(tmp_path):
+    path, page = tmp_path / "mine.txt", tmp_path / "check.html"
+    path.write_text("da_o = dh * h * (1 - o)\n")
+    done = CliRunner().invoke(main, ["check", str(path), "--cell", "lstm", "-o", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "mine.txt: correct" in page.read_text("utf-8")
+    assert "equals ours by h = o * tanh(c)" in page.read_text("utf-8")
+    assert CliRunner().invoke(main, ["check", str(path), "--cell", "lstm", "-o", "page.docx"]).exit_code == 2
+
+
+def test_what_is_hostile_stays_text(tmp_path):
+    """Names and comments of a file can't become markup."""
+    path = tmp_path / "<b>mine.txt"
+    path.write_text("da_h = dh * (1 - h)  # <script>alert(1)</script>\n")
+    bptt.save(bptt.check(path, cell="rnn"), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<script" not in page and "<b>mine" not in page and "&lt;script" in page
+
+
+def test_judging_loads_neither_numba_nor_xarray(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("da_h = dh * (1 - h**2)\n")
+    source = f"import sys, bptt; bptt.check({str(path)!r}, cell='rnn'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"numba", "xarray", "pandas", "matplotlib", "typst", "bptt.kernels", "torch"}
 
 
 def test_a_judge_that_compares_nothing_is_caught(monkeypatch):

@@ -12,7 +12,9 @@ FILES = sorted((Path(__file__).parent / "notes").iterdir())
 
 def said(path):
     """Return (cell, whether it is refused, numbers of wrong lines) from a file's first line."""
-    found = re.fullmatch(r"[%#] (?:(\w+): )?(correct|refused|wrong)((?: \d+)*)", path.read_text("utf-8").split("\n")[0])
+    first = path.read_text("utf-8").split("\n")[0]
+    found = re.fullmatch(r"[%#] (?:(\w+): )?(correct|refused|wrong)((?: \d+)*)", first)
+    assert found is not None, first
     return found[1], found[2] == "refused", [int(number) for number in found[3].split()]
 
 

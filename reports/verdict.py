@@ -10,15 +10,15 @@ from .document import Block, Code, Document, Heading, Inline, Mark, Note, Paragr
 from .phrases import Phrases
 
 
-def verdict_document(verdict: Verdict) -> Document:
-    """Return the page of a verdict.
+def verdict_document(verdict: Verdict, language: str = "en") -> Document:
+    """Return the page of a verdict; what the verdict itself says is in English.
 
     >>> from ..analysis.verdicts.check import check
     >>> document = verdict_document(check("da_h = dh * (1 - h)", cell="rnn"))
     >>> document.title
     'formulas: 1 fault'
     """
-    phrases = Phrases()
+    phrases = Phrases(language)
     count = len(verdict.faults)
     key = "correct" if verdict.correct else "one" if count == 1 else "several"
     title = phrases.plain(f"verdict.title_{key}", name=Path(verdict.name).name, count=count)
@@ -43,7 +43,7 @@ def verdict_document(verdict: Verdict) -> Document:
         ),
     ]
     subtitle = (phrases.text("verdict.judged", cell=verdict.cell),)
-    return Document(title, phrases.plain("kind.verdict"), subtitle, tuple(blocks))
+    return Document(title, phrases.plain("kind.verdict"), subtitle, tuple(blocks), language)
 
 
 def _summary(verdict: Verdict, phrases: Phrases) -> Note:

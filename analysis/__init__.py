@@ -34,6 +34,7 @@ _PUBLIC = {
     "t_interval": "statistics.t_interval",
     "measure_truncation": "truncation.measure_truncation",
     "recommended_window": "truncation.recommended_window",
+    "Study": "studies.study.Study",
     "check": "verdicts.check.check",
     "Verdict": "verdicts.verdict.Verdict",
 }
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .statistics import t_interval as t_interval
     from .truncation import measure_truncation as measure_truncation
     from .truncation import recommended_window as recommended_window
+    from .studies.study import Study as Study
     from .verdicts.check import check as check
     from .verdicts.verdict import Verdict as Verdict
 else:

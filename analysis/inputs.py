@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..derive.cell import Cell
+from ..derive.interpret import size
+from ..derive.shapes import size_from
 from .data import Indices, one_hot, random_stream
 
-Arrays = dict[str, NDArray[np.floating]]
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Feed:
 
     Attributes:
         cell: that is fed.
-        reads: the input that takes one-hot characters, or '' where no input can.
+        reads: the input that takes characters, one-hot or as an index, or '' where no input can.
         sizes: value of each named dimension of the cell, sorted by name.
     """
 
@@ -32,9 +35,9 @@ class Feed:
 def plan_feed(cell: Cell, vocabulary: int, sizes: Mapping[str, int], hidden: int) -> Feed:
     """Choose the input that reads characters, and the size of every dimension.
 
-    Characters go to the first vector whose dimension can be the size of the vocabulary: a number equal to it,
-    or a name to which `sizes` gives no other value. Dimensions that no state has go first, so that the
-    vocabulary doesn't set the size of the state where there is another way.
+    Characters go to the first vector whose dimension can be the size of the vocabulary, or index that picks from so
+    many: a number equal to it, or a name to which `sizes` gives no other value. Dimensions that no state has go
+    first, so that the vocabulary doesn't set the size of the state where there is another way.
 
     Args:
         cell: to feed.
@@ -48,14 +51,18 @@ def plan_feed(cell: Cell, vocabulary: int, sizes: Mapping[str, int], hidden: int
     ('x', {'m': 103, 'n': 64})
     """
 
-    def can_read(shape: tuple[str, ...]) -> bool:
-        size = (int(shape[0]) if shape[0].isdigit() else sizes.get(shape[0], vocabulary)) if len(shape) == 1 else 0
-        return size == vocabulary
+    shapes = {**cell.inputs, **{name: (entries,) for name, entries in cell.indices.items()}}
 
-    readers = [name for name, shape in cell.inputs.items() if can_read(shape)]
+    def can_read(shape: tuple[str, ...]) -> bool:
+        if len(shape) != 1:
+            return False
+        given = {name: sizes.get(name, vocabulary) for name in shape if name.isidentifier()}
+        return (shape[0].isdigit() or bool(given)) and size(size_from(shape[0]), given) == vocabulary
+
+    readers = [name for name, shape in shapes.items() if can_read(shape)]
     of_states = {size for shape in cell.states.values() for size in shape}
-    reads = min(readers, key=lambda name: cell.inputs[name][0] in of_states, default="")
-    fixed = {cell.inputs[reads][0]: vocabulary} if reads else {}
+    reads = min(readers, key=lambda name: shapes[name][0] in of_states, default="")
+    fixed = {shapes[reads][0]: vocabulary} if reads else {}
     return Feed(cell, reads, {name: fixed.get(name, sizes.get(name, hidden)) for name in dimensions(cell)})
 
 
@@ -66,19 +73,21 @@ def dimensions(cell: Cell) -> list[str]:
     >>> dimensions(parse("x: input[m]\\nh: state[n]\\nh = tanh(W @ x + U @ h)"))
     ['m', 'n']
     """
-    return sorted({symbol.name for shape in cell.shapes.values() for size in shape for symbol in size.free_symbols})
+    sizes = [size for shape in cell.shapes.values() for size in shape] + [*map(size_from, cell.indices.values())]
+    return sorted({symbol.name for size in sizes for symbol in size.free_symbols})
 
 
 def draw_inputs(feed: Feed, indices: Indices, seed: int) -> Arrays:
-    """Return one array per input: one-hot characters where the feed says so, Gaussian noise elsewhere.
+    """Return one array per input: characters where the feed says so, Gaussian noise elsewhere.
 
     Args:
         feed: of the cell.
         indices: the characters, (T, B).
-        seed: of the noise: standard Gaussian, independent between inputs, steps, sequences and entries.
+        seed: of the noise: standard Gaussian, independent between inputs, steps, sequences and entries; for an index,
+            each entry as likely as any other.
 
     Returns:
-        Name -> (T, B, ...), float64.
+        Name -> (T, B, ...), float64; an index: (T, B), whole numbers.
 
     >>> from ..derive.cell import parse
     >>> cell = parse("x: input[m]\\nu: input\\nh: state[n]\\nh = tanh(W @ x + u * h)")
@@ -92,7 +101,12 @@ def draw_inputs(feed: Feed, indices: Indices, seed: int) -> Arrays:
             return one_hot(indices, shape[0])
         return random_stream(seed, f"input {name}").standard_normal(indices.shape + shape)
 
-    return {name: draw(name, _lengths(shape, feed.sizes)) for name, shape in feed.cell.inputs.items()}
+    drawn: Arrays = {name: draw(name, _lengths(shape, feed.sizes)) for name, shape in feed.cell.inputs.items()}
+    for name, entries in feed.cell.indices.items():
+        [count] = _lengths((entries,), feed.sizes)
+        noise = random_stream(seed, f"input {name}").integers(count, size=indices.shape)
+        drawn[name] = indices if name == feed.reads else noise
+    return drawn
 
 
 def draw_state(feed: Feed, batch: int, seed: int) -> Arrays:
@@ -108,4 +122,4 @@ def draw_state(feed: Feed, batch: int, seed: int) -> Arrays:
 
 
 def _lengths(shape: tuple[str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    return tuple(int(size) if size.isdigit() else sizes[size] for size in shape)
+    return tuple(size(size_from(text), sizes) for text in shape)

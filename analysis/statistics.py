@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to load
 
 from ..derive.errors import Error
 
@@ -44,7 +44,7 @@ def t_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Datas
         mean = samples.mean(dim, skipna=False)
         squares = ((samples - mean) ** 2).sum(dim, skipna=False)
         error = np.sqrt(squares / (count - 1) / count) if count > 1 else xr.full_like(mean, np.nan)
-        half = stats.t.ppf((1 + level) / 2, max(count - 1, 1)) * error
+        half = stdtrit(max(count - 1, 1), (1 + level) / 2) * error
         low, high = mean - half, mean + half
     finite = np.isfinite(mean)  # as any sample that isn't shows in it
     return xr.Dataset({"mean": mean, "low": low.where(finite), "high": high.where(finite)})

@@ -28,6 +28,7 @@ _PUBLIC = {
     "zoo": "bptt.derive",
     "Kernel": "bptt.kernels",
     "compile": "bptt.kernels",
+    "Study": "bptt.analysis",
     "Verdict": "bptt.analysis",
     "check": "bptt.analysis",
     "flow": "bptt.analysis",
@@ -35,6 +36,7 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from .analysis import Study as Study
     from .analysis import Verdict as Verdict
     from .analysis import check as check
     from .analysis import flow as flow

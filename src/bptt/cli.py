@@ -338,6 +338,36 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
 
 
 @main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-o", "--store", help="Path or fsspec address of the Zarr store; FILE with the suffix .zarr by default.")
+@click.option("--resume", is_flag=True, help="Go on where a run stopped.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a Dask cluster; by default processes of this machine.")
+@click.option("--workers", type=click.IntRange(1), help="Processes of this machine; as many as cores by default.")
+@click.option("--new", is_flag=True, help="Write FILE as a study to start from, and run nothing.")
+def study(file: Path, store: str | None, new: bool, **choices: Any) -> None:
+    """Run a study: every combination of cells, sizes, lengths, data, seeds and measures that FILE (.toml) names.
+
+    It may be stopped at any moment, and goes on with --resume. Exit status 0: all numbers are there, 1: some points
+    failed or exploded, 2: wrong use or none are there, 130: stopped by Ctrl-C.
+    """
+    from bptt.analysis.studies import show
+
+    if new:
+        show.write_template(file)
+        click.echo(f"Wrote {file}. Run it with: bptt study {shlex.quote(str(file))}")
+        return
+    loaded = bptt.Study.load(file, store)
+    try:
+        with show.progress() as advance:
+            tree = loaded.run(progress=advance, **choices)
+    except KeyboardInterrupt:
+        again = shlex.join([*sys.argv[1:], *["--resume"] * (not choices["resume"])])
+        click.echo(f"\nbptt: stopped. What is finished is in {loaded.store}; go on with: bptt {again}", err=True)
+        raise SystemExit(130) from None
+    raise SystemExit(show.show(tree, loaded.store))
+
+
+@main.command()
 @click.argument("cell", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder.")
 @_study_options

@@ -103,7 +103,8 @@ class LocalWorkers:
                     self._outcomes.put(Outcome(given.popleft(), message, lost=True))
             finally:
                 process.kill()
-                process.wait()
+                with suppress(OSError), process:  # its pipes are closed, and what it never read is dropped
+                    pass
                 self._processes.discard(process)
 
     def _feed(self, process: subprocess.Popen[bytes], given: deque[Task]) -> None:

@@ -50,16 +50,17 @@ class Store:
             raise Error(f"{url}: nothing can be stored there: {error}") from None
 
     def start(self, attrs: Mapping[str, Any]) -> None:
-        """Begin an empty store.
+        """Begin a store, or go on with one, and remove what a process that was killed in the midst of a file has left.
 
         Raises:
-            Error: where something is there already, or nothing can be written.
+            Error: where something else is there already, or nothing can be written.
         """
         with self._written():
-            if isinstance(self.zarr, LocalStore) and self.zarr.root.exists():
-                _refuse_other_things(self.zarr.root)
             root = zarr.open_group(self.zarr, mode="a", zarr_format=3, use_consolidated=False)
             root.attrs.put(dict(attrs) | {"format": FORMAT})
+            if isinstance(self.zarr, LocalStore):
+                for path in self.zarr.root.rglob("*.partial"):
+                    path.unlink(missing_ok=True)
 
     def attrs(self) -> dict[str, Any] | None:
         """Return what the store says of itself, or nothing where there is none.
@@ -68,6 +69,8 @@ class Store:
             Error: where something else is there, or a store of another version.
         """
         with self._written():
+            if isinstance(self.zarr, LocalStore):
+                _refuse_other_things(self.zarr.root)
             try:
                 found = dict(zarr.open_group(self.zarr, mode="r", use_consolidated=False).attrs)
             except FileNotFoundError:
@@ -106,12 +109,6 @@ class Store:
                 _array(group, "status")[at] = np.array([outcome.status for outcome in kept], "i1")
             _array(group, "done")[at] = True
         return kept
-
-    def clean(self) -> None:
-        """Remove what a process that was killed in the midst of a file has left."""
-        if isinstance(self.zarr, LocalStore):
-            for path in self.zarr.root.rglob("*.partial"):
-                path.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Gather the metadata of all groups, so that the store opens quickly and without a warning."""
@@ -266,8 +263,12 @@ def _value(value: Any) -> Any:
 
 
 def _refuse_other_things(folder: Path) -> None:
-    """Refuse a folder that holds anything but what an interrupted start leaves."""
-    if not folder.is_dir():
+    """Refuse a folder that holds anything but a store, or what an interrupted start leaves."""
+    if folder.exists() and not folder.is_dir():
         raise Error(f"{folder}: a file is there already. Choose another store.")
-    if any(path.suffix != ".partial" for path in folder.iterdir()):
+    if (
+        folder.exists()
+        and not (folder / "zarr.json").exists()
+        and any(p.suffix != ".partial" for p in folder.iterdir())
+    ):
         raise Error(f"{folder}: something else is there already. Choose another store.")

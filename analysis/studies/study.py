@@ -88,13 +88,14 @@ class Study:
         if workers is not None and workers < 1:
             raise Error(f"workers is {workers}: give a whole number from 1 on")
         store = Store(self.store)
-        done = self._begin(store, resume)
+        done = self._done(store, resume)
         todo = [point for number in range(len(self.plan.groups)) for point in self.plan.points(number)]
         todo = [point for point in todo if point not in done]
         tell = progress or (lambda done, total, news: None)
         if todo:
             team = self._workers(scheduler, min(workers or cores(), len(todo) * len(self.plan.seeds)))
             try:
+                store.start(self._about)
                 self._perform(team, store, todo, len(done), tell)
             finally:
                 team.close()
@@ -109,26 +110,33 @@ class Study:
         """
         return Store(self.store).open()
 
-    def _begin(self, store: Store, resume: bool) -> set[Point]:
-        """Start a store, or check that it is this study's; return the points that are in it."""
-        decides = {**describe(self.plan), "versions": versions()}
+    @property
+    def _about(self) -> dict[str, Any]:
+        """What the store says of itself."""
+        about = {"title": self.file.title, "question": self.file.question, "text": self.text}
+        return about | {"study": self._decides, "python": platform.python_version()}
+
+    @property
+    def _decides(self) -> dict[str, Any]:
+        """All that decides the study's numbers."""
+        return {**describe(self.plan), "versions": versions()}
+
+    def _done(self, store: Store, resume: bool) -> set[Point]:
+        """Return the points that are in the store, after a check that it is this study's."""
         found = store.attrs()
         if found is None:
-            about = {"title": self.file.title, "question": self.file.question, "text": self.text}
-            store.start(about | {"study": decides, "python": platform.python_version()})
             return set()
         if not resume:
             raise Error(
                 f"{self.store}: a study is there already. Go on with it by --resume (in Python, resume=True), "
                 "or choose another store."
             )
-        if changes := _changes(found["study"], decides):
+        if changes := _changes(found["study"], self._decides):
             listed = "\n".join(f"  {line}" for line in changes)
             raise Error(
                 f"{self.store}: holds another study than {self.path}, and one store holds one study. What changed:\n"
                 f"{listed}\nChange it back, or choose another store."
             )
-        store.clean()
         return {point for number in range(len(self.plan.groups)) for point in store.done(self.plan, number)}
 
     def _workers(self, scheduler: str | None, count: int) -> Workers:

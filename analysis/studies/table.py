@@ -41,13 +41,13 @@ class Row:
 
 
 def rows(tree: xr.DataTree) -> list[Row]:
-    """Return a row for each point that is in a store.
+    """Return a row for each point that is in a store, in the order of the study's file.
 
     Args:
         tree: from `Study.open`.
     """
-    leaves = [node for node in tree.subtree if "done" in node.data_vars]
-    return [row for node in leaves for row in _rows(node.path.split("/")[-2], node.to_dataset().load())]
+    there = [path for path in tree.attrs["study"]["groups"] if path in tree]
+    return [row for path in there for row in _rows(path.split("/")[-2], tree[path].to_dataset().load())]
 
 
 def _rows(size: str, found: xr.Dataset) -> list[Row]:

@@ -88,7 +88,8 @@ def _mistake(model: type[BaseModel], raw: Any, error: Any, under: str) -> str:
     cause = error.get("ctx", {}).get("error")
     reason = str(cause) if isinstance(cause, Exception) else str(error["msg"])
     if error["type"] == "extra_forbidden":
-        reason = f"no key is called '{place[-1]}'. {closest(str(place[-1]), _keys(model, place[:-1]))}"
+        known = _keys(model, place[:-1])
+        reason = f"no key is called '{place[-1]}'. {closest(str(place[-1]), known) if known else 'There are none.'}"
     return f"{path} = {shown(value)}: {reason[:1].lower()}{reason[1:]}"
 
 

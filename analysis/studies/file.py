@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo, create_model
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo, create_model
 
-from ...derive.cell import Cell, load, text_of
+from ...derive.cell import Cell, load
 from ...derive.errors import Error
 from ...derive.syntax import closest
+from .. import strict
 from ..data import DATA, Characters, text
-from .measures import MEASURES, STRICT, draw_params, settings_of
+from ..strict import STRICT, shown
+from .measures import MEASURES, draw_params, settings_of
 
-Raw = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -145,77 +145,9 @@ def read(path: str | os.PathLike[str]) -> tuple[StudyFile, str]:
         Error: where it can't be read or isn't TOML, or with a line for every mistake: its path, value and reason.
     """
     name = Path(path)
-    string = text_of(name)
-    try:
-        raw = _frozen(tomllib.loads(string))
-    except tomllib.TOMLDecodeError as error:
-        raise Error(f"{name}: not TOML: {error}") from None
-    try:
-        found = StudyFile.model_validate(raw, context=name.absolute().parent)
-    except ValidationError as error:
-        refuse(name, [_mistake(raw, one["loc"], one["type"], _reason(one)) for one in error.errors()])
-    refuse(name, _conflicts(found))
+    found, string = strict.read(name, StudyFile)
+    strict.refuse(name, _conflicts(found))
     return found, string
-
-
-def refuse(name: object, mistakes: Sequence[str]) -> None:
-    """Raise an Error that lists mistakes, if there are any."""
-    if len(mistakes) == 1:
-        raise Error(f"{name}: {mistakes[0]}")
-    if mistakes:
-        raise Error(f"{name}: {len(mistakes)} mistakes\n" + "\n".join(f"  {line}" for line in mistakes))
-
-
-def _frozen(value: Any) -> Any:
-    """Return TOML with its lists as tuples."""
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return {name: _frozen(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _reason(error: Any) -> str:
-    cause = error.get("ctx", {}).get("error")
-    return str(cause) if isinstance(cause, Exception) else str(error["msg"])
-
-
-def _mistake(raw: Any, place: tuple[int | str, ...], kind: str, reason: str) -> str:
-    """Return a line for one mistake: its path, the value there, and the reason."""
-    path, value = "", raw
-    for step in place:
-        if isinstance(step, int):
-            if isinstance(value, tuple):
-                path, value = f"{path}[{step}]", value[step]
-        elif isinstance(value, dict) and step in value:
-            path, value = f"{path}.{step}".removeprefix("."), value[step]
-        elif not isinstance(value, dict) and path == "measures":
-            path, value = f"{path}: {step}", step
-        else:
-            path = f"{path}.{step}".removeprefix(".")
-    if kind == "missing":
-        return f"{path} is missing"
-    if kind == "extra_forbidden":
-        what = "measure" if place[:-1] == ("measures",) else "key"
-        known = _known(place[:-1])
-        reason = f"no {what} is called '{place[-1]}'. {closest(str(place[-1]), known) if known else 'There are none.'}"
-    return f"{path} = {_shown(value)}: {reason[:1].lower()}{reason[1:]}"
-
-
-def _known(place: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that may stand in a table of the file."""
-    match place:
-        case ("measures", str(name)):
-            return list(MEASURES[name].settings.model_fields)
-        case ("measures",):
-            return list(MEASURES)
-        case ("initialisation", *_):
-            return list(Start.model_fields)
-        case _:
-            return list(StudyFile.model_fields)
-
-
-def _shown(value: Any) -> str:
-    text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _conflicts(found: StudyFile) -> list[str]:
@@ -230,7 +162,7 @@ def _conflicts(found: StudyFile) -> list[str]:
         **{f"sizes.{name}": values for name, values in found.sizes.items()},
     }
     mistakes = [
-        f"{path} holds {_shown(value)} twice: once is enough"
+        f"{path} holds {shown(value)} twice: once is enough"
         for path, values in named.items()
         for value in {str(v): v for v in values if list(values).count(v) > 1}.values()
     ]
@@ -240,7 +172,7 @@ def _conflicts(found: StudyFile) -> list[str]:
         shortest = len(data.characters)
         if data.kind == "text" and shortest < max(found.lengths):
             mistakes.append(
-                f"lengths = {_shown(found.lengths)}: the text {data.characters.source} has {shortest} characters. "
+                f"lengths = {shown(found.lengths)}: the text {data.characters.source} has {shortest} characters. "
                 "Give a longer text or shorter sequences."
             )
     return mistakes

@@ -10,12 +10,11 @@ from typing import Annotated, Any, get_type_hints
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from ... import kernels
 from ..gradient_flow import half_life, measure_flow
-
-STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+from ..strict import STRICT
 
 
 @dataclass(frozen=True)

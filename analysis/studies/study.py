@@ -14,7 +14,8 @@ from typing import Any
 import xarray as xr
 
 from ...derive.errors import Error
-from .file import StudyFile, read, refuse
+from ..strict import refuse
+from .file import StudyFile, read
 from .plan import Plan, Point, Task, describe, plan
 from .pool import LocalWorkers, Workers, cores
 from .store import Store

@@ -46,7 +46,7 @@ def rows(tree: xr.DataTree) -> list[Row]:
     Args:
         tree: from `Study.open`.
     """
-    there = [path for path in tree.attrs["study"]["groups"] if path in tree]
+    there = [path for path in tree.attrs["study"]["groups"] if f"/{path}" in tree.groups]
     return [row for path in there for row in _rows(path.split("/")[-2], tree[path].to_dataset().load())]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -77,8 +78,13 @@ class Plan:
 
     def title(self, point: Point) -> str:
         """Return how messages call a point."""
-        start = ", ".join(f"{name} = {value}" for name, value in self.starts[point.start].items())
-        return f"{self.groups[point.group].path}, {start}, {self.data[point.data].label}"
+        return f"{self.groups[point.group].path}, {self.labels[point.start]}, {self.data[point.data].label}"
+
+    @property
+    def labels(self) -> list[str]:
+        """How each initialisation is called."""
+        given = [{name: value for name, value in start.items() if value is not None} for start in self.starts]
+        return [", ".join(f"{name}={value}" for name, value in start.items()) for start in given]
 
 
 def plan(file: StudyFile) -> tuple[Plan, list[str]]:
@@ -135,9 +141,9 @@ def _misfits(feeds: tuple[Feed, ...], data: tuple[Data, ...]) -> Iterator[str]:
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """Return all that decides a study's numbers, in types of JSON."""
-    return {
-        "cells": {group.cell.name: group.cell.text for group in plan.groups},
+    """Return all that decides a study's numbers, as JSON gives it back."""
+    decides = {
+        "cells": {group.cell.name: group.cell.text.splitlines() for group in plan.groups},
         "groups": [group.path for group in plan.groups],
         "batch": plan.batch,
         "initialisation": [dict(start) for start in plan.starts],
@@ -145,6 +151,8 @@ def describe(plan: Plan) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "measures": {name: dict(settings) for name, settings in plan.settings.items()},
     }
+    found: dict[str, Any] = json.loads(json.dumps(decides))
+    return found
 
 
 def _digest(data: Data) -> str:

@@ -210,6 +210,8 @@ def _changes(old: Any, new: Any, path: str = "") -> list[str]:
 
     >>> _changes({"batch": 8, "seeds": [0, 1]}, {"batch": 4, "seeds": [0, 1, 2]})
     ['batch: 8 -> 4', 'seeds: [0, 1] -> [0, 1, 2]']
+    >>> _changes({"cells": {"mine": ["h: state[n]", "h = W @ h"]}}, {"cells": {"mine": ["h: state[n]", "h = U @ h"]}})
+    ['cells.mine[1]: h = W @ h -> h = U @ h']
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = dict.fromkeys([*old, *new])
@@ -218,6 +220,9 @@ def _changes(old: Any, new: Any, path: str = "") -> list[str]:
             for name in names
             for line in _changes(old.get(name, "nothing"), new.get(name, "nothing"), f"{path}.{name}".lstrip("."))
         ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new) > 1:
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for number, pair in pairs for line in _changes(*pair, f"{path}[{number}]")]
     return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
 
 

@@ -19,8 +19,11 @@ class ClusterWorkers:
     def __init__(self, plan: Plan, scheduler: str) -> None:
         try:
             from distributed import Client
+            from distributed.comm.registry import backends
         except ImportError:
             raise Error("a scheduler needs Dask: pip install 'bptt[dask]'") from None
+        if scheduler.partition("://")[0] not in backends:
+            raise Error(f"{scheduler} is no address of a scheduler: it looks like tcp://host:8786")
         try:
             self._client: Any = Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from ...derive.errors import Error
-from .plan import Plan, Point
+from .plan import Plan, Point, Task
 from .task import Outcome, Variable
 
 FORMAT = 1
@@ -51,7 +51,7 @@ class Store:
             raise Error(f"{url}: nothing can be stored there: {error}") from None
 
     def start(self, attrs: Mapping[str, Any]) -> None:
-        """Begin a store, or go on with one, and remove what a process that was killed in the midst of a file has left.
+        """Begin a store, or go on with one.
 
         Raises:
             Error: where something else is there already, or nothing can be written.
@@ -59,9 +59,6 @@ class Store:
         with self._written():
             root = zarr.open_group(self.zarr, mode="a", zarr_format=3, use_consolidated=False)
             root.attrs.put(dict(attrs) | {"format": FORMAT})
-            if isinstance(self.zarr, LocalStore):
-                for path in self.zarr.root.rglob("*.partial"):
-                    path.unlink(missing_ok=True)
 
     def attrs(self) -> dict[str, Any] | None:
         """Return what the store says of itself, or nothing where there is none.
@@ -112,12 +109,19 @@ class Store:
         return kept
 
     def finish(self) -> None:
-        """Gather the metadata of all groups, so that the store opens quickly and without a warning."""
+        """Gather the metadata of all groups, so that the store opens quickly and without a warning.
+
+        Files that a killed process had begun are removed.
+        """
         with self._written(), warnings.catch_warnings():
+            if isinstance(self.zarr, LocalStore):
+                for path in self.zarr.root.rglob("*.partial"):
+                    path.unlink(missing_ok=True)
             warnings.simplefilter("ignore")  # of Zarr: other libraries may not read gathered metadata yet
             root = zarr.open_group(self.zarr, mode="r", use_consolidated=False)
-            for path in [name for name, member in root.members(max_depth=None) if isinstance(member, zarr.Group)]:
-                zarr.consolidate_metadata(self.zarr, path=path, zarr_format=3)
+            for name, member in root.members(max_depth=None):
+                if isinstance(member, zarr.Group):
+                    zarr.consolidate_metadata(self.zarr, path=name, zarr_format=3)
             zarr.consolidate_metadata(self.zarr, zarr_format=3)
 
     def open(self) -> xr.DataTree:
@@ -162,6 +166,8 @@ class Store:
             **{name: (AXES[:1], _column([start[name] for start in starts]), {}) for name in starts[0]},
         }
         found = zarr.open_group(self.zarr, mode="a", path=group.path, zarr_format=3, use_consolidated=False)
+        if not found.attrs:
+            found.attrs.put(_attrs(plan, number, Outcome(Task(Point(number, 0, 0), 0))))
         for name, variable in axes.items():
             _put(found, name, variable)
         shape = (len(starts), len(plan.data), len(plan.seeds))
@@ -180,12 +186,7 @@ class Store:
             return outcome
         if group.path not in self._first:
             self._first[group.path] = outcome
-            named = plan.groups[outcome.task.point.group]
-            sizes = {"sizes": dict(named.sizes), "steps": named.length, "batch": plan.batch}
-            own = {**plan.starts[0], **outcome.coordinates}
-            about = {"cell": named.cell.name, "measure": named.measure, **sizes, **plan.settings[named.measure]}
-            aside = " ".join(name for name in own if name not in {*AXES, *_dims(outcome.coordinates)})
-            group.attrs.put(_json({**about, **outcome.attrs} | ({"coordinates": aside} if aside else {})))
+            group.attrs.put(_attrs(plan, outcome.task.point.group, outcome))
             for name, variable in outcome.coordinates.items():
                 _put(group, name, variable)
             shape = self._array(group, "status").shape
@@ -213,6 +214,15 @@ def _column(values: Sequence[Any]) -> NDArray[Any]:
     if any(isinstance(value, str) for value in values):
         return np.array([value or "" for value in values], "T")
     return np.array([np.nan if value is None else value for value in values])
+
+
+def _attrs(plan: Plan, number: int, outcome: Outcome) -> dict[str, Any]:
+    """Return what a group says of itself; `coordinates` are those that xarray doesn't know as such by their names."""
+    group = plan.groups[number]
+    about: dict[str, Any] = {"cell": group.cell.name, "measure": group.measure, "sizes": dict(group.sizes)}
+    about |= {"steps": group.length, "batch": plan.batch, **plan.settings[group.measure], **outcome.attrs}
+    aside = {*plan.starts[0], *outcome.coordinates} - {*AXES, *_dims(outcome.coordinates)}
+    return _json(about | ({"coordinates": " ".join(sorted(aside))} if aside else {}))
 
 
 def _dims(variables: Mapping[str, Variable]) -> set[str]:

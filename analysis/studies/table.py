@@ -51,8 +51,9 @@ def rows(tree: xr.DataTree) -> list[Row]:
 
 
 def _rows(size: str, found: xr.Dataset) -> list[Row]:
-    measure = found.attrs.get("measure")
-    numbers = MEASURES[measure].number(found) if measure else xr.full_like(found.status, np.nan, float)
+    measure = str(found.attrs["measure"])
+    measured = found.data_vars.keys() - {"done", "status", "message"}
+    numbers = MEASURES[measure].number(found) if measured else xr.full_like(found.status, np.nan, float)
     made = []
     for start, data in itertools.product(range(found.sizes["initialisation"]), range(found.sizes["data"])):
         at = found.isel(initialisation=start, data=data)
@@ -66,8 +67,8 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
                 size=size.replace(",", " "),
                 initialisation=str(at.initialisation.values),
                 data=str(at.data.values),
-                measure=str(measure),
-                quantity=str(numbers.attrs.get("long_name", measure)),
+                measure=measure,
+                quantity=str(numbers.attrs.get("long_name", "nothing")),
                 unit=str(numbers.attrs.get("units", "")),
                 number=number,
                 low=low,

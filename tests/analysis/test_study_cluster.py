@@ -16,7 +16,7 @@ STUDY = 'cells = "rnn"\nhidden = [2, 3]\nlengths = 5\nbatch = 2\nseeds = 3\nmeas
 def scheduler():
     """The address of a scheduler on this machine with two workers."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -29,7 +29,7 @@ def test_the_numbers_are_those_of_local_processes(tmp_path, scheduler):
     assert all(np.isfinite(leaf.log_norm).all() for leaf in there.leaves)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "nix://127.0.0.1:1"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tcp://nowhere"])
 def test_a_scheduler_that_does_not_answer(tmp_path, address):
     (tmp_path / "study.toml").write_text(STUDY)
     start = time.monotonic()
@@ -38,11 +38,19 @@ def test_a_scheduler_that_does_not_answer(tmp_path, address):
     assert time.monotonic() - start < 60  # seconds, on a machine that does other things; alone about 5
 
 
+@pytest.mark.parametrize("address", ["nonsense", "nix://127.0.0.1:1"])
+def test_no_address_of_a_scheduler(tmp_path, address):
+    (tmp_path / "study.toml").write_text(STUDY)
+    with pytest.raises(bptt.Error, match=f"{address} is no address of a scheduler: it looks like tcp://host:8786"):
+        bptt.Study.load(tmp_path / "study.toml").run(scheduler=address)
+    assert not (tmp_path / "study.zarr").exists()
+
+
 def test_a_scheduler_without_workers(tmp_path, monkeypatch):
     (tmp_path / "study.toml").write_text(STUDY)
     monkeypatch.setattr("bptt.analysis.studies.cluster.PATIENCE", 1)
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as cluster,
         pytest.raises(bptt.Error, match="has no workers. Start some with `dask worker tcp://"),
     ):
         bptt.Study.load(tmp_path / "study.toml").run(scheduler=cluster.scheduler_address)

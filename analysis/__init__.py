@@ -65,9 +65,9 @@ if TYPE_CHECKING:
     from .phase import measure_phases as measure_phases
     from .precision import measure_precision as measure_precision
     from .statistics import t_interval as t_interval
+    from .studies.study import Study as Study
     from .truncation import measure_truncation as measure_truncation
     from .truncation import recommended_window as recommended_window
-    from .studies.study import Study as Study
     from .verdicts.check import check as check
     from .verdicts.verdict import Verdict as Verdict
 else:

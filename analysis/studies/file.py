@@ -168,6 +168,11 @@ def _conflicts(found: StudyFile) -> list[str]:
     ]
     if not found.settings:
         mistakes.append(f"measures is empty: give at least one. Known: {', '.join(MEASURES)}.")
+    for name, settings in found.settings.items():
+        reach = MEASURES[name].reach(settings)
+        if reach > min(found.lengths):
+            given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
+            mistakes.append(f"measures.{name}: {given} reach over {reach} steps, and lengths = {shown(found.lengths)}")
     for data in found.data:
         shortest = len(data.characters)
         if data.kind == "text" and shortest < max(found.lengths):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 import xarray as xr
@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, create_model
 
 from ... import kernels
+from ..ablation import measure_ablation
+from ..clipping import measure_clipping
 from ..gradient_flow import half_life, measure_flow
+from ..initialisation import initialise
+from ..noise import measure_noise
+from ..paths import measure_paths
+from ..precision import measure_precision
 from ..strict import STRICT
+from ..truncation import measure_truncation, recommended_window
+
+Rule = Literal["gaussian", "xavier", "orthogonal", "identity"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -25,14 +35,14 @@ class Measure:
         function: called as function(kernel, params, inputs, state, steps=, seed=, **settings); its other keywords are
             the settings of a study file, with their types and defaults.
         number: what a table of results says of it: a Dataset over seed and more -> a number for each seed.
-        averaged: variables that are averaged over `sample`, the sequences of a seed.
-        finite: variables in which an infinite or undefined value is an explosion.
+        finite: variables in which inf or nan is an explosion.
+        reach: settings -> how many steps a sequence must have.
     """
 
     function: Callable[..., xr.Dataset]
     number: Callable[[xr.Dataset], xr.DataArray]
-    averaged: tuple[str, ...] = ()
     finite: tuple[str, ...] = ()
+    reach: Callable[[Mapping[str, Any]], int] = lambda settings: 1
 
     @property
     def settings(self) -> type[BaseModel]:
@@ -41,7 +51,21 @@ class Measure:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "flow": Measure(measure_flow, lambda found: half_life(found.log_norm), averaged=("log_norm",), finite=("log_norm",))
+    "flow": Measure(measure_flow, lambda found: half_life(found.log_norm), ("log_norm",)),
+    "paths": Measure(measure_paths, lambda found: half_life(found.log_norm), ("log_norm",)),
+    "ablation": Measure(measure_ablation, lambda found: half_life(found.log_norm), ("log_norm",)),
+    "truncation": Measure(
+        measure_truncation,
+        lambda found: recommended_window(found.sel(parameter="all", drop=True)),
+        reach=lambda settings: max(settings["windows"] or [1]),
+    ),
+    "clipping": Measure(measure_clipping, lambda found: found.fraction.sel(threshold=1, method="nearest")),
+    "noise": Measure(
+        measure_noise,
+        lambda found: found.ratio_in_all.sel(parameter="all"),
+        reach=lambda settings: int(settings["lags"]),
+    ),
+    "precision": Measure(measure_precision, lambda found: found.lost),
 }
 
 
@@ -50,18 +74,23 @@ def draw_params(
     sizes: Mapping[str, int],
     seed: int,
     *,
-    gain: Annotated[float, Field(allow_inf_nan=False)] = 1.0,
+    rule: Rule = "gaussian",
+    gain: Number = 1.0,
+    forget_bias: Number | None = None,
+    chrono: Number | None = None,
 ) -> dict[str, NDArray[np.floating]]:
     """Draw the parameters from which a study measures; its keywords are the keys of [initialisation]."""
-    return kernel.init(sizes, seed=seed, gain=gain)
+    dtype = kernel.dtype.name
+    return initialise(
+        kernel.derivation, sizes, rule, gain=gain, seed=seed, dtype=dtype, forget_bias=forget_bias, chrono=chrono
+    )
 
 
 def settings_of(function: Callable[..., Any]) -> type[BaseModel]:
     """Return the pydantic model of a function's keywords, without `steps` and `seed`.
 
-    >>> from pydantic import ValidationError
     >>> settings_of(draw_params)().model_dump()
-    {'gain': 1.0}
+    {'rule': 'gaussian', 'gain': 1.0, 'forget_bias': None, 'chrono': None}
     """
     hints = get_type_hints(function, include_extras=True)
     keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]

@@ -82,9 +82,10 @@ class Plan:
 
     @property
     def labels(self) -> list[str]:
-        """How each initialisation is called."""
-        given = [{name: value for name, value in start.items() if value is not None} for start in self.starts]
-        return [", ".join(f"{name}={value}" for name, value in start.items()) for start in given]
+        """How each initialisation is called: by what differs between them, or by all where there is only one."""
+        names = [name for name in self.starts[0] if len({str(start[name]) for start in self.starts}) > 1]
+        given = [{name: start[name] for name in names or start} for start in self.starts]
+        return [", ".join(f"{k}={v}" for k, v in start.items() if v is not None) for start in given]
 
 
 def plan(file: StudyFile) -> tuple[Plan, list[str]]:

@@ -82,10 +82,9 @@ def _measured(plan: Plan, task: Task) -> xr.Dataset:
         indices = DATA[data.kind](data.characters, group.length, plan.batch, seed)
     inputs = draw_inputs(feed, indices, seed)
     state, steps = (None, 0) if inputs else (draw_state(feed, plan.batch, seed), group.length)
-    measure = MEASURES[group.measure]
-    found = measure.function(kernel, params, inputs, state, steps=steps, seed=seed, **plan.settings[group.measure])
-    means = {name: found[name].mean("sample", keep_attrs=True) for name in measure.averaged}
-    return found.assign(means)
+    measure = MEASURES[group.measure].function
+    found = measure(kernel, params, inputs, state, steps=steps, seed=seed, **plan.settings[group.measure])
+    return found.mean("sample", keep_attrs=True) if "sample" in found.dims else found
 
 
 @functools.lru_cache(maxsize=256)

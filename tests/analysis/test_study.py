@@ -14,6 +14,7 @@ import zarr
 from click.testing import CliRunner
 
 import bptt
+from bptt.analysis.studies.measures import MEASURES
 from bptt.analysis.studies.plan import Point, Task
 from bptt.analysis.studies.pool import LocalWorkers
 from bptt.analysis.studies.table import rows
@@ -196,7 +197,7 @@ def test_a_store_that_is_there_is_refused_or_resumed(tiny):
         (
             "lengths = 3",
             "initialisation.gain = 2.0\nlengths = 3",
-            r"initialisation: \[{\"gain\": 1.0}\] -> \[{\"gain\": 2.0}",
+            r'initialisation: .*"gain": 1.0.* -> .*"gain": 2.0.*',
         ),
         ('"noise"', '"shuffled"', "data.noise: noise of .* -> nothing"),
         ('"rnn"', '"rnn_relu"', "cells.rnn: .* -> nothing"),
@@ -320,7 +321,8 @@ def test_a_lost_point_is_tried_again(tiny, monkeypatch):
     monkeypatch.setattr("bptt.analysis.studies.study.LocalWorkers", Ends)
     study = tiny()
     with pytest.raises(
-        bptt.Error, match=r"1 point was not finished: at rnn/n=2,T=3/flow, gain=1.0, noise, its process ended"
+        bptt.Error,
+        match=r"1 point was not finished: at rnn/n=2,T=3/flow, rule=gaussian, gain=1.0, noise, its process ended",
     ):
         study.run()
     assert finished(study.store) == 0
@@ -345,7 +347,9 @@ def test_the_command_prints_a_table(tmp_path, here):
     path.write_text(TINY)
     result = command(path)
     assert result.exit_code == 0, result.output
-    assert re.search(r"rnn +n=2 T=3 +gain=1.0 +noise +flow +([\d.]+ +[-\d.]+ to [\d.]+|inf)", result.output)
+    assert re.search(
+        r"rnn +n=2 T=3 +rule=gaussian, gain=1.0 +noise +flow +([\d.]+ +[-\d.]+ to [\d.]+|inf)", result.output
+    )
     assert "2 of 2 runs" in result.output and "half-life of the gradient, in steps" in result.output
     refused = command(path)
     assert refused.exit_code == 2 and "by --resume" in refused.output and "Traceback" not in refused.output
@@ -382,3 +386,24 @@ def test_an_index_and_a_cell_without_inputs_are_fed(tmp_path, here):
     (tmp_path / "study.toml").write_text(TINY.replace('"rnn"', '["look.cell", "henon"]').replace("noise", "noise"))
     tree = bptt.Study.load(tmp_path / "study.toml").run()
     assert all(np.isfinite(leaf.log_norm).all() for leaf in tree.leaves)
+
+
+def test_every_measure_runs_in_a_study(tmp_path, here):
+    measures = ", ".join(f'"{name}"' for name in MEASURES)
+    text = (
+        TINY.replace('"flow"', f"[{measures}]").replace("lengths = 3", "lengths = 20").replace("batch = 1", "batch = 2")
+    )
+    (tmp_path / "all.toml").write_text(text.replace('"rnn"', '"lstm"'))
+    tree = bptt.Study.load(tmp_path / "all.toml").run()
+    found = rows(tree)
+    assert [row.measure for row in found] == list(MEASURES)
+    assert not any(row.message for row in found) and not any(np.isnan(row.number) for row in found)
+
+
+def test_initialisations_are_those_of_their_rules(tmp_path, here):
+    starts = '[[initialisation]]\nrule = "orthogonal"\n[[initialisation]]\nforget_bias = [0, 5]\n'
+    (tmp_path / "tiny.toml").write_text(TINY.replace('"rnn"', '"lstm"') + starts)
+    flow = next(iter(bptt.Study.load(tmp_path / "tiny.toml").run().leaves)).to_dataset()
+    assert flow.rule.values.tolist() == ["orthogonal", "gaussian", "gaussian"]
+    assert np.array_equal(flow.forget_bias, [np.nan, 0, 5], equal_nan=True)
+    assert (flow.log_norm.isel(initialisation=2, lag=3) > flow.log_norm.isel(initialisation=1, lag=3)).all()

@@ -113,6 +113,11 @@ def test_a_mistake_is_named_with_its_path_and_value(load, tmp_path, line, messag
         ('lengths = 9\nmeasures = "flow"', "cells is missing"),
         ('cells = "rnn"', "measures is missing"),
         ('cells = "rnn"\nmeasures = []', "measures is empty: give at least one. Known: .*flow"),
+        (
+            'cells = "rnn"\nlengths = [30, 5]\n[measures.noise]\nlags = 6',
+            r"measures.noise: lags = 6, .* reach over 6 steps, and lengths = \[30, 5\]",
+        ),
+        ('cells = "rnn"\n[measures.truncation]\nwindows = 3', "measures.truncation.windows.* = 3: "),
         ('cells = "rnn"\nmeasures = "flwo"', "no key is called 'flwo'. Did you mean 'flow'"),
         ('cells = "rnn"\n[measures.flwo]', "measures.flwo = {}: no key is called 'flwo'. Did you mean 'flow'"),
         ('cells = "rnn"\n[measures.flow]\nlagz = 3', "measures.flow.lagz = 3: no key is called 'lagz'"),

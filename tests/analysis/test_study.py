@@ -322,7 +322,7 @@ def test_a_lost_point_is_tried_again(tiny, monkeypatch):
     study = tiny()
     with pytest.raises(
         bptt.Error,
-        match=r"1 point was not finished: at rnn/n=2,T=3/flow, rule=gaussian, gain=1.0, noise, its process ended",
+        match=r"1 point was not finished: at rnn/n=2,T=3/flow, rule=gaussian, .*, its process ended",
     ):
         study.run()
     assert finished(study.store) == 0

@@ -50,7 +50,7 @@ def test_a_scheduler_without_workers(tmp_path, monkeypatch):
     (tmp_path / "study.toml").write_text(STUDY)
     monkeypatch.setattr("bptt.analysis.studies.cluster.PATIENCE", 1)
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as cluster,
+        distributed.LocalCluster(n_workers=0, protocol="tcp", dashboard_address=":0", silence_logs=50) as cluster,
         pytest.raises(bptt.Error, match="has no workers. Start some with `dask worker tcp://"),
     ):
         bptt.Study.load(tmp_path / "study.toml").run(scheduler=cluster.scheduler_address)

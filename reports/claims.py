@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MARKS = {HOLDS: True, FAILS: False}
 MOST_LISTED = 3  # stretches of a regime that a sentence lists; a table shows all
+MOST_PLACES, MOST_SHOWN = 4, 1e4
+GREY = "#5b5f66"
 LOG_FROM = 8.0  # ratio of the largest x to the smallest from which the scale is logarithmic
 
 
@@ -84,7 +86,7 @@ class _Writer:
             Paragraph((self.phrases.plain(f"claim.{claim.name}.measured", **self.named(claim)),)),
             *(self.table(finding) for finding in claim.findings),
         ]
-        if claim.curves is not None:
+        if claim.curves is not None and claim.curves.sizes[claim.curves.attrs["x"]] > 1:
             blocks.append(self.figure(claim))
         return blocks
 
@@ -112,32 +114,39 @@ class _Writer:
     # where it holds
 
     def regimes(self, claim: Claim) -> list[str]:
-        """Return sentences that say at which points the claim holds, fails and stays open."""
+        """Return a sentence for each finding that says where it holds, fails and stays open."""
         found = []
         for finding in claim.findings:
-            if not finding.verdicts.dims:
-                continue
-            for verdict in (HOLDS, FAILS, OPEN):
-                points = regime(finding, verdict)
-                if not points or len(points) == finding.verdicts.size:
-                    continue
-                where = self.where(finding, points)
-                about = self.quantity(finding) if len(claim.findings) > 1 else ""
-                parts = {"where": where, "count": len(points), "all": finding.verdicts.size, "quantity": about}
-                key = f"claims.{verdict}_where" if where else f"claims.{verdict}_at"
-                found.append(self.phrases.plain(key + ("_of" if about else ""), **parts))
+            about = self.phrases.plain(f"aspect.{finding.name}") if len(claim.findings) > 1 else ""
+            points = {verdict: regime(finding, verdict) for verdict in (HOLDS, FAILS, OPEN)}
+            kinds = [verdict for verdict, those in points.items() if those]
+            if len(kinds) == 1:
+                parts = [self.phrases.plain(f"claims.{kinds[0]}_everywhere")] if about else []
+            else:
+                parts = [self.among(finding, verdict, points[verdict]) for verdict in kinds]
+            if parts:
+                said = self.phrases.plain("claims.between_regimes").join(parts)
+                key = "claims.regimes_of" if about else "claims.regimes"
+                found.append(self.phrases.plain(key, aspect=about, regimes=said))
         return found
+
+    def among(self, finding: Finding, verdict: str, points: list[dict[str, Any]]) -> str:
+        """Return at which points a finding has a verdict, or at how many."""
+        where = self.where(finding, points)
+        parts = {"where": where, "count": len(points), "all": finding.verdicts.size}
+        return self.phrases.plain(f"claims.{verdict}_{'where' if where else 'at'}", **parts)
 
     def where(self, finding: Finding, points: list[dict[str, Any]]) -> str:
         """Return points as stretches of the last numeric dimension; nothing where that would be too long."""
-        dims = [str(dim) for dim in finding.verdicts.dims]
-        along = dims[-1]
+        dims = [str(dim) for dim in finding.verdicts.dims if finding.verdicts.sizes[dim] > 1]
+        if not dims:
+            return ""
+        *before, along = dims
         every = finding.verdicts[along].values.tolist()
         stretches = []
-        for others, group in groupby(points, key=lambda point: tuple(point[dim] for dim in dims[:-1])):
-            values = [point[along] for point in group]
-            said = self.stretch(along, values, every)
-            stretches.append(", ".join([*(self.at(d, v) for d, v in zip(dims[:-1], others, strict=True)), said]))
+        for others, group in groupby(points, key=lambda point: tuple(point[dim] for dim in before)):
+            said = self.stretch(along, [point[along] for point in group], every)
+            stretches.append(", ".join([*(self.at(d, v) for d, v in zip(before, others, strict=True)), said]))
         if len(stretches) > MOST_LISTED or sum(len(stretch) for stretch in stretches) > 220:
             return ""
         return "; ".join(stretches)
@@ -175,7 +184,7 @@ class _Writer:
 
     def table(self, finding: Finding) -> Table:
         """Return a finding point by point: where it has several dimensions, the shortest of them runs across."""
-        measured, verdicts = finding.measured, finding.verdicts
+        measured, verdicts = finding.measured.squeeze(drop=True), finding.verdicts.squeeze(drop=True)
         *down, across = sorted(map(str, verdicts.dims), key=lambda dim: -verdicts.sizes[dim]) or [""]
         if not down and across:
             down, across = [across], ""
@@ -195,7 +204,9 @@ class _Writer:
         else:
             heads += [self.quantity(finding), self.phrases.plain("claims.verdict")]
         align = "l" * len(down) + ("r" * (len(heads) - len(down)) if across else "rc")
-        caption = self.phrases.text("claims.table", quantity=self.quantity(finding), rule=self.rule(finding.rule))
+        quantity = self.quantity(finding)
+        about = quantity[:1].upper() + quantity[1:]
+        caption = self.phrases.text("claims.table", quantity=about, rule=self.rule(finding.rule))
         return Table(tuple((head,) for head in heads), tuple(rows), align, caption)
 
     # figure
@@ -222,19 +233,21 @@ class _Writer:
         return self.phrases.plain("claims.caption", **settings)
 
     def plot(self, curves: Dataset) -> Plot:
-        """Return curves as a plot; `attrs` name "x", "series" and "quantity", and maybe "panel" and "band"."""
+        """Return curves as a plot; `attrs` name "x", "series" and "quantity", and maybe "panel", "band", "line"
+        and "log_y"."""
         x, series, panel = (str(curves.attrs.get(key, "")) for key in ("x", "series", "panel"))
         label = self.phrases.plain(f"quantity.{curves.attrs['quantity']}")
         xs = curves[x].values.astype(float)
         is_log = bool(xs.min() > 0 and xs.max() / xs.min() >= LOG_FROM)
-        band = curves.attrs.get("band")
+        band, log_y = curves.attrs.get("band"), bool(curves.attrs.get("log_y"))
+        lines = (float(curves.attrs["line"]),) if "line" in curves.attrs else ()
         panels = []
         for place in range(curves.sizes[panel] if panel else 1):
             at = curves.isel({panel: place}) if panel else curves
             title = self.at(panel, at[panel].values.item()) if panel else ""
             drawn = self.curves(at, x, series)
-            panels.append(Panel(title, drawn, lines=(0.0,), band=(-band, band) if band else None))
-        return Plot(tuple(panels), self.axis(x), label, log_x=is_log)
+            panels.append(Panel(title, drawn, lines, (-band, band) if band else None))
+        return Plot(tuple(panels), self.axis(x), label, log_x=is_log, log_y=log_y)
 
     def curves(self, found: Dataset, x: str, series: str) -> tuple[Curve, ...]:
         names = [value.item() if hasattr(value, "item") else value for value in found[series].values]
@@ -247,10 +260,10 @@ class _Writer:
             xs = at[x].values.astype(float)
             dash = DASHES[place % len(DASHES)]
             drawn.append(Curve(self.at(series, name), xs, mean, low, high, colour, dash, marks=True))
-            if "theory" in at:
-                theory = _values(at["theory"])
-                label = self.phrases.plain("claims.theory", curve=self.at(series, name))
-                drawn.append(Curve(label, xs, theory, theory, theory, colour, theory=True))
+        if "theory" in found:
+            theory = _values(found["theory"])
+            label = self.phrases.plain("claims.theory")
+            drawn.append(Curve(label, found[x].values.astype(float), theory, theory, theory, GREY, theory=True))
         return tuple(drawn)
 
 
@@ -295,4 +308,7 @@ def short(point: Dataset) -> str:
     half = (high - low) / 2
     if not math.isfinite(half) or half == 0:
         return number(value)
-    return f"{value:.2f} ± {half:.2f}".replace("-", "−")
+    places = max(0, 1 - int(f"{half:.1e}".partition("e")[2]))
+    if places > MOST_PLACES or half >= MOST_SHOWN:
+        return f"{number(value)} ± {number(half)}"
+    return f"{value:.{places}f} ± {half:.{places}f}".replace("-", "−")

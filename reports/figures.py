@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .document import Figure, Text
 from .fonts import FAMILY, needed_fonts
-from .interactive import specification
+from .interactive import MOST_LETTERS, specification
 from .plots import Curve, Panel, Plot, colours, ends, limits
 
 if TYPE_CHECKING:
@@ -106,10 +107,12 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
             if plot.log_x:
                 axis.set_xscale("log", base=2)
                 axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+            if plot.log_y:
+                axis.set_yscale("log")
             _draw(axis, panel, low, high)
             axis.set_title(panel.title, fontsize=9.5)
             if rows == 1 and place == 0:
-                axis.set_ylabel(plot.y)
+                axis.set_ylabel(fill(plot.y, MOST_LETTERS))
             if place + columns >= count:
                 axis.set_xlabel(plot.x)
                 axis.tick_params(labelbottom=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from importlib import resources
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from .plots import Array, Curve, Plot, ends, limits, reading, thinned
 
+MOST_LETTERS = 38  # in a line of a label
 GAP = 0.07  # between panels, as a share of the whole
 INK, SOFT, GRID = "#1c1c1e", "#5b5f66", "#e6e8ec"
 FONT = 'Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif'
@@ -96,10 +99,9 @@ def _layout(plot: Plot, columns: int, bottom: float, top: float) -> dict[str, An
     gap = 0.0 if rows == 1 else (0.16 if columns > 1 else 0.2) / rows * 1.2
     height = (1 - gap * (rows - 1)) / rows
     width = (1 - GAP * (columns - 1)) / columns
-    narrow = columns == 1 and len(plot.panels) > 1
     layout: dict[str, Any] = {
         "height": 300 * rows + 40,
-        "margin": {"l": 62, "r": 14, "t": 30, "b": 48},
+        "margin": {"l": 72, "r": 14, "t": 30, "b": 48},
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
@@ -120,7 +122,7 @@ def _layout(plot: Plot, columns: int, bottom: float, top: float) -> dict[str, An
             **axis,
             "domain": [left, left + width],
             "anchor": f"y{number}",
-            "title": {"text": plot.x if last else "", "standoff": 8, **small},
+            "title": {"text": _wrapped(plot.x) if last else "", "standoff": 8, **small},
             "showgrid": False,
             **_x_axis(plot),
         }
@@ -128,9 +130,11 @@ def _layout(plot: Plot, columns: int, bottom: float, top: float) -> dict[str, An
             **axis,
             "domain": [max(upper - height, 0), upper],
             "anchor": f"x{number}",
-            "title": {"text": plot.y if column == 0 and (row == 0 or narrow) else "", "standoff": 6, **small},
+            "title": {"text": _wrapped(plot.y) if column == 0 else "", "standoff": 6, **small},
             "gridcolor": GRID,
-            "range": [bottom, top],
+            "exponentformat": "power",
+            "type": "log" if plot.log_y else "linear",
+            "range": [math.log10(bottom), math.log10(top)] if plot.log_y else [bottom, top],
             "showticklabels": column == 0,
         }
         if panel.title:
@@ -146,6 +150,11 @@ def _layout(plot: Plot, columns: int, bottom: float, top: float) -> dict[str, An
             dotted = {"color": SOFT, "width": 1, "dash": "dot"}
             layout["shapes"].append({"type": "line", **across, "y0": line, "y1": line, "line": dotted})
     return layout
+
+
+def _wrapped(label: str) -> str:
+    """Return a label in lines that are no longer than a panel is high."""
+    return "<br>".join(wrap(label, MOST_LETTERS))
 
 
 def _x_axis(plot: Plot) -> dict[str, Any]:

@@ -14,6 +14,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 SHADES = ("#E08A1E", "#D1495B", "#A23B72", "#6A3D9A", "#3B4BA3", "#14303F")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_POINTS = 250
+MOST_ENDS = 12  # triangles along an edge
 
 Array = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ class Plot:
     panels: side by side, or below each other where it is narrow; they share their scales.
     x, y: labels of the axes.
     factor: label of a second scale in powers of ten, for y that is a natural logarithm; or nothing.
-    log_x: whether x is on a logarithmic scale.
+    log_x, log_y: whether x or y is on a logarithmic scale.
     """
 
     panels: tuple[Panel, ...]
@@ -73,6 +74,7 @@ class Plot:
     y: str
     factor: str = ""
     log_x: bool = False
+    log_y: bool = False
 
     @property
     def legend(self) -> dict[str, Curve]:
@@ -126,17 +128,18 @@ def limits(plot: Plot) -> tuple[float, float]:
         everything = np.concatenate([*values, panel.lines, panel.band or ()])
         seen.append(np.maximum(everything[np.isfinite(everything)], floor))
     all_seen = np.concatenate(seen)
-    if not all_seen.size:
-        return -1.0, 1.0
-    low, high = float(all_seen.min()), float(all_seen.max())
+    if plot.log_y:
+        all_seen = np.log10(all_seen[all_seen > 0])
+    low, high = (float(all_seen.min()), float(all_seen.max())) if all_seen.size else (0.0, 0.0)
     margin = 0.06 * (high - low) or 1.0
-    return low - margin, high + margin
+    low, high = low - margin, high + margin
+    return (10**low, 10**high) if plot.log_y else (low, high)
 
 
 def ends(curve: Curve) -> list[tuple[bool, Array]]:
     """Return where a mean is infinite: (whether it is +inf, the x of these points); such points stand at an edge."""
     found = [(bool(sign > 0), curve.x[curve.mean == sign * np.inf]) for sign in (-1, 1)]
-    return [(up, x) for up, x in found if x.size]
+    return [(up, x[:: -(-x.size // MOST_ENDS)]) for up, x in found if x.size]
 
 
 def reading(curve: Curve, place: int, x: str) -> str:
@@ -163,10 +166,12 @@ def number(value: float, whole: bool = False) -> str:
         return "∞" if value > 0 else "−∞"
     if whole and float(value).is_integer() and abs(value) < 1e6:
         return f"{value:.0f}".replace("-", "−")
+    if value == 0:
+        return "0"
     size = abs(value)
-    if value and not 1e-3 <= size < 1e5:
+    if not 1e-3 <= size < 1e5:
         mantissa, power = f"{value:.1e}".split("e")
         return f"{mantissa}e{int(power)}".replace("-", "−")
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 or not value else 3 if size >= 0.1 else 4
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.1 else 4
     shown = f"{value:.{digits}f}"
     return shown.replace("-", "−")

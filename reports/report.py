@@ -31,7 +31,9 @@ def claims_plan(size: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     True
     """
     table = tomllib.loads((resources.files(__package__) / "claims.toml").read_text(encoding="utf-8"))
-    return table[size], table["plan"]
+    chosen = table[size]
+    plan = {name: settings | chosen.pop(name, {}) for name, settings in table["plan"].items()}
+    return chosen, plan
 
 
 def settings(size: str) -> tuple[list[str], dict[str, int]]:
@@ -87,7 +89,10 @@ def write_report(
     own = {name: study[name] for name in ("hidden", "steps", "batch", "seeds") if name in study}
     bench = Bench(**(defaults | sizes | own), chars=chars)
     claims = measure_claims(
-        bench, plan, load, lambda name, done, total: progress(f"Testing claims: {name}", done, total)
+        bench,
+        _with_compared(plan, compared),
+        lambda name: next((cell for cell in compared if cell.name == name), None) or load(name),
+        lambda name, done, total: progress(f"Testing claims: {name}", done, total),
     )
     checks = certify(bench, [compile(derivation) for derivation in derivations])
     pages = {f"{d.cell.name}.pdf": derivation_document(d, p) for d, p in zip(derivations, proofs, strict=True)}
@@ -101,6 +106,18 @@ def write_report(
     numbers = summarise(flows)[["mean", "low", "high"]].to_dataframe().to_csv()
     write(target / "flow.csv", numbers.encode())
     return [*written, target / "flow.csv"]
+
+
+def _with_compared(plan: dict[str, dict[str, Any]], compared: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """Return a plan in which "compared" is replaced by the names of the cells compared, each once."""
+    names = [cell.name for cell in compared]
+
+    def each(value: Any) -> Any:
+        if not isinstance(value, list) or "compared" not in value:
+            return value
+        return list(dict.fromkeys([*(name for name in value if name != "compared"), *names]))
+
+    return {claim: {key: each(value) for key, value in settings.items()} for claim, settings in plan.items()}
 
 
 def made_folder(folder: str | os.PathLike[str]) -> Path:

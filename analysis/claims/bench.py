@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +20,10 @@ from ...derive.functions import Elementwise
 from ...kernels.initial import is_bias
 from ..data import DATA, Characters, text
 from ..gradient_flow import measure_flow
-from ..inputs import draw_inputs, draw_state, plan_feed
+from ..initialisation import initialise
+from ..inputs import Feed, draw_inputs, draw_state, plan_feed
 
-Params = dict[str, NDArray[np.floating]]
-Change = Callable[[kernels.Kernel, Params, int], Params]  # (kernel, parameters as drawn, seed) -> parameters
+Arrays = dict[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class Bench:
     level: coverage of intervals.
     data: kind of data, as `flow_study` has it.
     chars: the text.
-    tick: called after each measurement.
     """
 
     hidden: int = 64
@@ -42,7 +42,6 @@ class Bench:
     level: float = 0.95
     data: str = "text"
     chars: Characters = field(default_factory=text, repr=False)
-    tick: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,45 +54,70 @@ class Bench:
             "data": self.data,
         }
 
-    def flow(self, kernel: kernels.Kernel, *, gain: float = 1.0, change: Change | None = None) -> xr.DataArray:
+    def feed(self, kernel: kernels.Kernel) -> Feed:
+        """Return how a cell is fed."""
+        return plan_feed(kernel.cell, len(self.chars.vocabulary), {}, self.hidden)
+
+    def given(self, kernel: kernels.Kernel, seed: int, steps: int = 0) -> tuple[Arrays, Arrays | None]:
+        """Return inputs and initial state of a seed, the latter for a cell without inputs; T steps or `steps`."""
+        feed = self.feed(kernel)
+        if not kernel.cell.inputs:
+            return {}, draw_state(feed, self.batch, seed)
+        return draw_inputs(feed, DATA[self.data](self.chars, steps or self.steps, self.batch, seed), seed), None
+
+    def params(self, kernel: kernels.Kernel, seed: int, **start: Any) -> Arrays:
+        """Return initial parameters of a seed, drawn as `initialise` does; "all_biases" is a value for each bias."""
+        start = dict(start)
+        if "all_biases" in start:
+            value = start.pop("all_biases")
+            names = [name for name in kernel.cell.params if is_bias(kernel.derivation, Symbol(name))]
+            start["biases"] = dict.fromkeys(names, value)
+        return initialise(kernel.derivation, self.feed(kernel).sizes, seed=seed, **start)
+
+    def measured(self, kernel: kernels.Kernel, measure: Callable[..., xr.Dataset], **start: Any) -> xr.Dataset:
+        """Return a measure for each seed, over (seed, ...) with its own dimensions.
+
+        Args:
+            kernel: of the cell.
+            measure: of (kernel, params, inputs, state, steps=, seed=), such as `measure_flow`.
+            start: how parameters are drawn.
+        """
+        found = []
+        for seed in range(self.seeds):
+            inputs, state = self.given(kernel, seed)
+            params = self.params(kernel, seed, **start)
+            steps = 0 if inputs else self.steps
+            found.append(measure(kernel, params, inputs, state, steps=steps, seed=seed))
+        return xr.concat(found, "seed", combine_attrs="drop").assign_coords(seed=np.arange(self.seeds))
+
+    def flow(self, kernel: kernels.Kernel, **start: Any) -> xr.DataArray:
         """Return the mean log norm over the batch against lag, natural log, (seed, lag).
 
         inf where a state overflows on the way: the run has exploded.
 
         Args:
             kernel: of the cell.
-            gain: of the initial weights.
-            change: what to do to the parameters of a seed before they are used.
+            start: how parameters are drawn.
         """
-        curves = np.empty((self.seeds, self.steps + 1))
-        feed = plan_feed(kernel.cell, len(self.chars.vocabulary), {}, self.hidden)
-        for seed in range(self.seeds):
-            params = kernel.init(feed.sizes, seed=seed, gain=gain)
-            if change:
-                params = change(kernel, params, seed)
-            indices = DATA[self.data](self.chars, self.steps, self.batch, seed)
-            inputs = draw_inputs(feed, indices, seed) if kernel.cell.inputs else {}
-            state = None if inputs else draw_state(feed, self.batch, seed)
-            curves[seed] = _mean_flow(kernel, params, inputs, state, self.steps, seed)
-            self.tick()
-        return xr.DataArray(curves, {"seed": np.arange(self.seeds), "lag": np.arange(self.steps + 1)})
+        return self.measured(kernel, _mean_flow, **start).log_norm
 
-    def growth(self, kernel: kernels.Kernel, *, gain: float = 1.0, change: Change | None = None) -> xr.DataArray:
+    def growth(self, kernel: kernels.Kernel, **start: Any) -> xr.DataArray:
         """Return how fast the gradient grows per step back, natural log per step, over (seed,): see `slope`."""
-        return slope(self.flow(kernel, gain=gain, change=change))
+        return slope(self.flow(kernel, **start))
 
 
 def _mean_flow(
-    kernel: kernels.Kernel, params: Params, inputs: Any, state: Any, steps: int, seed: int
-) -> NDArray[np.float64]:
+    kernel: kernels.Kernel, params: Arrays, inputs: Arrays, state: Arrays | None, *, steps: int, seed: int
+) -> xr.Dataset:
     try:
-        flow = measure_flow(kernel, params, inputs, state, steps=0 if inputs else steps, seed=seed)
+        flow = measure_flow(kernel, params, inputs, state, steps=steps, seed=seed)
     except Error as error:
         if "overflows" not in str(error):
             raise
-        return np.concatenate([[0.0], np.full(steps, np.inf)])
+        last = steps or len(next(iter(inputs.values())))
+        return xr.Dataset({"log_norm": ("lag", [0.0, *[math.inf] * last])}, {"lag": np.arange(last + 1)})
     with np.errstate(invalid="ignore"):  # −inf + inf, where one sequence vanishes and another explodes
-        return np.asarray(flow.log_norm.values.mean(axis=0))
+        return flow[["log_norm"]].mean("sample", skipna=False)
 
 
 def slope(flow: xr.DataArray) -> xr.DataArray:
@@ -110,18 +134,6 @@ def slope(flow: xr.DataArray) -> xr.DataArray:
     late, early = flow.isel(lag=last), flow.isel(lag=middle)
     steady = (late - early.where(np.isfinite(early), 0)) / (last - middle)
     return steady.where(np.isfinite(late), late).drop_vars("lag", errors="ignore")
-
-
-def biased(value: float) -> Change:
-    """Return a change that sets every bias of a cell: each parameter that only ever stands as a term in sums."""
-
-    def change(kernel: kernels.Kernel, params: Params, seed: int) -> Params:
-        return {
-            name: np.full_like(array, value) if is_bias(kernel.derivation, Symbol(name)) else array
-            for name, array in params.items()
-        }
-
-    return change
 
 
 def functions_of(cell: Cell) -> list[str]:

@@ -10,29 +10,30 @@ import xarray as xr
 
 from ... import kernels
 from ...derive.cell import Cell
-from .bench import Bench, biased, functions_of
+from .bench import Bench, functions_of
 from .claim import Claim, Finding, Rule, over_seeds
 
 
-def repeated_product(bench: Bench, cells: Sequence[Cell], gains: Sequence[float]) -> Claim:
+def repeated_product(bench: Bench, cells: Sequence[Cell], gains: Sequence[float], rules: Sequence[str]) -> Claim:
     """Repeated multiplication by the recurrent matrix makes gradients vanish or explode.
 
-    Measured is the growth of the gradient per step back, for each cell and gain of its initial weights. It neither
+    Measured is the growth of the gradient per step back, for each cell, rule of initialisation and gain. It neither
     vanishes nor explodes where it changes by less than a factor of 2 over all T steps.
 
     >>> from ...derive.cell import parse
     >>> cell = parse("x: input[m]\\nh: state[n]\\nh = W @ h + U @ x", "linear")
-    >>> claim = repeated_product(Bench(hidden=8, steps=40, batch=2, seeds=3), [cell], [0.5, 2.0])
-    >>> claim.verdict, (claim.findings[0].measured.value > 0).values.tolist()
-    ('holds', [[False, True]])
+    >>> bench = Bench(hidden=8, steps=40, batch=2, seeds=3)
+    >>> claim = repeated_product(bench, [cell], [0.5, 1.0, 2.0], ["orthogonal"])
+    >>> claim.findings[0].verdicts.values.ravel().tolist()
+    ['holds', 'fails', 'holds']
     """
-    growth = _growths(bench, cells, gains)
+    growth = _grid(bench, cells, rule=rules, gain=gains)
     found = over_seeds(growth, bench.level)
     neither = math.log(2) / bench.steps
-    rule = Rule(-neither, neither, outside=True)
-    curves = _curves(found, quantity="growth", x="gain", series="cell", band=neither)
+    finding = Finding("growth", found, Rule(-neither, neither, outside=True))
+    marks = {"quantity": "growth", "x": "gain", "series": "cell", "line": 0.0, "panel": "rule", "band": neither}
     settings = bench.settings | {"cells": [cell.name for cell in cells]}
-    return Claim("repeated_product", (Finding("growth", found, rule),), curves, settings)
+    return Claim("repeated_product", (finding,), found.rename(value="mean").assign_attrs(marks), settings)
 
 
 def holds_longer(bench: Bench, first: Cell, second: Cell, gains: Sequence[float], biases: Sequence[float]) -> Claim:
@@ -47,24 +48,12 @@ def holds_longer(bench: Bench, first: Cell, second: Cell, gains: Sequence[float]
     >>> claim.findings[0].verdicts.values.tolist()
     [['holds', 'fails']]
     """
-    compiled = [kernels.compile(cell) for cell in (first, second)]
-    rates = xr.concat(
-        [
-            xr.concat(
-                [
-                    xr.concat([bench.growth(kernel, gain=gain, change=biased(bias)) for bias in biases], "bias")
-                    for gain in gains
-                ],
-                "gain",
-            )
-            for kernel in compiled
-        ],
-        "cell",
-    ).assign_coords(cell=[first.name, second.name], gain=list(gains), bias=list(biases))
+    rates = _grid(bench, [first, second], gain=gains, all_biases=biases).rename(all_biases="bias")
+    one, other = (rates.sel(cell=cell.name, drop=True) for cell in (first, second))
     with np.errstate(invalid="ignore"):  # inf − inf, where both vanish altogether
-        longer = abs(rates.sel(cell=second.name)) - abs(rates.sel(cell=first.name))
-    found = over_seeds(longer, bench.level)
-    curves = _curves(over_seeds(rates, bench.level), quantity="growth", x="gain", series="cell", panel="bias")
+        found = over_seeds(abs(other) - abs(one), bench.level)
+    marks = {"quantity": "growth", "x": "gain", "series": "cell", "line": 0.0, "panel": "bias"}
+    curves = over_seeds(rates, bench.level).rename(value="mean").assign_attrs(marks)
     settings = bench.settings | {"first": first.name, "second": second.name}
     settings |= {"first_functions": functions_of(first), "second_functions": functions_of(second)}
     return Claim("holds_longer", (Finding("margin", found, Rule(least=0)),), curves, settings)
@@ -80,22 +69,23 @@ def blows_up(bench: Bench, cell: Cell, beside: Sequence[Cell], gains: Sequence[f
     >>> claim.findings[0].verdicts.values.tolist()
     ['fails', 'holds']
     """
-    growth = over_seeds(_growths(bench, [cell, *beside], gains), bench.level)
-    curves = _curves(growth, quantity="growth", x="gain", series="cell")
+    growth = over_seeds(_grid(bench, [cell, *beside], gain=gains), bench.level)
+    marks = {"quantity": "growth", "x": "gain", "series": "cell", "line": 0.0}
     settings = bench.settings | {"cell": cell.name, "functions": functions_of(cell)}
-    found = growth.sel(cell=cell.name).drop_vars("cell")
-    return Claim("blows_up", (Finding("growth", found, Rule(least=0)),), curves, settings)
+    finding = Finding("growth", growth.sel(cell=cell.name, drop=True), Rule(least=0))
+    return Claim("blows_up", (finding,), growth.rename(value="mean").assign_attrs(marks), settings)
 
 
-def _growths(bench: Bench, cells: Sequence[Cell], gains: Sequence[float]) -> xr.DataArray:
-    """Return growth per step, (cell, gain, seed)."""
-    rows = []
+def _grid(bench: Bench, cells: Sequence[Cell], **axes: Sequence[object]) -> xr.DataArray:
+    """Return growth per step over (cell, *axes, seed); each axis is a way to draw parameters."""
+    found = []
     for cell in cells:
         kernel = kernels.compile(cell)
-        rows.append(xr.concat([bench.growth(kernel, gain=gain) for gain in gains], "gain"))
-    return xr.concat(rows, "cell").assign_coords(cell=[cell.name for cell in cells], gain=list(gains))
-
-
-def _curves(found: xr.Dataset, **marks: object) -> xr.Dataset:
-    """Return measured values as curves for a figure."""
-    return found.rename(value="mean").assign_attrs(marks)
+        sizes = [len(values) for values in axes.values()]
+        rates = np.empty((*sizes, bench.seeds))
+        for places in np.ndindex(*sizes):
+            start = {name: values[place] for (name, values), place in zip(axes.items(), places, strict=True)}
+            rates[places] = bench.growth(kernel, **start)
+        found.append(rates)
+    coordinates = {"cell": [cell.name for cell in cells], **{name: list(values) for name, values in axes.items()}}
+    return xr.DataArray(np.stack(found), coordinates | {"seed": np.arange(bench.seeds)}, (*coordinates, "seed"))

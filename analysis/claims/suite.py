@@ -11,12 +11,21 @@ from ...derive.errors import Error
 from ...derive.syntax import closest
 from .bench import Bench
 from .claim import Claim
+from .gates import longer_memory, uninterrupted_path
+from .reach import early_layers, truncation
 from .recurrence import blows_up, holds_longer, repeated_product
+from .training import clipping, matches
 
 TESTS: Mapping[str, Callable[..., Claim]] = {
     "repeated_product": repeated_product,
     "holds_longer": holds_longer,
     "blows_up": blows_up,
+    "uninterrupted_path": uninterrupted_path,
+    "longer_memory": longer_memory,
+    "matches": matches,
+    "clipping": clipping,
+    "truncation": truncation,
+    "early_layers": early_layers,
 }
 ONE, MANY = ("cell", "first", "second"), ("cells", "beside")  # settings that name cells
 

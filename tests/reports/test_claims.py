@@ -54,8 +54,8 @@ def text_of(blocks):
     [
         ([1, 2, 3, 4], "Holds."),
         ([-1, -2, -3, -4], "Fails."),
-        ([-1, -2, 0, 4], "It holds for mine, gain 4. It fails for mine, gain 0.5 to 1. Undecided: mine, gain 2."),
-        ([1, -2, 3, -4], "It holds for mine, gain 0.5 and 2. It fails for mine, gain 1 and 4."),
+        ([-1, -2, 0, 4], "It holds for gain 4; it fails for gain 0.5 to 1; it is undecided for gain 2."),
+        ([1, -2, 3, -4], "It holds for gain 0.5 and 2; it fails for gain 1 and 4."),
         ([0, 0, 0, 0], "Undecided."),
     ],
 )
@@ -106,7 +106,7 @@ def test_cells_keep_their_colours_and_others_get_new_ones():
 
 def test_korean():
     text = text_of(section(claim([-1, -2, 0, 4]), language="ko"))
-    assert "성립하는 곳: mine, 이득 4" in text and "U+" not in text
+    assert "성립하는 곳은 이득 4" in text and "U+" not in text
 
 
 def test_the_box_lists_every_check_and_shows_what_fails():

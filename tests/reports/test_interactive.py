@@ -113,7 +113,7 @@ def test_in_a_browser_without_a_network(width, tmp_path):
     assert "CONSOLE" not in done.stderr, done.stderr
     title = done.stdout.partition("<title>")[2].partition("</title>")[0]
     found = json.loads(title.replace("&quot;", '"'))
-    assert found["said"].startswith("panel 0, one, gain 0.5: 0.00;") and "panel 1, two, gain 0.5: −∞" in found["said"]
+    assert found["said"].startswith("panel 0, one, gain 0.5: 0;") and "panel 1, two, gain 0.5: −∞" in found["said"]
     assert found["after"] < found["before"] and found["plots"] >= 2 and found["tab"] == 0
     assert found["requests"] == 0
     assert found["wide"] <= width and found["overflow"] <= width

@@ -25,7 +25,7 @@ def specification(plot: Plot) -> str:
     >>> from .plots import Panel
     >>> found = json.loads(specification(Plot((Panel("", (Curve("a", one, one, one, one, "#000000"),)),), "x", "y")))
     >>> sorted(found), found["traces"][-1]["text"]
-    (['legend', 'narrow', 'traces', 'wide'], ['a, x 0: 0.00'])
+    (['legend', 'narrow', 'traces', 'wide'], ['a, x 0: 0'])
     """
     bottom, top = limits(plot)
     traces = [

@@ -10,8 +10,11 @@ import bptt
 from bptt.analysis.claims.bench import Bench, functions_of, slope
 from bptt.analysis.claims.certificate import Check, certify
 from bptt.analysis.claims.claim import FAILS, HOLDS, OPEN, PARTLY, Claim, Finding, Rule, exact, over_seeds, regime
+from bptt.analysis.claims.gates import longer_memory, uninterrupted_path
+from bptt.analysis.claims.reach import early_layers, truncation
 from bptt.analysis.claims.recurrence import blows_up, holds_longer, repeated_product
 from bptt.analysis.claims.suite import measure_claims
+from bptt.analysis.claims.training import clipping, matches
 from bptt.derive.errors import Error
 
 BENCH = Bench(hidden=8, steps=40, batch=2, seeds=4)
@@ -152,3 +155,66 @@ def test_a_wrong_backward_pass_is_not_certified(monkeypatch):
 
     monkeypatch.setattr(kernel, "backward", wrong)
     assert not any(check.holds for check in certify(BENCH, [kernel]) if check.name == "transpose")
+
+
+CONSTANT = bptt.parse(
+    "x: input[m]\nc: state[n]\nf = sigmoid(b)\nc = f * c + U @ x", "constant"
+)  # nothing but its direct path, and a gate that sees nothing but its bias
+
+
+def test_a_direct_path_falls_as_its_gate_says():
+    claim = uninterrupted_path(BENCH, [CONSTANT, LINEAR], [0.0, 5.0, 8.0])
+    growth, share = claim.findings
+    expected = [-math.log(2), -math.log1p(math.exp(-5)), -math.log1p(math.exp(-8))]
+    np.testing.assert_allclose(growth.measured.value.sel(cell="constant"), expected, rtol=1e-9)
+    np.testing.assert_allclose(claim.curves.theory, expected, rtol=1e-12)
+    np.testing.assert_allclose(share.measured.value, 1.0, rtol=1e-12)
+    assert growth.verdicts.values.tolist() == [[FAILS, HOLDS, HOLDS]]  # a half over 40 steps: at bias 4.06
+
+
+def test_a_gate_that_opens_lengthens_memory_and_one_that_closes_shortens_it():
+    claim = longer_memory(BENCH, [CONSTANT, LINEAR], [-2.0, 2.0])
+    assert claim.findings[0].verdicts.values.tolist() == [[FAILS, HOLDS]]
+    assert claim.settings["cells"] == ["constant"]
+
+
+def test_truncation_of_a_number_has_the_bias_of_its_formula():
+    cell = bptt.parse("x: input[m]\nh: state[n]\nh = 0.5 * h + U @ x + 0 * b * h", "half")
+    claim = truncation(BENCH, cell, [1.0], [1, 2, 4, 30, 99])
+    lost, memory = claim.findings
+    assert lost.measured.window.values.tolist() == [1, 2, 4, 30]  # no longer than a sequence
+    value = lost.measured.value.values[:, 0]
+    assert value[0] > value[1] > value[2] > 1e-3 > 1e-6 > value[3]
+    assert [str(v) for v in lost.verdicts.values[[0, 3], 0]] == [HOLDS, FAILS]
+    np.testing.assert_allclose(memory.measured.value, np.array([1, 2, 4, 30]) / 40)
+
+
+def test_layers_that_halve_a_gradient_starve_those_below_and_others_do_not():
+    def layer(name, scale):
+        return bptt.parse(f"x: input[m]\nh: state[n]\nh = {scale} * (U @ x) + 0.01 * h", name)
+
+    claim = early_layers(BENCH, [layer("thin", 0.01), layer("thick", 100)], [2, 3])
+    assert claim.findings[0].verdicts.values.tolist() == [[HOLDS, HOLDS], [FAILS, FAILS]]
+
+
+SHORT = Bench(hidden=4, steps=12, batch=2, seeds=2)
+
+
+def test_a_cell_matches_itself_and_not_with_fewer_parameters():
+    small = bptt.parse("x: input[m]\nh: state[n]\nh = tanh(U @ x + b)", "small")
+    large = bptt.parse("x: input[m]\nh: state[n]\nh = tanh(U @ x + W @ x + b)", "large")
+    claim = matches(SHORT, small, large, [2, 4], margin=0.05, rate=0.01, limit=1.0)
+    behind, parameters, time = claim.findings
+    assert behind.measured.value.dims == ("updates",)
+    assert float(parameters.measured.value) == pytest.approx((16 + 4) / (16 + 4 + 16))
+    assert parameters.verdicts.item() == HOLDS and float(time.measured.value) > 0
+
+
+def test_training_that_breaks_off_is_saved_by_clipping():
+    cell = bptt.parse("x: input[m]\nh: state[n]\nh = (W @ h) * (W @ h) + U @ x", "squared")
+    claim = clipping(SHORT, cell, [0.5], [1e6], limit=1e-9, updates=4)
+    saved, growth = claim.findings
+    assert saved.measured.value.item() == math.inf and saved.verdicts.item() == HOLDS
+    assert growth.measured.value.dims == ("rate", "gain")
+    claim = clipping(SHORT, LINEAR, [0.5], [1e-3], limit=1e9, updates=2)
+    assert claim.findings[0].verdicts.item() == FAILS  # nothing is clipped, and nothing saved

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 MARKS = {HOLDS: True, FAILS: False}
+MOST_LETTERS = 170  # of a sentence about one quantity
 MOST_LISTED = 3  # stretches of a regime that a sentence lists; a table shows all
 MOST_PLACES, MOST_SHOWN = 4, 1e4
 GREY = "#5b5f66"
@@ -124,15 +125,17 @@ class _Writer:
                 parts = [self.phrases.plain(f"claims.{kinds[0]}_everywhere")] if about else []
             else:
                 parts = [self.among(finding, verdict, points[verdict]) for verdict in kinds]
+                if sum(map(len, parts)) > MOST_LETTERS:
+                    parts = [self.among(finding, verdict, points[verdict], brief=True) for verdict in kinds]
             if parts:
                 said = self.phrases.plain("claims.between_regimes").join(parts)
                 key = "claims.regimes_of" if about else "claims.regimes"
                 found.append(self.phrases.plain(key, aspect=about, regimes=said))
         return found
 
-    def among(self, finding: Finding, verdict: str, points: list[dict[str, Any]]) -> str:
+    def among(self, finding: Finding, verdict: str, points: list[dict[str, Any]], brief: bool = False) -> str:
         """Return at which points a finding has a verdict, or at how many."""
-        where = self.where(finding, points)
+        where = "" if brief else self.where(finding, points)
         parts = {"where": where, "count": len(points), "all": finding.verdicts.size}
         return self.phrases.plain(f"claims.{verdict}_{'where' if where else 'at'}", **parts)
 

@@ -13,7 +13,7 @@ import numpy as np
 from .document import Figure, Text
 from .fonts import FAMILY, needed_fonts
 from .interactive import MOST_LETTERS, specification
-from .plots import Curve, Panel, Plot, colours, ends, limits
+from .plots import Curve, Panel, Plot, colours, ends, limits, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,6 +106,7 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
         for place, (axis, panel) in enumerate(zip(axes, plot.panels, strict=False)):
             if plot.log_x:
                 axis.set_xscale("log", base=2)
+                axis.set_xticks(ticks(plot), minor=False)
                 axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
             if plot.log_y:
                 axis.set_yscale("log")

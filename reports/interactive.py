@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .plots import Array, Curve, Plot, ends, limits, reading, thinned
+from .plots import Array, Curve, Plot, ends, limits, reading, thinned, ticks
 
 MOST_LETTERS = 38  # in a line of a label
 GAP = 0.07  # between panels, as a share of the whole
@@ -160,7 +160,7 @@ def _wrapped(label: str) -> str:
 def _x_axis(plot: Plot) -> dict[str, Any]:
     xs = np.unique(np.concatenate([curve.x for panel in plot.panels for curve in panel.curves]))
     if plot.log_x:
-        shown = xs if len(xs) <= 7 else xs[:: -(-len(xs) // 7)]
+        shown = ticks(plot)
         edges = np.log10(xs[[0, -1]]) + np.array([-0.04, 0.04])
         ticks = {"tickvals": _numbers(shown), "ticktext": [f"{value:g}" for value in shown]}
         return {"type": "log", "range": edges.tolist(), **ticks}

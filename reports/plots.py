@@ -136,6 +136,12 @@ def limits(plot: Plot) -> tuple[float, float]:
     return (10**low, 10**high) if plot.log_y else (low, high)
 
 
+def ticks(plot: Plot) -> Array:
+    """Return which of the x are named on a logarithmic scale: at most seven."""
+    xs = np.unique(np.concatenate([curve.x for panel in plot.panels for curve in panel.curves]))
+    return xs[:: -(-len(xs) // 7)]
+
+
 def ends(curve: Curve) -> list[tuple[bool, Array]]:
     """Return where a mean is infinite: (whether it is +inf, the x of these points); such points stand at an edge."""
     found = [(bool(sign > 0), curve.x[curve.mean == sign * np.inf]) for sign in (-1, 1)]

@@ -162,8 +162,8 @@ def _x_axis(plot: Plot) -> dict[str, Any]:
     if plot.log_x:
         shown = ticks(plot)
         edges = np.log10(xs[[0, -1]]) + np.array([-0.04, 0.04])
-        ticks = {"tickvals": _numbers(shown), "ticktext": [f"{value:g}" for value in shown]}
-        return {"type": "log", "range": edges.tolist(), **ticks}
+        named = {"tickvals": _numbers(shown), "ticktext": [f"{value:g}" for value in shown]}
+        return {"type": "log", "range": edges.tolist(), **named}
     low, high = float(xs[0]), float(xs[-1])
     margin = 0.0 if len(xs) > 30 else 0.04 * (high - low) or 1.0
     return {"range": [low - margin, high + margin]}

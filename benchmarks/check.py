@@ -24,9 +24,10 @@ from bptt.analysis.verdicts.catalogue import edits
 from bptt.analysis.verdicts.check import check
 from bptt.analysis.verdicts.formulas import read_formulas, tree_from
 from bptt.analysis.verdicts.meanings import Answers
+from bptt.analysis.verdicts.naming import read_meanings
 from bptt.analysis.verdicts.ours import Translator
 from bptt.analysis.verdicts.probes import probes, subject
-from bptt.analysis.verdicts.reading import Reading, agree, read_meanings
+from bptt.analysis.verdicts.reading import Reading, agree
 from bptt.analysis.verdicts.repair import pool_for, reading_values
 from bptt.analysis.verdicts.tree import Name, Speller, Tree, add, mapped, mul, neg, number, places, rebuilt, replaced
 from bptt.derive.errors import Source
@@ -274,10 +275,13 @@ class Score:
 
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
     misses: list[str] = dataclasses.field(default_factory=list)
+    slowest: float = 0.0  # seconds for one text, of this process's own time
 
     def judge(self, mutant: Mutant) -> None:
         """Judge a mutant and count what was found."""
+        start = time.process_time()
         verdict = check(mutant.text, cell=mutant.cell)
+        self.slowest = max(self.slowest, time.process_time() - start)
         fault = verdict.faults[0] if verdict.faults else None
         line = fault is not None and any(f.line == mutant.line for f in verdict.faults) and len(verdict.faults) == 1
         kind = fault is not None and fault.kind in mutant.kinds
@@ -292,7 +296,7 @@ class Score:
         """Say it in a line."""
         total = max(1, self.counts["mutants"])
         parts = (f"{what} {100 * self.counts[what] / total:.1f} %" for what in ("detected", "line", "kind", "repair"))
-        return f"{self.counts['mutants']} mutants: " + ", ".join(parts)
+        return f"{self.counts['mutants']} mutants: {', '.join(parts)}; slowest {self.slowest:.1f} s"
 
 
 def main() -> None:
@@ -314,6 +318,7 @@ def main() -> None:
         print(f"{name:<18} {score.line()}  ({time.perf_counter() - start:.1f} s)", flush=True)
         whole.counts += score.counts
         whole.misses += score.misses
+        whole.slowest = max(whole.slowest, score.slowest)
         if options.misses:
             print("\n".join(score.misses))
     print(whole.line())

@@ -28,6 +28,7 @@ ALIASES = {
     "sigma": "sigmoid", "σ": "sigmoid", "expit": "sigmoid", "logistic": "sigmoid", "logistic_sigmoid": "sigmoid",
     "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min", "absolute": "abs", "fabs": "abs",
     "atan": "arctan", "inner": "dot", "vdot": "dot", "concatenate": "concat", "hstack": "concat", "cat": "concat",
+    "pow": "power",
     "heaviside": "step", "ReLU": "relu", "einsum_sum": "sum", "ln": "log", "onehot": "one_hot", "oneHot": "one_hot",
 }  # fmt: skip
 EXTRA = ("diag", "pad", "sum_t", "scatter")
@@ -108,11 +109,14 @@ def read_formulas(source: Source) -> Formulas:
     >>> read_formulas(Source("mine", "da_f = dc * c[t-1] * f * (1 - f)")).statements[0].target
     Name(base='da_f', offset=0)
     """
-    source = Source(source.name, plain(source.text))
+    prose = {number: line for number, line in enumerate(source.lines, 1) if PROSE.fullmatch(line)}
+    notes = tuple(f"line {number} is no formula, and was left alone: {line.strip()}" for number, line in prose.items())
+    kept = ["" if number in prose else line for number, line in enumerate(source.lines, 1)]
+    source = Source(source.name, plain("\n".join(kept)))
     module, doc = tree_of(source)
     text = Text(source, doc, (), ())
     declarations, statements = [], []
-    for line in module.body:
+    for line in (single for whole in module.body for single in _singly(whole)):
         if isinstance(line, ast.AnnAssign):
             declarations.append(ast.unparse(line))
             continue
@@ -134,7 +138,20 @@ def read_formulas(source: Source) -> Formulas:
             value = _augmented(text, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
         statements.append(Statement(line.lineno, written, target.leaf, adds, value, left))
-    return Formulas(source, tuple(declarations), doc, tuple(statements))
+    return Formulas(source, tuple(declarations), doc, tuple(statements), notes=notes)
+
+
+# a line of words: a capital letter, no sign of a formula
+PROSE = re.compile(r"\s*[A-Z][A-Za-z]*(?:[ ,;'’()-]+[A-Za-z(][\w(),;'’-]*)+\s*[.:]?\s*")
+
+
+def _singly(line: ast.stmt) -> list[ast.stmt]:
+    """Return `a, b = x, y` as two assignments."""
+    match line:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(values):
+            pairs = zip(targets, values, strict=True)
+            return [ast.copy_location(ast.Assign([target], value), line) for target, value in pairs]
+    return [line]
 
 
 # signs of mathematics -> the notation; those with as many letters first, so that places in a line stay
@@ -318,6 +335,8 @@ class _Reader:
 
     def _method(self, function: ast.Attribute, arguments: list[ast.expr]) -> Tree:
         methods = {"dot": "matmul", "sum": "sum", "transpose": "transpose", "t": "transpose", "mm": "matmul"}
+        if function.attr == "copy" and not arguments:
+            return self.tree(function.value)
         if function.attr not in methods:
             raise self.fail(function, f"formulas do not know the method '{function.attr}'")
         inner = [self.tree(function.value), *map(self.tree, arguments)]
@@ -333,13 +352,14 @@ class _Reader:
 def applied(label: str, args: list[Tree]) -> Tree | None:
     """Return a function applied to arguments, under whichever of its names; None where it is unknown."""
     label = ALIASES.get(label, label)
-    shortcuts = {
+    shortcuts: dict[tuple[str, int], Callable[[], Tree | None]] = {
         ("dot", 2): lambda: call("dot", *args),
         ("matmul", 2): lambda: matmul(*args),
         ("multiply", 2): lambda: mul(*args),
         ("subtract", 2): lambda: add(args[0], neg(args[1])),
         ("add", 2): lambda: add(*args),
         ("divide", 2): lambda: mul(args[0], inv(args[1])),
+        ("power", 2): lambda: _power(*args),
         ("square", 1): lambda: power(args[0], 2),
         ("reciprocal", 1): lambda: inv(args[0]),
         ("negative", 1): lambda: neg(args[0]),
@@ -355,6 +375,10 @@ def applied(label: str, args: list[Tree]) -> Tree | None:
     counts |= {"diag": (1, 1), "pad": (3, 3), "scatter": (2, 2)}
     fewest, most = counts.get(label, (1, 0))
     return call(label, *args) if fewest <= len(args) <= most else None
+
+
+def _power(base: Tree, exponent: Tree) -> Tree | None:
+    return power(base, exponent.value) if exponent.head == "number" and exponent.value <= 16 else None
 
 
 def slope_of(label: str) -> str | None:

@@ -90,7 +90,9 @@ def _parsed(text: str, name: str) -> Cell:
             found = re.search(r"the shape of '(\w+)' is ambiguous", str(error))
             if found is None or count == MOST_UNTOLD - 1:
                 raise Error(f"{name}: its forward pass can't be read as a cell. {error}") from None
-            kinds = [f"param[{one}]" for one in (f"k{count or ''}, n", f"k{count or ''}", "n")] + ["param"]
+            kinds = [
+                f"param[{one}]" for one in (f"k{count or ''}, n", f"n, k{count or ''}", f"k{count or ''}", "n")
+            ] + ["param"]
             fitting = (f"{found[1]}: {kind}\n{again}" for kind in kinds)
             again = next((one for one in fitting if _fits(one, name, found[1])), f"{found[1]}: param\n{again}")
     raise AssertionError

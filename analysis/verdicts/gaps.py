@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .formulas import Statement
+from .groups import Group
 from .meanings import Meaning, adjoint_of
 from .ours import Translator
 from .printing import speller_for
-from .reading import OWN, Group, Reading
+from .reading import OWN, Reading
 from .repair import repair, upstream
 from .tree import Name, Tree, names, number, without_version
 from .verdict import Fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,17 +10,19 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
-from .formulas import Formulas
+from .formulas import Formulas, Statement
 from .forward import Forward, read_forward
 from .gaps import guess, missing, unjudged
+from .groups import Group
 from .meanings import Answers, adjoint_of
+from .naming import read_meanings, reread
 from .ours import Translator
 from .printing import speller_for
 from .probes import STEPS, Probes, probes, subject
-from .reading import OWN, TOLERANCE, Group, Reading, agree, read_meanings, reread
+from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, places
+from .tree import Name, Tree, names, places
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -80,7 +83,9 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
     """Choose layout, and what the loss depends on, so that most lines come out right."""
     seeds = batch.subject.seeds
-    layouts = [(False, False), (False, True)] if forward.own else [(False, False), (True, True), (False, True)]
+    layouts = [(False, False), (False, True)]
+    if not forward.own and any(_is_turned(line) for line in forward.backward):
+        layouts.insert(1, (True, True))
     best: tuple[float, Reading] | None = None
     failure: Error | None = None
     for turned, rows in layouts:
@@ -106,6 +111,22 @@ def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Readin
         if _score(other) >= score:
             return other
     return reading
+
+
+def _is_turned(line: Statement) -> bool:
+    """Return whether a line has a product as with rows: v W, xᵀ δ, or outer(x, δ)."""
+    for _, part in places(line.value):
+        if part.head == "matmul" or (part.head == "call" and part.leaf in ("outer", "dot")):
+            left, right = ({adjoint_of(n.base) is not None for n in names(side)} for side in part.args)
+            weight = any(re.match(r"[A-Z]", n.base) for n in names(part.args[1]))
+            swapped = True not in left and True in right and (part.args[0].head == "T" or part.leaf == "outer")
+            if (swapped and not _holds_weight(part.args[0])) or (True in left and weight):
+                return True
+    return False
+
+
+def _holds_weight(tree: Tree) -> bool:
+    return any(re.match(r"[A-Z]", name.base) is not None for name in names(tree))
 
 
 def _score(reading: Reading) -> float:
@@ -192,7 +213,7 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
         wrong[mended.line.number] = _fault(reading, readers, mended, translator)
         waiting = [group for group in waiting if group not in readers]
     for group in waiting:
-        mended = repair(reading, group, translator)
+        mended = _repair(reading, group, translator)
         wrong[mended.line.number] = _fault(reading, [group], mended, translator)
         trees[group.target] = mended.edit.tree
     for fault in _overwritten(reading):
@@ -206,6 +227,22 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
             quantity = str(meaning) if meaning != OWN else "a value of their own"
             lines.append(Line(line.number, line.text, quantity, holds, why))
     return sorted(lines, key=lambda line: line.number), list(wrong.values()), trees
+
+
+def _repair(reading: Reading, group: Group, translator: Translator) -> Repair:
+    """Return a repair; where no single edit is one, by another meaning that the name may have."""
+    first = repair(reading, group, translator)
+    meant = reading.meanings[group.target]
+    if first.edit.mends != "other":
+        return first
+    for option in reading.options[group.target]:
+        if option != meant and option.kind == meant.kind == "total" and option not in reading.meanings.values():
+            reading.assign({group.target: option})
+            other = repair(reading, group, translator)
+            if other.edit.mends != "other":
+                return other
+            reading.assign({group.target: meant})
+    return first
 
 
 def _unfit(reading: Reading, group: Group) -> Fault | None:

@@ -14,9 +14,11 @@ from lark import Token
 from ...derive.errors import NotationError, Source
 from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
+from .latex_macros import expanded
+from .latex_parts import Function
 from .latex_rows import Equation, blanked, equations, prepared, unbroken
 from .latex_symbols import MARK, Refused, Symbol, Unjudged
-from .latex_trees import CALLED, JOIN, KNOWN, Builder, Function, shifted
+from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
 from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
 
 __all__ = ["ACCEPTED", "MARK", "read_latex"]
@@ -57,11 +59,13 @@ class _Reading:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.worded = "\\" not in source.text
-        self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(source.text))
+        written = expanded(blanked(source.text, r"(?<!\\)%[^\n]*"))
+        self.places = written.places
+        self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(written.text))
         if self.worded:
             self.text = blanked(self.text, "#[^\\n]*")
             self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
-        self.blank = re.sub(r"[^\n]", " ", source.text)
+        self.blank = re.sub(r"[^\n]", " ", self.text)
         states = {
             found[1].lstrip("\\")
             for found in re.finditer(r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-", self.text)
@@ -132,7 +136,7 @@ class _Reading:
         self.notes.append(f"line {self._line(equation.start)} {what}: {self._written(equation)}")
 
     def _line(self, place: int) -> int:
-        return self.source.text.count("\n", 0, place) + 1
+        return self.source.text.count("\n", 0, self.places[place]) + 1
 
     def _written(self, equation: Equation) -> str:
         return " ".join(self.text[equation.start : equation.stop].replace("\x00", " ").split())
@@ -142,6 +146,9 @@ class _Reading:
         self.builder.clocks = {"t", *_clocks(whole)}
         if len(equation.sides) < 2:
             place = equation.start
+            if re.search(r"\\(?:leq?|geq?|approx|propto|ll|gg|sim)(?![A-Za-z])|[<>≤≥]", whole):
+                self._note(equation, "isn't judged: it is no equation")
+                return
             raise self.error(place, max(1, len(whole.split()[0])) if whole.split() else 1, "there is no = here", whole)
         sides = [self._side(low, high) for low, high in equation.sides]
         number, written = self._line(equation.start), self._written(equation)
@@ -184,7 +191,7 @@ class _Reading:
     def _side(self, start: int, stop: int) -> Any:
         text = self.blank[:start] + unbroken(self.text[start:stop]).replace("\x00", " ")
         if not text.strip():
-            raise self.error(min(start, len(self.source.text) - 1), 1, "one side of the equation is empty", "")
+            raise self.error(min(start, len(self.text) - 1), 1, "one side of the equation is empty", "")
         try:
             return self.builder.transform(_parser(self.worded).parse(text.rstrip()))
         except lark.exceptions.VisitError as error:
@@ -209,13 +216,15 @@ class _Reading:
     def refused(self, error: Refused) -> NotationError:
         """Return the error that points at a token."""
         token = error.token
-        return NotationError(
-            self.source.point(token.line or 1, (token.column or 1) - 1, len(token), error.message, ACCEPTED)
-        )
+        return self.error(self._place(token.line or 1, token.column or 1), len(token), error.message, "")
+
+    def _place(self, line: int, column: int) -> int:
+        """Return where a line and a column of the text that was parsed are in it."""
+        return sum(len(row) + 1 for row in self.text.split("\n")[: line - 1]) + column - 1
 
     def error(self, place: int, width: int, message: str, about: str) -> NotationError:
         """Return the error that points at a place."""
-        line = self._line(place)
+        line, place = self._line(place), self.places[place]
         column = place - (self.source.text.rfind("\n", 0, place) + 1)
         hint = next((hint for pattern, hint in HINTS if re.search(pattern, about)), "")
         return NotationError(self.source.point(line, column, width, message, " ".join(filter(None, [hint, ACCEPTED]))))
@@ -223,15 +232,13 @@ class _Reading:
     def _unexpected(self, error: lark.exceptions.UnexpectedInput, stop: int) -> NotationError:
         line, column = getattr(error, "line", -1), getattr(error, "column", -1)
         if isinstance(error, lark.exceptions.UnexpectedEOF) or line is None or line < 1 or self._ended(error):
-            return self.error(max(0, min(stop, len(self.source.text)) - 1), 1, "the equation ends too early", "")
-        rest = self.source.lines[line - 1][column - 1 :]
+            return self.error(max(0, min(stop, len(self.text)) - 1), 1, "the equation ends too early", "")
+        place = self._place(line, column)
+        rest = self.text[place : place + 40]
         found = re.match(r"\\[A-Za-z]+|\S", rest)
         what = found[0] if found else rest[:1]
-        hint = next((hint for pattern, hint in HINTS if re.match(pattern, rest)), "")
-        message = f"'{what}' isn't understood here"
-        return NotationError(
-            self.source.point(line, column - 1, len(what), message, " ".join(filter(None, [hint, ACCEPTED])))
-        )
+        hinted = rest if any(re.match(pattern, rest) for pattern, _ in HINTS) else ""
+        return self.error(place, len(what), f"'{what}' isn't understood here", hinted[:12])
 
     @staticmethod
     def _ended(error: lark.exceptions.UnexpectedInput) -> bool:
@@ -259,7 +266,10 @@ def _clocks(text: str) -> set[str]:
         r"\\partial\s*([^{}]*(?:\{[^{}]*\}[^{}]*)*?)\}\s*\{\s*\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?"
         r"[_^]\s*\{?\(?\s*([jkms])\b"
     )
-    last = r"\\partial\s*[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?[_^]\s*\{?\(?\s*(T)\b[^{}]*\}?\s*\}\s*\{\s*\\partial"
+    last = (
+        r"\\partial\s*(?!\s*(?:[LJE]|\\ell|\\mathcal))[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?"
+        r"[_^]\s*\{?\(?\s*(T)\b[^{}]*\}?\s*\}\s*\{\s*\\partial"
+    )
     found = {*re.findall(bounds, text), *re.findall(last, text)}
     found |= {by for of, by in re.findall(quotient, text) if not re.match(r"[LJE]|\\ell|\\mathcal", of)}
     return {letter.lstrip("\\") for letter in found} - {"t"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from .formulas import Statement
 from .jacobians import parts
-from .latex_symbols import MARK
+from .latex_symbols import MARK, NEIGHBOUR
 from .printing import FormulaSpeller
 from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree, without_version
 
@@ -34,7 +34,9 @@ class LatexSpeller(FormulaSpeller):
             of, by, lag = found
             return f"\\frac{{\\partial {self.name(Name(of, offset))}}}{{\\partial {self.name(Name(by, offset - lag))}}}"
         template = self.templates.get(base) or self._made(base)
-        text = template.replace(MARK, f"{self.clock}{offset:+d}" if offset else self.clock)
+        word = {-1: "prev", 1: "next"}.get(offset, "")
+        template = re.sub(rf"[_^]\{{{NEIGHBOUR}\}}", f"_{{{word}}}" if word else "", template)
+        text = template.replace(NEIGHBOUR, word).replace(MARK, f"{self.clock}{offset:+d}" if offset else self.clock)
         return re.sub(r"(?<=[_^])\{([A-Za-z0-9])\}", r"\1", text)
 
     def _made(self, base: str) -> str:

@@ -41,8 +41,9 @@ CUTS = (
 )
 BREAKS = r"\\\\\*?(?:\[[^\]]*\])?|\\newline(?![A-Za-z])|\\cr(?![A-Za-z])"
 RANGE = re.compile(
-    r"\s*(?:\(\s*)?(?:(?:[a-zτ]|\\tau|1|0|T)\s*(?:[-+]\s*\d\s*)?(?:=|<|>|\\leq?\b|\\geq?\b|\\in\b|\\lt\b|\\gt\b|≤)\s*(?:[\w\\{},.+\-=<>\s()]*)"
-    r"|\\[lcd]?dots[bc]?|T(?:\s*[-+]\s*1)?|\.\.\.|\d+|\\forall\s*\\?[a-z]+|…)(?:\s*\))?\s*\Z"
+    r"\s*\(?\s*(?:(?:[tkjisnlT01]|\\tau)\s*(?:[-+]\s*\d\s*)?(?:(?:=|<|>|≤|≥|\\(?:leq?|geq?|lt|gt|in)(?![A-Za-z]))\s*"
+    r"(?:\\[lcd]?dots[bc]?|\\tau|\\ldotp|[\d\sTNtkj,.…+{}()\[\]-]|\\[,;!{}])*)+"
+    r"|\\[lcd]?dots[bc]?|T(?:\s*[-+]\s*1)?|\.\.\.|\d+|\\forall\s*\\?[a-z]+|…)\s*\)?\s*\Z"
 )
 
 
@@ -83,10 +84,13 @@ def prepared(text: str) -> str:
             start, stop = found.span(found.lastindex or 0)
             text = text[:start] + blanked(text[start:stop], NESTED) + text[stop:]
     held = [found.span() for found in re.finditer(HELD, text, re.DOTALL)]
-    return "".join(
-        " " if c == "&" and text[i - 1] != "\\" and not any(a < i < b for a, b in held) else c
-        for i, c in enumerate(text)
-    )
+    made = list(text)
+    for index, letter in enumerate(text):
+        if letter == "&" and text[index - 1] != "\\":
+            around = next((start for start, stop in held if start < index < stop), None)
+            is_matrix = around is not None and "matrix" in text[around : around + 16]
+            made[index] = " " if around is None else "," if is_matrix else "&"
+    return "".join(made)
 
 
 def _without_words(text: str) -> str:

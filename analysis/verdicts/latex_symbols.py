@@ -24,6 +24,7 @@ TRANSPOSES = {
 }
 OUTER_TIMES = {"prev": -1, "previous": -1, "old": -1, "next": 1}
 MARK = "<T>"
+NEIGHBOUR = "<N>"  # where prev or next stands
 FONTS = re.compile(
     r"\\(?:mathrm|text|mathbf|mathsf|mathit|textrm|boldsymbol|bm|mathcal|operatorname|textit|textnormal)(?![A-Za-z])"
 )
@@ -150,7 +151,7 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
             shown.append(piece)
         elif stripped in OUTER_TIMES:
             symbol = replace(symbol, offset=OUTER_TIMES[stripped], at="t")
-            shown.append(piece)
+            shown.append(NEIGHBOUR)
         else:
             if unknown := re.search(
                 r"\\(?!(?:(?:alpha|beta|gamma|delta|eta|lambda|mu|nu|rho|sigma|tau|phi|psi|omega)|text|ell)\b)[A-Za-z]+",

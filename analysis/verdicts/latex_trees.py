@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lark import Token, Transformer, v_args
 
 from ...derive.functions import FUNCTIONS as ELEMENTWISE
 from .formulas import ALIASES, applied
+from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
 from .latex_symbols import ACCENTS, Refused, Symbol, Unjudged, inside, is_transpose, plain, scripted
 from .tree import Jacobian, Name, Tree, add, call, inv, mul, name, neg, number, places, power, transposed
 
@@ -22,64 +23,7 @@ KNOWN = {*ELEMENTWISE, *CALLED, *ALIASES, "diag", "softmax", "concat", "outer", 
 LOSSES = {"L", "J", "E", "C", "ell", "loss", "Loss", "cost", "l"}
 DIFFERENTIALS = {"d", "delta", "Delta", "partial"}
 JOIN = "join"
-
-
-@dataclass(frozen=True)
-class Group:
-    """What stands in brackets."""
-
-    items: tuple[Any, ...]
-    square: bool = False
-
-
-@dataclass(frozen=True)
-class Raised:
-    """Brackets with scripts: these belong to a function before the brackets, if there is one."""
-
-    group: Group
-    scripts: tuple[Token, ...]
-
-
-@dataclass(frozen=True)
-class Big:
-    """A sum or a product over a range."""
-
-    kind: str
-    token: Token
-    below: str = ""
-    above: str = ""
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function that isn't applied yet."""
-
-    label: str
-    token: Token
-    exponent: int = 1
-    symbol: Symbol | None = None
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """∇ or ∂ with what it is by in its index."""
-
-    of: Symbol
-
-
-@dataclass(frozen=True)
-class Differential:
-    """d or ∂ before a quantity."""
-
-    mark: Symbol
-    of: Symbol
-
-
-@dataclass(frozen=True)
-class Ones:
-    """1, or the indicator of a condition."""
-
-    token: Token
+BRACED = r"^\\\{|\\\}$"
 
 
 @v_args(inline=True)
@@ -141,11 +85,14 @@ class Builder(Transformer[Any, Any]):
                     return Gradient(of)
                 atom, more = scripted(atom, script, self.clocks)
                 left += more
+            elif isinstance(atom, Differential) and script.type in ("SUB", "SUP"):
+                of, more = scripted(atom.of, script, self.clocks)
+                atom, left = replace(atom, of=of), [*left, *more]
             elif isinstance(atom, Big):
                 text = inside(script)
                 atom = replace(atom, below=text) if script.type == "SUB" else replace(atom, above=text)
             elif isinstance(atom, Ones) and script.type == "SUB":
-                found = self.read(re.sub(r"^\\\{|\\\}$", "", inside(script)), script)
+                found = self.tree(self.read(f"({re.sub(BRACED, '', inside(script))})", script))
                 atom = found if isinstance(found, Tree) and found.leaf == "step" else number(1)
             else:
                 left.append(script)
@@ -216,7 +163,8 @@ class Builder(Transformer[Any, Any]):
     def _named(self, base: str, symbol: Symbol, shown: str = "") -> Tree:
         held = base if symbol.at in ("", "t") else f"{base}@{symbol.at}"
         written = shown or symbol.shown
-        if "<T>" in written or "<T>" not in self.templates.get(base, ""):
+        known = self.templates.get(base, "")
+        if "<N>" in written or ("<N>" not in known and ("<T>" in written or "<T>" not in known)):
             self.templates[base] = written
         if symbol.at:
             self.timed.add(base)
@@ -256,6 +204,10 @@ class Builder(Transformer[Any, Any]):
 
     def matrix(self, token: Token, *parts: Any) -> Tree:
         items = [self.tree(part) for part in parts if not isinstance(part, Token)]
+        if len({part.type for part in parts if isinstance(part, Token)} & {"ROW", "SEPARATOR"}) > 1:
+            raise Refused(token, "a matrix here is one column or one row, for concatenation")
+        if all(item.head == "T" for item in items):
+            return transposed(call("concat", *(item.args[0] for item in items))) if len(items) > 1 else items[0]
         return call("concat", *items) if len(items) > 1 else items[0]
 
     def branch(self, value: Any, condition: Token | None = None) -> tuple[Any, str]:
@@ -265,18 +217,20 @@ class Builder(Transformer[Any, Any]):
         """Return the step function of (1 if a > 0, 0 otherwise), or the case of a step before the last."""
         branches = [part for part in parts if isinstance(part, tuple)]
         trees = [self.tree(value) for value, _ in branches]
-        if len(branches) == 2 and set(trees) <= {number(0), number(1)}:
-            condition = re.search(
-                r"([^<>]+?)(>|<|\\geq?\b|\\leq?\b)\s*0", re.sub(r"\\(?:text|mathrm)\{[^{}]*\}|,", " ", branches[0][1])
-            )
-            if condition:
-                positive = (condition[2] in (">", "\\ge", "\\geq")) == (trees[0] == number(1))
+        if len(branches) == 2 and number(0) in trees:
+            said = re.sub(r"\\(?:text|mathrm)\{[^{}]*\}|,|\x00", " ", branches[0][1])
+            if condition := re.search(r"([^<>]+?)(>|<|\\geq?\b|\\leq?\b)\s*0", said):
+                positive = (condition[2] in (">", "\\ge", "\\geq")) == (trees[1] == number(0))
                 argument = self.tree(self.read(condition[1], token))
-                return call("step", argument if positive else neg(argument))
+                value = trees[trees[0] == number(0)]
+                step = call("step", argument if positive else neg(argument))
+                return step if value == number(1) else mul(value, step)
         last = [re.search(r"t\s*=\s*(T|\\tau|N)", condition) is not None for _, condition in branches]
         if len(branches) == 2 and sum(last) == 1:
             return trees[last.index(False)]
-        raise Refused(token, "cases are (1 if a > 0, 0 otherwise), or a step before the last and t = T")
+        raise Refused(
+            token, "cases are a value where something is > 0 and 0 otherwise, or a step before the last and t = T"
+        )
 
     # sums and products
     def plus(self) -> str:

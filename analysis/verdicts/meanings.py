@@ -27,10 +27,11 @@ KINDS = {
     "own": "a value of their own",
 }
 OF_SEED = ("total", "incoming", "carry", "loss")
-PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d)(.+)")
+PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d(?!elta))(.+)")
 SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)((?:_[a-z]+)?)")
 # names of an argument that the cell gives none
 UNNAMED = re.compile(r"a|z|s|u|v|net|pre|raw|\w*_?(?:raw|pre|act|activation|net)|tanh|sum|in")
+BARE = ("delta", "Delta", "grad")  # of the one argument that a cell has
 OUTSIDE = ("out", "loss", "L", "external", "ext", "local", "direct", "y", "top", "up", "given", "yhat", "o", "logits")
 
 
@@ -179,6 +180,10 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     if base.startswith("incoming_") and answers.has(Meaning("incoming", base[9:])):
         return [Meaning("incoming", base[9:], offset)]
     of = adjoint_of(base)
+    if of is None and (base in BARE if given else UNNAMED.fullmatch(base)):
+        arguments = dict.fromkeys(a for found in argument_of(answers.subject).values() for a in found)
+        kind = "total" if given else "value"
+        return [Meaning(kind, argument, offset) for argument in arguments] if len(arguments) == 1 else []
     if of is None:
         return []
     if of in answers.params:

@@ -9,11 +9,12 @@ import numpy as np
 from ...derive.interpret import size
 from .arithmetic import Array, Evaluator, Misfit, Missing
 from .formulas import tree_from
+from .groups import Group
 from .jacobians import WAYS
 from .ours import Translator
 from .printing import speller_for
 from .probes import STEPS
-from .reading import OWN, Group, Reading, agree
+from .reading import OWN, Reading, agree
 from .tree import Name, Tree, add, mul, names, spell
 
 MOST_TOGETHER = 3

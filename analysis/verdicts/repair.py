@@ -11,10 +11,11 @@ from .arithmetic import Array, Misfit, Missing
 from .catalogue import Edit, Pool, edits
 from .exact import Residue, apply_arrays, points
 from .formulas import Statement, tree_from
+from .groups import Group
 from .meanings import Meaning, argument_of
 from .ours import Translator, slopes
 from .probes import probes
-from .reading import OWN, Group, Reading, agree
+from .reading import OWN, Reading, agree
 from .tree import Name, Tree, names, number, places
 
 FRESH = 1000

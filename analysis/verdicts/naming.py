@@ -1,0 +1,345 @@
+"""Which of somebody's names is which quantity: found from how many of their lines come out right."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from ...derive.errors import NotationError
+from ...derive.syntax import closest
+from .formulas import Formulas, Statement
+from .groups import Group, grouped
+from .meanings import OUTSIDE, Answers, Meaning, adjoint_of, candidates
+from .reading import OWN, Reading, agree
+from .tree import Name, names, places, time_name, without_version
+
+MOST_JOINT = 512
+GIVEN = ("e", "err", "error", "epsilon")  # names of a gradient that comes from outside
+
+
+def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answers, rows: bool) -> Reading:
+    """Find what every name means.
+
+    Raises:
+        NotationError: for a name that is read, never assigned, and like nothing that the cell has.
+    """
+    groups = grouped(statements)
+    statements = [line for group in groups.values() for line in group.lines]
+    assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
+    reading = Reading(formulas, groups, answers, rows)
+    every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
+    timed = {*formulas.timed, *(name.base for name in every if name.offset)}
+    reading.weights = own_weights([name for name in every if name.base not in timed], answers, groups)
+    named = {name for found in reading.weights.values() for name in found}
+    for name in every:
+        if name in named:
+            kind = "value" if adjoint_of(name.base) is None else "sum" if assigned.get(name) else "share"
+            reading.options[name] = [Meaning(kind, param) for param in answers.subject.cell.params]
+            reading.meanings[name] = OWN
+            continue
+        plain = Name(without_version(name.base), name.offset)
+        found = candidates(plain, answers, assigned, name in groups)
+        if not found and name not in groups:
+            found = _outside(reading, name, statements)
+        now = Name(name.base, 0)
+        exact = bool(found) and adjoint_of(plain.base) == found[0].base
+        if name not in groups and now in groups and found and not (exact and found[0].base in answers.subject.seeds):
+            reading.linked.setdefault(now, []).append(name)
+            found = found[:1]
+        if name in groups and found and all(m.kind != "value" and adjoint_of(plain.base) != m.base for m in found):
+            reading.soft.add(name)
+        reading.options[name] = found
+        reading.meanings[name] = found[0] if found else OWN
+    _allow_carries(reading, every)
+    reading.assign(dict(reading.meanings))
+    _resolve(reading)
+    return reading
+
+
+def _allow_carries(reading: Reading, every: list[Name]) -> None:
+    """Let dh_next be what comes back from step t+1 where nothing else in the text is taken at t+1."""
+    ahead = [name for name in every if name.offset == 1]
+    seeds = reading.answers.subject.seeds
+    if all(reading.options[name] and reading.options[name][0].base in seeds for name in ahead):
+        for name in ahead:
+            first = reading.options[name][0]
+            carry = Meaning("carry", first.base)
+            if first.kind != "value" and carry not in reading.options[name] and reading.answers.has(carry):
+                reading.options[name].append(carry)
+
+
+def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[Meaning]:
+    """Return the meanings of an adjoint that is given from outside, or refuse the name."""
+    base = Name(name.base, 0)
+    if base in reading.groups:
+        return []
+    base_of = adjoint_of(name.base) or ""
+    if (
+        base_of or name.base in GIVEN or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
+    ) and base_of not in reading.answers.params:
+        return [Meaning("loss", seed, name.offset) for seed in reading.answers.seeds]
+    line = next(line for line in statements if name in names(line.value))
+    first = reading.answers.records[0]
+    known = [*first.forward, *(g.base for g in reading.groups)]
+    raise NotationError(_pointed(reading.formulas, line, name, closest(name.base, known)))
+
+
+def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
+    """Return the message that a name means nothing here, with its place."""
+    source = formulas.source
+    shown = dict(formulas.spellings).get(name.base, name.base)
+    written = re.split(r"<T>|[_^]\{<T>", shown)[0].rstrip("_^{,( ") or name.base
+    number, column = line.number, -1
+    for number in range(line.number, min(line.number + 12, len(source.lines)) + 1):
+        row = source.lines[number - 1]
+        start = row.find("=") + 1 if number == line.number else 0
+        found = re.search(rf"(?<![A-Za-z\\]){re.escape(written)}(?![A-Za-z])", row[start:])
+        if found:
+            column = start + found.start()
+            break
+    else:
+        number, column = line.number, 0
+    called = (
+        shown.replace("<T>", {-1: "t-1", 0: "t", 1: "t+1"}.get(name.offset, "t"))
+        if shown != name.base
+        else time_name(*name)
+    )
+    message = f"'{called}' is neither a value of the cell, nor an adjoint, nor assigned here"
+    return source.point(number, column, len(written), message, hint)
+
+
+def _clusters(reading: Reading) -> dict[str, list[Name]]:
+    """Return the names with several possible meanings, by what these are of."""
+    named = {name for found in reading.weights.values() for name in found}
+    clusters: dict[str, list[Name]] = {}
+    for name, found in reading.options.items():
+        if len(found) > 1 and name not in named:
+            clusters.setdefault(found[0].base, []).append(name)
+    return clusters
+
+
+def _resolve(reading: Reading) -> None:
+    clusters = _clusters(reading)
+    for _ in range(3 + 2 * bool(reading.weights)):
+        before = dict(reading.meanings)
+        match_weights(reading, False)
+        for cluster in clusters.values():
+            _choose(reading, cluster)
+        _choose_starts(reading)
+        _name_unknown(reading)
+        _shift(reading)
+        if reading.meanings == before:
+            break
+    match_weights(reading, True)
+    for found in reading.weights.values():
+        for name in found:
+            if reading.meanings[name] == OWN and name not in reading.groups:
+                line = next(line for g in reading.groups.values() for line in g.lines if name in names(line.value))
+                hint = closest(name.base, list(reading.answers.params))
+                raise NotationError(_pointed(reading.formulas, line, name, hint))
+
+
+def reread(reading: Reading) -> None:
+    """Let a name mean what its line gives, where lines that read it bear that out: delta_h of the candidate's sum."""
+    every = [meaning for meaning in _all_meanings(reading.answers) if meaning.kind == "total"]
+    for name, options in reading.options.items():
+        readers = [group for group in reading.touching({name}) if not reading.holds(group)]
+        of = adjoint_of(name.base) or ""
+        known = not of or set(of.split("_")) & set(OUTSIDE) or any(adjoint_of(name.base) == m.base for m in options)
+        if name in reading.groups or not readers or not options or options[0].kind != "loss" or known:
+            continue
+        for meaning in (meaning._replace(offset=name.offset) for meaning in every):
+            before = reading.meanings[name]
+            reading.assign({name: meaning})
+            if any(map(reading.holds, readers)):
+                break
+            reading.assign({name: before})
+    for group in list(reading.groups.values()):
+        name, found = group.target, reading.total(group)
+        if reading.holds(group) or found is None or reading.meanings[name].kind == "value":
+            continue
+        saved, held = dict(reading.meanings), {t for t, g in reading.groups.items() if reading.holds(g)}
+        for meaning in every:
+            if meaning in saved.values() or not agree(found, reading.answers.array(meaning)):
+                continue
+            options = reading.options[name]
+            reading.options[name] = [meaning]
+            reading.assign({name: meaning})
+            for cluster in _clusters(reading).values():
+                _choose(reading, [other for other in cluster if other != name])
+            _choose_starts(reading)
+            now = {t for t, g in reading.groups.items() if reading.holds(g)}
+            if now > held and len(now) > len(held) + 1:
+                break
+            reading.options[name] = options
+            reading.meanings = dict(saved)
+            reading.own.clear()
+            _choose_starts(reading)
+
+
+def own_weights(every: Iterable[Name], answers: Answers, groups: Mapping[Name, Group]) -> dict[str, list[Name]]:
+    """Return the names that a text has of its own for parameters, where it uses none of the cell's."""
+    params, found = answers.params, dict[str, list[Name]]()
+    for name in every:
+        base = without_version(name.base)
+        of = adjoint_of(base) if name in groups else None
+        if {base, adjoint_of(base)} & params:
+            return {}
+        held = of or base
+        is_weight = re.fullmatch(r"(?:[A-Z](?!elta)|b(?:ias)?(?:_|[a-z]{0,2}$)|w_)\w*", held) is not None
+        if is_weight and not answers.has(Meaning("total", held)) and (of is not None or name not in groups):
+            found.setdefault(held, []).append(name)
+    return found
+
+
+def match_weights(reading: Reading, last: bool) -> None:
+    """Say which parameter each of their own names is: by the lines that come out right with it, then by its shape.
+
+    Args:
+        reading: of the text.
+        last: whether to match by shape and by letters what lines don't tell.
+    """
+    taken = {reading.meanings[found[0]].base for found in reading.weights.values()} - {""}
+    scored: list[tuple[float, str, str]] = []
+    for base, found in reading.weights.items():
+        if reading.meanings[found[0]] != OWN:
+            continue
+        touched = reading.touching(set(found))
+        reading.assign(dict.fromkeys(found, OWN))
+        without = sum(reading.meanings[group.target] != OWN and reading.holds(group) for group in touched)
+        for place, param in enumerate(reading.answers.subject.cell.params):
+            matrix = reading.answers.array(Meaning("value", param)).ndim == 3
+            if param in taken or matrix != base[0].isupper():
+                continue
+            reading.assign({name: reading.options[name][place] for name in found})
+            gained = sum(reading.meanings[group.target] != OWN and reading.holds(group) for group in touched) - without
+            if gained > 0 or (last and all(map(reading.fits, touched))):
+                scored.append((gained + _alike(base, param), base, param))
+        reading.assign(dict.fromkeys(found, OWN))
+    done: set[str] = set()
+    best = Counter((base, score) for score, base, _ in scored)
+    for score, base, param in sorted(scored, reverse=True):
+        if base not in done and param not in taken and (score >= 1 or best[base, score] == 1):
+            place = list(reading.answers.subject.cell.params).index(param)
+            reading.assign({name: reading.options[name][place] for name in reading.weights[base]})
+            done.add(base)
+            taken.add(param)
+
+
+def _alike(base: str, param: str) -> float:
+    """Return how alike two names are, below 1: letters of the gate come last."""
+    return 0.5 * (base[-1:].lower() == param[-1:].lower()) + 0.3 * (base[0] == param[0])
+
+
+def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meaning]]:
+    options = [reading.options[name] for name in cluster]
+    if np.prod([len(found) for found in options]) <= MOST_JOINT:
+        for chosen in itertools.product(*options):
+            yield dict(zip(cluster, chosen, strict=True))
+    else:
+        for name in cluster:
+            for meaning in reading.options[name]:
+                yield {name: meaning}
+
+
+def _choose(reading: Reading, cluster: list[Name]) -> None:
+    """Give a cluster of names the meanings with which most lines come out right."""
+    linked = {other for name in cluster for other in reading.linked.get(name, ())}
+    touched = reading.touching(set(cluster) | linked | _own_readers(reading, set(cluster)))
+    best, best_score = {name: reading.meanings[name] for name in cluster}, -1.0
+    for chosen in _choices(reading, cluster):
+        reading.assign(chosen)
+        rank = sum(reading.options[name].index(meaning) for name, meaning in chosen.items())
+        score = sum(reading.holds(group) * len(group.lines) for group in touched) - 0.01 * rank
+        if score > best_score:
+            best, best_score = chosen, score
+    reading.assign(best)
+
+
+def _own_readers(reading: Reading, wanted: set[Name]) -> set[Name]:
+    return {g.target for g in reading.touching(wanted) if reading.meanings[g.target].kind == "own"}
+
+
+def _choose_starts(reading: Reading) -> None:
+    """Say what a state's adjoint holds before its first line, where that only adds."""
+    for group in reading.groups.values():
+        meaning = reading.meanings[group.target]
+        if not group.lines[0].adds or meaning.kind not in ("total", "incoming") or meaning.offset == -1:
+            continue
+        for kind in (None, "loss", "incoming", "carry"):
+            start = Meaning(kind, meaning.base, meaning.offset) if kind else None
+            if start is None or reading.answers.has(start):
+                group.start = start
+                if reading.holds(group):
+                    break
+        else:
+            seed = meaning.base in reading.answers.subject.seeds
+            group.start = Meaning("loss", meaning.base, meaning.offset) if seed else None
+
+
+def _name_unknown(reading: Reading) -> None:
+    """Find what auxiliary names mean: from their values, or from the lines that read them."""
+    unknown = [name for name in reading.groups if not reading.options[name]]
+    soft = [name for name in reading.soft if not reading.holds(reading.groups[name])]
+    before = dict(reading.meanings)
+    unknown += sorted(soft)
+    for name in unknown:
+        reading.meanings[name] = OWN
+    reading.own.clear()
+    every = _all_meanings(reading.answers)
+    for _ in range(2):
+        _shift(reading)
+        for name in unknown:
+            if reading.meanings[name].kind == "own" and (found := reading.value(name)) is not None:
+                same = [m for m in every if agree(found, reading.answers.array(m))]
+                if same:
+                    reading.assign({name: same[0]})
+        for name in reversed(unknown):
+            if reading.meanings[name].kind == "own":
+                _name_by_use(reading, name, every)
+    for name in soft:
+        if reading.meanings[name].kind == "own":
+            readers = [group for group in reading.touching({name}) if group.target != name]
+            without = sum(map(reading.holds, readers))
+            reading.assign({name: before[name]})
+            if sum(map(reading.holds, readers)) < without:
+                reading.assign({name: OWN})
+
+
+def _shift(reading: Reading) -> None:
+    """Give names at t-1 and t+1 that nothing else is known of what they mean at t."""
+    for name, options in reading.options.items():
+        now = reading.meanings.get(Name(name.base, 0), OWN)
+        if not options and name not in reading.groups and now.kind == "total" and now.offset == 0:
+            reading.assign({name: now._replace(offset=name.offset)})
+
+
+def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:
+    """Take the meaning with which lines come out right that don't without it."""
+    readers = [group for group in reading.touching({name}) if group.target != name]
+    readers = [group for group in readers if reading.meanings[group.target].kind != "own"]
+    before = sum(map(reading.holds, readers))
+    if before == len(readers):
+        return
+    best, most = OWN, before
+    for meaning in every:
+        reading.assign({name: meaning})
+        if (score := sum(map(reading.holds, readers))) > most:
+            best, most = meaning, score
+    reading.assign({name: best})
+
+
+def _all_meanings(answers: Answers) -> list[Meaning]:
+    first = answers.records[0]
+    found = [
+        Meaning("total", name) for name in first.adjoint if name not in answers.params and not name.endswith("_prev")
+    ]
+    found += [Meaning(kind, name) for kind in ("incoming", "carry", "loss") for name in first.loss]
+    found += [Meaning("carry", name, -1) for name in first.carry]
+    found += [Meaning("share", name) for name in answers.params]
+    found += [Meaning("value", name) for name in first.forward if name not in answers.params]
+    return [m for m in found if answers.has(m) and np.abs(answers.array(m)).max(initial=0) > 0]

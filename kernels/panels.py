@@ -2,100 +2,48 @@
 # Numba finds the types.
 """Matrix products on packed panels, compiled once for each dtype; generated code calls them by address.
 
-A panel is a few vectors wide: its rows lie one behind the other in the order in which a tile reads them. The last panel
-of a matrix is only as many vectors wide as it must be, and is filled up with zeros. Pointers point to entries; strides
-and offsets count entries. `products.py` says what each function is for.
+A panel is a few vectors wide: its rows lie one behind the other in the order in which a tile reads them. A matrix is
+cut into panels of nearly equal width, for narrow tiles are slow; its last vector is filled up with zeros. Pointers
+point to entries; strides and offsets count entries. `products.py` says what each function is for.
 """
 
 from numba import njit
 
-from bptt.kernels.tiles import (
-    VECTORS,
-    at,
-    copy_vector,
-    read,
-    tile_1_1,
-    tile_1_2,
-    tile_1_3,
-    tile_1_4,
-    tile_2_1,
-    tile_2_2,
-    tile_2_3,
-    tile_2_4,
-    tile_3_1,
-    tile_3_2,
-    tile_3_3,
-    tile_3_4,
-    tile_4_1,
-    tile_4_2,
-    tile_4_3,
-    tile_4_4,
-    turn_block,
-    write,
-)
+from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, read, tile, turn_block, write
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
-WIDE = VECTORS * LANES
 ROWS_AT_ONCE = 128  # of the left matrix: they stay in the L2 cache while all panels pass
 SUMMED_AT_ONCE = 256  # rows of a sum over time: a block of the right matrix is packed for them
 
 
 @njit(error_model="numpy")
-def _tiles(c, c_row, a, a_row, a_step, panel, rows, vectors, length, alpha, accumulate, left):
-    m = 0
-    while m + 4 <= rows:
+def _width(columns):
+    """Return the vectors and the columns of the first panel of a matrix, and what the last vector holds of them."""
+    vectors = (columns + LANES - 1) // LANES
+    panels = (vectors + VECTORS - 1) // VECTORS
+    vectors = (vectors + panels - 1) // panels
+    width = min(vectors * LANES, columns)
+    return vectors, width, width - (vectors - 1) * LANES
+
+
+@njit(error_model="numpy")
+def _times_panel(c, c_row, a, a_row, a_step, panel, rows, vectors, length, alpha, accumulate, left):
+    for m in range(0, rows, ROWS):
         c_here, a_here = at(c, m * c_row), at(a, m * a_row)
-        if vectors == 4:
-            tile_4_4(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 3:
-            tile_4_3(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 2:
-            tile_4_2(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        else:
-            tile_4_1(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        m += 4
-    c_here, a_here = at(c, m * c_row), at(a, m * a_row)
-    if rows - m == 1:
-        if vectors == 4:
-            tile_1_4(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 3:
-            tile_1_3(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 2:
-            tile_1_2(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        else:
-            tile_1_1(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-    elif rows - m == 2:
-        if vectors == 4:
-            tile_2_4(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 3:
-            tile_2_3(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 2:
-            tile_2_2(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        else:
-            tile_2_1(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-    elif rows - m == 3:
-        if vectors == 4:
-            tile_3_4(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 3:
-            tile_3_3(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        elif vectors == 2:
-            tile_3_2(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
-        else:
-            tile_3_1(c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
+        many = min(ROWS, rows - m)
+        tile(many, vectors, c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
 
 
 def multiply(c, c_row, a, a_row, panels, rows, columns, length, alpha, accumulate):
     for first in range(0, rows, ROWS_AT_ONCE):
-        count = min(ROWS_AT_ONCE, rows - first)
-        for column in range(0, columns, WIDE):
-            width = min(WIDE, columns - column)
-            vectors = (width + LANES - 1) // LANES
-            left = width - (vectors - 1) * LANES
-            c_here, a_here = at(c, first * c_row + column), at(a, first * a_row)
-            panel = at(panels, column * length)
-            _tiles(c_here, c_row, a_here, a_row, 1, panel, count, vectors, length, alpha, accumulate, left)
+        count, column = min(ROWS_AT_ONCE, rows - first), 0
+        while column < columns:
+            vectors, width, left = _width(columns - column)
+            c_here, a_here, panel = at(c, first * c_row + column), at(a, first * a_row), at(panels, column * length)
+            _times_panel(c_here, c_row, a_here, a_row, 1, panel, count, vectors, length, alpha, accumulate, left)
+            column += width
 
 
 def outer_sum(c, c_row, a, a_row, b, b_row, panels, rows, columns, length, alpha, accumulate):
@@ -104,26 +52,22 @@ def outer_sum(c, c_row, a, a_row, b, b_row, panels, rows, columns, length, alpha
         _pack_rows(panels, b, b_row, first, count, columns)
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):
-            many = min(ROWS_AT_ONCE, rows - row)
-            for column in range(0, columns, WIDE):
-                width = min(WIDE, columns - column)
-                vectors = (width + LANES - 1) // LANES
-                left = width - (vectors - 1) * LANES
-                c_here, a_here, panel = (
-                    at(c, row * c_row + column),
-                    at(a, first * a_row + row),
-                    at(panels, column * count),
-                )
-                _tiles(c_here, c_row, a_here, 1, a_row, panel, many, vectors, count, alpha, adds, left)
+            many, column = min(ROWS_AT_ONCE, rows - row), 0
+            while column < columns:
+                vectors, width, left = _width(columns - column)
+                c_here, a_here = at(c, row * c_row + column), at(a, first * a_row + row)
+                panel = at(panels, column * count)
+                _times_panel(c_here, c_row, a_here, 1, a_row, panel, many, vectors, count, alpha, adds, left)
+                column += width
 
 
 @njit(error_model="numpy")
 def _pack_rows(panels, b, b_row, first, count, columns):
     zero = read(panels, 0) * 0
-    for column in range(0, columns, WIDE):
-        width = min(WIDE, columns - column)
-        padded = (width + LANES - 1) // LANES * LANES
-        whole = width // LANES * LANES
+    column = 0
+    while column < columns:
+        vectors, width, _ = _width(columns - column)
+        padded, whole = vectors * LANES, width // LANES * LANES
         for k in range(count):
             to, source = column * count + k * padded, (first + k) * b_row + column
             for j in range(0, whole, LANES):
@@ -132,13 +76,15 @@ def _pack_rows(panels, b, b_row, first, count, columns):
                 write(panels, to + j, read(b, source + j))
             for j in range(width, padded):
                 write(panels, to + j, zero)
+        column += width
 
 
 def pack(panels, columns, length, column, k, matrix, count, depth, column_step, k_step):
     zero = read(matrix, 0) * 0
-    for start in range(0, columns, WIDE):
-        width = min(WIDE, columns - start)
-        padded = (width + LANES - 1) // LANES * LANES
+    start = 0
+    while start < columns:
+        vectors, width, _ = _width(columns - start)
+        padded = vectors * LANES
         low, high = max(start, column), min(start + width, column + count)
         base = start * length + k * padded - start
         if high > low and column_step == 1:
@@ -149,6 +95,7 @@ def pack(panels, columns, length, column, k, matrix, count, depth, column_step, 
             for i in range(depth):
                 for j in range(start + width, start + padded):
                     write(panels, base + i * padded + j, zero)
+        start += width
 
 
 @njit(error_model="numpy")

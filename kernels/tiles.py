@@ -5,7 +5,7 @@ A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
@@ -21,52 +21,78 @@ VECTORS = 4 if BYTES == 64 else 3
 WORD = ir.IntType(64)
 
 
-def _tile(rows: int, vectors: int) -> Callable[..., Any]:
-    """Return the tile of this size, as Numba sees it.
+def _tile(
+    typing: Any,
+    rows: Any,
+    vectors: Any,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    a_step: Any,
+    panel: Any,
+    length: Any,
+    alpha: Any,
+    accumulate: Any,
+    left: Any,
+) -> Any:
+    """c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`, for 1 to 4 rows and some vectors.
 
-    c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`. Rows of c are `c_row` entries apart;
-    a's entries `a_row` and `a_step` apart; the last vector of a row of c has `left` entries.
+    Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step` apart; the last vector of a row of c has
+    `left` entries.
     """
+    kind = Vector(c.dtype)
 
-    def typed(
-        typing: Any,
-        c: Any,
-        c_row: Any,
-        a: Any,
-        a_row: Any,
-        a_step: Any,
-        panel: Any,
-        length: Any,
-        alpha: Any,
-        accumulate: Any,
-        left: Any,
-    ) -> Any:
-        kind = Vector(c.dtype)
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        after = builder.append_basic_block("after")
+        choice = builder.add(builder.mul(args[0], WORD(VECTORS + 1)), args[1])
+        switch = builder.switch(choice, after)
+        for rows, vectors in itertools.product(range(1, ROWS + 1), range(1, VECTORS + 1)):
+            block = builder.append_basic_block(f"tile_{rows}_{vectors}")
+            switch.add_case(WORD(rows * (VECTORS + 1) + vectors), block)
+            builder.position_at_end(block)
+            _fill(builder, kind, rows, vectors, *args[2:])
+            builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
 
-        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            c, c_row, a, a_row, a_step, panel, length, alpha, accumulate, left = args
-            tile = _Builder(builder, kind, left)
-            sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
-            lines = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
-            with cgutils.for_range(builder, length) as loop:
-                here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
-                right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
-                at = builder.mul(loop.index, a_step)
-                for r in range(rows):
-                    spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
-                    for v in range(vectors):
-                        builder.store(tile.multiply_add(spread, right[v], builder.load(sums[r][v])), sums[r][v])
-            scale = tile.spread(alpha)
-            adds = builder.icmp_signed("!=", accumulate, WORD(0))
-            for r in range(rows):
-                for v in range(vectors):
-                    at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
-                    tile.put(builder.gep(c, [at]), builder.load(sums[r][v]), scale, adds, last=v == vectors - 1)
-            return context.get_dummy_value()
+    return types.void(*(INDEX,) * 2, c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX), lower
 
-        return types.void(c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX), lower
 
-    return intrinsic(typed)
+def _fill(
+    builder: Any,
+    kind: Vector,
+    rows: int,
+    vectors: int,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    a_step: Any,
+    panel: Any,
+    length: Any,
+    alpha: Any,
+    accumulate: Any,
+    left: Any,
+) -> None:
+    """Write the code of a tile of one size."""
+    tile = _Builder(builder, kind, left)
+    sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
+    lines = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
+    with cgutils.for_range(builder, length) as loop:
+        here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
+        right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
+        at = builder.mul(loop.index, a_step)
+        for r in range(rows):
+            spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
+            for v in range(vectors):
+                builder.store(tile.multiply_add(spread, right[v], builder.load(sums[r][v])), sums[r][v])
+    scale = tile.spread(alpha)
+    adds = builder.icmp_signed("!=", accumulate, WORD(0))
+    for r in range(rows):
+        for v in range(vectors):
+            at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
+            tile.put(builder.gep(c, [at]), builder.load(sums[r][v]), scale, adds, last=v == vectors - 1)
 
 
 class _Builder:
@@ -196,8 +222,5 @@ def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
 
 
 compiled: Any = intrinsic
-at, read, write, copy_vector, turn_block = map(compiled, (_at, _read, _write, _copy_vector, _turn_block))
-tile_1_1, tile_1_2, tile_1_3, tile_1_4 = (_tile(1, vectors) for vectors in (1, 2, 3, 4))
-tile_2_1, tile_2_2, tile_2_3, tile_2_4 = (_tile(2, vectors) for vectors in (1, 2, 3, 4))
-tile_3_1, tile_3_2, tile_3_3, tile_3_4 = (_tile(3, vectors) for vectors in (1, 2, 3, 4))
-tile_4_1, tile_4_2, tile_4_3, tile_4_4 = (_tile(4, vectors) for vectors in (1, 2, 3, 4))
+tile, at, read, write = map(compiled, (_tile, _at, _read, _write))
+copy_vector, turn_block = map(compiled, (_copy_vector, _turn_block))

@@ -66,10 +66,12 @@ def shapes_of(arrays: Any, dtype: np.dtype[Any]) -> tuple[tuple[str, tuple[int, 
     """
     if type(arrays) is not dict:
         return None
-    for array in arrays.values():
-        if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.carray:
+    found = []
+    for name, array in arrays.items():
+        if type(array) is not np.ndarray or array.dtype is not dtype or not array.flags.carray:
             return None
-    return tuple([(name, array.shape) for name, array in arrays.items()])
+        found.append((name, array.shape))
+    return tuple(found)
 
 
 def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
@@ -80,7 +82,9 @@ def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
     """
     for name, array in arrays.items():
         with np.errstate(all="ignore"):
-            total = float(array.sum())  # finite numbers may have an infinite sum; others never have a finite one
+            total = float(
+                np.add.reduce(array, axis=None)
+            )  # finite numbers may have an infinite sum; others never have a finite one
         if not math.isfinite(total) and not np.isfinite(array).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")

@@ -155,7 +155,10 @@ class Pool:
         self.lock = threading.Lock()
 
     def arrays(self, plan: Plan, views: Callable[[dict[str, Array]], Groups]) -> tuple[dict[str, Array], Groups]:
-        """Return the arrays of a plan, whose entries are anything, and the groups of views that `views` makes."""
+        """Return the arrays of a plan, whose entries are anything, and the groups of views that `views` makes.
+
+        `views` may give names of their own to parts of the arrays. A group is to be copied where it is handed on.
+        """
         with self.lock:
             piece = next((piece for piece in self.pieces if piece.plan is plan and piece.is_free()), None)
             if piece is None:
@@ -164,7 +167,7 @@ class Pool:
                 self.pieces.remove(piece)
             self.pieces.append(piece)
             del self.pieces[:-KEPT_PIECES]
-            return dict(piece.arrays), {name: dict(group) for name, group in piece.views.items()}
+            return dict(piece.arrays), piece.views
 
     def _buffer(self, count: int) -> Array:
         """Return the smallest buffer of a free piece that is large enough, but not much too large, or a new one."""

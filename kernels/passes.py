@@ -85,14 +85,13 @@ class Passes:
         task = self._task("forward", module, sizes, T, B, self._forward_task)
         arrays, views = self.pool.arrays(task.plan, task.views)
         if len(active):
-            for array in arrays.values():
-                array.fill(0)  # rows past a sequence's end are never written
+            for name in (name for name, *_ in task.plan.places if name in arrays):
+                arrays[name].fill(0)  # rows past a sequence's end are never written
         for name, array in views["first"].items():
             array[...] = start.get(name, 0)
         for name, array in given.items():
             into, shape = task.given[name]
-            arrays[into] = array.reshape(shape)
-        arrays |= views["arrays"]
+            arrays[into] = array if array.shape == shape else array.reshape(shape)
         arrays["active"] = active
         module.call("prologue", task.numbers, arrays)
         task.shards.run(
@@ -108,21 +107,18 @@ class Passes:
             found = module.value(name, arrays, sizes, T, B)
             return found[::-1] if reverse else found
 
-        states = views["states"]
-        if reverse:
-            states = {name: array[::-1] for name, array in states.items()}
+        states = {name: array[::-1] if reverse else array for name, array in views["states"].items()}
         nbytes = task.plan.total * self.dtype.itemsize
         return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes)
 
     def _forward_task(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         def views(arrays: dict[str, Array]) -> Groups:
-            inner, first = {}, {}
+            first = {}
             for name, (before, after) in module.states.items():
                 whole = arrays.pop(f"{after} and before")
                 first[name] = whole[:B].reshape(B, *module.shape(Symbol(name), sizes))
-                inner[before], inner[after] = whole[: T * B], whole[B:]
-            states = {name: module.view(Symbol(name), arrays | inner, sizes, (T, B)) for name in module.states}
-            return {"arrays": inner, "first": first, "states": states}
+                arrays[before], arrays[after] = whole[: T * B], whole[B:]
+            return {"first": first, "states": {n: module.view(Symbol(n), arrays, sizes, (T, B)) for n in first}}
 
         cell, layout = module.schedule.derivation.cell, module.layout(sizes)
         own = {name: module.own[name] for name in (*cell.params, *cell.inputs, *cell.indices)}
@@ -160,7 +156,7 @@ class Passes:
                 {**arrays, "space": arrays["space"][part]},
             )
         )
-        params, inputs, states = views["params"], views["inputs"], views["states"]
+        params, inputs, state, states = (dict(views[part]) for part in ("params", "inputs", "state", "states"))
         if module.carried:
             for into, source in module.carried.items():
                 whole = module.view(source, arrays, sizes, ())
@@ -170,7 +166,7 @@ class Passes:
         if run.reverse:
             inputs = {name: array[::-1] for name, array in inputs.items()}
             states = {name: array[::-1] for name, array in states.items()}
-        return Gradients(params, inputs, views["state"], states)
+        return Gradients(params, inputs, state, states)
 
     def _backward_task(self, given: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}

@@ -22,11 +22,15 @@ class Shards:
 
     def run(self, part: Callable[[int, int], None]) -> None:
         """Call part(first, last) for each share of the samples, and wait for all."""
+        if self.count == 1:
+            return part(0, self.batch)
         bounds = [self.batch * number // self.count for number in range(self.count + 1)]
         self._all([lambda a=a, b=b: part(a, b) for a, b in zip(bounds, bounds[1:], strict=False)])  # type: ignore[misc]
 
     def each(self, part: Callable[[int, int], None]) -> None:
         """Call part(number, count) for each share, and wait for all."""
+        if self.count == 1:
+            return part(0, 1)
         self._all([lambda n=n: part(n, self.count) for n in range(self.count)])  # type: ignore[misc]
 
     def _all(self, calls: list[Callable[[], None]]) -> None:

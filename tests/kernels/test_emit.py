@@ -18,9 +18,11 @@ from sympy import Symbol
 import bptt
 from bptt.derive import derive, parse
 from bptt.kernels import compile
-from bptt.kernels.emit import IMPORTED, RESERVED, SECTIONS, emit
+from bptt.kernels.emit import emit
 from bptt.kernels.printer import function_name
 from bptt.kernels.schedule import functions, loss, schedule
+from bptt.kernels.sections import SECTIONS
+from bptt.kernels.writer import IMPORTED, RESERVED
 
 HERE = Path(__file__).parent
 SOURCES = """

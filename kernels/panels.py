@@ -79,7 +79,8 @@ def _pack_rows(panels, b, b_row, first, count, columns):
         column += width
 
 
-def pack(panels, columns, length, column, k, matrix, count, depth, column_step, k_step):
+def pack(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed):
+    column_step, k_step = (matrix_row, 1) if transposed else (1, matrix_row)
     zero = read(matrix, 0) * 0
     start = 0
     while start < columns:

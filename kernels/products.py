@@ -6,6 +6,7 @@ by `pack` for `multiply`, of `packed_size` entries. With Numba switched off the 
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from numba.extending import intrinsic
 from .cache import load_module, survive_damage
 from .vector import INDEX, WITHOUT_NUMBA, _address, lanes
 
-P, I, F = "pointer", "index", "float"
+# What a product is given, and what the machine code of `panels.py` gets for it.
+BLOCK = "block"  # an array, a row and a column: the address of that entry, and the array's width
+WHOLE = "whole"  # an array: its address and width
+PACKED = "packed"  # an array: its address
+COUNT, NUMBER = "count", "number"
 ARGUMENTS = {
-    "multiply": (P, I, P, I, P, I, I, I, F, I),
-    "outer_sum": (P, I, P, I, P, I, P, I, I, I, F, I),
-    "pack": (P, I, I, I, I, P, I, I, I, I),
+    "multiply": (BLOCK, BLOCK, PACKED, COUNT, COUNT, COUNT, NUMBER, COUNT),
+    "outer_sum": (BLOCK, BLOCK, BLOCK, PACKED, COUNT, COUNT, COUNT, NUMBER, COUNT),
+    "pack": (PACKED, COUNT, COUNT, COUNT, COUNT, WHOLE, COUNT, COUNT, COUNT),
 }
 SUMMED_AT_ONCE = 256
 
@@ -55,10 +60,15 @@ def prepare(dtype: str) -> list[CFunc]:
     text = (Path(__file__).parent / "panels.py").read_text("utf-8")
     module = load_module(text.replace('DTYPE = "float64"', f"DTYPE = {dtype!r}"), f"panels_{dtype}")
     number = {"float32": types.float32, "float64": types.float64}[dtype]
-    kinds = {P: types.CPointer(number), I: INDEX, F: number}
+    kinds: dict[str, tuple[Any, ...]] = {
+        **dict.fromkeys((BLOCK, WHOLE), (types.CPointer(number), INDEX)),
+        PACKED: (types.CPointer(number),),
+        COUNT: (INDEX,),
+        NUMBER: (number,),
+    }
     exported = []
     for name, arguments in ARGUMENTS.items():
-        signature = types.void(*(kinds[kind] for kind in arguments))
+        signature = types.void(*(kind for argument in arguments for kind in kinds[argument]))
         function: Any = CFunc(
             getattr(module, name), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
         )
@@ -70,100 +80,48 @@ def prepare(dtype: str) -> list[CFunc]:
     return exported
 
 
-def _call(context: Any, builder: Any, name: str, dtype: Any, args: list[Any]) -> Any:
-    """Call an exported function of `panels.py`."""
-    kind = ir.FunctionType(ir.VoidType(), [arg.type for arg in args])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"bptt_{name}_{dtype}")
-    builder.call(function, args)
-    return context.get_dummy_value()
+def _exported(name: str) -> Any:
+    """Return a function of `panels.py` as generated code calls it."""
+
+    def typed(typing: Any, *given: Any) -> Any:
+        number = given[0].dtype
+        kinds: list[Any] = []
+        for argument in ARGUMENTS[name]:
+            array = given[len(kinds)]
+            kinds += {BLOCK: [array, INDEX, INDEX], COUNT: [INDEX], NUMBER: [number]}.get(argument, [array])
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            passed: list[Any] = []
+            at = 0
+            for argument in ARGUMENTS[name]:
+                kind, value = sig.args[at], args[at]
+                if argument == BLOCK:
+                    passed.append(_address(context, builder, kind, *args[at : at + 3]))
+                elif argument in (WHOLE, PACKED):
+                    passed.append(context.make_array(kind)(context, builder, value).data)
+                else:
+                    passed.append(value)
+                if argument in (BLOCK, WHOLE):
+                    passed.append(_width(context, builder, kind, value))
+                at += 3 if argument == BLOCK else 1
+            signature = ir.FunctionType(ir.VoidType(), [one.type for one in passed])
+            builder.call(cgutils.get_or_insert_function(builder.module, signature, f"bptt_{name}_{number}"), passed)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), lower
+
+    many = sum(3 if argument == BLOCK else 1 for argument in ARGUMENTS[name])
+    names = ["typing", *(f"argument_{number}" for number in range(many))]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # Numba asks for the signature, and would pass starred arguments as one tuple.
+    function: Any = typed
+    function.__signature__ = inspect.Signature([inspect.Parameter(one, kind) for one in names])
+    return intrinsic(function)
 
 
 def _width(context: Any, builder: Any, kind: Any, array: Any) -> Any:
     made = context.make_array(kind)(context, builder, array)
     return cgutils.unpack_tuple(builder, made.shape, 2)[1]
-
-
-def _multiply(
-    typing: Any,
-    target: Any,
-    row: Any,
-    column: Any,
-    left: Any,
-    left_row: Any,
-    left_column: Any,
-    packed: Any,
-    rows: Any,
-    columns: Any,
-    length: Any,
-    alpha: Any,
-    accumulate: Any,
-) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        c = _address(context, builder, sig.args[0], *args[0:3])
-        a = _address(context, builder, sig.args[3], *args[3:6])
-        panels = context.make_array(sig.args[6])(context, builder, args[6]).data
-        c_row = _width(context, builder, sig.args[0], args[0])
-        a_row = _width(context, builder, sig.args[3], args[3])
-        return _call(context, builder, "multiply", target.dtype, [c, c_row, a, a_row, panels, *args[7:]])
-
-    whole = (INDEX,) * 3
-    return types.void(target, INDEX, INDEX, left, INDEX, INDEX, packed, *whole, target.dtype, INDEX), lower
-
-
-def _outer_sum(
-    typing: Any,
-    target: Any,
-    row: Any,
-    column: Any,
-    left: Any,
-    left_row: Any,
-    left_column: Any,
-    right: Any,
-    right_row: Any,
-    right_column: Any,
-    space: Any,
-    rows: Any,
-    columns: Any,
-    length: Any,
-    alpha: Any,
-    accumulate: Any,
-) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        blocks = []
-        for start in (0, 3, 6):
-            kind, array = sig.args[start], args[start]
-            blocks.append(_address(context, builder, kind, *args[start : start + 3]))
-            blocks.append(_width(context, builder, kind, array))
-        panels = context.make_array(sig.args[9])(context, builder, args[9]).data
-        return _call(context, builder, "outer_sum", target.dtype, [*blocks, panels, *args[10:]])
-
-    at = (INDEX, INDEX)
-    sizes = (INDEX,) * 3
-    return types.void(target, *at, left, *at, right, *at, space, *sizes, target.dtype, INDEX), lower
-
-
-def _pack(
-    typing: Any,
-    packed: Any,
-    columns: Any,
-    length: Any,
-    column: Any,
-    k: Any,
-    matrix: Any,
-    count: Any,
-    depth: Any,
-    transposed: Any,
-) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        panels = context.make_array(sig.args[0])(context, builder, args[0]).data
-        source = context.make_array(sig.args[5])(context, builder, args[5]).data
-        width = _width(context, builder, sig.args[5], args[5])
-        turned = builder.icmp_signed("!=", args[8], ir.Constant(args[8].type, 0))
-        one = ir.Constant(width.type, 1)
-        steps = [builder.select(turned, width, one), builder.select(turned, one, width)]
-        return _call(context, builder, "pack", packed.dtype, [panels, *args[1:5], source, args[6], args[7], *steps])
-
-    return types.void(packed, *(INDEX,) * 4, matrix, *(INDEX,) * 3), lower
 
 
 if WITHOUT_NUMBA:
@@ -224,5 +182,4 @@ if WITHOUT_NUMBA:
         block[...] = np.reshape(matrix, (count, depth)).T if transposed else np.reshape(matrix, (depth, count))
 
 else:
-    compiled: Any = intrinsic
-    multiply, outer_sum, pack = map(compiled, (_multiply, _outer_sum, _pack))
+    multiply, outer_sum, pack = map(_exported, ARGUMENTS)

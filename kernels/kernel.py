@@ -232,8 +232,8 @@ class Kernel:
         >>> print(kernel.memory(sizes, steps=1000, batch=8, keep=32))
         Memory for T = 1000, B = 8, beside parameters, inputs and cotangents
             kept from forward to backward    264.0 KiB  the states before every 32nd step
-            at most in the forward pass        1.8 MiB
-            at most in the backward pass       6.2 MiB  with the gradients
+            at most in the forward pass        1.3 MiB
+            at most in the backward pass       5.7 MiB  with the gradients
         """
         return budget(self._module(), check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
 

@@ -347,8 +347,9 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
 def study(file: Path, store: str | None, new: bool, **choices: Any) -> None:
     """Run a study: every combination of cells, sizes, lengths, data, seeds and measures that FILE (.toml) names.
 
-    It may be stopped at any moment, and goes on with --resume. Exit status 0: all numbers are there, 1: some points
-    failed or exploded, 2: wrong use or none are there, 130: stopped by Ctrl-C.
+    It ends in a report beside FILE, as .html and .pdf: all numbers with their intervals, and figures. It may be stopped
+    at any moment, and goes on with --resume. Exit status 0: all numbers are there, 1: some points failed or exploded,
+    2: wrong use or none are there, 130: stopped by Ctrl-C.
     """
     from bptt.analysis.studies import show
 
@@ -364,7 +365,13 @@ def study(file: Path, store: str | None, new: bool, **choices: Any) -> None:
         again = shlex.join([*sys.argv[1:], *["--resume"] * (not choices["resume"])])
         click.echo(f"\nbptt: stopped. What is finished is in {loaded.store}; go on with: bptt {again}", err=True)
         raise SystemExit(130) from None
-    raise SystemExit(show.show(tree, loaded.store))
+    status = show.show(tree, loaded.store)
+    from bptt.reports.study import study_document
+
+    document = study_document(tree, _command())
+    for suffix in (".html", ".pdf"):
+        click.echo(f"Wrote {bptt.save(document, file.with_suffix(suffix))}")
+    raise SystemExit(status)
 
 
 @main.command()

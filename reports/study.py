@@ -1,0 +1,264 @@
+"""The report of a study: what was asked, every number with its interval, curves, and what failed and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.claims.claim import over_seeds
+from ..analysis.studies.table import Row, rows
+from .document import Block, Code, Document, Figure, Heading, Inline, Listing, Note, Paragraph, Table, Text
+from .figures import picture
+from .phrases import Phrases
+from .plots import DASHES, Curve, Panel, Plot, colours, number, shades
+
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
+
+MOST_PANELS = 6
+LEAST_POINTS = 3  # of a curve
+LOG_FROM = 8.0
+DEEPEST = -60.0  # of a log norm that is drawn
+AXES = ("initialisation", "data", "seed")
+
+
+def study_document(tree: DataTree, command: str = "bptt study", language: str = "en") -> Document:
+    """Return the report of a study.
+
+    Args:
+        tree: from `Study.open`: a group for each cell, size and measure, whose variables have the axes
+            initialisation, data and seed before their own; the file's text and settings in `attrs`.
+        command: how a reader makes it again.
+        language: which file of sentences to use.
+    """
+    report = _Report(tree, Phrases(language))
+    phrases = report.phrases
+    title = str(tree.attrs.get("title") or phrases.plain("study.title"))
+    question = str(tree.attrs.get("question") or "")
+    blocks: list[Block] = [Paragraph((question,))] if question else []
+    blocks += [Heading(phrases.plain("comparison.setup")), report.setup(), *report.trouble()]
+    for measure in report.measures:
+        blocks += report.measure(measure)
+    blocks += [
+        Heading(phrases.plain("comparison.reproduce")),
+        Paragraph(phrases.text("study.file", command=Code(command))),
+    ]
+    blocks.append(Listing(tuple(str(tree.attrs["text"]).rstrip().splitlines())))
+    return Document(title, phrases.plain("kind.study"), (), tuple(blocks), language)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What a study found for one cell, size and measure."""
+
+    cell: str
+    size: str
+    measure: str
+    found: Dataset
+
+
+class _Report:
+    def __init__(self, tree: DataTree, phrases: Phrases) -> None:
+        self.phrases = phrases
+        self.plan: Mapping[str, Any] = tree.attrs["study"]
+        self.rows = rows(tree)
+        self.groups = []
+        for path in self.plan["groups"]:
+            if f"/{path}" in tree.groups:
+                cell, size, measure = path.split("/")
+                self.groups.append(_Group(cell, size.replace(",", ", "), measure, tree[path].to_dataset().load()))
+        self.paints = colours(list(self.plan["cells"]))
+
+    @property
+    def measures(self) -> list[str]:
+        return list(dict.fromkeys(group.measure for group in self.groups))
+
+    def setup(self) -> Paragraph:
+        plan = self.plan
+        sizes = list(dict.fromkeys(path.split("/")[1].replace(",", ", ") for path in plan["groups"]))
+        parts: dict[str, Inline | Text] = {
+            "cells": self.phrases.join(list(plan["cells"])),
+            "sizes": "; ".join(sizes),
+            "starts": "; ".join(map(_said, plan["initialisation"])),
+            "data": "; ".join(f"{label} ({source})" for label, source in plan["data"].items()),
+            "seeds": str(len(plan["seeds"])),
+            "batch": str(plan["batch"]),
+        }
+        return Paragraph(self.phrases.text("study.setup", **parts))
+
+    def trouble(self) -> list[Block]:
+        """Return a note for the points at which runs failed or exploded, each with where and why."""
+        bad = [row for row in self.rows if row.failed or row.exploded]
+        if not bad:
+            return []
+        title = self.phrases.plain("study.trouble", count=len(bad), all=len(self.rows))
+        header = tuple((self.phrases.plain(f"study.{key}"),) for key in ("point", "failed", "exploded", "why"))
+        body = tuple(
+            ((self.point(row),), (f"{row.failed}/{row.seeds}",), (f"{row.exploded}/{row.seeds}",), (row.message,))
+            for row in bad
+        )
+        return [Note("", (title,), bad=True), Table(header, body, "lrrl", wide=3)]
+
+    def point(self, row: Row) -> str:
+        return f"{row.cell}, {row.size}, {row.initialisation}, {row.data}, {row.measure}"
+
+    def measure(self, measure: str) -> list[Block]:
+        """Return the figures and the table of a measure."""
+        groups = [group for group in self.groups if group.measure == measure]
+        method = next((str(group.found.attrs["method"]) for group in groups if "method" in group.found.attrs), "")
+        blocks: list[Block] = [Heading(self.phrases.plain("study.measure", measure=measure))]
+        if method:
+            blocks.append(Paragraph((self.phrases.plain("study.method", method=method),)))
+        blocks += [*self.against_start(measure), *self.figures(groups), self.table(measure)]
+        return blocks
+
+    def table(self, measure: str) -> Table:
+        """Return the numbers of a measure; axes along which nothing varies are left out."""
+        of_measure = [row for row in self.rows if row.measure == measure]
+        keys = [
+            key for key in ("cell", "size", "initialisation", "data") if len({getattr(r, key) for r in of_measure}) > 1
+        ]
+        keys = keys or ["cell"]
+        quantity = f"{of_measure[0].quantity} ({of_measure[0].unit})" if of_measure else ""
+        header: list[Text] = [(self.phrases.plain(f"study.{key}"),) for key in keys]
+        header += [(self.phrases.plain("study.mean"),), (self.phrases.plain("study.interval"),)]
+        body = []
+        for row in of_measure:
+            cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
+            bounds = "" if math.isnan(row.low) else f"{number(row.low)} – {number(row.high)}"
+            lost = row.failed == row.seeds
+            cells += [(self.phrases.plain("study.none") if lost else number(row.number),), (bounds,)]
+            body.append(tuple(cells))
+        caption = self.phrases.text("study.caption", quantity=quantity, seeds=str(len(self.plan["seeds"])))
+        return Table(tuple(header), tuple(body), "l" * len(keys) + "rr", caption)
+
+    # figures
+
+    def against_start(self, measure: str) -> list[Figure]:
+        """Return the numbers of a measure against the only number in which initialisations differ, where it is one."""
+        starts = self.plan["initialisation"]
+        keys = [key for key in starts[0] if len({repr(start.get(key)) for start in starts}) > 1]
+        xs = [start.get(keys[0]) for start in starts] if len(keys) == 1 else []
+        if len(xs) < LEAST_POINTS or not all(isinstance(x, int | float) for x in xs):
+            return []
+        order = np.argsort(xs)
+        of_measure = [row for row in self.rows if row.measure == measure]
+        labels = list(dict.fromkeys(row.initialisation for row in of_measure))
+        if len(labels) != len(xs):
+            return []
+        panels: dict[str, list[Curve]] = {}
+        for key in dict.fromkeys((row.size, row.data, row.cell) for row in of_measure):
+            found = {r.initialisation: r for r in of_measure if (r.size, r.data, r.cell) == key}
+            line = [found.get(labels[place]) for place in order]
+            mean, low, high = (
+                np.array([math.nan if row is None else getattr(row, part) for row in line])
+                for part in ("number", "low", "high")
+            )
+            x = np.array(xs, float)[order]
+            dash = DASHES[list(self.paints).index(key[2]) % len(DASHES)]
+            curve = Curve(key[2], x, mean, low, high, self.paints[key[2]], dash, marks=True)
+            panels.setdefault(self.titled(key[0], key[1]), []).append(curve)
+        first = of_measure[0]
+        is_log = bool(min(xs) > 0 and max(xs) / min(xs) >= LOG_FROM)
+        shown = tuple(Panel(title, tuple(curves)) for title, curves in list(panels.items())[:MOST_PANELS])
+        return [self.figure(Plot(shown, keys[0], f"{first.quantity} ({first.unit})", log_x=is_log))]
+
+    def titled(self, size: str, data: str, start: str = "") -> str:
+        """Return the title of a panel: what distinguishes it from the others."""
+        sizes, kinds = {row.size for row in self.rows}, {row.data for row in self.rows}
+        return ", ".join([size] * (len(sizes) > 1) + [data] * (len(kinds) > 1) + [start] * bool(start)) or data
+
+    def figures(self, groups: list[_Group]) -> Iterator[Block]:
+        """Yield a figure for each variable that runs along one axis of numbers of its own."""
+        for name, axis in self.along(groups):
+            panels: dict[str, list[Curve]] = {}
+            for group in groups:
+                if name in group.found:
+                    for title, curve in self.curves(group, name, axis):
+                        panels.setdefault(title, []).append(curve)
+            shown = [Panel(title, tuple(curves), least=DEEPEST) for title, curves in panels.items()]
+            if shown:
+                x, y = (_label(groups[0].found[part], part) for part in (axis, name))
+                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y))
+            if more := shown[MOST_PANELS:]:
+                left_out = "; ".join(panel.title for panel in more)
+                yield Paragraph((self.phrases.plain("study.more", panels=left_out),))
+
+    def along(self, groups: list[_Group]) -> list[tuple[str, str]]:
+        """Return the variables that are drawn, each with its axis: numbers over seeds and one axis of numbers."""
+        drawn = {}
+        for found in (group.found for group in groups):
+            axes = {str(dim) for dim, size in found.sizes.items() if dim not in AXES and size >= LEAST_POINTS}
+            axes = {dim for dim in axes if dim in found.coords and found[dim].dtype.kind in "if"}
+            for name, variable in found.data_vars.items():
+                own = [str(dim) for dim in variable.dims if dim not in AXES]
+                if variable.dtype.kind == "f" and "seed" in variable.dims and len(own) == 1 and own[0] in axes:
+                    drawn[str(name)] = own[0]
+        return list(drawn.items())
+
+    def curves(self, group: _Group, name: str, axis: str) -> Iterator[tuple[str, Curve]]:
+        """Yield (panel, curve) for each initialisation and kind of data that is there.
+
+        Where several cells are compared, each initialisation has panels of its own, so that a cell keeps its colour.
+        """
+        starts = [str(start) for start in group.found.initialisation.values]
+        ramp = shades(len(starts))
+        alone = len(self.plan["cells"]) == 1 and len(starts) > 1
+        number_of_cell = list(self.plan["cells"]).index(group.cell)
+        for place, start in enumerate(starts):
+            for data in map(str, group.found.data.values):
+                at = group.found.isel(initialisation=place).sel(data=data)
+                kept = at[name].isel(seed=np.flatnonzero(at.status.values != 1))
+                if not bool(at.done) or not kept.sizes["seed"]:
+                    continue
+                found = over_seeds(kept)
+                mean, low, high = (found[part].values.astype(float) for part in ("value", "low", "high"))
+                own_panel = "" if alone or len(starts) == 1 else start
+                title = self.titled(group.size.replace(", ", " "), data, own_panel)
+                colour, dash = (ramp[place], place) if alone else (self.paints[group.cell], number_of_cell)
+                xs: NDArray[np.float64] = group.found[axis].values.astype(float)
+                label = start if alone else group.cell
+                yield title, Curve(label, xs, mean, low, high, colour, DASHES[dash % len(DASHES)])
+
+    def figure(self, plot: Plot) -> Figure:
+        said = [
+            self.phrases.plain(
+                "claims.alt_curve",
+                curve=f"{curve.name} ({panel.title})",
+                first=number(float(curve.mean[0])),
+                last=number(float(curve.mean[-1])),
+            )
+            for panel in plot.panels
+            for curve in panel.curves
+        ]
+        alt = self.phrases.plain("claims.alt", x=plot.x, y=plot.y, curves="; ".join(said))
+        plan = self.plan
+        parts: dict[str, Inline | Text] = {
+            "sizes": "; ".join(dict.fromkeys(row.size for row in self.rows)),
+            "seeds": str(len(plan["seeds"])),
+            "batch": str(plan["batch"]),
+        }
+        return picture(plot, alt, self.phrases.text("study.figure", **parts))
+
+
+def _said(start: Mapping[str, Any]) -> str:
+    """Return the settings of an initialisation that are given.
+
+    >>> _said({"rule": "gaussian", "gain": 0.5, "chrono": None})
+    'rule=gaussian, gain=0.5'
+    """
+    given = {key: value for key, value in start.items() if value is not None}
+    return ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()
+    )
+
+
+def _label(variable: Any, name: str) -> str:
+    """Return what a variable is, with its unit."""
+    title, unit = str(variable.attrs.get("long_name", name)), str(variable.attrs.get("units", ""))
+    return f"{title} ({unit})" if unit not in ("", "1") else title

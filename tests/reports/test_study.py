@@ -1,0 +1,99 @@
+"""The report of a study, from a store made by hand: what failed or exploded is said, and never drawn as a number."""
+
+import io
+import re
+
+import numpy as np
+import pypdf
+import pytest
+import xarray as xr
+
+from bptt.reports.document import Document, Figure, Note, Table
+from bptt.reports.html import html_page
+from bptt.reports.study import study_document
+from bptt.reports.typst import pdf
+
+GAINS = (0.5, 1.0, 2.0)
+SIZE = "n=4,T=20"
+
+
+def group(cell, rates):
+    lag = np.arange(21)
+    random = np.random.default_rng(0)
+    noise = 1 + 0.01 * random.normal(size=(len(GAINS), 1, 5, 1))
+    log_norm = -np.array(rates)[:, None, None, None] * noise * lag
+    axes = ("initialisation", "data", "seed")
+    shape = (len(GAINS), 1, 5)
+    unit = {"long_name": "ln of the norm", "units": "natural log"}
+    return xr.Dataset(
+        {
+            "log_norm": ((*axes, "lag"), log_norm, unit),
+            "done": (axes[:2], np.ones(shape[:2], bool)),
+            "status": (axes, np.zeros(shape, int)),
+            "message": (axes, np.full(shape, "", object)),
+        },
+        {"initialisation": [f"gain={g}" for g in GAINS], "data": ["noise"], "seed": np.arange(5), "lag": lag},
+        {"cell": cell, "measure": "flow", "method": "as it is done"},
+    )
+
+
+def tree(**rates):
+    groups = {f"{cell}/{SIZE}/flow": group(cell, found) for cell, found in rates.items()}
+    attrs = {
+        "title": "Gain and memory",
+        "question": "How far?",
+        "text": 'cells = ["a"]\n# as it was',
+        "study": {
+            "cells": {cell: [] for cell in rates},
+            "groups": list(groups),
+            "batch": 2,
+            "initialisation": [{"gain": gain} for gain in GAINS],
+            "data": {"noise": "noise"},
+            "seeds": list(range(5)),
+        },
+    }
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **groups})
+
+
+def text_of(document: Document) -> str:
+    pages = pypdf.PdfReader(io.BytesIO(pdf(document))).pages
+    return re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pages))
+
+
+def test_question_numbers_and_file_are_there():
+    document = study_document(tree(a=[0.1, 0.2, 0.3], b=[0.5, 0.6, 0.7]), "bptt study mine.toml")
+    text = text_of(document)
+    assert "Gain and memory" in text and "How far?" in text and "bptt study mine.toml" in text and "# as it was" in text
+    assert "as it is done" in text and "5 seeds" in text and "95% t-intervals" in text.replace(" %", "%")
+    assert not [block for block in document.blocks if isinstance(block, Note)]
+    table = next(block for block in document.blocks if isinstance(block, Table))
+    assert len(table.rows) == 6 and table.rows[0][:2] == (("a",), ("gain=0.5",))
+    assert "aria-label" in html_page(document)
+
+
+def test_a_cell_keeps_its_colour_from_panel_to_panel():
+    figures = [b for b in study_document(tree(a=[0.1, 0.2, 0.3], b=[1, 2, 3])).blocks if isinstance(b, Figure)]
+    assert len(figures) == 2  # numbers against the gain, and curves against the lag
+    for figure in figures:
+        assert '"name":"a","colour":"#0072B2"' in figure.interactive
+        assert '"name":"b","colour":"#D55E00"' in figure.interactive
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_failed_or_exploded_is_said_with_its_regime(language):
+    store = tree(a=[0.1, 0.2, -0.3])
+    found = store[f"a/{SIZE}/flow"].to_dataset()
+    found["status"][2] = 2
+    found["log_norm"][2, :, :, 5:] = np.inf
+    found["status"][0] = 1
+    found["log_norm"][0] = np.nan
+    found["message"][0] = "the state overflows"
+    store[f"a/{SIZE}/flow"] = xr.DataTree(found)
+    document = study_document(store, language=language)
+    text = text_of(document)
+    assert "gain=0.5" in text and "the state overflows" in text and "5/5" in text and "U+" not in text
+    note = next(block for block in document.blocks if isinstance(block, Note))
+    assert note.bad and ("2 of 3" in str(note.text) or "3개의 점 가운데 2개" in str(note.text))
+    figures = [block for block in document.blocks if isinstance(block, Figure)]
+    assert figures and all("NaN" not in figure.interactive for figure in figures)
+    assert any("triangle-up" in figure.interactive for figure in figures)

@@ -61,7 +61,7 @@ def write_dot(writer: Writer, dot: Dot) -> list[str]:
     columns, length = writer.packed_sizes[writer.packed[_key(dot)]]
     sign = "+=" if dot.accumulate else "="
     factor = "" if dot.coefficient == 1 else f"{dot.coefficient} * "
-    whole = ", for all steps at once" if dot.scope == ALL else ""
+    whole = ", for `span` steps at once" if dot.scope == ALL else ""
     products = [(t, spell(m), v) for t, m, v in zip(*_paired(dot), strict=True)]
     lines = [f"# {t} {sign} {factor}{m} @ {v}{whole}" for t, m, v in products]
     if len(dot.vectors) > 1:

@@ -38,8 +38,7 @@ from .writer import Writer
 
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
 HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
-# What is done for many steps at once is done for so many that its results are still in the cache at their step.
-SPAN = "span = max(1, 128 // max(1, last - first))"
+SPAN = "span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read"
 TOGETHER = "    together = stop - start if last - first == B else 1"
 SPANS = {
     "forward": [SPAN, "for start in range(0, T, span):", "    stop = min(start + span, T)", TOGETHER],

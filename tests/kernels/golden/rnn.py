@@ -34,11 +34,11 @@ def prologue(size_n, size_m, W_xh, W_hh, packed1, packed2):
 def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, packed1, packed2):
     """Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it."""
     masked = len(active) > 0
-    span = max(1, 128 // max(1, last - first))
+    span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read
     for start in range(0, T, span):
         stop = min(start + span, T)
         together = stop - start if last - first == B else 1
-        # a_h = W_xh @ x, for all steps at once
+        # a_h = W_xh @ x, for `span` steps at once
         for t in range(start, stop, together):
             multiply(
                 a_h, t * B + first, 0,
@@ -91,7 +91,7 @@ def backward(
 ):
     """Go back through all steps, from the gradients that reach each state from outside."""
     masked = len(active) > 0
-    span = max(1, 128 // max(1, last - first))
+    span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read
     for stop in range(T, 0, -span):
         start = max(0, stop - span)
         together = stop - start if last - first == B else 1
@@ -132,7 +132,7 @@ def backward(
                     if active[row, 0] == 0.0:
                         for j0 in range(size_n):
                             delta_h_prev[s, j0] = incoming_h[row, j0]
-        # delta_x = W_xh.T @ delta_a_h, for all steps at once
+        # delta_x = W_xh.T @ delta_a_h, for `span` steps at once
         for t in range(start, stop, together):
             multiply(
                 delta_x, t * B + first, 0,

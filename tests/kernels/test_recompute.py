@@ -88,7 +88,7 @@ def test_memory_is_what_was_stated(make_case, name, keep):
         return {name: array[:3] for name, array in arrays.items()}
 
     kernel.backward(kernel.forward(case.params, first(case.inputs), keep=2), first(case.cotangents))  # compiles
-    kernel._pool.buffers.clear()
+    kernel._passes.pool.pieces.clear()
     stated = kernel.memory(case.size, case.steps, case.batch, keep)
 
     def both():

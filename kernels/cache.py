@@ -20,7 +20,17 @@ from typing import Any
 import numba
 from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
-COMPILED_IN = ("functions", "panels", "products", "tiles", "values", "vector")  # modules
+COMPILED_IN = (  # modules
+    "functions",
+    "graded",
+    "gram_schmidt",
+    "orthogonal",
+    "panels",
+    "products",
+    "tiles",
+    "values",
+    "vector",
+)
 _loading = threading.RLock()
 
 

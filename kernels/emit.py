@@ -33,7 +33,8 @@ from .loops import write_loop
 from .printer import function_name, power_name
 from .reductions import write_contract, write_cross_entropy, write_row_sum, write_softmax, write_total
 from .schedule import Schedule, loss
-from .sections import PURPOSE, SECTIONS, locals_of, parts_of
+from .sections import PURPOSE, SECTIONS, STRETCHING, locals_of, parts_of
+from .stretching import write_stretching
 from .writer import Writer
 
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
@@ -93,12 +94,15 @@ def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
     writer = Writer(schedule)
     cell = schedule.derivation.cell
     made = {name: _function(writer, name) for name in SECTIONS}
+    body, arguments = write_stretching(writer, made["tangent"][1])
+    if body:
+        made[STRETCHING] = _text(STRETCHING, body, arguments), arguments
     doc, definition = safe(cell.doc.strip() or cell.name), replace(cell, doc="").text
     head = f'"""{doc}\n\nGenerated: edit the definition instead.\n\n{definition}\n"""'
     rest = [*_helpers(writer), *(text for text, _ in made.values())]
     parts = [f"{head}\n\n{_imports(' '.join(rest), dtype)}{_stacks(writer)}", *rest]
-    arguments = {name: names for name, (_, names) in made.items()}
-    return Emitted("\n\n\n".join(parts) + "\n", arguments, writer.arrays, writer.sizes, writer.packed_sizes)
+    named = {name: names for name, (_, names) in made.items()}
+    return Emitted("\n\n\n".join(parts) + "\n", named, writer.arrays, writer.sizes, writer.packed_sizes)
 
 
 def _stacks(writer: Writer) -> str:
@@ -112,6 +116,7 @@ def _imports(text: str, dtype: str) -> str:
     """Import what the functions use."""
     names = {
         "functions": sorted(function_name(name) for name in functions.PLAIN),
+        "orthogonal": ["orthonormalise"],
         "products": ["multiply", "outer_sum", "pack", "share"],
         "vector": ["by_lane", "lanes", "load", "store", "total", "within"],
     }
@@ -163,7 +168,11 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
     lines += write_packs(writer)
     arguments = _arguments(writer, instructions, lines)
     body = [f'"""{PURPOSE[name]}"""', *lines] if lines else [f'"""{PURPOSE[name]} Nothing here."""']
-    return "\n".join([DECORATOR, wrapped(f"def {name}(", arguments), *indented(body)]), arguments
+    return _text(name, body, arguments), arguments
+
+
+def _text(name: str, body: list[str], arguments: tuple[str, ...]) -> str:
+    return "\n".join([DECORATOR, wrapped(f"def {name}(", arguments), *indented(body)])
 
 
 def _arguments(writer: Writer, instructions: list[Instruction], lines: list[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from .budget import Budget, bounds, budget, check
 from .given import Array, Arrays, Given, check_finite, check_sizes, shapes_of
 from .initial import initial
 from .module import Module
-from .passes import Passes, single_steps
+from .passes import Passes, part_of
 from .recompute import Segments, back_in_segments, run_in_segments
 from .run import Gradients, Run
 from .schedule import Schedule
@@ -185,13 +186,14 @@ class Kernel:
             self._passed[key] = found
         return arrays, moving, start, found
 
-    def backward(self, run: Run, cotangents: Arrays) -> Gradients:
+    def backward(self, run: Run, cotangents: Arrays, *, params: bool = True) -> Gradients:
         """Carry gradients back through a run.
 
         Args:
             run: from `forward`.
             cotangents: state -> (T, B, *shape), dL/d(state after each step), or any other named value of each step;
                 what is left out is 0. For a new set of values other than states, code is compiled first.
+            params: whether to sum up gradients of the parameters; without them it takes a third less time.
 
         Raises:
             ShapeError: for an unknown name, a wrong shape or dtype.
@@ -215,10 +217,11 @@ class Kernel:
         module, base = self._module(outputs), self._module()
         keep = None if run.segments is None else run.segments.keep
         self._check_memory("backward", run.sizes, run.steps, run.batch, keep)
-        if run.segments is not None:
-            back = self._passes.backward
-            return back_in_segments(run, run.segments, seeds, lambda part, own: back(module, base, part, own))
-        return self._passes.backward(module, base, run, seeds)
+        back = self._passes.backward
+        if run.segments is None:
+            return back(module, base, run, seeds, params)
+        found = back_in_segments(run, run.segments, seeds, lambda part, own: back(module, base, part, own, params))
+        return found if params else replace(found, params={})
 
     def memory(self, sizes: Mapping[str, int], steps: int, batch: int, keep: int | None = None) -> Budget:
         """Return the bytes that a forward and a backward pass take; printed, a table.
@@ -269,6 +272,54 @@ class Kernel:
         found = self._passes.tangent(module, self._module(), run, start, moving, K)
         return {name: array[::-1] if run.reverse else array for name, array in found.items()}
 
+    def stretch(self, run: Run, vectors: Array) -> tuple[Array, Array]:
+        """Carry K orthonormal directions per sample through a run, and make them orthonormal again after each step.
+
+        Directions are rows, laid out as `state_layout` says. After each step Gram–Schmidt takes from each its
+        projection on those before it: what is left is how far the step stretched it, the diagonal of R in the QR
+        decomposition of J_t Q_{t-1} (Benettin et al. 1980). Past a sequence's length it is 1.
+
+        Args:
+            run: from `forward`, onward in time.
+            vectors: (B, K, N), the directions before the first step, with orthonormal rows.
+
+        Returns:
+            The stretching of each direction at each step, (T, B, K): 0 where a direction ends, to rounding, in the span
+            of those before it, inf past the largest float; and the directions after the last step, (B, K, N).
+
+        Raises:
+            Error: for a run that went backwards in time or dropped its values, or another shape of the vectors.
+
+        >>> kernel = compile(derive_cell("rnn"))
+        >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
+        >>> stretching, vectors = kernel.stretch(run, np.eye(3)[None])
+        >>> volumes = abs(np.linalg.det(kernel.jacobians(run)))
+        >>> bool(np.allclose(stretching.prod(axis=-1), volumes))
+        True
+        """
+        _check_kept(run)
+        if run.reverse:
+            raise Error("this run went backwards in time: stretching is measured onward")
+        width = max((place.stop for place in layout(self.cell, run.sizes).values()), default=0)
+        found = np.shape(vectors)
+        if len(found) != 3 or found[0] != run.batch or found[2] != width or found[1] > width:
+            raise Error(f"vectors must be (B, K, N) with B = {run.batch} and K up to N = {width}, not {found}")
+        return self._passes.stretch(self._module(), run, np.array(vectors, self.dtype, order="C"))
+
+    def part(self, run: Run, first: int, last: int) -> Run:
+        """Return steps `first` to `last` - 1 of a run as a run of its own, which shares its memory.
+
+        >>> kernel = compile(derive_cell("rnn"))
+        >>> run = kernel.forward(kernel.init({"m": 2, "n": 3}), {"x": np.ones((4, 1, 2))})
+        >>> part = kernel.part(run, 1, 3)
+        >>> part.steps, bool((part.states["h"] == run.states["h"][1:3]).all())
+        (2, True)
+        """
+        _check_kept(run)
+        if run.reverse:
+            first, last = run.steps - last, run.steps - first
+        return part_of(run, self._module(), first * run.batch, last * run.batch, last - first)
+
     def jacobians(self, run: Run) -> Array:
         """Return d(full state after each step) / d(full state before it): (T, B, N, N), N over all states.
 
@@ -288,7 +339,7 @@ class Kernel:
         identity = np.eye(width, dtype=self.dtype)
         for first in range(0, rows, together):
             many = min(together, rows - first)
-            single = single_steps(run, module, first, many)
+            single = part_of(run, module, first, first + many, 1)
             start = {}
             for name, place in places.items():
                 rows_of = np.ascontiguousarray(identity[:, place]).reshape(

@@ -11,8 +11,8 @@ def indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def wrapped(start: str, arguments: tuple[str, ...]) -> str:
-    line = f"{start}{', '.join(arguments)}):"
+def wrapped(start: str, arguments: tuple[str, ...], end: str = "):") -> str:
+    line = f"{start}{', '.join(arguments)}{end}"
     if len(line) <= 110:
         return line
     rows, row = [], "   "
@@ -21,7 +21,7 @@ def wrapped(start: str, arguments: tuple[str, ...]) -> str:
             rows.append(row)
             row = "   "
         row += f" {argument},"
-    return "\n".join([start, *rows, row, "):"])
+    return "\n".join([start, *rows, row, end])
 
 
 def words(text: str) -> list[str]:

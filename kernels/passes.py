@@ -12,12 +12,14 @@ import numpy as np
 from sympy import Symbol
 
 from ..derive.tangent import tangent
+from . import orthogonal
 from .budget import check_fits
 from .given import Array
 from .instructions import TIME
 from .memory import Groups, Plan, Pool, planned
 from .module import Module
 from .run import Gradients, Run, Views
+from .sections import STRETCHING
 from .shards import Shards
 
 Arrays = Mapping[str, Array]
@@ -126,7 +128,7 @@ class Passes:
         plan = planned(module.forward_shapes(sizes, T, B), self.dtype)
         return Task(plan, views, module.numbers(sizes, T, B), given, self._shards(module, sizes, T, B))
 
-    def backward(self, module: Module, base: Module, run: Run, seeds: Arrays) -> Gradients:
+    def backward(self, module: Module, base: Module, run: Run, seeds: Arrays, with_params: bool = True) -> Gradients:
         """Carry gradients back.
 
         Args:
@@ -134,6 +136,7 @@ class Passes:
             base: the module that ran forward.
             run: of it.
             seeds: what reaches each state or output from outside, in the order of the run; what is left out is 0.
+            with_params: whether to sum up gradients of the parameters.
         """
         sizes, T, B = run.sizes, run.steps, run.batch
         shared = module.shared_with(base, run.arrays)
@@ -149,6 +152,15 @@ class Passes:
         task.shards.run(
             lambda first, last: module.call("backward", {**task.numbers, "first": first, "last": last}, arrays)
         )
+        params = self._sums(module, task, run, arrays, views) if with_params else {}
+        inputs, state, states = (dict(views[part]) for part in ("inputs", "state", "states"))
+        if run.reverse:
+            inputs = {name: array[::-1] for name, array in inputs.items()}
+            states = {name: array[::-1] for name, array in states.items()}
+        return Gradients(params, inputs, state, states)
+
+    def _sums(self, module: Module, task: Task, run: Run, arrays: dict[str, Array], views: Groups) -> dict[str, Array]:
+        """Return gradients of the parameters: summed over time, and through what is computed once."""
         task.shards.each(
             lambda part, parts: module.call(
                 "sums",
@@ -156,17 +168,14 @@ class Passes:
                 {**arrays, "space": arrays["space"][part]},
             )
         )
-        params, inputs, state, states = (dict(views[part]) for part in ("params", "inputs", "state", "states"))
+        params = dict(views["params"])
         if module.carried:
             for into, source in module.carried.items():
-                whole = module.view(source, arrays, sizes, ())
-                arrays[into] = whole.reshape(module.layout(sizes).shape(into, T, B))
+                whole = module.view(source, arrays, run.sizes, ())
+                arrays[into] = whole.reshape(module.layout(run.sizes).shape(into, run.steps, run.batch))
             module.call("epilogue", task.numbers, arrays)
             params = {name: array + views["once"][name] for name, array in params.items()}
-        if run.reverse:
-            inputs = {name: array[::-1] for name, array in inputs.items()}
-            states = {name: array[::-1] for name, array in states.items()}
-        return Gradients(params, inputs, state, states)
+        return params
 
     def _backward_task(self, given: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}
@@ -216,6 +225,33 @@ class Passes:
         module.call("tangent", numbers, arrays)
         return found
 
+    def stretch(self, module: Module, run: Run, vectors: Array) -> tuple[Array, Array]:
+        """Carry orthonormal directions through a run, and make them orthonormal again, in place, after each step.
+
+        Args:
+            module: that ran forward.
+            run: of it, onward in time.
+            vectors: (B, K, N), directions as rows.
+
+        Returns:
+            The stretching at each step, (T, B, K), and the directions.
+        """
+        orthogonal.prepare(self.dtype.name)
+        (B, K, width), T, arrays = vectors.shape, run.steps, dict(run.arrays)
+        plan = planned(module.tangent_shapes(run.sizes, 1, B, K, set(arrays)), self.dtype)
+        check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
+        own, _ = self.pool.arrays(plan, lambda arrays: {})
+        arrays |= own
+        for before, after in module.tangents.values():
+            whole = arrays.pop(f"{after} and before")
+            arrays[before], arrays[after] = whole[: B * K], whole[B * K :]
+        arrays["vectors"], arrays["norms"] = vectors.reshape(B * K, width), np.empty((T, B * K), self.dtype)
+        arrays["space"] = np.empty(orthogonal.space_size(K, width, self.dtype), self.dtype)
+        numbers = module.numbers(run.sizes, T, B) | {"K": K}
+        module.call("pack_tangent", numbers, arrays)
+        module.call(STRETCHING, numbers, arrays)
+        return arrays["norms"].reshape(T, B, K), vectors
+
     def _task(
         self,
         what: str,
@@ -244,11 +280,13 @@ class Passes:
         return self._zeros[:count].reshape(shape)
 
 
-def single_steps(run: Run, module: Module, first: int, many: int) -> Run:
-    """Return steps of a run as independent sequences of one step."""
+def part_of(run: Run, module: Module, first: int, last: int, steps: int) -> Run:
+    """Return some rows of a run, one for each step and sample, as a run of so many steps."""
     kinds = {module.emitted.arrays[block.name]: block.kind for block in module.schedule.blocks.values()}
-    arrays = {
-        name: array[first : first + many] if kinds.get(name) == TIME else array for name, array in run.arrays.items()
-    }
-    arrays["active"] = arrays["active"][first : first + many]
-    return Run(run.sizes, 1, many, arrays, {}, {})
+    moving = {name for name, kind in kinds.items() if kind == TIME} | {"active"}
+    arrays = {name: array[first:last] if name in moving else array for name, array in run.arrays.items()}
+    batch = (last - first) // steps if steps else run.batch
+    states = {name: module.view(Symbol(name), arrays, run.sizes, (steps, batch)) for name in module.states}
+    if run.reverse:
+        states = {name: array[::-1] for name, array in states.items()}
+    return Run(run.sizes, steps, batch, arrays, states, {}, run.reverse)

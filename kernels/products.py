@@ -7,6 +7,7 @@ by `pack` for `multiply`, of `packed_size` entries. With Numba switched off the 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,22 @@ def share(rows: int, part: int, parts: int) -> tuple[int, int]:
 @cache
 def prepare(dtype: str) -> list[CFunc]:
     """Compile the products for a dtype, or find them on disk, so that generated code can call them."""
+    return export("panels", ARGUMENTS, dtype, "matrix products")
+
+
+def export(stem: str, functions: Mapping[str, tuple[str, ...]], dtype: str, what: str) -> list[CFunc]:
+    """Compile functions of a file beside this one for a dtype, or find them on disk, and name them to the linker.
+
+    Args:
+        stem: of the file; its DTYPE is replaced.
+        functions: name -> what it is given.
+        dtype: "float32" or "float64".
+        what: they are, for people.
+    """
     if WITHOUT_NUMBA:
         return []
-    text = (Path(__file__).parent / "panels.py").read_text("utf-8")
-    module = load_module(text.replace('DTYPE = "float64"', f"DTYPE = {dtype!r}"), f"panels_{dtype}")
+    text = (Path(__file__).parent / f"{stem}.py").read_text("utf-8")
+    module = load_module(text.replace('DTYPE = "float64"', f"DTYPE = {dtype!r}"), f"{stem}_{dtype}")
     number = {"float32": types.float32, "float64": types.float64}[dtype]
     kinds: dict[str, tuple[Any, ...]] = {
         **dict.fromkeys((BLOCK, WHOLE), (types.CPointer(number), INDEX)),
@@ -67,33 +80,33 @@ def prepare(dtype: str) -> list[CFunc]:
         NUMBER: (number,),
     }
     exported = []
-    for name, arguments in ARGUMENTS.items():
+    for name, arguments in functions.items():
         signature = types.void(*(kind for argument in arguments for kind in kinds[argument]))
         function: Any = CFunc(
             getattr(module, name), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
         )
         function.enable_caching()
-        survive_damage(function._cache, f"matrix products, {dtype}: {name}")
+        survive_damage(function._cache, f"{what}, {dtype}: {name}")
         function.compile()
         binding.add_symbol(f"bptt_{name}_{dtype}", function.address)
         exported.append(function)
     return exported
 
 
-def _exported(name: str) -> Any:
-    """Return a function of `panels.py` as generated code calls it."""
+def exported(name: str, arguments: tuple[str, ...]) -> Any:
+    """Return an exported function as generated code calls it."""
 
     def typed(typing: Any, *given: Any) -> Any:
         number = given[0].dtype
         kinds: list[Any] = []
-        for argument in ARGUMENTS[name]:
+        for argument in arguments:
             array = given[len(kinds)]
             kinds += {BLOCK: [array, INDEX, INDEX], COUNT: [INDEX], NUMBER: [number]}.get(argument, [array])
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             passed: list[Any] = []
             at = 0
-            for argument in ARGUMENTS[name]:
+            for argument in arguments:
                 kind, value = sig.args[at], args[at]
                 if argument == BLOCK:
                     passed.append(_address(context, builder, kind, *args[at : at + 3]))
@@ -110,7 +123,7 @@ def _exported(name: str) -> Any:
 
         return types.void(*kinds), lower
 
-    many = sum(3 if argument == BLOCK else 1 for argument in ARGUMENTS[name])
+    many = sum(3 if argument == BLOCK else 1 for argument in arguments)
     names = ["typing", *(f"argument_{number}" for number in range(many))]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     # Numba asks for the signature, and would pass starred arguments as one tuple.
@@ -182,4 +195,4 @@ if WITHOUT_NUMBA:
         block[...] = np.reshape(matrix, (count, depth)).T if transposed else np.reshape(matrix, (depth, count))
 
 else:
-    multiply, outer_sum, pack = map(_exported, ARGUMENTS)
+    multiply, outer_sum, pack = (exported(*one) for one in ARGUMENTS.items())

@@ -24,6 +24,8 @@ PURPOSE = {
     "tangent": "Carry K directions per sample through all steps, from tangents of the states before them.",
 }
 SECTIONS = tuple(PURPOSE)
+STRETCHING = "stretching"
+PURPOSE[STRETCHING] = "Carry K directions per sample, rows of `vectors`, and make them orthonormal after each step."
 
 
 def parts_of(schedule: Schedule, name: str) -> list[tuple[str, tuple[Instruction, ...]]]:

@@ -13,12 +13,14 @@ from .instructions import ALL, ONCE, Statement
 from .lines import free, indented
 from .printer import EntryPrinter, VectorPrinter, function_name, power_name
 from .schedule import Schedule
-from .sections import SECTIONS
+from .sections import SECTIONS, STRETCHING
 
 INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "moved_row", "left", "first", "last"}
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
+VARIABLES |= {"vectors", "norms"}
 MODULES = {"np", "math", "njit", "sqrt"}
-IMPORTED = {"LANES", "by_lane", "lanes", "load", "multiply", "outer_sum", "pack", "share", "store", "total", "within"}
+IMPORTED = {"LANES", "by_lane", "lanes", "load", "multiply", "orthonormalise", "outer_sum", "pack", "share", "store"}
+IMPORTED |= {"total", "within"}
 RESERVED = INDICES | VARIABLES | MODULES | IMPORTED | {"low", "high"} | set(dir(builtins))
 SKIPPED = ["if masked and active[row, 0] == 0.0:", "    continue"]
 
@@ -42,7 +44,7 @@ class Writer:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         calls = {function_name(name) for name in FUNCTIONS}
-        self.taken = RESERVED | calls | {f"{name}_of_number" for name in calls} | set(SECTIONS)
+        self.taken = RESERVED | {STRETCHING} | calls | {f"{name}_of_number" for name in calls} | set(SECTIONS)
         self.taken |= {power_name(Rational(p, q)) for p in range(100) for q in range(1, 10)}
         self.arrays = {name: free(name, self.taken) for name in schedule.blocks}
         sizes = {s.name for shape in schedule.shapes.values() for part in shape for s in part.atoms(Symbol)}

@@ -21,7 +21,7 @@ from bptt.kernels import compile
 from bptt.kernels.emit import emit
 from bptt.kernels.printer import function_name
 from bptt.kernels.schedule import functions, loss, schedule
-from bptt.kernels.sections import SECTIONS
+from bptt.kernels.sections import SECTIONS, STRETCHING
 from bptt.kernels.writer import IMPORTED, RESERVED
 
 HERE = Path(__file__).parent
@@ -129,9 +129,13 @@ def test_the_module_imports_nothing_of_the_cell(case):
     tree = ast.parse(case.kernel.source)
     imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imported}
-    assert modules <= {"math", "numba", *(f"bptt.kernels.{name}" for name in ("functions", "products", "vector"))}
+    assert modules <= {
+        "math",
+        "numba",
+        *(f"bptt.kernels.{name}" for name in ("functions", "orthogonal", "products", "vector")),
+    }
     defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    assert defined[-len(SECTIONS) :] == list(SECTIONS)
+    assert defined[-len(SECTIONS) - 1 :] == [*SECTIONS, STRETCHING]
     assert all(line == line.rstrip() and "\t" not in line for line in case.kernel.source.splitlines())
 
 

@@ -15,6 +15,7 @@ h = tanh(W_hh @ h + W_xh @ x + b_h)
 from numba import njit
 
 from bptt.kernels.functions import tanh
+from bptt.kernels.orthogonal import orthonormalise
 from bptt.kernels.products import multiply, outer_sum, pack, share
 from bptt.kernels.vector import lanes, load, store, within
 
@@ -223,3 +224,25 @@ def tangent(T, B, K, first, last, size_n, active, tangent_h_prev, tangent_a_h, h
                         moved_row = row * K + q
                         for j0 in range(size_n):
                             tangent_h[moved_row, j0] = tangent_h_prev[moved_row, j0]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def stretching(
+    T, B, K, size_n, vectors, norms, space, active, tangent_h_prev, tangent_a_h, h, tangent_h, packed2,
+):
+    """Carry K directions per sample, rows of `vectors`, and make them orthonormal after each step."""
+    for t in range(T):
+        for q in range(B * K):
+            for j in range(0, size_n, LANES):
+                left = size_n - j
+                store(tangent_h_prev, q, j, left, load(vectors, q, j, left))
+        tangent(
+            1, B, K, 0, B, size_n, active[t * B : (t + 1) * B], tangent_h_prev, tangent_a_h,
+            h[t * B : (t + 1) * B], tangent_h, packed2,
+        )
+        for q in range(B * K):
+            for j in range(0, size_n, LANES):
+                left = size_n - j
+                store(vectors, q, j, left, load(tangent_h, q, j, left))
+        for s in range(B):
+            orthonormalise(vectors, s * K, 0, K, norms, t, s * K, space)

@@ -13,8 +13,8 @@ _PUBLIC = {
     "measure_clipping": "clipping.measure_clipping",
     "flow_study": "comparison.flow_study",
     "Characters": "data.Characters",
-    "DATA": "data.DATA",
     "characters": "data.characters",
+    "DATA": "data.DATA",
     "one_hot": "data.one_hot",
     "shuffled": "data.shuffled",
     "text": "data.text",
@@ -24,17 +24,28 @@ _PUBLIC = {
     "forget_biases": "gating.forget_biases",
     "half_life": "gradient_flow.half_life",
     "flow": "gradient_flow.measure_flow",
+    "memory_horizon": "gradient_flow.memory_horizon",
     "summarise": "gradient_flow.summarise",
     "initialise": "initialisation.initialise",
     "lag_gradients": "lags.lag_gradients",
+    "entropy_rate": "lyapunov_exponents.entropy_rate",
+    "kaplan_yorke": "lyapunov_exponents.kaplan_yorke",
+    "lyapunov": "lyapunov_exponents.measure_lyapunov",
     "measure_noise": "noise.measure_noise",
     "measure_paths": "paths.measure_paths",
     "measure_phases": "phase.measure_phases",
     "measure_precision": "precision.measure_precision",
+    "gaussian_exponents": "random_products.gaussian_exponents",
+    "effective_ranks": "singular_values.effective_ranks",
+    "measure_spectrum": "singular_values.measure_spectrum",
+    "block_interval": "statistics.block_interval",
+    "block_length": "statistics.block_length",
+    "block_means": "statistics.block_means",
     "t_interval": "statistics.t_interval",
+    "Study": "studies.study.Study",
+    "two_trajectories": "trajectories.two_trajectories",
     "measure_truncation": "truncation.measure_truncation",
     "recommended_window": "truncation.recommended_window",
-    "Study": "studies.study.Study",
     "check": "verdicts.check.check",
     "Verdict": "verdicts.verdict.Verdict",
 }
@@ -57,15 +68,26 @@ if TYPE_CHECKING:
     from .gating import forget_biases as forget_biases
     from .gradient_flow import half_life as half_life
     from .gradient_flow import measure_flow as flow  # noqa: F401
+    from .gradient_flow import memory_horizon as memory_horizon
     from .gradient_flow import summarise as summarise
     from .initialisation import initialise as initialise
     from .lags import lag_gradients as lag_gradients
+    from .lyapunov_exponents import entropy_rate as entropy_rate
+    from .lyapunov_exponents import kaplan_yorke as kaplan_yorke
+    from .lyapunov_exponents import measure_lyapunov as lyapunov  # noqa: F401
     from .noise import measure_noise as measure_noise
     from .paths import measure_paths as measure_paths
     from .phase import measure_phases as measure_phases
     from .precision import measure_precision as measure_precision
+    from .random_products import gaussian_exponents as gaussian_exponents
+    from .singular_values import effective_ranks as effective_ranks
+    from .singular_values import measure_spectrum as measure_spectrum
+    from .statistics import block_interval as block_interval
+    from .statistics import block_length as block_length
+    from .statistics import block_means as block_means
     from .statistics import t_interval as t_interval
     from .studies.study import Study as Study
+    from .trajectories import two_trajectories as two_trajectories
     from .truncation import measure_truncation as measure_truncation
     from .truncation import recommended_window as recommended_window
     from .verdicts.check import check as check

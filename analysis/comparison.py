@@ -60,8 +60,8 @@ def flow_study(
         same call gives the same bits.
 
     Raises:
-        Error: for settings that can't be met, a text that can't be read or is too short, and as
-            `measure_flow` does.
+        Error: for settings that can't be met, a text that can't be read or is too short, where the
+            states of all sequences of a seed overflow, and as `measure_flow` does.
 
     >>> from ..derive.cell import load
     >>> study = flow_study([load("rnn"), load("lstm")], hidden=8, steps=20, batch=4, seeds=3)
@@ -109,6 +109,11 @@ def _mean_flow(kernel: kernels.Kernel, feed: Feed, indices: Indices, gain: float
         flow = measure_flow(kernel, params, draw_inputs(feed, indices, seed), seed=seed)
     else:
         flow = measure_flow(kernel, params, {}, draw_state(feed, batch, seed), steps=steps, seed=seed)
+    if flow.overflow.all():
+        first = (
+            f"the states of '{feed.cell.name}' overflow at step {int(flow.overflow.min())} of {steps} in all sequences"
+        )
+        raise Error(f"{first} of seed {seed}. Try a smaller gain, fewer steps or smaller inputs.")
     with np.errstate(invalid="ignore"):  # −inf + inf, where one sequence vanishes and another explodes
         return flow.log_norm.values.mean(axis=0)
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from .. import kernels
-from .running import Arrays, at_last_step, flat, log_norm, run_cell
+from ..derive.errors import Error
+from .course import back, course, full_state
+from .running import Arrays, directions, log_norm
 from .statistics import t_interval
 
 METHOD = (
     "one backward pass per sequence, from a random direction of unit norm on the full state s_T "
     "(isotropic over the entries of all states); natural log of the Euclidean norm of dL_T/ds_{T-k} "
-    "over the full state"
+    "over the full state, scaled to norm 1 again on the way"
 )
 LAG = {"long_name": "lag k", "units": "steps"}
 LOG_NORM = {"long_name": "ln of the norm of dL_T/ds_{T-k} over the full state", "units": "natural log"}
+RATIO = {"long_name": "ln of the mean norm of dL_T/ds_{T-k}, relative to its peak", "units": "natural log"}
 HALF_LIFE = {"long_name": "half-life of the gradient", "units": "steps"}
+HORIZON = {"long_name": "memory horizon of the gradient", "units": "steps"}
+OVERFLOW = {"long_name": "step after which a state isn't finite (0: none)", "units": "steps"}
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TOGETHER = 64  # steps back before the gradient is scaled to norm 1 again
 
 
 def measure_flow(
@@ -35,6 +43,8 @@ def measure_flow(
 
     Each sequence has a cotangent of its own, drawn isotropically over all entries of the full state s_T and
     scaled to norm 1. So lag 0 is ln 1 = 0, and lag k is ln ‖∂L_T/∂s_{T−k}‖ with all states taken together.
+    On the way back the gradient is scaled to norm 1 again and again, and its log kept: sequences may be as
+    long as one likes.
 
     Args:
         kernel: of the cell.
@@ -46,12 +56,13 @@ def measure_flow(
 
     Returns:
         `log_norm`, natural log, float64, over (sample, lag): one sample per sequence; lag in steps from 0 to
-        T, where lag T is the initial state. −inf where the gradient is exactly zero, inf where it is past the
-        largest float.
+        T, where lag T is the initial state. −inf from the step on that makes the gradient exactly zero; inf
+        from one on that takes it past the largest float, and at all lags but 0 for a sequence whose states
+        overflow. `overflow` over (sample,): the step after which they do, 0 where all states are finite.
 
     Raises:
-        Error: when a parameter, an input or the initial state isn't finite, when the states overflow on the
-            way, or when a cell without inputs is given no steps or no initial state.
+        Error: when a parameter, an input or the initial state isn't finite, or when a cell without inputs is
+            given no steps or no initial state.
 
     >>> from ..derive.cell import load
     >>> kernel = kernels.compile(load("lstm"))
@@ -60,13 +71,58 @@ def measure_flow(
     >>> dict(measure_flow(kernel, params, {"x": x}).sizes)
     {'sample': 3, 'lag': 21}
     """
-    run = run_cell(kernel, params, inputs, state, steps)
-    grads = kernel.backward(run, at_last_step(run.states, seed))
-    path = [np.concatenate([grads.state[name][None], grads.states[name]]) for name in run.states]
-    curves = log_norm(np.concatenate([flat(part) for part in path], axis=-1))[::-1].T
-    variables = {"log_norm": (("sample", "lag"), curves, LOG_NORM)}
-    coordinates = {"lag": ("lag", np.arange(curves.shape[1]), LAG)}
+    way = course(kernel, params, inputs, state, steps)
+    gradient: dict[str, NDArray[np.floating]] = {}
+    logs: list[NDArray[np.float64]] = []
+    for piece in back(way):
+        if not logs:
+            gradient = directions(piece.run.states, 1, seed)
+            logs.append(log_norm(full_state(gradient)))
+        last = len(next(iter(piece.run.states.values())))
+        while last:
+            part = kernel.part(piece.run, max(0, last - TOGETHER), last)
+            norms, gradient = _back(kernel, part, gradient)
+            logs.append(logs[-1][-1] + norms)
+            last -= len(norms)
+    curves = np.concatenate(logs)
+    curves[1:, piece.overflow > 0] = np.inf
+    variables = {
+        "log_norm": (("sample", "lag"), curves.T, LOG_NORM),
+        "overflow": ("sample", piece.overflow, OVERFLOW),
+    }
+    coordinates = {"lag": ("lag", np.arange(len(curves)), LAG)}
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
+
+
+def _back(
+    kernel: kernels.Kernel, run: Any, gradient: dict[str, NDArray[np.floating]]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.floating]]]:
+    """Carry a gradient back until it has left the safe half of the number range, or the run is over.
+
+    Returns:
+        Its log norm after each step back, (steps, B), and what it is there, scaled to norm 1. A gradient that
+        is zero or past the largest float goes on as zero, and its log norm no longer changes.
+    """
+    cotangents = {name: np.zeros_like(values) for name, values in run.states.items()}
+    for name, values in gradient.items():
+        cotangents[name][-1:] = values
+    grads = kernel.backward(run, cotangents, params=False)
+    path = {name: np.concatenate([grads.state[name][None], grads.states[name]]) for name in cotangents}
+    norms = log_norm(full_state(path))[-2::-1]
+    gone = np.logical_and.reduce(
+        [(values == 0).reshape(values.shape[1], -1).all(axis=1) for values in gradient.values()]
+    )
+    norms[:, gone] = 0
+    safe = (abs(norms) < math.log(np.finfo(next(iter(path.values())).dtype).max) / 2).all(axis=1)
+    count = len(norms) if safe.all() else max(1, int(safe.argmin()))
+    scale = np.exp(norms[count - 1])
+    reached = np.isfinite(norms[count - 1]) & (scale > 0) & ~gone
+    scaled = {}
+    for name, values in path.items():
+        factor = np.where(reached, 1 / np.where(reached, scale, 1), 0).reshape(-1, *[1] * (values.ndim - 2))
+        found = np.where(np.isfinite(values[-1 - count]), values[-1 - count], 0)
+        scaled[name] = (found * factor)[None].astype(values.dtype)
+    return norms[:count], scaled
 
 
 def half_life(log_norm: xr.DataArray) -> xr.DataArray:
@@ -103,22 +159,71 @@ def _fall(curve: NDArray[np.float64], lag: NDArray[np.int_]) -> float:
     return float(lag[after - 1] + share * (lag[after] - lag[after - 1]))
 
 
-def summarise(study: xr.Dataset, level: float = 0.95) -> xr.Dataset:
-    """Return the mean curve over seeds and its half-life, both with intervals.
+def memory_horizon(log_norm: xr.DataArray, threshold: float = 0.01) -> xr.DataArray:
+    """Lag beyond which the gradient stays below a share of its peak.
+
+    The lag counts from 0, the step of the loss. It is where the curve falls below the threshold for the last time,
+    interpolated linearly in the log: no step further back gets as much as this share of the strongest gradient.
 
     Args:
-        study: `log_norm` over (cell, data, seed, lag), natural log, from `flow_study`.
-        level: coverage of the intervals, between 0 and 1.
+        log_norm: natural log, over lag and any other dimensions; `lag` in steps.
+        threshold: share of the peak, between 0 and 1.
 
     Returns:
-        `mean`, `low`, `high` over (cell, data, lag), natural log, from `t_interval` over seeds. `half_life`,
-        `half_life_low` and `half_life_high` over (cell, data), steps, from `t_interval` over the half-lives of
-        the seeds. Where some seed never falls that far its half-life is only known to be longer than the lags,
+        Steps, float64, over the other dimensions; inf where the gradient is still at or above the threshold at the
+        longest lag.
+
+    Raises:
+        Error: when `threshold` isn't between 0 and 1.
+
+    >>> lag = np.arange(9)
+    >>> curve = xr.DataArray(-lag * np.log(10) / 3, {"lag": lag})
+    >>> round(float(memory_horizon(curve, 0.01)), 12)
+    6.0
+    """
+    if not 0 < threshold < 1:
+        raise Error(f"threshold is {threshold}: it must lie between 0 and 1, such as 0.01")
+    found = xr.apply_ufunc(
+        _last_fall,
+        log_norm,
+        log_norm.lag,
+        kwargs={"fall": -math.log(threshold)},
+        input_core_dims=[["lag"], ["lag"]],
+        vectorize=True,
+    )
+    return found.assign_attrs(HORIZON, threshold=threshold)
+
+
+def _last_fall(curve: NDArray[np.float64], lag: NDArray[np.int_], fall: float) -> float:
+    target = curve.max() - fall
+    if not np.isfinite(target):
+        return math.inf if target > -math.inf else math.nan
+    last = int(np.flatnonzero(curve >= target)[-1])
+    if last == len(curve) - 1:
+        return math.inf
+    share = (curve[last] - target) / (curve[last] - curve[last + 1])
+    return float(lag[last] + share * (lag[last + 1] - lag[last]))
+
+
+def summarise(study: xr.Dataset, level: float = 0.95, dim: str = "seed", threshold: float = 0.01) -> xr.Dataset:
+    """Return the mean curve over seeds, its half-life and its memory horizon, all with intervals.
+
+    Args:
+        study: `log_norm` over (seed, lag) and any other dimensions, natural log, from `flow_study` or `measure_flow`.
+        level: coverage of the intervals, between 0 and 1.
+        dim: the dimension that counts independent samples.
+        threshold: share of the peak that bounds the memory horizon.
+
+    Returns:
+        `mean`, `low`, `high` over the other dimensions, natural log, from `t_interval` over seeds; `ratio`, the mean
+        relative to its peak; `quantiles` of the seeds, with `quantile` from 0.05 to 0.95. `half_life` and
+        `memory_horizon`, each with `_low` and `_high`, over all but lag, steps, from `t_interval` over those of the
+        seeds. Where some seed never falls that far its half-life is only known to be longer than the lags,
         and no t-interval exists: then `half_life` is the median of the seeds, `low` the shortest of any seed
         and `high` is inf. A single seed has nan bounds. The settings of the study stay in `attrs`.
 
     Raises:
-        Error: when `level` isn't between 0 and 1.
+        Error: when `level` or `threshold` isn't between 0 and 1.
 
     >>> lag = xr.DataArray(np.arange(30), {"lag": np.arange(30)})
     >>> study = xr.Dataset({"log_norm": -lag * xr.DataArray([0.09, 0.1, 0.11], dims="seed")})
@@ -126,13 +231,22 @@ def summarise(study: xr.Dataset, level: float = 0.95) -> xr.Dataset:
     >>> [round(float(found[name]), 2) for name in ("half_life_low", "half_life", "half_life_high")]
     [5.24, 6.98, 8.72]
     """
-    found = t_interval(study.log_norm, "seed", level)
-    seeds = half_life(study.log_norm)
-    interval = t_interval(seeds, "seed", level)
-    known = np.isfinite(interval["mean"]) | (seeds.sizes["seed"] == 1)
-    found["half_life"] = interval["mean"].where(known, seeds.median("seed"))
-    found["half_life_low"] = interval["low"].clip(min=0).where(known, seeds.min("seed"))
-    found["half_life_high"] = interval["high"].where(known, np.inf)
+    found = t_interval(study.log_norm, dim, level)
+    with np.errstate(invalid="ignore"):  # inf − inf, where a mean isn't finite
+        found["ratio"] = found["mean"] - found["mean"].max("lag")
+        found["quantiles"] = study.log_norm.quantile(
+            QUANTILES, dim, method="inverted_cdf"
+        )  # never between −inf and inf
     for variable in found.values():
-        variable.attrs |= LOG_NORM if "lag" in variable.dims else HALF_LIFE
+        variable.attrs |= LOG_NORM
+    found["ratio"].attrs |= RATIO
+    falls = {"half_life": half_life(study.log_norm), "memory_horizon": memory_horizon(study.log_norm, threshold)}
+    for name, samples in falls.items():
+        interval = t_interval(samples, dim, level)
+        known = np.isfinite(interval["mean"]) | (samples.sizes[dim] == 1)
+        found[name] = interval["mean"].where(known, samples.median(dim))
+        found[f"{name}_low"] = interval["low"].clip(min=0).where(known, samples.min(dim))
+        found[f"{name}_high"] = interval["high"].where(known, np.inf)
+        for variable in (found[name], found[f"{name}_low"], found[f"{name}_high"]):
+            variable.attrs |= samples.attrs
     return found.assign_attrs(study.attrs, level=level)

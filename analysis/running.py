@@ -38,9 +38,7 @@ def run_cell(
     >>> run.states["h"][:, 0].tolist()
     [0.5, 0.25, 0.125]
     """
-    for kind, arrays in {"parameter": params, "input": inputs, "initial state": state or {}}.items():
-        for name, array in arrays.items():
-            _refuse_not_finite(kind, name, np.asarray(array))
+    refuse_not_finite(params, inputs, state or {})
     if inputs:
         run = kernel.forward(params, inputs, state)
     elif steps > 0 and state:
@@ -55,13 +53,20 @@ def run_cell(
     return run
 
 
-def _refuse_not_finite(kind: str, name: str, array: NDArray[np.floating]) -> None:
-    bad = np.argwhere(~np.isfinite(array)).tolist()
-    if bad:
-        where = f" at {bad[0]}" if bad[0] else ""
-        count = f"{len(bad)} values that aren't" if len(bad) > 1 else "a value that isn't"
-        found = f"the {kind} '{name}' holds {count} finite ({array[tuple(bad[0])]}{where})"
-        raise Error(f"{found}. Gradients need finite numbers: mend or drop these.")
+def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:
+    """Refuse values that no gradient can be measured with.
+
+    Raises:
+        Error: for the first array that holds NaN or infinity.
+    """
+    for kind, arrays in {"parameter": params, "input": inputs, "initial state": state}.items():
+        for name, array in arrays.items():
+            bad = np.argwhere(~np.isfinite(array)).tolist()
+            if bad:
+                where = f" at {bad[0]}" if bad[0] else ""
+                count = f"{len(bad)} values that aren't" if len(bad) > 1 else "a value that isn't"
+                found = f"the {kind} '{name}' holds {count} finite ({np.asarray(array)[tuple(bad[0])]}{where})"
+                raise Error(f"{found}. Gradients need finite numbers: mend or drop these.")
 
 
 def flat(values: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -78,10 +83,10 @@ def at_last_step(states: Arrays, seed: int) -> Cotangents:
     >>> np.linalg.norm(found["h"][:, 0], axis=1).round(12).tolist()
     [0.0, 0.0, 0.0, 0.0, 1.0]
     """
-    directions = _directions(states, 1, seed)
+    found = directions(states, 1, seed)
     cotangents = {name: np.zeros_like(values) for name, values in states.items()}
     for name, cotangent in cotangents.items():
-        cotangent[-1:] = directions[name]
+        cotangent[-1:] = found[name]
     return cotangents
 
 
@@ -93,15 +98,20 @@ def at_every_step(states: Arrays, seed: int) -> Cotangents:
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
     steps = len(next(iter(states.values())))
-    found = _directions(states, steps, seed)
+    found = directions(states, steps, seed)
     return {name: found[name].astype(values.dtype) for name, values in states.items()}
 
 
 LOSSES: Mapping[str, Loss] = {"last": at_last_step, "every": at_every_step}
 
 
-def _directions(states: Arrays, steps: int, seed: int) -> Cotangents:
-    """Return random directions of norm 1 over all states together, name -> (steps, B, ...), float64."""
+def directions(states: Arrays, steps: int, seed: int) -> Cotangents:
+    """Return random directions of norm 1 over all states together, name -> (steps, B, ...), float64.
+
+    >>> found = directions({"h": np.zeros((5, 1, 3))}, 1, seed=0)
+    >>> found["h"].shape, round(float(np.linalg.norm(found["h"])), 12)
+    ((1, 1, 3), 1.0)
+    """
     ends = np.cumsum([flat(values).shape[-1] for values in states.values()])
     batch = next(iter(states.values())).shape[1]
     direction = random_stream(seed, "cotangent").standard_normal((steps, batch, ends[-1]))
@@ -116,6 +126,16 @@ def log_norm(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     >>> round(float(log_norm(np.array([3e-300, 4e-300])) / np.log(5e-300)), 12)
     1.0
     """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        squares = np.einsum("...i,...i->...", vectors, vectors, dtype=np.float64)
+        found = np.asarray(np.log(squares) / 2)
+    odd = ~((squares > 1e-200) & (squares < 1e200))
+    found[odd] = _log_norm_scaled(vectors[odd])
+    return found
+
+
+def _log_norm_scaled(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return ln ‖v‖ of rows (M, N) whose squares would leave the range of floats."""
     largest = np.abs(vectors).max(axis=-1, keepdims=True).astype(np.float64)
     regular = np.isfinite(largest) & (largest > 0)
     squares = (np.where(regular, vectors, 1) / np.where(regular, largest, 1)) ** 2

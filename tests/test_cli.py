@@ -148,7 +148,7 @@ def test_wrong_use():
 
 def test_an_exploding_study_says_so():
     output = refused("flow", "rnn_relu", "--gain", 1e200, "--quick", "--seeds", 1)
-    assert "overflows at step" in output
+    assert "overflow at step" in output
 
 
 def test_help_loads_nothing_heavy():

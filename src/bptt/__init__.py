@@ -32,6 +32,7 @@ _PUBLIC = {
     "Verdict": "bptt.analysis",
     "check": "bptt.analysis",
     "flow": "bptt.analysis",
+    "lyapunov": "bptt.analysis",
     "save": "bptt.reports",
 }
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .analysis import Verdict as Verdict
     from .analysis import check as check
     from .analysis import flow as flow
+    from .analysis import lyapunov as lyapunov
     from .derive import Cell as Cell
     from .derive import Derivation as Derivation
     from .derive import Error as Error

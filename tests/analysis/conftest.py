@@ -84,7 +84,13 @@ class _PlainKernel:
         columns = [self.step(run.params, inputs, vector, run.shapes).imag / 1e-30 for vector in steps]
         return np.stack(columns, axis=1)
 
-    def backward(self, run, cotangents):
+    def part(self, run, first, last):
+        inputs = {name: values[first:last] for name, values in run.inputs.items()}
+        part = SimpleNamespace(params=run.params, inputs=inputs, path=run.path[first : last + 1], shapes=run.shapes)
+        part.states = self.split(part.path[1:], run.shapes)
+        return part
+
+    def backward(self, run, cotangents, *, params=True):
         total = np.zeros_like(run.path)
         total[1:] = np.concatenate([v.reshape(*v.shape[:2], -1) for v in cotangents.values()], axis=-1)
         with np.errstate(over="ignore", invalid="ignore"):

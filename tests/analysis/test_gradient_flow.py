@@ -104,14 +104,47 @@ def test_norms_whose_squares_leave_the_range_of_floats(a):
     assert found.log_norm.sel(lag=1).values == pytest.approx([np.log(a)] * 2, rel=1e-15)
 
 
-def test_a_gradient_past_the_largest_float():
-    found = measure(DECAY, {"a": 1e200}, {"x": np.zeros((2, 1, 4))})
-    assert found.log_norm.values[0, 2] == np.inf
+@pytest.mark.parametrize("a", [1e-200, 1e200])
+def test_norms_that_leave_the_range_of_floats(a):
+    """The cell has no input that would let its state leave the range too."""
+    found = measure(DECAY, {"a": a}, {"x": np.zeros((300, 2, 4))})
+    assert found.log_norm.values[0] == pytest.approx(np.arange(301) * np.log(a), rel=1e-12)
 
 
-def test_a_state_that_overflows():
-    with pytest.raises(Error, match="the state 'h' overflows at step 3 of 5. Try a smaller gain"):
-        measure(DECAY, {"a": 1e200}, {"x": np.ones((5, 1, 4))})
+def test_one_step_past_the_largest_float():
+    lines = "x: input\nh: state\na: param\nh = a * (a * h) * x"
+    found = measure(lines, {"a": 1e200}, {"x": np.array([[1.0, 1], [1, 0], [1, 1]])})
+    assert found.log_norm.values.tolist() == [[pytest.approx(0, abs=1e-15), *[np.inf] * 3]] * 2
+    found = measure(lines, {"a": 1e-170}, {"x": np.ones((3, 2))})
+    assert found.log_norm.values.tolist() == [[pytest.approx(0, abs=1e-15), *[-np.inf] * 3]] * 2
+
+
+def test_states_that_overflow_are_noted_and_stay_with_their_sample():
+    x = np.zeros((5, 2, 4))
+    x[:, 0] = 1
+    found = measure(DECAY, {"a": 1e200}, {"x": x})
+    assert found.overflow.values.tolist() == [3, 0]
+    assert found.log_norm.values[0, 1:].tolist() == [np.inf] * 5
+    assert found.log_norm.values[1] == pytest.approx(np.arange(6) * np.log(1e200))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_long_sequence(dtype):
+    """10⁴ steps, with a factor of its own at each, through pieces and rescaling; exact logs are known."""
+    steps = np.random.default_rng(0).uniform(0.2, 1.2, (10_000, 3)).astype(dtype)
+    kernel = kernels.compile(parse("x: input\nh: state[n]\nh = x * h"), dtype)
+    found = flow(kernel, {}, {"x": steps}, {"h": np.ones((3, 2), dtype)})
+    expected = np.cumsum(np.log(steps[::-1].astype(float)), axis=0).T
+    assert found.log_norm.values[:, 1:] == pytest.approx(expected, rel=1e-11 if dtype == "float64" else 1e-6, abs=1e-6)
+    assert found.log_norm.values.min() < -4000
+
+
+def test_pieces_change_nothing(monkeypatch):
+    kernel = kernels.compile(load("gru"))
+    params, x = kernel.init({"m": 3, "n": 4}), np.random.default_rng(0).standard_normal((300, 2, 3))
+    whole = flow(kernel, params, {"x": x})
+    monkeypatch.setattr("bptt.analysis.course.ENTRIES", 1)
+    xr.testing.assert_allclose(flow(kernel, params, {"x": x}), whole, rtol=1e-12)
 
 
 # ---- the same numbers again

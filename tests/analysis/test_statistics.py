@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.signal import lfilter
 
-from bptt.analysis import t_interval
+from bptt.analysis import block_interval, block_length, block_means, t_interval
 from bptt.derive import Error
 
 EXPERIMENTS = 20_000  # the standard error of a coverage of 95 % is 0.15 %
@@ -75,3 +76,87 @@ def test_an_unknown_dimension():
 def test_no_sample():
     with pytest.raises(Error, match="no sample along 'seed'"):
         bounds([])
+
+
+# ---- along one run
+
+
+def autoregressive(factor, runs, steps, seed=0):
+    """Each sample is the factor times the one before, and fresh noise; stationary from the first."""
+    noise = np.random.default_rng(seed).standard_normal((runs, steps + 400))
+    values = lfilter([1], [1, -factor], noise, axis=1)[:, 400:]
+    return xr.DataArray(values, dims=("run", "step"))
+
+
+def covers(samples):
+    found = block_interval(samples, "step")
+    return float(((found.low <= 0) & (found.high >= 0)).mean())
+
+
+@pytest.mark.parametrize("factor, steps", [(0.0, 1000), (0.5, 1000), (0.8, 1000), (0.8, 4000)])
+def test_blocks_cover_what_they_say(factor, steps):
+    assert 0.93 <= covers(autoregressive(factor, 2000, steps)) <= 0.97
+
+
+def test_single_samples_would_not():
+    """The mutant: blocks of one sample, as if neighbours were independent."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bptt.analysis.statistics._lengths", lambda runs: np.ones(runs.shape[:-1], int))
+        assert covers(autoregressive(0.5, 1000, 1000)) < 0.8
+
+
+def test_the_closed_form_is_the_limit_of_many_draws():
+    run = autoregressive(0.7, 1, 400)[0]
+    found = block_interval(run, "step")
+    length = int(found.block_length)
+    drawn = block_means(run, "step", length, 20_000, seed=0)
+    # draws are of whole blocks, and their spread falls short by one block in n / b, as that of samples by one in n
+    whole, blocks = np.ceil(400 / length), 400 / length
+    assert float(drawn.std()) == pytest.approx(
+        float(found.error) * np.sqrt((1 - 1 / blocks) * blocks / whole), rel=0.02
+    )
+    assert float(drawn.mean()) == pytest.approx(float(run.mean()), abs=4 * float(found.error) / np.sqrt(20_000))
+
+
+def test_independent_samples_have_the_error_of_the_textbook():
+    run = autoregressive(0.0, 200, 2000)
+    found = block_interval(run, "step")
+    expected = run.std("step", ddof=1) / np.sqrt(2000)
+    assert float((found.error / expected).mean()) == pytest.approx(1, abs=0.02)
+    assert int(block_length(run, "step").median()) <= 6
+
+
+def test_longer_memory_takes_longer_blocks():
+    lengths = [float(block_length(autoregressive(factor, 200, 2000), "step").median()) for factor in (0, 0.5, 0.9)]
+    assert lengths[0] < lengths[1] / 3 < lengths[2] / 6
+
+
+def test_draws_keep_dimensions_together_and_repeat():
+    run = autoregressive(0.5, 3, 100).assign_coords(run=[4, 5, 6])
+    run[1] = -run[0]
+    drawn, again, other = (block_means(run, "step", 7, 50, seed) for seed in (1, 1, 2))
+    assert drawn.identical(again) and not drawn.equals(other) and drawn.dims == ("draw", "run")
+    assert drawn[:, 1].values == pytest.approx(-drawn[:, 0].values, abs=1e-14)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_run_that_is_not_finite_has_no_bounds_and_leaves_others_alone(odd):
+    run = autoregressive(0.5, 2, 100)
+    alone = block_interval(run[1:], "step")
+    run[0, 50] = odd
+    found = block_interval(run, "step")
+    assert float(found["mean"][0]) == pytest.approx(odd, nan_ok=True)
+    assert np.isnan(found.error[0]) and np.isnan(found.low[0])
+    xr.testing.assert_equal(found.isel(run=[1]), alone)
+
+
+def test_a_constant_run_has_no_width():
+    found = block_interval(xr.DataArray(np.full(50, 2.5), dims="step"), "step")
+    assert [float(found[name]) for name in ("low", "mean", "high", "error")] == [2.5, 2.5, 2.5, 0]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 8, 9, 30])
+def test_short_runs(steps):
+    found = block_interval(xr.DataArray(np.arange(float(steps)), dims="step"), "step")
+    assert np.isfinite(found.error) == (steps >= 8) and np.isfinite(found["mean"])
+    assert 1 <= found.block_length <= max(1, steps / 4)

@@ -112,6 +112,10 @@ def tree_of(source: Source) -> tuple[ast.Module, str]:
     """
     if len(source.text) > LONGEST_TEXT:
         raise NotationError(f"{source.name}: a text has at most {LONGEST_TEXT} characters, here {len(source.text)}")
+    if "\0" in source.text:  # the message of Python before 3.11.4 has no place
+        line, column = source.text[: source.text.index("\0")].count("\n"), source.text.index("\0")
+        column -= source.text.rfind("\n", 0, column) + 1
+        raise NotationError(source.point(line + 1, column, 1, "not valid: source code cannot contain null bytes", ""))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

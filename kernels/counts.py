@@ -78,7 +78,9 @@ def costs(schedule: Schedule) -> list[Cost]:
     for section in SECTIONS:
         instructions = getattr(schedule, section)
         unstored = locals_of(instructions, schedule)
-        found += [_cost(section, instruction, schedule, unstored) for instruction in instructions]
+        for instruction in instructions:
+            inside = unstored if isinstance(instruction, Loop) else set()
+            found.append(_cost(section, instruction, schedule, inside))
     return found
 
 

@@ -13,7 +13,7 @@ from .writer import Writer
 
 
 def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the lines of the function, and its arguments; none where more than the states can move.
+    """Return the lines of the function, and its arguments; none where no state moves, or more than the states.
 
     Args:
         writer: of the module.
@@ -23,7 +23,7 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
     pairs = [(tangent(previous(name)), tangent(Symbol(name))) for name in schedule.derivation.cell.states]
     before, after = ([writer.scalar.arrays[pair[side]] for pair in pairs] for side in (0, 1))
     kinds = {writer.arrays[block.name]: block.kind for block in schedule.blocks.values()}
-    if not {name for name, kind in kinds.items() if kind == TANGENT_TIME} <= {*before, *after}:
+    if not pairs or not {name for name, kind in kinds.items() if kind == TANGENT_TIME} <= {*before, *after}:
         return [], ()
     lasting = ["active", *(name for name, kind in kinds.items() if kind == TIME)]
     one_step = {"T": "1", "first": "0", "last": "B"} | {name: f"{name}[t * B : (t + 1) * B]" for name in lasting}

@@ -125,9 +125,9 @@ def over_seeds(samples: xr.DataArray, level: float = 0.95) -> xr.Dataset:
     finite = xr.apply_ufunc(np.isfinite, samples).all("seed")
     unknown = samples.isnull().any("seed")
     rough = {
-        "value": samples.quantile(0.5, "seed", method="lower"),
-        "low": samples.min("seed"),
-        "high": samples.max("seed"),
+        "value": samples.quantile(0.5, "seed", method="lower", skipna=False),
+        "low": samples.min("seed", skipna=False),
+        "high": samples.max("seed", skipna=False),
     }
     for name, other in rough.items():
         found[name] = found[name].where(finite, other.drop_vars("quantile", errors="ignore").where(~unknown))

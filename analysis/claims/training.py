@@ -23,7 +23,7 @@ from ..learning.trainer import Plan, Training, advance, begin, held_out_loss
 from .bench import Bench, slope
 from .claim import Claim, Finding, Rule, exact, over_seeds
 
-HELD_OUT = 0.02  # of the text
+HELD_OUT = 0.02  # of a long text
 READOUT = ("E", "W_out", "b_out")  # what the models here have beside the cell
 
 
@@ -119,7 +119,9 @@ for t in range(T):
 
 
 def _begin(bench: Bench, model: Model, plan: Plan) -> Training:
-    task = next_token(model, of_characters(bench.chars), window=bench.steps, batch=bench.batch, held_out=HELD_OUT)
+    needed = bench.batch * (bench.steps + 2) / len(bench.chars)  # for a window of each stream
+    held_out = min(max(HELD_OUT, needed), 0.5)
+    task = next_token(model, of_characters(bench.chars), window=bench.steps, batch=bench.batch, held_out=held_out)
     names = {name for dimensions in model.params.values() for name in dimensions} - set(task.sizes)
     return begin(kernels.compile(model), task, plan, dict.fromkeys(sorted(names), bench.hidden))
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import mpmath
+import math
+
 import numpy as np
 import pytest
 
@@ -123,7 +125,7 @@ def by_lapack(jacobians, vectors):
 
 
 def directions(case, count=None, seed=0):
-    width = max(place.stop for place in case.kernel.state_layout.values())
+    width = sum(math.prod(array.shape[2:]) for array in case.run.states.values())
     vectors = drawn(case.batch, count or width, width, seed=seed)
     stretch(vectors)
     return vectors

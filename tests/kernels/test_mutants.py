@@ -22,12 +22,13 @@ f = sigmoid(W_xf @ x + W_hf @ h + p * c + b_f)
 c = f * c + (1 - f) * tanh(W_xg @ x + W_hg @ h + b_g)
 h = tanh(c) * f
 """
+BACK = r"range\(stop - 1, start - 1, -1\)"
 MUTANTS = [
     ("as it is", "", "", ""),
     ("the state after the step for the one before it", "forward", r"h_prev, t \* B", "h, t * B"),
     ("the last step left out", "forward", r"stop = min\(start \+ span, T\)", "stop = min(start + span, T - 1)"),
-    ("the first step left out on the way back", "backward", r"range\(stop - 1, start - 1, -1\)", "range(stop - 1, start, -1)"),
-    ("the way back in the order of the way there", "backward", r"range\(stop - 1, start - 1, -1\)", "range(start, stop)"),
+    ("the first step left out on the way back", "backward", BACK, "range(stop - 1, start, -1)"),
+    ("the way back in the order of the way there", "backward", BACK, "range(start, stop)"),
     ("the last entry left out", "forward", r"left = size_n - j\n", "left = size_n - j - 1\n"),
     ("the last entry left out on the way back", "backward", r"left = size_n - j\n", "left = size_n - j - 1\n"),
     ("a product that begins where it should add", "forward", r"size_n, size_n, 1\.0, 1", "size_n, size_n, 1.0, 0"),

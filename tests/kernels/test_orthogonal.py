@@ -1,12 +1,11 @@
 """Gram–Schmidt and singular values on rows, and the stretching of tangents, against LAPACK and mpmath."""
 
+import math
 import os
 import subprocess
 import sys
 
 import mpmath
-import math
-
 import numpy as np
 import pytest
 

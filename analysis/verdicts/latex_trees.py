@@ -277,6 +277,8 @@ class Builder(Transformer[Any, Any]):
                 made.append(self._with(self._call(item, self._argument(items)), scripts))
             elif isinstance(item, Symbol) and item.bare and item.letter in DIFFERENTIALS and self._is_symbol(items):
                 (of, *rest) = self._applied(items)
+                if not isinstance(of, Symbol):
+                    raise Refused(item.token, f"{item.shown} stands before one quantity")
                 made += [Differential(item, of), *rest]
                 break
             elif isinstance(item, Gradient):

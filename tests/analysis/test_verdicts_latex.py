@@ -137,6 +137,7 @@ REFUSED = [
     (r"a_t = \tanh", 1, 6, "no argument|without its argument"),
     (r"a_t + b_t = c_t", 1, 1, "left side is one quantity"),
     (r"a_t \mapsto b_t", 1, 1, "no = here"),
+    (r"a_t = \delta \partial b_t", 1, 7, "before one quantity"),
 ]
 
 

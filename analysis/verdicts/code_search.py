@@ -108,6 +108,7 @@ class Tagged(np.ndarray):
 def tagged(array: Array, name: str) -> Array:
     """Return an array that knows its name.
 
+    >>> Seen.clear()
     >>> W, x = tagged(np.ones((3, 2)), "W"), tagged(np.ones(3), "x")
     >>> try:
     ...     np.tanh(W @ x)

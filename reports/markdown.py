@@ -85,8 +85,7 @@ def block(block: Block) -> str:
             caption = f"\n\n{text(block.caption)}" if block.caption else ""
             return "\n".join([written[0], rule, *written[1:]]) + caption
         case Figure():
-            data = base64.b64encode(block.svg).decode()
-            return f"![{escaped(block.alt)}](data:image/svg+xml;base64,{data})\n\n{text(block.caption)}"
+            return f"![{escaped(block.alt)}]({inlined(block)})\n\n{text(block.caption)}"
         case Diagram():
             return f"*{escaped(block.alt)}*"
         case Algorithm():
@@ -103,6 +102,11 @@ def block(block: Block) -> str:
 
 
 _block = block
+
+
+def inlined(figure: Figure) -> str:
+    """Return a picture as an address that holds it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg).decode()}"
 
 
 def _algorithm(algorithm: Algorithm) -> str:

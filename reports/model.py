@@ -64,6 +64,11 @@ def model_document(
     return Document(model.title, kind, sources(model.doc), tuple(blocks), language)
 
 
+def model_equations(derivation: ModelDerivation, language: str = "en") -> list[Block]:
+    """Return the equations of a model as blocks of a page, under their heading."""
+    return _Page(derivation, Phrases(language)).forward()
+
+
 class _Page:
     """The sections of the document, one method each; each block of the model has a typesetter that knows its time."""
 

@@ -31,7 +31,8 @@ def task(word: str) -> tuple[Task, str]:
 
 def spelled(kernel: ModelKernel, params: Mapping[str, Array], letters: str, first: str, length: int) -> str:
     """Return what a model writes after its first letter, each time the likeliest next one, fed back."""
-    written, state = first, {}
+    written = first
+    state: dict[str, Array] = {}
     for _ in range(length - 1):
         place = np.array([[letters.index(written[-1])]])
         run = kernel.forward(params, {"x": one_hot(place, len(letters)), "y": place}, state)
@@ -44,7 +45,8 @@ def every_number(kernel: ModelKernel, params: Mapping[str, Array], batch: Batch,
     """Return all numbers of one forward and backward pass of the summed loss.
 
     Returns:
-        `steps` over (entry, step): x, h, the logits u, the probabilities p, the loss, and its derivatives in u and h;
+        `steps` over (entry, pair of letters): x, h, the logits u, the probabilities p, the loss, and its derivatives in
+        u and in h: what comes from the output u, what from the next step, and their sum;
         `gradients` over (row, column): those of the parameters, a row of a matrix, or a vector, in each row.
     """
     run = kernel.forward(params, batch.inputs)
@@ -53,15 +55,19 @@ def every_number(kernel: ModelKernel, params: Mapping[str, Array], batch: Batch,
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     targets = batch.inputs["y"][:, 0]
+    # the derivative of the cross-entropy in its logits: softmax less the one-hot target
+    of_logits = p - one_hot(targets[:, None], len(letters))[:, 0]
+    of_output, of_next = of_logits @ params["W_hy"], grads.states["h"][:, 0]
     parts = {
         "x": batch.inputs["x"][:, 0],
         "h": run.value("h")[:, 0],
         "u": logits,
         "p": p,
         "loss": sum(term[:, :1] for term in run.losses.values()),
-        # the derivative of the cross-entropy in its logits: softmax less the one-hot target
-        "dL/du": p - one_hot(targets[:, None], len(letters))[:, 0],
-        "dL/dh": grads.states["h"][:, 0],
+        "dL/du": of_logits,
+        "dL/dh by u": of_output,
+        "dL/dh by t+1": of_next,
+        "dL/dh": of_output + of_next,
     }
     entries = [name if name == "loss" else f"{name}[{k}]" for name, part in parts.items() for k in range(part.shape[1])]
     read = batch.inputs["x"][:, 0].argmax(axis=1)

@@ -113,7 +113,8 @@ def gradient_flow(
 
     Returns:
         (state, lag): mean over samples of ln ‖dL/ds‖, where lag counts steps back from the step of the loss; in a loop
-        without a loss of its own, such as an encoder's, from its last step. nan past the longest sequence.
+        without a loss of its own, such as an encoder's, from its last step. It is the gradient of the state as later
+        steps and other loops read it; so a loop with a loss of its own has nan at lag 0. nan past the longest sequence.
 
     >>> from ...derive.model import load_model
     >>> kernel = compile(load_model("hello"))
@@ -130,11 +131,11 @@ def gradient_flow(
     of_loss = {str(block.axis) for block in blocks if block.losses and block.axis is not None}
     if at is not None:
         ends |= {axis: np.minimum(ends[axis], at) for axis in of_loss}
-    weights = {}
+    weights: dict[str, Array] = {}
     for block, one in zip(blocks, run.runs, strict=True):
         weight = np.zeros((one.steps, run.batch))
         weight[ends[str(block.axis)], np.arange(run.batch)] = 1
-        weights |= {name: weight for name in block.losses}
+        weights |= dict.fromkeys(block.losses, weight)
     grads = kernel.backward(run, weights)
     found = {}
     for block, one in zip(blocks, run.runs, strict=True):
@@ -143,6 +144,8 @@ def gradient_flow(
             gradient = np.asarray(grads.states[name], float)
             norms = np.linalg.norm(gradient.reshape(one.steps, run.batch, -1), axis=2)
             found[name] = _against_lag(norms, last, -1 if block.reverse else 1)
+            if block.losses:
+                found[name][0] = np.nan
     longest = max((len(curve) for curve in found.values()), default=0)
     values = [np.pad(curve, (0, longest - len(curve)), constant_values=np.nan) for curve in found.values()]
     about = {"long_name": "mean ln of the norm of the loss's gradient", "units": "nats"}
@@ -172,14 +175,14 @@ def _against_lag(norms: Array, last: Array, sign: int) -> Array:
 
 
 def first_step(flow: xr.DataArray) -> xr.DataArray:
-    """Return how much of the gradient reaches the first step: ‖dL/ds‖ there over that at lag 0, geometric mean.
+    """Return how much of the gradient reaches the first step: ‖dL/ds‖ there over that at the least lag, geometric mean.
 
     Args:
         flow: from `gradient_flow`, with any other axes.
     """
     known = flow.notnull()
-    last = flow.isel(lag=(known * np.arange(flow.sizes["lag"])).argmax("lag"))
-    share = np.exp(last - flow.isel(lag=0)).drop_vars("lag", errors="ignore")
+    first, last = (flow.isel(lag=(known * order).argmax("lag")) for order in (1, np.arange(flow.sizes["lag"])))
+    share: xr.DataArray = np.exp(last.drop_vars("lag") - first.drop_vars("lag"))  # type: ignore[assignment]  # NumPy's types don't know xarray
     return share.assign_attrs(long_name="gradient that reaches the first step", units="1")
 
 

@@ -6,10 +6,8 @@ import itertools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ import click
 
 import bptt
 
+from .console import command, progress
+from .gallery import gallery
 from .training import generate, train
 
 OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
@@ -168,7 +168,7 @@ def _proved(derivation: bptt.Restated | bptt.ModelDerivation) -> bptt.Proof:
     else:
         cell = derivation.derivation.cell
         gradients = len(cell.params) + len(cell.states) + len(cell.inputs)
-    with _progress() as advance:
+    with progress() as advance:
         counted = itertools.count()
         proof = derivation.prove(lambda name: advance("Proving", next(counted), gradients))
         advance("Proving", gradients, gradients)
@@ -325,7 +325,7 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
     if output is not None:
         check_target(output)
     loaded = [bptt.load(name) for name in cell]
-    with _progress(kernels=True) as advance:
+    with progress(kernels=True) as advance:
         study = flow_study(
             loaded,
             progress=lambda done, total: advance("Measuring gradient flow", done, total),
@@ -333,7 +333,7 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) 
         )
     click.echo(_half_lives(summarise(study)))
     if output is not None:
-        bptt.save(comparison_document([derived(c) for c in loaded], study, command=_command()), output)
+        bptt.save(comparison_document([derived(c) for c in loaded], study, command=command()), output)
         click.echo(f"Wrote {output}")
 
 
@@ -368,7 +368,7 @@ def study(file: Path, store: str | None, new: bool, **choices: Any) -> None:
     status = show.show(tree, loaded.store)
     from bptt.reports.study import study_document
 
-    document = study_document(tree, _command())
+    document = study_document(tree, command())
     for suffix in (".html", ".pdf"):
         click.echo(f"Wrote {bptt.save(document, file.with_suffix(suffix))}")
     raise SystemExit(status)
@@ -384,10 +384,10 @@ def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> No
 
     made_folder(output)
     loaded = [bptt.load(name) for name in cell]
-    with _progress(kernels=True) as advance:
+    with progress(kernels=True) as advance:
         study = {name: value for name, value in given.items() if value is not None}
         size = "quick" if quick else "full"
-        written = write_report(output, loaded, size=size, command=_command(), progress=advance, **study)
+        written = write_report(output, loaded, size=size, command=command(), progress=advance, **study)
     for path in written:
         click.echo(f"Wrote {path}")
 
@@ -398,47 +398,6 @@ def _settings(quick: bool, given: dict[str, Any]) -> dict[str, Any]:
     return settings("quick" if quick else "full")[1] | {
         name: value for name, value in given.items() if value is not None
     }
-
-
-def _command() -> str:
-    return shlex.join(["bptt", *sys.argv[1:]])
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-@contextmanager
-def _progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function (stage, done, total) that draws a bar for each stage; "stage: what" says what it is at."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    watched = import_module("bptt.kernels.cache").watched if kernels else lambda watcher: nullcontext()
-    counted = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    timed = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[compiling]}"))
-    with Progress(*counted, *timed, console=_console()) as bars, watched(lambda what: compiling(what)):
-        tasks: dict[str, Any] = {}
-
-        def compiling(what: str) -> None:
-            for task in list(tasks.values())[-1:]:
-                bars.update(task, compiling=f"compiling {what}" if what else "")
-
-        def advance(stage: str, done: int, total: int) -> None:
-            title = stage.partition(":")[0]
-            if title not in tasks:
-                tasks[title] = bars.add_task(stage, total=total, compiling="")
-            bars.update(tasks[title], completed=done, total=total, description=stage)
-
-        yield advance
 
 
 def _steps(derivation: bptt.Derivation) -> str:
@@ -468,3 +427,4 @@ def _half_lives(summary: Any) -> str:
 
 main.add_command(train)
 main.add_command(generate)
+main.add_command(gallery)

@@ -19,7 +19,8 @@ from .plan import Plan, Task
 from .process import framed
 from .task import Outcome
 
-QUICK = 1.0  # seconds below which a process is given its next task early, so that it never waits for it
+AHEAD = 0.2  # seconds of work that a process is given beforehand, so that it never waits for its next task
+MOST = 16  # tasks that it is given beforehand
 COMMAND = "from bptt.analysis.studies.process import serve; serve()"
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -109,9 +110,9 @@ class LocalWorkers:
 
     def _feed(self, process: subprocess.Popen[bytes], given: deque[Task]) -> None:
         """Give tasks to a process and collect their outcomes until there are none."""
-        took = QUICK
+        took = AHEAD
         while not self._closed:
-            while len(given) < (2 if took < QUICK else 1):
+            while len(given) < max(1, min(MOST, int(AHEAD / max(took, 1e-6)))):
                 try:
                     task = self._tasks.get(block=not given)
                 except queue.Empty:

@@ -20,7 +20,7 @@ from .process import framed
 from .task import Outcome
 
 AHEAD = 0.2  # seconds of work that a process is given beforehand, so that it never waits for its next task
-MOST = 16  # tasks that it is given beforehand
+MOST = 32  # tasks that it is given beforehand
 COMMAND = "from bptt.analysis.studies.process import serve; serve()"
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -51,6 +51,7 @@ class LocalWorkers:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome | Error] = queue.SimpleQueue()
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._seconds: dict[int, float] = {}  # that a task of a group took
         self._closed = False
         self._drivers = [threading.Thread(target=self._drive, daemon=True) for _ in range(count)]
         for driver in self._drivers:
@@ -110,9 +111,8 @@ class LocalWorkers:
 
     def _feed(self, process: subprocess.Popen[bytes], given: deque[Task]) -> None:
         """Give tasks to a process and collect their outcomes until there are none."""
-        took = AHEAD
         while not self._closed:
-            while len(given) < max(1, min(MOST, int(AHEAD / max(took, 1e-6)))):
+            while not given or self._wants_more(given):
                 try:
                     task = self._tasks.get(block=not given)
                 except queue.Empty:
@@ -123,8 +123,16 @@ class LocalWorkers:
                 _send(process, framed(task))
             start = time.perf_counter()
             self._outcomes.put(_answer(process))
-            took = time.perf_counter() - start
-            given.popleft()
+            self._seconds[given.popleft().point.group] = time.perf_counter() - start
+
+    def _wants_more(self, given: deque[Task]) -> bool:
+        """Return whether a process has too little to do; a task of a group that nobody has timed is enough.
+
+        Towards the end each takes less, so that all end together.
+        """
+        share = 2 + self._tasks.qsize() // (2 * len(self._drivers))
+        work = sum(self._seconds.get(task.point.group, AHEAD) for task in given)
+        return len(given) < min(MOST, share) and work < AHEAD
 
 
 def _started() -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ class Store:
         return kept
 
     def finish(self) -> None:
-        """Gather the metadata of all groups, so that the store opens quickly and without a warning.
+        """Gather the metadata of the groups of measures and of all, so that the store opens quickly and without a warning.
 
         Files that a killed process had begun are removed.
         """
@@ -119,9 +120,9 @@ class Store:
                     path.unlink(missing_ok=True)
             warnings.simplefilter("ignore")  # of Zarr: other libraries may not read gathered metadata yet
             root = zarr.open_group(self.zarr, mode="r", use_consolidated=False)
-            for name, member in root.members(max_depth=None):
-                if isinstance(member, zarr.Group):
-                    zarr.consolidate_metadata(self.zarr, path=name, zarr_format=3)
+            arrays = [name for name, member in root.members(max_depth=None) if isinstance(member, zarr.Array)]
+            for group in dict.fromkeys(name.rpartition("/")[0] for name in arrays):
+                zarr.consolidate_metadata(self.zarr, path=group, zarr_format=3)
             zarr.consolidate_metadata(self.zarr, zarr_format=3)
 
     def open(self) -> xr.DataTree:
@@ -148,11 +149,12 @@ class Store:
         if not isinstance(self.zarr, LocalStore):
             array[at] = values
             return
-        path = self.zarr.root / array.path / "c" / "/".join(map(str, at)) / "/".join("0" * (array.ndim - len(at)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(np.ascontiguousarray(values, array.dtype.newbyteorder("<")).tobytes())
-        partial.replace(path)
+        key = array.metadata.encode_chunk_key((*at, *(0,) * (array.ndim - len(at))))
+        path = os.path.join(self.zarr.root, array.path, key)
+        file = os.open(f"{path}.partial", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(file, "wb", buffering=0) as raw:
+            raw.write(np.ascontiguousarray(values, array.dtype.newbyteorder("<")))
+        os.replace(f"{path}.partial", path)
 
     def _group(self, plan: Plan, number: int) -> zarr.Group:
         """Return a group with its axes and flags; what is there already is written again, and the same."""
@@ -266,6 +268,7 @@ def _require(
         shape=shape,
         chunks=tuple(max(1, size) for size in chunk or (1, 1, *shape[2:])),
         dtype=dtype,
+        chunk_key_encoding={"name": "default", "separator": "."},  # no folders for the chunks of each point
         compressors=None,  # numbers of a measurement don't shrink, and a chunk is their bytes
         fill_value=fill.get(dtype, float("nan") if dtype.startswith("float") else 0),
         dimension_names=dims,

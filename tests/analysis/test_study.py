@@ -44,7 +44,7 @@ def contents(store):
 
 def finished(store):
     """How many points are in a store."""
-    return sum(path.name.isdigit() for path in Path(store).glob("*/*/*/done/c/*/*"))  # not what was being written
+    return sum(path.suffix != ".partial" for path in Path(store).glob("*/*/*/done/c.*"))  # not what was being written
 
 
 class Here:

@@ -22,6 +22,9 @@ _PUBLIC = {
     "measure_depth": "depth.measure_depth",
     "stacked": "depth.stacked",
     "forget_biases": "gating.forget_biases",
+    "from_keras": "weights.keras_file.from_keras",
+    "from_onnx": "weights.onnx_file.from_onnx",
+    "from_torch": "weights.torch_names.from_torch",
     "half_life": "gradient_flow.half_life",
     "flow": "gradient_flow.measure_flow",
     "memory_horizon": "gradient_flow.memory_horizon",
@@ -43,6 +46,8 @@ _PUBLIC = {
     "block_means": "statistics.block_means",
     "t_interval": "statistics.t_interval",
     "Study": "studies.study.Study",
+    "read_weights": "weights.files.read_weights",
+    "trained_flow": "weights.memory.trained_flow",
     "two_trajectories": "trajectories.two_trajectories",
     "measure_truncation": "truncation.measure_truncation",
     "recommended_window": "truncation.recommended_window",
@@ -92,6 +97,11 @@ if TYPE_CHECKING:
     from .truncation import recommended_window as recommended_window
     from .verdicts.check import check as check
     from .verdicts.verdict import Verdict as Verdict
+    from .weights.files import read_weights as read_weights
+    from .weights.keras_file import from_keras as from_keras
+    from .weights.memory import trained_flow as trained_flow
+    from .weights.onnx_file import from_onnx as from_onnx
+    from .weights.torch_names import from_torch as from_torch
 else:
 
     def __getattr__(name: str) -> object:

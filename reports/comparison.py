@@ -107,8 +107,11 @@ class _Report:
 
     def setup(self) -> list[Block]:
         phrases, settings = self.phrases, self.study.attrs
+        kept = "weights" in settings
         question = phrases.text(
-            "comparison.question", k=self.math.call("letter", "k"), count=str(len(self.derivations))
+            "comparison.question_trained" if kept else "comparison.question",
+            k=self.math.call("letter", "k"),
+            count=str(len(self.derivations)),
         )
         kinds = phrases.join([self.kind(kind) for kind in self.kinds])
         sentences: list[Text] = []
@@ -121,6 +124,10 @@ class _Report:
                 "vocabulary": vocabulary,
             }
             sentences.append(phrases.text("comparison.data", **parts))
+        if kept:
+            read = "comparison.embedding" if settings["reads_embedding"] else "comparison.noise_read"
+            sentences += [phrases.text("comparison.weights", file=str(settings["weights"])), phrases.text(read)]
+            sentences += [(str(note),) for note in settings["notes"]]
         sizes: list[Inline] = []
         for name, size in _shared(settings.get("sizes", {})).items():
             sizes.append(self.math.formula(Symbol(name, integer=True)) + self.math.sign("equals") + self.number(size))
@@ -128,7 +135,7 @@ class _Report:
             sentences.append(phrases.text("comparison.sizes", sizes=phrases.join(sizes)))
         sentences.append(
             phrases.text(
-                "comparison.settings",
+                "comparison.settings_trained" if kept else "comparison.settings",
                 T=self.math.call("time", Symbol("T"))
                 + self.math.sign("equals")
                 + self.number(settings.get("steps", self.lags)),

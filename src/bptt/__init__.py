@@ -32,6 +32,9 @@ _PUBLIC = {
     "Verdict": "bptt.analysis",
     "check": "bptt.analysis",
     "flow": "bptt.analysis",
+    "from_keras": "bptt.analysis",
+    "from_onnx": "bptt.analysis",
+    "from_torch": "bptt.analysis",
     "lyapunov": "bptt.analysis",
     "save": "bptt.reports",
 }
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from .analysis import Verdict as Verdict
     from .analysis import check as check
     from .analysis import flow as flow
+    from .analysis import from_keras as from_keras
+    from .analysis import from_onnx as from_onnx
+    from .analysis import from_torch as from_torch
     from .analysis import lyapunov as lyapunov
     from .derive import Cell as Cell
     from .derive import Derivation as Derivation

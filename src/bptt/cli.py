@@ -317,24 +317,46 @@ def _study_options(command: Callable[..., None]) -> Callable[..., None]:
 @OUTPUT
 @_study_options
 def flow(cell: tuple[str, ...], output: Path | None, quick: bool, **given: Any) -> None:
-    """Measure the gradient flow of cells side by side, on text and on the same characters shuffled."""
+    """Measure the gradient flow of cells side by side, on text and on the same characters shuffled.
+
+    Instead of cells, a model that others have trained: .pt, .pth, .safetensors, .onnx, .keras or .h5.
+    """
     from bptt.analysis import flow_study, summarise
+    from bptt.analysis.weights.files import READERS
     from bptt.derive.derivation import derive as derived
     from bptt.reports import check_target, comparison_document
 
     if output is not None:
         check_target(output)
-    loaded = [bptt.load(name) for name in cell]
+    settings = _settings(quick, given)
+    trained = _trained(cell, given) if {Path(name).suffix for name in cell} & READERS.keys() else None
+    loaded = trained.cells if trained else [bptt.load(name) for name in cell]
     with progress(kernels=True) as advance:
-        study = flow_study(
-            loaded,
-            progress=lambda done, total: advance("Measuring gradient flow", done, total),
-            **_settings(quick, given),
-        )
+
+        def measured(done: int, total: int) -> None:
+            advance("Measuring gradient flow", done, total)
+
+        if trained:
+            counts = {name: settings[name] for name in ("steps", "batch", "seeds") if name in settings}
+            study = bptt.analysis.trained_flow(trained, progress=measured, **counts)
+        else:
+            study = flow_study(loaded, progress=measured, **settings)
     click.echo(_half_lives(summarise(study)))
     if output is not None:
         bptt.save(comparison_document([derived(c) for c in loaded], study, command=command()), output)
         click.echo(f"Wrote {output}")
+
+
+def _trained(names: tuple[str, ...], given: dict[str, Any]) -> Any:
+    """Return the one model that a file of weights holds, after saying what was found in it."""
+    if len(names) > 1:
+        raise bptt.Error(f"a trained model is studied alone, here beside {len(names) - 1} more")
+    if useless := [name for name in ("hidden", "gain", "text_path") if given[name] is not None]:
+        option = "--text" if useless[0] == "text_path" else f"--{useless[0]}"
+        raise bptt.Error(f"{option} is for cells: a trained model has its own sizes and weights, and reads no text")
+    trained = bptt.analysis.read_weights(names[0])
+    click.echo(f"{trained}\n")
+    return trained
 
 
 @main.command()

@@ -1,0 +1,181 @@
+"""Files of Keras: .keras archives and .h5 files, read by h5py without Keras."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...derive.errors import Error
+from .conventions import cell_of, function, table, unpack
+from .layers import Layer, Stack, Trained
+
+Arrays = list[NDArray[Any]]
+SEEN_THROUGH = ("Dropout", "SpatialDropout1D", "Masking", "InputLayer", "GaussianNoise", "GaussianDropout")
+ROLES = ("kernel", "recurrent_kernel", "bias")
+
+
+def from_keras(path: str | os.PathLike[str]) -> Trained:
+    """Return the recurrent layers of a model that Keras has saved; Keras need not be installed, h5py must be.
+
+    The three recurrent layers, also in Bidirectional, of Sequential and functional models. A layer is taken to
+    read the one before it in the file's order where only layers without effect at inference stand between them.
+
+    Args:
+        path: of a .keras archive, or of a .h5 file with its configuration. A file of weights alone doesn't say which
+            functions the layers use.
+
+    Raises:
+        Error: where the file can't be read, or holds no recurrent layer, or one with a function not known here.
+    """
+    where = Path(path)
+    if not find_spec("h5py"):
+        raise Error(f"{where}: files of Keras are read by h5py. Install it: pip install 'bptt[weights]'")
+    h5py = import_module("h5py")
+    try:
+        if zipfile.is_zipfile(where):
+            with zipfile.ZipFile(where) as archive:
+                config = json.loads(archive.read("config.json"))
+                version = json.loads(archive.read("metadata.json"))["keras_version"]
+                with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+                    found = dict(_archived(file, config["config"]["layers"]))
+        else:
+            with h5py.File(where) as file:
+                if "model_config" not in file.attrs:
+                    raise Error(f"{where}: holds weights alone. Save the whole model: model.save('model.keras').")
+                config = json.loads(file.attrs["model_config"])
+                version = _word(file.attrs.get("keras_version", "2"))
+                found = {name: _listed(group) for name, group in file["model_weights"].items()}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise Error(f"{where}: can't be read as a model of Keras: {error}") from None
+    stacks = list(_stacks(config["config"]["layers"], found, str(where), version))
+    if not stacks:
+        kinds = ", ".join(layer["class_name"] for layer in config["config"]["layers"])
+        raise Error(f"{where}: no recurrent layer is in it. There: {kinds}.")
+    embeddings = [
+        found[layer["config"]["name"]][0]
+        for layer in config["config"]["layers"]
+        if layer["class_name"] == "Embedding" and found.get(layer["config"]["name"])
+    ]
+    fit = [e.astype(np.float64) for e in embeddings if e.shape[1] == stacks[0].depths[0][0].width]
+    return Trained(str(where), "Keras", tuple(stacks), fit[0] if len(fit) == 1 else None)
+
+
+def _archived(file: Any, layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Arrays]]:
+    """Give (layer's name, its arrays) of a .keras archive, where layers stand by class and order, not by name."""
+    counts: dict[str, int] = {}
+    for layer in layers:
+        kind = _snake(layer["class_name"])
+        counts[kind] = counts.get(kind, -1) + 1
+        group = file["layers"].get(f"{kind}_{counts[kind]}" if counts[kind] else kind)
+        if group is not None:
+            yield layer["config"]["name"], _vars(group)
+
+
+def _vars(group: Any) -> Arrays:
+    """Return a layer's arrays in their order: its own, or its cell's, or those of both directions."""
+    found: Arrays = []
+    for part in ("vars", "cell", "forward_layer", "backward_layer"):
+        if part == "vars" and part in group:
+            found += [group[part][name][()] for name in sorted(group[part], key=int)]
+        elif part in group:
+            found += _vars(group[part])
+    return found
+
+
+def _listed(group: Any) -> Arrays:
+    """Return a layer's arrays in the order that a .h5 file lists them in."""
+    return [group[_word(name)][()] for name in group.attrs.get("weight_names", ())]
+
+
+def _word(text: Any) -> str:
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _snake(name: str) -> str:
+    """Return a class's name as a .keras archive writes it.
+
+    >>> [_snake(name) for name in ("SimpleRNN", "Bidirectional", "InputLayer", "Conv1D")]
+    ['simple_rnn', 'bidirectional', 'input_layer', 'conv1d']
+    """
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)).lower()
+
+
+def _stacks(
+    layers: Sequence[Mapping[str, Any]], found: Mapping[str, Arrays], where: str, version: str
+) -> Iterator[Stack]:
+    depths: list[tuple[Layer, ...]] = []
+    merge = "concat"
+    for layer in layers:
+        made, how = _layers(layer, found, where, version)
+        if made:
+            if depths and (not _follows(depths[-1], made, merge) or len(depths[-1]) > 1 and how != merge):
+                yield Stack(depths[0][0].name, tuple(depths), merge)
+                depths = []
+            merge = how if len(made) > 1 else merge
+            depths.append(made)
+        elif depths and layer["class_name"] not in SEEN_THROUGH:
+            yield Stack(depths[0][0].name, tuple(depths), merge)
+            depths = []
+    if depths:
+        yield Stack(depths[0][0].name, tuple(depths), merge)
+
+
+def _follows(below: Sequence[Layer], above: Sequence[Layer], merge: str) -> bool:
+    widths = [layer.entries(layer.output) for layer in below]
+    return above[0].width == (sum(widths) if merge == "concat" else widths[0])
+
+
+def _layers(
+    layer: Mapping[str, Any], found: Mapping[str, Arrays], where: str, version: str
+) -> tuple[tuple[Layer, ...], str]:
+    """Return what one layer of the file is here, and how its directions become one; nothing if it isn't recurrent."""
+    config = layer["config"]
+    if layer["class_name"] == "Bidirectional" and config["layer"]["class_name"] in table()["keras"]:
+        merge = config.get("merge_mode") or "concat"
+        arrays, label = found.get(config["name"], []), config["name"]
+        half, at = len(arrays) // 2, config["layer"]
+        kind, chosen = at["class_name"], at["config"]
+        forward = _layer(kind, chosen, label, arrays[:half], False, where, version)
+        return (forward, _layer(kind, chosen, f"{label}_reverse", arrays[half:], True, where, version)), merge
+    if layer["class_name"] in table()["keras"]:
+        back = bool(config.get("go_backwards"))
+        arrays = found.get(config["name"], [])
+        return (_layer(layer["class_name"], config, config["name"], arrays, back, where, version),), "concat"
+    return (), "concat"
+
+
+def _layer(
+    kind: str, config: Mapping[str, Any], label: str, arrays: Arrays, back: bool, where: str, version: str
+) -> Layer:
+    here = f"{where}, layer {label}"
+    if len(arrays) < 2:
+        raise Error(f"{here}: its weights aren't in the file")
+    key = f"{kind}_reset_after" if config.get("reset_after") else kind
+    layout = table()["keras"][key]
+    count = len(table()["cells"][layout["cell"]]["functions"])
+    names = [config.get("recurrent_activation"), config["activation"]] if count > 1 else [config["activation"]]
+    functions = [_function(name, here, version) for name in names]
+    cell = cell_of(layout["cell"], [*functions, *functions[-1:] * (count - len(functions))])
+    turned = dict(zip(ROLES, (array.astype(np.float64) for array in arrays), strict=False))
+    turned = {role: array.reshape(-1) if role == "bias" else array.T for role, array in turned.items()}
+    return Layer(label, cell, unpack(layout, cell, turned, here), back)
+
+
+def _function(name: Any, where: str, version: str) -> str:
+    if not isinstance(name, str):
+        raise Error(f"{where}: its function is an object of its own, which only running code could make")
+    older = f"{name}_2"
+    if version.startswith("2") and older in table()["functions"]["keras"]:
+        name = older
+    return function("keras", name, where)

@@ -1,0 +1,265 @@
+"""Weights of other frameworks: read, run, and held against what the frameworks themselves have computed from them."""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import bptt
+from bptt.analysis.weights.conventions import cell_of, function, table, unpack
+from bptt.analysis.weights.files import read_weights
+from bptt.analysis.weights.layers import MERGES, Layer, run_stack
+from bptt.analysis.weights.memory import trained_flow
+from bptt.kernels.oracle import answer
+
+FILES = Path(__file__).parent / "weights"
+OUTPUTS = dict(np.load(FILES / "outputs.npz"))
+X = OUTPUTS["x"].astype(float)
+
+
+def computed(layer, x, started=None, lengths=None):
+    """The first state of a layer, step by step and sample by sample, in plain NumPy; 0 past a sequence's length."""
+    derivation = bptt.derive(layer.cell)
+    [name] = layer.cell.inputs
+    steps, batch = x.shape[:2]
+    found = np.zeros((steps, batch, layer.entries(layer.output)))
+    for place, length in enumerate([steps] * batch if lengths is None else lengths):
+        inside = x[:length, place : place + 1][:: -1 if layer.reverse else 1]
+        start = {s: np.zeros((1, layer.entries(s))) for s in layer.cell.states}
+        start |= {s: array[place : place + 1] for s, array in (started or {}).items()}
+        zeros = {s: np.zeros((length, *array.shape)) for s, array in start.items()}
+        states = answer(derivation, layer.params, {name: inside}, start, zeros, digits=None).states[layer.output]
+        found[:length, place] = np.asarray(states, float)[:: -1 if layer.reverse else 1, 0]
+    return found
+
+
+def top(stack, x):
+    """The output of a stack's last depth."""
+    runs = [run.states[layer.output] for layer, _, _, run in run_stack(stack, x)]
+    return MERGES[stack.merge](runs[-len(stack.depths[-1]) :])
+
+
+@pytest.mark.parametrize("name", ["torch.pt", "torch.safetensors"])
+def test_state_dicts_give_what_torch_gives(name):
+    stacks = bptt.from_torch(FILES / name).stacks
+    assert {stack.name.removeprefix("model.") for stack in stacks} == {"plain", "deep", "bare", "projected", "gated"}
+    for stack in stacks:
+        want = OUTPUTS[f"torch {stack.name.removeprefix('model.')}"]
+        np.testing.assert_allclose(top(stack, X), want, atol=2e-6)
+
+
+def test_a_relu_has_to_be_told():
+    want = OUTPUTS["torch relu"]
+    [right], [wrong] = (bptt.from_torch(FILES / "relu.pt", name).stacks for name in ("relu", "tanh"))
+    np.testing.assert_allclose(top(right, X), want, atol=2e-6)
+    assert abs(top(wrong, X) - want).max() > 0.1
+    assert "tanh was taken" in str(bptt.from_torch(FILES / "relu.pt"))
+    with pytest.raises(bptt.Error, match="activation is 'sigmoid': torch has tanh and relu"):
+        bptt.from_torch(FILES / "relu.pt", "sigmoid")
+
+
+def test_two_biases_of_a_reset_after_the_product_are_not_summed():
+    trained = bptt.from_torch(FILES / "torch.pt")
+    gated = next(stack for stack in trained.stacks if stack.name.endswith("gated"))
+    layer = gated.depths[0][0]
+    summed = {**layer.params, "b_xg": layer.params["b_xg"] + layer.params["b_hg"], "b_hg": 0 * layer.params["b_hg"]}
+    right, wrong = (computed(Layer("", layer.cell, params), X) for params in (layer.params, summed))
+    assert abs(right - wrong).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_files_of_keras_give_what_keras_gives(name):
+    trained = bptt.from_keras(FILES / name)
+    assert [len(stack.depths) for stack in trained.stacks] == [2, 1, 2]
+    for stack in trained.stacks:
+        x = OUTPUTS[f"keras before {stack.name}"].astype(float)
+        for depth in stack.depths:
+            x = MERGES[stack.merge]([computed(layer, x) for layer in depth])
+            np.testing.assert_allclose(x, OUTPUTS[f"keras {depth[0].name}"], atol=2e-6)
+
+
+def test_operators_of_onnx_give_what_onnxruntime_gives():
+    trained = bptt.from_onnx(FILES / "operators.onnx")
+    assert len(trained.stacks) == 49
+    above = next(stack for stack in trained.stacks if len(stack.depths) == 2)
+    assert [layer.name for layer in (*above.depths[0], *above.depths[1])] == ["LSTM forward", "top"]
+    [below], [upper] = above.depths
+    np.testing.assert_allclose(computed(upper, computed(below, X)), OUTPUTS["onnx top"][:, 0], atol=2e-6)
+    for stack in trained.stacks:
+        layers = stack.depths[0]
+        want = OUTPUTS[f"onnx {layers[0].name}"]
+        lengths = OUTPUTS["lengths"] if "several lengths" in layers[0].name else None
+        for way, layer in enumerate(layers):
+            started = {
+                name: OUTPUTS[f"onnx state {layers[0].name} initial_{name}"][way].astype(float)
+                for name in layer.cell.states
+                if f"onnx state {layers[0].name} initial_{name}" in OUTPUTS
+            }
+            found = computed(layer, X, started, lengths)
+            np.testing.assert_allclose(found, want[:, way], atol=3e-6, err_msg=layer.name)
+
+
+@pytest.mark.parametrize("key", table()["cells"])
+def test_cells_of_the_table_are_those_of_the_zoo(key):
+    entry = table()["cells"][key]
+    names = [f"{name}(u)" for name in entry["functions"]]
+    made = cell_of(key, ["silu(u)", *names[1:]])
+    assert ("silu" in made.text) and bptt.derive(made).prove().holds
+    if "zoo" in entry:
+        zoo, own = cell_of(key), bptt.parse(made.text.replace("silu", entry["functions"][0]))
+        assert zoo.name == entry["zoo"] and zoo.params == {name: own.params[name] for name in zoo.params}
+        params = bptt.compile(zoo).init({"m": 3, "n": 4}, seed=1)
+        x = np.random.default_rng(0).standard_normal((5, 2, 3))
+        found, want = (computed(Layer("", cell, params), x) for cell in (zoo, own))
+        np.testing.assert_allclose(found, want, rtol=1e-13)
+
+
+@pytest.mark.parametrize("framework", ["keras", "onnx"])
+def test_every_function_can_be_read(framework):
+    for name in table()["functions"][framework]:
+        assert cell_of("simple", [function(framework, name, "here")]).states == {"h": ("n",)}
+
+
+def test_an_activation_of_keras_2_is_the_old_one():
+    from bptt.analysis.weights.keras_file import _function
+
+    assert "0.2" in _function("hard_sigmoid", "here", "2.15.0")
+    assert "/ 6" in _function("hard_sigmoid", "here", "3.4.0")
+
+
+def test_gradient_flow_of_a_trained_model():
+    trained = bptt.from_torch(FILES / "torch.pt")
+    told: list[tuple[int, int]] = []
+    found = trained_flow(trained, steps=5, batch=2, seeds=2, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (24, 24)
+    assert trained.embedding is not None and trained.embedding.shape == (7, 4)
+    assert found.sel(data="trained").log_norm.sel(lag=0).item(0) == pytest.approx(0)
+    assert abs(found.log_norm.sel(data="trained") - found.log_norm.sel(data="initial")).max() > 0.1
+
+
+class _Pickled:
+    """A .pt file around a pickle."""
+
+    def __init__(self, path: Path, pickled: bytes, storages: dict[str, bytes] | None = None, order: str = "little"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a/data.pkl", pickled)
+            archive.writestr("a/byteorder", order)
+            for key, data in (storages or {}).items():
+                archive.writestr(f"a/data/{key}", data)
+
+
+class _Touch:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    made = tmp_path / "made"
+    _Pickled(tmp_path / "evil.pt", pickle.dumps({"weight_ih_l0": _Touch(made)}))
+    with pytest.raises(bptt.Error, match=r"evil.pt: holds a Python object, '.*', that only running code could make"):
+        bptt.from_torch(tmp_path / "evil.pt")
+    assert not made.exists()
+    with pytest.raises(bptt.Error, match="torch.nn.modules.container.Sequential.*model.state_dict"):
+        bptt.from_torch(FILES / "whole.pt")
+
+
+@pytest.mark.parametrize("name", ["eval", "getattr", "__import__", "open", "exec"])
+def test_nothing_of_python_itself_is_given_to_a_pickle(tmp_path, name):
+    _Pickled(tmp_path / "a.pt", f"cbuiltins\n{name}\n.".encode())
+    with pytest.raises(bptt.Error, match=f"'builtins.{name}'"):
+        bptt.from_torch(tmp_path / "a.pt")
+
+
+def _tensor_program(offset, shape, stride) -> bytes:
+    """A pickle of {'weight_ih_l0': a tensor of this geometry over a storage of four numbers}."""
+
+    class Persistent(pickle.Pickler):
+        def persistent_id(self, thing):
+            return ("storage", "KIND", "0", "cpu", 4) if isinstance(thing, bytearray) else None
+
+    file = io.BytesIO()
+    Persistent(file, protocol=2).dump((bytearray(), offset, shape, stride, False, OrderedDict()))
+    body = file.getvalue()[2:-1].replace(b"X\x04\x00\x00\x00KIND", b"ctorch\nFloatStorage\n")
+    return b"\x80\x02}X\x0c\x00\x00\x00weight_ih_l0ctorch._utils\n_rebuild_tensor_v2\n" + body + b"Rs."
+
+
+def test_a_tensor_stays_inside_its_storage(tmp_path):
+    data = {"0": np.arange(4, dtype="<f4").tobytes()}
+    _Pickled(tmp_path / "good.pt", _tensor_program(1, (1, 3), (3, 1)), data)
+    from bptt.analysis.weights.pickled import read_pickled
+
+    np.testing.assert_array_equal(read_pickled(tmp_path / "good.pt")["weight_ih_l0"], [[1, 2, 3]])
+    for offset, shape, stride in ((2, (1, 3), (3, 1)), (0, (2, 2), (9, 1)), (0, (4,), (-1,)), (0, (10**6, 9), (0, 0))):
+        _Pickled(tmp_path / "bad.pt", _tensor_program(offset, shape, stride), data)
+        with pytest.raises(bptt.Error, match="its pickle is damaged .*(past the end|impossible shape)"):
+            read_pickled(tmp_path / "bad.pt")
+    _Pickled(tmp_path / "short.pt", _tensor_program(0, (4,), (1,)), {"0": data["0"][:8]})
+    with pytest.raises(bptt.Error, match="the numbers of storage 0 aren't all there"):
+        read_pickled(tmp_path / "short.pt")
+    _Pickled(tmp_path / "big.pt", _tensor_program(0, (4,), (1,)), data, "big")
+    with pytest.raises(bptt.Error, match="big byte order"):
+        read_pickled(tmp_path / "big.pt")
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    def refused(path, match):
+        with pytest.raises(bptt.Error, match=match):
+            read_weights(path)
+
+    refused(tmp_path / "a.bin", r"files of weights end in \.pt, \.pth")
+    refused(tmp_path / "a.pt", "there is no such file")
+    for suffix, match in {
+        ".pt": "not a file that torch.save has written since version 1.6",
+        ".safetensors": "can't be read as safetensors",
+        ".keras": "can't be read as a model of Keras",
+        ".h5": "can't be read as a model of Keras",
+        ".onnx": "can't be read as ONNX",
+    }.items():
+        (tmp_path / f"a{suffix}").write_bytes(b"nothing of this kind" * 9)
+        refused(tmp_path / f"a{suffix}", match)
+    with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
+        archive.writestr("readme", "hello")
+    refused(tmp_path / "zip.pt", "there is no data.pkl in it")
+    _Pickled(tmp_path / "list.pt", pickle.dumps([1, 2]))
+    refused(tmp_path / "list.pt", "holds list, not a state dict")
+    save_file({"linear.weight": np.ones((2, 2))}, tmp_path / "linear.safetensors")
+    refused(tmp_path / "linear.safetensors", "no recurrent layer is in it.* There: linear.weight")
+    with h5py.File(tmp_path / "alone.h5", "w"):
+        pass
+    refused(tmp_path / "alone.h5", "holds weights alone. Save the whole model")
+
+
+def test_arrays_that_do_not_fit_are_said():
+    good = {"rnn.weight_ih_l0": np.ones((8, 3)), "rnn.weight_hh_l0": np.ones((8, 2))}
+    for changed, match in (
+        ({"rnn.weight_hh_l0": np.ones((10, 2))}, "state dict, rnn.l0: weight_hh has 10 rows, and 4 blocks"),
+        ({"rnn.weight_hh_l0": np.ones((12, 2))}, "state dict, rnn.l0: W_hi is 3 x 2 there"),
+        ({"rnn.weight_ih_l0": np.ones((10, 3))}, "layer rnn.l0 is none of torch's own: weight_ih 10 x 3"),
+        ({"rnn.bias_ih_l0": np.ones(12)}, "state dict, rnn.l0: b_i is 3 there"),
+    ):
+        with pytest.raises(bptt.Error, match=match):
+            bptt.from_torch({**good, **changed})
+    with pytest.raises(bptt.Error, match="layer rnn.l0 has no weight_hh"):
+        bptt.from_torch({"rnn.weight_ih_l0": np.ones((8, 3))})
+    layout = {"cell": "simple", "W": ["W_xh"]}
+    with pytest.raises(bptt.Error, match=r"mine: nothing there gives W_hh, \(n, n\). There: W."):
+        unpack(layout, cell_of("simple"), {"W": np.ones((2, 3))}, "mine")
+    nan = bptt.from_torch({**good, "rnn.weight_hh_l0": np.full((8, 2), np.nan)})
+    with pytest.raises(bptt.Error, match="W_hi of layer rnn.l0 holds NaN"):
+        trained_flow(nan)
+    with pytest.raises(bptt.Error, match="steps is 0"):
+        trained_flow(bptt.from_torch(good), steps=0)
+
+
+def test_an_unknown_function_is_said():
+    with pytest.raises(bptt.Error, match="m.onnx: the function 'Mish' isn't known here. Known: relu, tanh"):
+        function("onnx", "Mish", "m.onnx")

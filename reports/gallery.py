@@ -190,9 +190,12 @@ class _Page:
     def texts(self) -> Iterator[Block]:
         for name, one in self.of_kind("text"):
             for place, model in enumerate(self.models):
-                for text in np.ravel(one.values[place]):
+                axis = str(one.dims[1]) if one.ndim > 1 else ""
+                labels = [str(label) for label in one[axis].values] if axis else [""]
+                for label, text in zip(labels, np.ravel(one.values[place]), strict=True):
                     if str(text):
-                        title = _label(one, name) + (f", {model}" if len(self.models) > 1 else "")
+                        several = model if len(self.models) > 1 else ""
+                        title = ", ".join(filter(None, (_label(one, name), several, label)))
                         yield Paragraph((f"{title}:",))
                         yield Listing(tuple(breakable(line) for line in str(text).splitlines()) or ("",))
 

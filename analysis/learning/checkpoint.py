@@ -19,7 +19,7 @@ from ...derive.errors import Error
 from ...derive.model import Model, parse_model
 from ...kernels import ModelKernel, compile
 from .batches import Array
-from .trainer import Training
+from .trainer import Plan, Training, judged_params
 
 FORMAT = "bptt checkpoint 1"
 PARAM, SLOT, STATE = "param", "slot", "state"  # a tensor is called param/W, slot/mean/W, state/h
@@ -48,6 +48,11 @@ class Checkpoint:
     params: dict[str, Array]
     slots: dict[str, dict[str, Array]]
     carried: dict[str, Array]
+
+    @property
+    def judged(self) -> dict[str, Array]:
+        """The parameters with which the model is used: averages, where the training took them."""
+        return judged_params(self.params, self.slots)
 
     def kernel(self) -> ModelKernel:
         """Return the kernel of its model, in its dtype."""
@@ -124,7 +129,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         about["settings"],
         json.loads(about["task"]),
         int(about["done"]),
-        {**plan, "clip": float(plan["clip"])},
+        {**asdict(Plan()), **plan, "clip": float(plan["clip"])},
         params,
         {name: slots.get(name, {}) for name in params},
         _under(tensors, STATE),

@@ -88,6 +88,8 @@ class Steps(BaseModel):
     clip: Positive = Plan.clip
     noise: Annotated[float, Field(ge=0)] = 0.0
     halve_every: Annotated[int, Field(ge=0)] = 0
+    fall: Annotated[int, Field(ge=0)] = 0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gain: Positive = 1.0
     start: dict[str, float] = {}
     seed: Annotated[int, Field(ge=0)] = 0
@@ -170,8 +172,9 @@ held_out = 0.1                          # the end of the text, on which the mode
 [training]
 steps = 2000
 optimiser = "adam"                      # or sgd, momentum, rmsprop
-rate = 3e-3
-halve_every = 800                       # steps after which the rate is halved
+rate = 4e-3
+fall = 2000                             # steps in which the rate falls to zero
+average = 0.998                         # decay of a moving average of the parameters, with which the model is judged
 clip = 1.0                              # largest norm of the gradient
 start = { b_f = 1.0 }                   # parameters that start from a number
 seed = 0

@@ -15,6 +15,8 @@ from ..data import random_stream
 from .batches import Array, Batch, Task
 from .optimisers import Slots, add_noise, clip, optimiser, step, zeros
 
+AVERAGE = "average"  # the slot of a parameter's moving average (Polyak, B. T. and Juditsky, A. B. 1992)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,6 +29,8 @@ class Plan:
         clip: the largest global norm of a gradient; inf for no clipping.
         noise: variance of the noise added to gradients at the first step; 0 for none.
         halve_every: steps after which the rate is halved, again and again; 0 for never.
+        fall: steps in which the rate falls to zero, as half a cosine; 0 for never.
+        average: decay of a moving average of the parameters, with which the model is judged; 0 for none.
         gain: of the initial weights.
         start: parameter -> a number that all its entries start from, such as {"b_f": 1.0}.
         seed: of initial weights and noise.
@@ -38,6 +42,8 @@ class Plan:
     clip: float = math.inf
     noise: float = 0.0
     halve_every: int = 0
+    fall: int = 0
+    average: float = 0.0
     gain: float = 1.0
     start: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -105,7 +111,26 @@ def begin(kernel: ModelKernel, task: Task, plan: Plan, sizes: Mapping[str, int])
         if name not in params:
             raise Error(f"no parameter is called '{name}'; the model has {', '.join(params)}")
         params[name][...] = value
-    return Training(kernel, task, plan, params, zeros(optimiser(plan.optimiser), params))
+    slots = zeros(optimiser(plan.optimiser), params)
+    if plan.average:
+        for name, array in params.items():
+            slots[name][AVERAGE] = array.copy()
+    return Training(kernel, task, plan, params, slots)
+
+
+def judged_params(params: Mapping[str, Array], slots: Mapping[str, Slots]) -> dict[str, Array]:
+    """Return the parameters with which a model is judged and used: their averages, where they were taken."""
+    return {name: slots[name].get(AVERAGE, array) for name, array in params.items()}
+
+
+def rate_at(plan: Plan, number: int) -> float:
+    """Return the learning rate of a step.
+
+    >>> [round(rate_at(Plan(rate=1.0, halve_every=2, fall=8), number), 3) for number in (0, 2, 4, 8)]
+    [1.0, 0.427, 0.125, 0.0]
+    """
+    rate = plan.rate * 0.5 ** (number // plan.halve_every if plan.halve_every else 0)
+    return rate * (0.5 + 0.5 * math.cos(math.pi * min(number / plan.fall, 1.0))) if plan.fall else rate
 
 
 def advance(training: Training) -> Taken:
@@ -132,9 +157,13 @@ def advance(training: Training) -> Taken:
     norm = clip(gradients, plan.clip)
     if not math.isfinite(norm):
         raise Error(f"step {number + 1}: the gradient's norm is {norm}. {_ADVICE}")
-    rate = plan.rate * 0.5 ** (number // plan.halve_every if plan.halve_every else 0)
     rule = optimiser(plan.optimiser)
-    step(rule, training.params, gradients, training.slots, number + 1, rate, plan.settings)
+    step(rule, training.params, gradients, training.slots, number + 1, rate_at(plan, number), plan.settings)
+    if plan.average:
+        keep = min(plan.average, (1 + number) / (10 + number))  # the first steps are soon forgotten
+        for name, array in training.params.items():
+            average = training.slots[name][AVERAGE]
+            average += (1 - keep) * (array - average)
     training.carried = run.last()
     training.done += 1
     seconds = time.perf_counter() - began
@@ -157,11 +186,12 @@ def _weight(batch: Batch) -> float | dict[str, Array]:
 
 
 def runs(training: Training, batches: list[Batch]) -> Iterator[tuple[Batch, ModelRun]]:
-    """Yield (batch, run) for batches that follow each other, with parameters as they are."""
+    """Yield (batch, run) for batches that follow each other, with the parameters on which a model is judged."""
     carried: dict[str, Array] = {}
+    params = judged_params(training.params, training.slots)
     for batch in batches:
         state = carried if batch.continues else {}
-        run = training.kernel.forward(training.params, batch.inputs, state, lengths=batch.lengths)
+        run = training.kernel.forward(params, batch.inputs, state, lengths=batch.lengths)
         carried = run.last()
         yield batch, run
 

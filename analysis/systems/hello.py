@@ -11,7 +11,7 @@ from ...derive.model import load_model
 from ...kernels import ModelKernel
 from ..data import one_hot
 from ..learning.batches import Array, Batch, Task
-from .learn import MOMENTS, gathered, learn, plan_of
+from .learn import MOMENTS, gathered, learn, plan_of, used
 from .system import Progress, Settings, system
 
 
@@ -98,7 +98,7 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     learned = learn(
         model, made, plan, settings["sizes"], settings["steps"], dtype="float64", label="hello", progress=progress
     )
-    kernel, params = learned.training.kernel, learned.training.params
+    kernel, params = learned.training.kernel, used(learned.training)
     found = gathered(
         {model.name: learned}, f"one-hot letters, {settings['steps']} steps of {plan.optimiser}, all letters in each"
     )

@@ -14,7 +14,7 @@ import xarray as xr
 from ...derive.model import Block, Model
 from ...kernels import ModelKernel, compile
 from ..learning.batches import Array, Batch, Task
-from ..learning.trainer import Plan, Training, advance, begin, held_out_loss
+from ..learning.trainer import Plan, Training, advance, begin, held_out_loss, judged_params
 from .system import Progress, silent
 
 MOST_POINTS = 100  # of a curve of the training loss
@@ -76,7 +76,7 @@ def learn(
         if number == steps or (judge_every and number % judge_every == 0):
             judged[number] = held_out_loss(training)
         progress(f"Training {label or model.name}", number, steps)
-    flows.append(gradient_flow(training.kernel, training.params, probe, at))
+    flows.append(gradient_flow(training.kernel, used(training), probe, at))
     size = -(-steps // MOST_POINTS)
     ends = [min(first + size, steps) for first in range(0, steps, size)]
     losses = [float(np.mean([one.loss for one in taken[max(end - size, 0) : end]])) for end in ends]
@@ -87,13 +87,25 @@ def learn(
             "held_out": ("step", _placed(step, judged), {"long_name": "held-out loss"}),
             "flow": xr.concat(flows, xr.Variable("moment", list(MOMENTS)), combine_attrs="override"),
             "parameters": ((), sum(array.size for array in initial.values()), {"long_name": "parameters"}),
+            "clipped": ((), float(np.mean([one.clipped for one in taken])), {"long_name": "steps clipped"}),
             "rate": ((), sum(one.counted for one in taken) / seconds, {"long_name": "speed of training"}),
         },
         {"step": ("step", step, {"long_name": "step of training"})},
     )
-    for name, units in {"loss": "nats", "held_out": "nats", "parameters": "1", "rate": "targets/s"}.items():
+    for name, units in {
+        "loss": "nats",
+        "held_out": "nats",
+        "parameters": "1",
+        "clipped": "1",
+        "rate": "targets/s",
+    }.items():
         found[name].attrs["units"] = units
     return Learned(training, initial, found)
+
+
+def used(training: Training) -> dict[str, Array]:
+    """Return the parameters with which a trained model is used."""
+    return judged_params(training.params, training.slots)
 
 
 def _placed(step: Array, known: Mapping[int, float]) -> Array:

@@ -89,7 +89,7 @@ def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed
         raise bptt.Error(f"{checkpoint}: learned '{found.task['name']}', and only a language model writes text")
     about = found.task["about"]
     written = language.generate(
-        found.kernel(), found.params, about, length=length, prime=prime, temperature=temperature, seed=seed
+        found.kernel(), found.judged, about, length=length, prime=prime, temperature=temperature, seed=seed
     )
     click.echo(prime, nl=False)
     if about["joint"]:

@@ -66,7 +66,7 @@ def test_the_states_that_are_carried_matter():
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam"])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, name):
-    plan = trainer.Plan(name, 0.01, clip=0.5, noise=1e-4, halve_every=4)
+    plan = trainer.Plan(name, 0.01, clip=0.5, noise=1e-4, halve_every=4, fall=20, average=0.9)
     whole, first = begun(plan), begun(plan)
     for _ in range(9):
         trainer.advance(whole)
@@ -82,6 +82,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, name):
         trainer.advance(again)
     for parameter in whole.params:
         assert whole.params[parameter].tobytes() == again.params[parameter].tobytes()
+        assert whole.slots[parameter]["average"].tobytes() == again.slots[parameter]["average"].tobytes()
     assert [p.name for p in file.parent.iterdir()] == ["last.safetensors"]
 
 
@@ -92,6 +93,22 @@ def test_clipping_bounds_the_step():
     moved = math.sqrt(sum(np.sum((training.params[n] - before[n]) ** 2) for n in before))
     assert taken.clipped and taken.norm > 0.01
     assert moved == pytest.approx(0.01)
+
+
+def test_the_model_is_judged_with_the_average_of_its_parameters(tmp_path):
+    training = begun(trainer.Plan(rate=0.02, average=0.5))
+    expected = {name: array.copy() for name, array in training.params.items()}
+    for number in range(12):
+        trainer.advance(training)
+        keep = min(0.5, (1 + number) / (10 + number))
+        expected = {name: keep * array + (1 - keep) * training.params[name] for name, array in expected.items()}
+    for name, array in trainer.judged_params(training.params, training.slots).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-12)
+    judged = trainer.held_out_loss(training)
+    checkpoint.write(training, tmp_path / "c.safetensors")
+    training.params = checkpoint.read(tmp_path / "c.safetensors").judged
+    training.slots = {name: {} for name in training.params}
+    assert trainer.held_out_loss(training) == judged
 
 
 def test_a_loss_that_isn_t_finite_stops_and_changes_nothing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .formula import Formula, lines
@@ -256,7 +257,28 @@ class Frame:
     blocks: tuple[Block, ...]
 
 
-Block = Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides | Frame
+@dataclass(frozen=True)
+class Coloured:
+    """A text coloured by numbers: blue for positive and orange for negative ones, the deeper the larger.
+
+    Attributes:
+        pieces: of the text, in order.
+        values: for each series a number from -1 to 1 for each piece.
+        names: of the series.
+        shown: the series that are printed, one after another; a page that answers to hands begins with the first.
+        caption: above the text.
+    """
+
+    pieces: tuple[str, ...]
+    values: Sequence[Sequence[float]] = field(repr=False)
+    names: tuple[str, ...]
+    shown: tuple[int, ...]
+    caption: Text
+
+
+Block = (
+    Coloured | Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides | Frame
+)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from html import escape
 
+from .colouring import LEVELS, colour, level
 from .dialects import PLAIN, TYPST
 from .document import (
     Algorithm,
     Block,
     Code,
+    Coloured,
     Diagram,
     Document,
     Emphasis,
@@ -79,7 +82,9 @@ def html_page(document: Document) -> str:
         f'<header><p class="kind">{escape(document.kind)}</p>\n<h1>{escape(document.title)}</h1>\n{subtitle}</header>'
     )
     content, symbols = page.filled(f"<main>\n{head}\n{body}\n</main>")
-    code = "".join(f"<script>{script}</script>\n" for script in scripts()) if page.is_interactive else ""
+    used = [*scripts()] if page.is_interactive else []
+    used += [template("units.js")] if page.is_coloured else []
+    code = "".join(f"<script>{script}</script>\n" for script in used)
     return (
         f'<!DOCTYPE html>\n<html lang="{document.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -94,6 +99,7 @@ class _Page:
     def __init__(self) -> None:
         self.pictures: dict[tuple[str, str, str], int] = {}
         self.is_interactive = False
+        self.is_coloured = False
 
     def picture(self, source: str, kind: str, label: str) -> str:
         """Return a placeholder for a picture: 'm' inline or 'd' display."""
@@ -163,6 +169,8 @@ class _Page:
             case Note():
                 title = f"<strong>{escape(block.title)}.</strong> " if block.title else ""
                 return f'<div class="note{" bad" * block.bad}">{title}{self.text(block.text)}</div>'
+            case Coloured():
+                return self.coloured(block)
             case Listing():
                 return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
             case Frame():
@@ -189,6 +197,31 @@ class _Page:
         return (
             f'<figure class="plot">{image}<div class="legend"></div><div class="canvas" tabindex="0" {label}></div>'
             f'<p class="said" aria-live="polite"></p>{caption}<script type="application/json">{data}</script></figure>'
+        )
+
+    def coloured(self, block: Coloured) -> str:
+        """Return a text with a choice of the series that colours it; print, and no script, show the first."""
+        self.is_coloured = True
+        levels = [[level(value) for value in row] for row in block.values]
+        order = [*block.shown, *(k for k in range(len(levels)) if k not in block.shown)]
+        rows = [base64.b64encode(bytes(of % 256 for of in levels[k])).decode() for k in order]
+        names = [block.names[k] for k in order]
+        colours = [f"#{colour(of)}" for of in range(-LEVELS, LEVELS + 1)]
+        data = json.dumps({"names": names, "rows": rows, "levels": LEVELS, "colours": colours}).replace("</", "<\\/")
+        options = "".join(f"<option>{escape(name)}</option>" for name in names)
+        buttons = "".join(
+            f'<button type="button" value="{place}">{escape(names[place])}</button>'
+            for place in range(len(block.shown))
+        )
+        first = levels[order[0]]
+        letters = "".join(
+            f'<span style="background:#{colour(of)}">{escape(piece)}</span>'
+            for piece, of in zip(block.pieces, first, strict=True)
+        )
+        return (
+            f'<figure class="coloured"><figcaption class="caption">{self.text(block.caption)}</figcaption>'
+            f'<div class="choice"><div class="legend">{buttons}</div><select aria-label="unit">{options}</select></div>'
+            f'<pre>{letters}</pre><script type="application/json">{data}</script></figure>'
         )
 
     def equations(self, equations: Equations) -> str:

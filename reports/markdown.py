@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import re
 
+from .colouring import barred
 from .dialects import LATEX
 from .document import (
     Algorithm,
     Block,
     Code,
+    Coloured,
     Diagram,
     Document,
     Emphasis,
@@ -92,6 +94,9 @@ def block(block: Block) -> str:
             return _algorithm(block)
         case Note():
             return f"> {f'**{escaped(block.title)}.** ' if block.title else ''}{text(block.text)}"
+        case Coloured():
+            titled = [["```", block.names[series], "", *barred(block, series), "```"] for series in block.shown]
+            return "\n\n".join([text(block.caption), *("\n".join(part) for part in titled)])
         case Listing():
             return "\n".join(["```", *block.lines, "```"])
         case Frame():

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from importlib import resources
 from textwrap import wrap
 
+from .colouring import colour
+from .colouring import lines as coloured_lines
 from .dialects import LATEX, math_letter
 from .document import (
     MAY_BREAK,
     Algorithm,
     Block,
     Code,
+    Coloured,
     Diagram,
     Document,
     Emphasis,
@@ -274,11 +277,28 @@ def _listing(listing: Listing, ems: float) -> str:
     return rf"\remark{{{body}}}"
 
 
+def _coloured(block: Coloured, ems: float) -> str:
+    written = [text(block.caption)]
+    for series in block.shown:
+        rows = []
+        for line in coloured_lines(block, series):
+            runs = "".join(
+                rf"\colorbox[HTML]{{{colour(of).upper()}}}{{\strut{escaped(run).replace(' ', '~')}}}"
+                for run, of in line
+            )
+            rows.append(rf"\mbox{{{runs}}}")
+        body = r"\\ ".join(rows)
+        written.append(rf"\textbf{{{escaped(block.names[series])}}}")
+        written.append(rf"{{\fboxsep=0pt\scriptsize\ttfamily\raggedright {body}\par}}")
+    return "\n\n".join(written) + "\n"
+
+
 def _heading(heading: Heading, ems: float) -> str:
     return rf"\{'sub' * (heading.level - 1)}section*{{{escaped(heading.text)}}}"
 
 
 WRITERS: dict[type, Callable[..., str]] = {
+    Coloured: _coloured,
     Heading: _heading,
     Paragraph: lambda paragraph, ems: text(paragraph.text) + "\n",
     Listing: _listing,

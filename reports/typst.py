@@ -9,12 +9,15 @@ from textwrap import shorten
 from typing import Literal
 
 from ..derive.errors import Error
+from .colouring import colour
+from .colouring import lines as coloured_lines
 from .dialects import TYPST
 from .document import (
     MAY_BREAK,
     Algorithm,
     Block,
     Code,
+    Coloured,
     Diagram,
     Document,
     Emphasis,
@@ -256,7 +259,26 @@ def _sides(sides: Sides, ems: float) -> str:
     return f"#sides(\n{items})"
 
 
+def _coloured(block: Coloured, ems: float) -> str:
+    """Return a text once for each series that is shown, in runs of one colour."""
+    written = [text(block.caption)]
+    for series in block.shown:
+        shown = []
+        for line in coloured_lines(block, series):
+            runs = (f'#box(fill: rgb("#{colour(of)}"), outset: (y: 0.25em), raw({_mono(run)}))' for run, of in line)
+            shown.append("".join(runs) or " ")
+        body = " \\\n".join(shown)
+        title = f"#strong[{escaped(block.names[series])}]"
+        written.append(f"#lead[{title}]\n\n#block[#set par(justify: false)\n#set text(size: 0.72em)\n{body}]")
+    return "\n\n".join(written)
+
+
+def _mono(plain: str) -> str:
+    return quoted("".join(c if is_covered(c) else "?" for c in plain).replace(" ", "\N{NO-BREAK SPACE}"))
+
+
 WRITERS: dict[type, Callable[..., str]] = {
+    Coloured: _coloured,
     Heading: lambda heading, ems: f"{'=' * heading.level} {escaped(heading.text)}",
     Paragraph: lambda paragraph, ems: text(paragraph.text),
     Listing: lambda listing, ems: f"#raw(block: true, {quoted(chr(10).join(listing.lines))})",

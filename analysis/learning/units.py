@@ -77,6 +77,7 @@ FEATURES: Mapping[str, Callable[[str], Array]] = {
     "position in line": line_position,
     "inside quotes": in_quotes,
     "open brackets": bracket_depth,
+    "inside brackets": lambda text: np.minimum(bracket_depth(text), 1),
     "indentation": indentation,
 }
 
@@ -138,44 +139,67 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
 
     Returns:
         Over feature: `unit`, `score` (share of the feature's variance over the second half that the unit gives by a
-        straight line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below).
+        straight line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below), and for features that are
+        0 or 1 `f1` of the unit beyond a threshold, chosen on the first half too.
 
     Raises:
         Error: where a feature has another length than the text.
     """
-    values = np.asarray(found.value)
+    values = np.asarray(found.value, float)
     half = len(values) // 2
+    parts = [_centred(values[:half]), _centred(values[half:])]
     random = np.random.default_rng(seed)
-    chosen, scores, chances = [], [], []
+    rows = []
     for name, feature in features.items():
         if np.shape(feature) != (len(values),):
             raise Error(f"feature '{name}' has {len(feature)} values, and the text {len(values)} tokens")
-        unit, score = _chosen(values, np.asarray(feature, float), half)
         shifts = random.integers(half // 4, len(values) - half // 4, size=SHIFTS)
-        by_chance = [_chosen(values, np.roll(feature, shift), half)[1] for shift in shifts]
-        chosen.append(str(found.unit.values[unit]))
-        scores.append(score)
-        chances.append(float(np.quantile(by_chance, 0.95)))
+        moved = np.stack([np.asarray(feature, float), *(np.roll(feature, shift) for shift in shifts)])
+        first, second = _centred(moved[:, :half].T).T, _centred(moved[:, half:].T).T
+        units = np.argmax((first @ parts[0]) ** 2, axis=1)
+        scores = np.sum(second.T * parts[1][:, units], axis=0) ** 2
+        unit = int(units[0])
+        f1 = _f1(values[:, unit], feature > 0, half) if set(np.unique(feature)) <= {0.0, 1.0} else np.nan
+        rows.append((str(found.unit.values[unit]), float(scores[0]), float(np.quantile(scores[1:], 0.95)), f1))
+    best, score, chance, f1s = zip(*rows, strict=True)
     about = {"long_name": "squared correlation over the second half of the text", "units": "1"}
     return xr.Dataset(
         {
-            "best": ("feature", chosen),
-            "score": ("feature", scores, about),
-            "chance": ("feature", chances, about | {"long_name": "95 % of shifted features score less"}),
+            "best": ("feature", list(best)),
+            "score": ("feature", list(score), about),
+            "chance": ("feature", list(chance), about | {"long_name": "95 % of shifted features score less"}),
+            "f1": ("feature", list(f1s), about | {"long_name": "F1 over the second half"}),
         },
         {"feature": list(features)},
         {"method": f"unit chosen on the first half, scored on the second; {SHIFTS} circular shifts for chance"},
     )
 
 
-def _chosen(values: Array, feature: Array, half: int) -> tuple[int, float]:
-    """Return the unit that follows a feature best over the first half, and how well it does over the second."""
-    unit = int(np.argmax(_squared_correlations(values[:half], feature[:half])))
-    return unit, float(_squared_correlations(values[half:, [unit]], feature[half:])[0])
+def _centred(columns: Array) -> Array:
+    """Return columns of mean 0 and norm 1; zeros for one that doesn't vary."""
+    columns = columns - columns.mean(axis=0)
+    norms = np.linalg.norm(columns, axis=0)
+    varies = norms > 1e-12 * max(1.0, float(norms.max(initial=0.0)))
+    return np.divide(columns, norms, out=np.zeros_like(columns), where=varies)
 
 
-def _squared_correlations(values: Array, feature: Array) -> Array:
-    """Return the squared correlation of each column with a feature; 0 where either doesn't vary."""
-    values, feature = values - values.mean(axis=0), feature - feature.mean()
-    scale = (values**2).sum(axis=0) * (feature**2).sum()
-    return np.divide((feature @ values) ** 2, scale, out=np.zeros(values.shape[1]), where=scale > 0)
+def _f1(values: Array, truth: Array, half: int) -> float:
+    """Return F1 over the second half of "the value lies beyond a threshold", the one that is best over the first."""
+    best, rule = -1.0, (1.0, 0.0)
+    for sign in (1.0, -1.0):
+        for threshold in np.quantile(sign * values[:half], np.linspace(0.01, 0.99, 99)):
+            found = f1_score(sign * values[:half] > threshold, truth[:half])
+            if found > best:
+                best, rule = found, (sign, float(threshold))
+    sign, threshold = rule
+    return f1_score(sign * values[half:] > threshold, truth[half:])
+
+
+def f1_score(said: Array, truth: Array) -> float:
+    """Return the harmonic mean of precision and recall; 0 where nothing is found.
+
+    >>> f1_score(np.array([True, True, False]), np.array([True, False, True]))
+    0.5
+    """
+    both = int(np.sum(said & truth))
+    return 2 * both / (int(said.sum()) + int(truth.sum())) if both else 0.0

@@ -17,7 +17,7 @@ import bptt
 
 from .console import command, progress
 from .gallery import gallery
-from .training import generate, train
+from .training import generate, inspect, train
 
 OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
 
@@ -449,4 +449,5 @@ def _half_lives(summary: Any) -> str:
 
 main.add_command(train)
 main.add_command(generate)
+main.add_command(inspect)
 main.add_command(gallery)

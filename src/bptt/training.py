@@ -1,4 +1,4 @@
-"""The commands about models that learn: train, generate."""
+"""The commands about models that learn: train, generate, inspect."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bptt
+
+from .console import command
 
 if TYPE_CHECKING:
     from .analysis.learning.course import Judged
@@ -36,12 +38,12 @@ def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
         return
     order = load(file)
     folder = output or file.with_suffix("")
-    command = shlex.join(["bptt", "train", str(file), *(["-o", str(output)] if output else []), "--resume"])
+    again = shlex.join(["bptt", "train", str(file), *(["-o", str(output)] if output else []), "--resume"])
     try:
         with _progress(order.told.training.steps) as progress:
             training = course.run(order, folder, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        click.echo(f"\nbptt: stopped. Go on from the last checkpoint with: {command}", err=True)
+        click.echo(f"\nbptt: stopped. Go on from the last checkpoint with: {again}", err=True)
         raise SystemExit(130) from None
     click.echo(f"{training.done} steps. Wrote {folder / course.LAST} and {folder / course.BEST}")
 
@@ -98,3 +100,36 @@ def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed
     for token in written:
         click.echo(token, nl=False)
     click.echo()
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("textfile", required=False, type=click.Path(dir_okay=False))
+@click.option("--unit", multiple=True, metavar="STATE[K]", help="A unit to show, such as c[12]; may be repeated.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A page: .html (with a choice of units) or .pdf.")
+def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], output: Path | None) -> None:
+    """Show what the hidden units of a trained language model hold over a text.
+
+    The units that best follow position in the line, quotes, brackets and indentation are found, with a score on text
+    that had no part in the choice. By default over the end of Python's own help texts, which a training on them held
+    out.
+    """
+    from bptt.analysis.learning import checkpoint as checkpoints
+    from bptt.analysis.learning.inspection import inspect as look
+    from bptt.reports import check_target
+    from bptt.reports.inspection import inspection_document
+
+    if output is not None:
+        check_target(output)
+    found = checkpoints.read(checkpoint)
+    held, scores = look(found, textfile)
+    name = found.kernel().model.title
+    document = inspection_document(held, scores, name, unit, command())
+    width = max(map(len, map(str, scores.feature.values)))
+    for place, feature in enumerate(map(str, scores.feature.values)):
+        one = scores.isel(feature=place)
+        f1 = f", F1 {float(one.f1):.2f}" if one.f1.notnull() else ""
+        line = f"{str(one.best.values):<8} r² {float(one.score):.2f} (by chance {float(one.chance):.2f}){f1}"
+        click.echo(f"{feature:<{width}}  {line}")
+    if output is not None:
+        click.echo(f"Wrote {bptt.save(document, output)}")

@@ -59,7 +59,9 @@ def inspection_document(
     )
     blocks: list[Block] = [Paragraph((sizes,)), _scores(scores, phrases), Heading(phrases.plain("inspection.text"))]
     blocks += [coloured, *([Listing((command,))] if command else [])]
-    return Document(phrases.plain("inspection.title", name=model), phrases.plain("inspection.kind"), (), tuple(blocks))
+    return Document(
+        phrases.plain("inspection.title"), phrases.plain("inspection.kind"), ((model,),), tuple(blocks), language
+    )
 
 
 def _scores(scores: Dataset, phrases: Phrases) -> Table:

@@ -49,8 +49,7 @@ def inspect(found: Checkpoint, path: str | None = None, seed: int = 0) -> tuple[
     except Error as error:
         raise Error(f"{chars.source}: {error}") from None
     features = {name: of(text)[ends - 1] for name, of in FEATURES.items()}
-    half = len(ends) // 2
-    varying = {name: values for name, values in features.items() if np.ptp(values[:half]) and np.ptp(values[half:])}
+    varying = {name: values for name, values in features.items() if np.ptp(values)}
     if not varying:
         raise Error(f"{chars.source}: neither lines, quotes, brackets nor indentation vary in it. Give another text.")
     pieces = [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

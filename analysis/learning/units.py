@@ -18,6 +18,7 @@ from .batches import Array
 from .language import numbered, roles
 
 WINDOW = 256  # tokens that are run at a time, with the state carried on
+BLOCKS = 20  # of a text: on every other one units are chosen, on the rest they are scored
 SHIFTS = 200  # of a feature against the units, for what chance gives
 
 
@@ -128,9 +129,10 @@ def activations(kernel: ModelKernel, params: Mapping[str, Array], about: Mapping
 def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -> xr.Dataset:
     """Score how well single units follow features of a text.
 
-    For each feature the unit with the largest squared correlation over the first half of the text is chosen; its score
-    is the squared correlation over the second half, which had no part in the choice. What chance gives is found in the
-    same way with the feature shifted around the text: its structure stays, what it has to do with the units goes.
+    A text is cut into 20 blocks. For each feature the unit with the largest squared correlation over every other block
+    is chosen; its score is the squared correlation over the rest, which had no part in the choice. What chance gives is
+    found in the same way with the feature shifted around the text: its structure stays, what it has to do with the units
+    goes.
 
     Args:
         found: from `activations`.
@@ -138,40 +140,40 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
         seed: of the shifts.
 
     Returns:
-        Over feature: `unit`, `score` (share of the feature's variance over the second half that the unit gives by a
-        straight line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below), and for features that are
-        0 or 1 `f1` of the unit beyond a threshold, chosen on the first half too.
+        Over feature: `unit`, `score` (share of the feature's variance over the rest that the unit gives by a straight
+        line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below), and for features that are
+        0 or 1 `f1` of the unit beyond a threshold, chosen on the same blocks.
 
     Raises:
         Error: where a feature has another length than the text.
     """
     values = np.asarray(found.value, float)
-    half = len(values) // 2
-    parts = [_centred(values[:half]), _centred(values[half:])]
+    choosing = np.arange(len(values)) * BLOCKS // len(values) % 2 == 0
+    parts = [_centred(values[choosing]), _centred(values[~choosing])]
     random = np.random.default_rng(seed)
     rows = []
     for name, feature in features.items():
         if np.shape(feature) != (len(values),):
             raise Error(f"feature '{name}' has {len(feature)} values, and the text {len(values)} tokens")
-        shifts = random.integers(half // 4, len(values) - half // 4, size=SHIFTS)
+        shifts = random.integers(len(values) // 8, len(values) - len(values) // 8, size=SHIFTS)
         moved = np.stack([np.asarray(feature, float), *(np.roll(feature, shift) for shift in shifts)])
-        first, second = _centred(moved[:, :half].T).T, _centred(moved[:, half:].T).T
+        first, second = _centred(moved[:, choosing].T).T, _centred(moved[:, ~choosing].T).T
         units = np.argmax((first @ parts[0]) ** 2, axis=1)
         scores = np.sum(second.T * parts[1][:, units], axis=0) ** 2
         unit = int(units[0])
-        f1 = _f1(values[:, unit], feature > 0, half) if set(np.unique(feature)) <= {0.0, 1.0} else np.nan
+        f1 = _f1(values[:, unit], feature > 0, choosing) if set(np.unique(feature)) <= {0.0, 1.0} else np.nan
         rows.append((str(found.unit.values[unit]), float(scores[0]), float(np.quantile(scores[1:], 0.95)), f1))
     best, score, chance, f1s = zip(*rows, strict=True)
-    about = {"long_name": "squared correlation over the second half of the text", "units": "1"}
+    about = {"long_name": "squared correlation over the blocks for scores", "units": "1"}
     return xr.Dataset(
         {
             "best": ("feature", list(best)),
             "score": ("feature", list(score), about),
             "chance": ("feature", list(chance), about | {"long_name": "95 % of shifted features score less"}),
-            "f1": ("feature", list(f1s), about | {"long_name": "F1 over the second half"}),
+            "f1": ("feature", list(f1s), about | {"long_name": "F1 over the blocks for scores"}),
         },
         {"feature": list(features)},
-        {"method": f"unit chosen on the first half, scored on the second; {SHIFTS} circular shifts for chance"},
+        {"method": f"unit chosen on every other of {BLOCKS} blocks, scored on the rest; {SHIFTS} shifts for chance"},
     )
 
 
@@ -183,16 +185,16 @@ def _centred(columns: Array) -> Array:
     return np.divide(columns, norms, out=np.zeros_like(columns), where=varies)
 
 
-def _f1(values: Array, truth: Array, half: int) -> float:
-    """Return F1 over the second half of "the value lies beyond a threshold", the one that is best over the first."""
+def _f1(values: Array, truth: Array, choosing: Array) -> float:
+    """Return F1, on the blocks for scores, of "the value lies beyond a threshold": the best one on the others."""
     best, rule = -1.0, (1.0, 0.0)
     for sign in (1.0, -1.0):
-        for threshold in np.quantile(sign * values[:half], np.linspace(0.01, 0.99, 99)):
-            found = f1_score(sign * values[:half] > threshold, truth[:half])
+        for threshold in np.quantile(sign * values[choosing], np.linspace(0.01, 0.99, 99)):
+            found = f1_score(sign * values[choosing] > threshold, truth[choosing])
             if found > best:
                 best, rule = found, (sign, float(threshold))
     sign, threshold = rule
-    return f1_score(sign * values[half:] > threshold, truth[half:])
+    return f1_score(sign * values[~choosing] > threshold, truth[~choosing])
 
 
 def f1_score(said: Array, truth: Array) -> float:

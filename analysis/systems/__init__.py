@@ -8,7 +8,7 @@ from ...derive.errors import Error
 from ...derive.syntax import closest
 from .system import System
 
-SYSTEMS = ("hello", "characters")  # modules of this package, in the order of a lecture
+SYSTEMS = ("hello", "characters", "words", "depth")  # modules of this package, in the order of a lecture
 
 
 def load(name: str) -> System:

@@ -20,9 +20,13 @@ def language_model(cell: str) -> Model:
     >>> language.roles(language_model("lstm")).logits
     'u'
     """
-    made = compose(cell, embedding=True)
-    [predicted] = (dims[-1] for name, dims in made.indices.items() if name == "y")
-    return parse_model(made.text.replace(f"y: index[T, {predicted}]", f"y: index[T, {made.indices['x'][-1]}]"), cell)
+    return parse_model(one_vocabulary(compose(cell, embedding=True)), cell)
+
+
+def one_vocabulary(model: Model) -> str:
+    """Return the text of a model that was composed with an embedding, in which targets are tokens like its inputs."""
+    read, predicted = (model.indices[name][-1] for name in ("x", "y"))
+    return model.text.replace(f"y: index[T, {predicted}]", f"y: index[T, {read}]")
 
 
 def first_part(settings: Settings) -> Tokens:
@@ -54,7 +58,7 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     temperatures = settings["temperatures"]
     found["written"] = (
         ("model", "temperature"),
-        [[_written(learned.get(str(name)), settings, seed, t) for t in temperatures] for name in found.model.values],
+        [[written_by(learned.get(str(name)), settings, seed, t) for t in temperatures] for name in found.model.values],
         {"long_name": "What it writes"},
     )
     return found.assign_coords(temperature=[f"temperature {t:g}" for t in temperatures])
@@ -83,8 +87,9 @@ def beside_counts(learned: dict[str, Learned], tokens: Tokens, settings: Setting
     return found.assign_attrs(learned=f"{says}; {sparse}.")
 
 
-def _written(learned: Learned | None, settings: Settings, seed: int, temperature: float) -> str:
-    if learned is None:
+def written_by(learned: Learned | None, settings: Settings, seed: int, temperature: float) -> str:
+    """Return what a language model writes; nothing for what isn't one that goes on from step to step."""
+    if learned is None or not learned.training.kernel.model.axes:
         return ""
     training = learned.training
     tokens = language.generate(

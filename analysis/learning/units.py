@@ -131,8 +131,8 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
 
     A text is cut into 20 blocks. For each feature the unit with the largest squared correlation over every other block
     is chosen; its score is the squared correlation over the rest, which had no part in the choice. What chance gives is
-    found in the same way with the feature shifted around the text: its structure stays, what it has to do with the units
-    goes.
+    found in the same way with the feature shifted around the text: its structure stays, what it has to do with the
+    units goes.
 
     Args:
         found: from `activations`.

@@ -120,16 +120,28 @@ class ModelKernel:
             ShapeError: where the size of a dimension is missing, unknown or no whole number from 1.
         """
         check_seed(seed)
-        self._check_sizes(sizes)
-        shapes = self.model.shapes
+        shapes = self.shapes(sizes)
         drawn = {}
         for place, name in enumerate(self.model.params):
             symbol = Symbol(name)
             readers = [part for part in self.derivation.parts if name in part.cell.params]
             zero = all(is_bias(part, symbol) for part in readers)
-            shape = tuple(size(part, sizes) for part in shapes[symbol])
-            drawn[name] = draw(shape, 0.0 if zero else gain, self.dtype, (seed, place))
+            drawn[name] = draw(shapes[name], 0.0 if zero else gain, self.dtype, (seed, place))
         return drawn
+
+    def shapes(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        """Return parameter -> shape of its array.
+
+        Args:
+            sizes: dimension -> size; those of time are not needed.
+
+        Raises:
+            ShapeError: where the size of a dimension is missing, unknown or no whole number from 1.
+        """
+        self._check_sizes(sizes)
+        return {
+            name: tuple(size(part, sizes) for part in self.model.shapes[Symbol(name)]) for name in self.model.params
+        }
 
     def _check_sizes(self, sizes: Mapping[str, int]) -> None:
         parts = [part for name in self.model.params for part in self.model.shapes[Symbol(name)]]

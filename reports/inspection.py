@@ -44,7 +44,7 @@ def inspection_document(
         score = float(scores.score[place])
         if score > float(scores.chance[place]):
             follows.setdefault(str(scores.best.values[place]), []).append(f"{feature} ({number(score)})")
-    shown = list(units) or list(follows) or [str(scores.best.values[int(scores.score.argmax())])]
+    shown = list(units) or list(follows) or [str(scores.best.values[int(np.argmax(scores.score.values))])]
     spread = np.asarray(held.value.std("place"))
     offered = [names[k] for k in np.argsort(-spread)[:OFFERED]]
     series = list(dict.fromkeys([*shown, *follows, *sorted(offered, key=names.index)]))

@@ -1,13 +1,18 @@
-"""`bptt train` and `bptt generate` as a newcomer meets them."""
+"""`bptt train`, `bptt generate` and `bptt inspect` as a newcomer meets them."""
 
+import base64
+import html
 import json
+import re
 import tomllib
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bptt.analysis.learning import checkpoint, course, file
+import bptt
+from bptt.analysis.learning import checkpoint, course, file, language
 from bptt.cli import main
 from bptt.derive.errors import Error
 
@@ -133,6 +138,7 @@ def test_every_mistake_of_a_file_is_listed(folder):
         ("steps = 30", 'optimiser = "adan"', "no optimiser is called 'adan'. Did you mean 'adam'"),
         ("steps = 30", "start = { b_q = 1.0 }", "no parameter is called 'b_q'"),
         ("character_language_model", "hello", "a language model reads one index"),
+        ("m = 5", "m = 2000000000", "the parameters and what training keeps of each need"),
     ],
 )
 def test_bad_input(folder, old, new, said):
@@ -167,3 +173,69 @@ def test_words_are_written_with_spaces(folder):
     call("train", "cat.toml")
     written = call("generate", "cat/last.safetensors", "--prime", "the", "--length", "8")
     assert written.startswith("the ") and len(written.split()) > 4
+
+
+LINED = '"the cat" sat (on the mat).\n  a cat [and a "rat"]\n' * 30
+
+
+@pytest.fixture
+def lined(folder):
+    """A model that was trained on lines with quotes and brackets."""
+    (folder / "cat.txt").write_text(LINED)
+    call("train", "cat.toml")
+    return folder
+
+
+def test_inspect_shows_units_over_a_text(lined):
+    said = call("inspect", "cat/best.safetensors", "cat.txt", "-o", "page.html")
+    assert "position in line" in said and "inside quotes" in said and "F1" in said and "Wrote page.html" in said
+    page = (lined / "page.html").read_text()
+    [data] = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    found = json.loads(data)
+    rows = [np.frombuffer(base64.b64decode(row), np.int8) for row in found["rows"]]
+    letters = re.search(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    assert letters and html.unescape(re.sub("<.*?>", "", letters[1])) == LINED
+    assert len(found["names"]) == len(rows) == 20 and {len(row) for row in rows} == {len(LINED)}
+    assert max(abs(row).max() for row in rows) <= found["levels"] == (len(found["colours"]) - 1) / 2
+    # the states of the kernel, run again over the text: each level is the value over its largest size
+    checked = checkpoint.read(lined / "cat/best.safetensors")
+    indices = language.numbered(LINED, checked.task["about"]["vocabulary"], "")
+    run = checked.kernel().forward(checked.judged, {"w": indices[:, None], "y": indices[:, None]})
+    unit, place = re.match(r"(\w)\[(\d+)\]", found["names"][0]).groups()
+    values = run.value(unit)[:, 0, int(place)]
+    np.testing.assert_array_equal(rows[0], np.round(values / np.abs(values).max() * found["levels"]))
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".tex", ".md", ".typ"])
+def test_inspect_writes_pages_that_do_not_move(lined, suffix):
+    call("inspect", "cat/best.safetensors", "cat.txt", "--unit", "c[3]", "-o", f"page{suffix}")
+    written = (lined / f"page{suffix}").read_bytes()
+    named = rb"c\[3\]" if suffix == ".typ" else b"c[3]"
+    assert written[:4] == b"%PDF" if suffix == ".pdf" else named in written
+
+
+def test_inspect_refuses(lined):
+    def said(*arguments):
+        return call("inspect", *arguments, status=2)
+
+    (lined / "short.txt").write_text("a cat")
+    assert "short.txt: 5 tokens, and scores need at least 100" in said("cat/best.safetensors", "short.txt")
+    (lined / "empty.txt").write_text("")
+    assert "the text is empty" in said("cat/best.safetensors", "empty.txt")
+    (lined / "other.txt").write_text("the cat! " * 50)
+    assert "other.txt: '!' wasn't in the text" in said("cat/best.safetensors", "other.txt")
+    assert "the model has no unit 'c[99]'" in said("cat/best.safetensors", "cat.txt", "--unit", "c[99]")
+    assert "unknown kind of document '.png'" in said("cat/best.safetensors", "cat.txt", "-o", "x.png")
+    assert "there is no such checkpoint" in said("none.safetensors", "cat.txt")
+    (lined / "cut.safetensors").write_bytes((lined / "cat/best.safetensors").read_bytes()[:-99])
+    for command in ("inspect", "generate"):
+        assert "not a whole checkpoint" in call(command, "cut.safetensors", status=2)
+
+
+def test_a_training_is_not_gone_on_with_another_model(lined):
+    (lined / "cat.toml").write_text(FILE.replace("character_language_model", "mine.model"))
+    text = bptt.load_model("character_language_model").text.replace("lstm", "gru").replace("h, c", "h")
+    (lined / "mine.model").write_text(text)
+    before = (lined / "cat/last.safetensors").read_bytes()
+    assert "of another model than mine" in call("train", "cat.toml", "--resume", status=2)
+    assert (lined / "cat/last.safetensors").read_bytes() == before

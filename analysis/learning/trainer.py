@@ -11,6 +11,7 @@ import numpy as np
 
 from ...derive.errors import Error
 from ...kernels import ModelKernel, ModelRun
+from ...kernels.budget import check_fits
 from ..data import random_stream
 from .batches import Array, Batch, Task
 from .optimisers import Slots, add_noise, clip, optimiser, step, zeros
@@ -101,21 +102,37 @@ def begin(kernel: ModelKernel, task: Task, plan: Plan, sizes: Mapping[str, int])
         sizes: dimension -> size, of those that the task leaves open.
 
     Raises:
-        Error: where sizes conflict or are missing, or a start names no parameter.
+        Error: where sizes conflict or are missing, a start names no parameter, or the parameters don't fit in memory.
     """
     for name, number in sizes.items():
         if task.sizes.get(name, number) != number:
             raise Error(f"size {name} is {number}, and the data need {task.sizes[name]}: leave it out")
+    rule = optimiser(plan.optimiser)
+    _check_memory(kernel, {**task.sizes, **sizes}, len(rule.slots) + bool(plan.average))
     params = kernel.init({**task.sizes, **sizes}, plan.seed, plan.gain)
     for name, value in plan.start.items():
         if name not in params:
             raise Error(f"no parameter is called '{name}'; the model has {', '.join(params)}")
         params[name][...] = value
-    slots = zeros(optimiser(plan.optimiser), params)
+    slots = zeros(rule, params)
     if plan.average:
         for name, array in params.items():
             slots[name][AVERAGE] = array.copy()
     return Training(kernel, task, plan, params, slots)
+
+
+def _check_memory(kernel: ModelKernel, sizes: Mapping[str, int], slots: int) -> None:
+    """Refuse a model whose parameters, gradients and slots need more memory than is free."""
+    shapes = kernel.shapes(sizes)
+    entries = {name: math.prod(shape) for name, shape in shapes.items()}
+    # besides the slots: parameters, their gradients, and the step that an optimiser works out
+    needed = sum(entries.values()) * kernel.dtype.itemsize * (3 + slots)
+    largest = max(entries, key=lambda name: entries[name])
+    dimensions = ", ".join(kernel.model.params[largest])
+    advice = (
+        f"the largest is {largest}, ({dimensions}) = {shapes[largest]}. Take smaller sizes or fewer kinds of tokens"
+    )
+    check_fits(needed, "the parameters and what training keeps of each need", advice)
 
 
 def judged_params(params: Mapping[str, Array], slots: Mapping[str, Slots]) -> dict[str, Array]:

@@ -201,7 +201,7 @@ def test_inspect_shows_units_over_a_text(lined):
     checked = checkpoint.read(lined / "cat/best.safetensors")
     indices = language.numbered(LINED, checked.task["about"]["vocabulary"], "")
     run = checked.kernel().forward(checked.judged, {"w": indices[:, None], "y": indices[:, None]})
-    unit, place = re.match(r"(\w)\[(\d+)\]", found["names"][0]).groups()
+    [(unit, place)] = re.findall(r"^(\w)\[(\d+)\]", found["names"][0])
     values = run.value(unit)[:, 0, int(place)]
     np.testing.assert_array_equal(rows[0], np.round(values / np.abs(values).max() * found["levels"]))
 

@@ -106,7 +106,7 @@ def write_outer_sum(writer: Writer, outer: OuterSum) -> list[str]:
         f"{arrays[outer.targets[0]]}, {_from(size(first))}, 0",
         f"{arrays[outer.lefts[0]]}, 0, {_from(size(left))}",
         f"{arrays[outer.right]}, 0, {size(places[outer.right].start)}",
-        f"space, high - low, {size(shapes[outer.right][0])}, T * B, {_float(outer.coefficient)}, {adds}",
+        f"space[part], high - low, {size(shapes[outer.right][0])}, T * B, {_float(outer.coefficient)}, {adds}",
     )
     call = ["outer_sum(", *(f"    {argument}," for argument in arguments), ")"]
     return [*equations, f"low, high = share({size(rows)}, part, parts)", *call]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ctypes import CFUNCTYPE, c_int64, c_void_p
+from functools import cache
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from ..derive.notation import spell
 from ..derive.shapes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
+from .products import COUNT, PACKED, export
+from .table import address_of
+from .vector import INDEX, WITHOUT_NUMBA
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Any]
@@ -81,13 +86,48 @@ def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
         Error: then.
     """
     for name, array in arrays.items():
-        with np.errstate(all="ignore"):
-            total = float(
-                np.add.reduce(array, axis=None)
-            )  # finite numbers may have an infinite sum; others never have a finite one
-        if not math.isfinite(total) and not np.isfinite(array).all():
+        if not _is_finite(array):
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
+
+
+def _is_finite(array: Array) -> bool:
+    if WITHOUT_NUMBA or not array.size:
+        return bool(np.isfinite(array).all())
+    return bool(_all_finite(array.dtype.char)(address_of(array), array.size))
+
+
+@cache
+def _all_finite(char: str) -> Callable[[int, int], int]:
+    """Return the compiled check of so many numbers of a dtype at an address."""
+    [function] = export("finite", {"all_finite": (PACKED, COUNT)}, np.dtype(char).name, "checks", INDEX)
+    found: Any = CFUNCTYPE(c_int64, c_void_p, c_int64)
+    _kept.append(function)
+    return found(function.address)
+
+
+_kept: list[Any] = []  # what machine code needs to stay where it is
+
+
+class Held:
+    """Parameters that can be used as they are, while a caller gives the same arrays again and again.
+
+    Attributes:
+        given: name -> array.
+        passed: (shapes of inputs and states, `steps`, `batch`) -> what was found with parameters of these shapes.
+        placed: under their names in generated code, once they were used, and their words in a table.
+    """
+
+    def __init__(self, given: Mapping[str, Array], passed: dict[Any, Any]) -> None:
+        self.given = dict(given)
+        self.passed = passed
+        self.placed: Any = None
+        self._names, self._arrays = tuple(given), tuple(given.values())
+
+    def are(self, params: Any) -> bool:
+        """Return whether these are the same arrays."""
+        same = type(params) is dict and tuple(params) == self._names
+        return same and all(map(is_, params.values(), self._arrays))
 
 
 class Given:

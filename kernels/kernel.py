@@ -17,7 +17,7 @@ from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
 from ..derive.interpret import size
 from .budget import Budget, bounds, budget, check
-from .given import Array, Arrays, Given, check_finite, check_sizes, shapes_of
+from .given import Array, Arrays, Given, Held, check_finite, check_sizes, shapes_of
 from .initial import initial
 from .module import Module
 from .passes import Passes, part_of
@@ -42,8 +42,9 @@ class Kernel:
         self.threads = threads
         self._modules: dict[Any, Module] = {}
         self._passes = Passes(self.dtype, threads)
-        self._passed: dict[Any, tuple[dict[str, int], int, int]] = {}
         self._fitting: set[Any] = set()
+        self._held = Held({}, {})
+        self._passed: dict[Any, Any] = {}
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: dict[str, int] | None = None
 
@@ -136,7 +137,7 @@ class Kernel:
         for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
             if number is not None and (not isinstance(number, int | np.integer) or number < least):
                 raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
-        arrays, moving, start, (sizes, T, B) = self._taken(params, inputs, state or {}, steps, batch)
+        held, moving, start, (sizes, T, B, fitting) = self._taken(params, inputs, state or {}, steps, batch)
         self._sizes = sizes
         check_finite("input", moving)
         check_finite("state", start)
@@ -144,10 +145,12 @@ class Kernel:
         if reverse:
             moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
         keep = None if keep is None or not T else min(int(keep), T)
-        self._check_memory("forward", sizes, T, B, keep)
+        if keep not in fitting:
+            self._check_memory("forward", sizes, T, B, keep)
+            fitting.add(keep)
         module = self._module()
         if keep is None:
-            return self._passes.forward(module, sizes, {**arrays, **moving}, start, T, B, active, reverse)
+            return self._passes.forward(module, sizes, held, moving, start, T, B, active, reverse)
         before = {}
         for name in self.cell.states:
             shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), sizes))
@@ -157,34 +160,44 @@ class Kernel:
             keep,
             T,
             B,
-            arrays,
+            held.given,
             moving,
             before,
             active,
-            lambda given, before, many, reached: self._passes.forward(
-                module, sizes, given, before, many, B, reached, False
+            lambda inputs, before, many, reached: self._passes.forward(
+                module, sizes, held, inputs, before, many, B, reached, False
             ),
         )
         return run_in_segments(segments, sizes, module.values, reverse)
 
     def _taken(
         self, params: Any, inputs: Any, state: Any, steps: int | None, batch: int | None
-    ) -> tuple[Mapping[str, Array], Mapping[str, Array], Mapping[str, Array], tuple[dict[str, int], int, int]]:
-        """Return parameters, inputs and states as contiguous arrays, and (sizes, T, B); known shapes pass at once."""
-        key = (*(shapes_of(table, self.dtype) for table in (params, inputs, state)), steps, batch)
-        if key in self._passed:
-            return params, inputs, state, self._passed[key]
+    ) -> tuple[Held, Arrays, Arrays, tuple[dict[str, int], int, int, set[int | None]]]:
+        """Return parameters, inputs and states as contiguous arrays, and (sizes, T, B, what fits into memory).
+
+        Known shapes pass at once, and so do the parameters of the call before.
+        """
+        held = self._held
+        if not held.are(params):
+            shapes = shapes_of(params, self.dtype)
+            held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
+            self._held = held
+        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype), steps, batch
+        if key in held.passed:
+            return held, inputs, state, held.passed[key]
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
         arrays = given.take("parameter", params, self.cell.params, ())
         known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
         moving = given.take("input", given.as_numbers(inputs), known, (steps, batch))
         T, B = given.lead
         start = given.take("state", state, self.cell.states, (B,), optional=True)
-        found = given.complete(), T, B
+        found = given.complete(), T, B, set[int | None]()
         given.check_picks(moving)
-        if None not in key[:3]:
-            self._passed[key] = found
-        return arrays, moving, start, found
+        if not held.are(params):
+            held = Held(arrays, {})
+        elif None not in key[:2]:
+            held.passed[key] = found
+        return held, moving, start, found
 
     def backward(self, run: Run, cotangents: Arrays, *, params: bool = True) -> Gradients:
         """Carry gradients back through a run.
@@ -203,20 +216,19 @@ class Kernel:
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
-        key = shapes_of(cotangents, self.dtype), tuple(run.sizes.items()), run.steps, run.batch
-        known, seeds = self._values, cotangents
-        if key not in self._passed:
+        keep = None if run.segments is None else run.segments.keep
+        key = shapes_of(cotangents, self.dtype), tuple(run.sizes.items()), run.steps, run.batch, keep
+        known, seeds, outputs = self._values, cotangents, self._passed.get(key)
+        if outputs is None:
             given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
             seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
-            sizes = given.complete()
+            self._check_memory("backward", given.complete(), run.steps, run.batch, keep)
+            outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
             if key[0] is not None:
-                self._passed[key] = sizes, run.steps, run.batch
+                self._passed[key] = outputs
         if run.reverse:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
-        outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
         module, base = self._module(outputs), self._module()
-        keep = None if run.segments is None else run.segments.keep
-        self._check_memory("backward", run.sizes, run.steps, run.batch, keep)
         back = self._passes.backward
         if run.segments is None:
             return back(module, base, run, seeds, params)
@@ -375,7 +387,7 @@ class Kernel:
     def _active(self, lengths: Any, T: int, B: int, reverse: bool) -> Array:
         """Return 1 for each step and sample that a sequence reaches, else 0; nothing where all are reached."""
         if lengths is None:
-            return np.zeros((0, 1), self.dtype)
+            return self._passes.all_active
         many = np.asarray(lengths)
         if many.shape != (B,) or many.dtype.kind not in "iu" or (many < 0).any() or (many > T).any():
             raise Error(f"lengths= must be B = {B} whole numbers from 0 to T = {T}, not {lengths!r}")

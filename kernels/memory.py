@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,11 +18,14 @@ from .given import Array
 from .instructions import BATCH, FIXED, TANGENT_BATCH, TANGENT_TIME, TIME
 from .products import SUMMED_AT_ONCE, packed_size
 from .schedule import Schedule
+from .table import Table
 
 LINE = 64  # bytes: arrays begin at a cache line
 KEPT_PIECES = 6
 
 Groups = dict[str, dict[str, Array]]
+MakeViews = Callable[[dict[str, Array]], Groups]
+MakeTable = Callable[[dict[str, Array]], Table]
 
 
 @dataclass(frozen=True)
@@ -89,36 +92,49 @@ class Plan:
     Attributes:
         places: (name, first entry, entry behind the last, shape) of each.
         total: entries of the buffer.
+        cleared: entries of those that begin at 0: they come first.
     """
 
     places: tuple[tuple[str, int, int, tuple[int, ...]], ...]
     total: int
+    cleared: int
 
 
-def planned(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> Plan:
+def planned(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, begin_at_zero: Collection[str] = ()) -> Plan:
     """Lay out arrays of these shapes, name -> shape, each from a cache line on."""
     step = LINE // dtype.itemsize
-    places, end = [], 0
-    for name, shape in shapes.items():
-        count = math.prod(shape)
-        places.append((name, end, end + count, shape))
+    places, end, cleared = [], 0, 0
+    for name in sorted(shapes, key=lambda name: name not in begin_at_zero):
+        count = math.prod(shapes[name])
+        places.append((name, end, end + count, shapes[name]))
         end += -(-count // step) * step
-    return Plan(tuple(places), end)
+        cleared = end if name in begin_at_zero else cleared
+    return Plan(tuple(places), end, cleared)
 
 
 class Piece:
-    """The arrays of a plan in one buffer, and views of them: made once, and handed out while nobody holds any.
+    """The arrays of a plan in one buffer, and what else is made of them once; handed out while nobody holds any.
 
     Attributes:
         arrays: by name.
         views: group -> name -> array.
+        table: where the arrays lie, for calls of compiled functions.
+        params: addresses of parameters that the table holds.
+        used: when the piece was last handed out: later ones have greater numbers.
+        cleared, entries: what begins at 0, and all.
     """
 
-    def __init__(self, plan: Plan, views: Callable[[dict[str, Array]], Groups], buffer: list[Array]) -> None:
+    def __init__(self, plan: Plan, views: MakeViews, table: MakeTable, buffer: list[Array]) -> None:
         self.plan = plan
         self.buffer = buffer.pop()
-        self.arrays = _arrays_in(self.buffer, plan)
+        first = -self.buffer.ctypes.data % LINE // self.buffer.itemsize
+        self.entries = self.buffer[first : first + plan.total]
+        self.cleared = self.entries[: plan.cleared]
+        self.arrays = {name: self.entries[start:stop].reshape(shape) for name, start, stop, shape in plan.places}
         self.views = views(self.arrays)
+        self.table = table(self.arrays)
+        self.params: object = None
+        self.used = math.inf
         self._objects = [
             self.buffer,
             *self.arrays.values(),
@@ -133,17 +149,11 @@ class Piece:
     def release(self) -> Array:
         """Give up the arrays and return their buffer."""
         buffer = self.buffer
-        del self.buffer, self.arrays, self.views, self._objects
+        del self.buffer, self.entries, self.cleared, self.arrays, self.views, self._objects
         return buffer
 
     def _references(self) -> int:
         return sum(map(sys.getrefcount, self._objects))
-
-
-def _arrays_in(buffer: Array, plan: Plan) -> dict[str, Array]:
-    """Cut a buffer into arrays, from its first cache line on."""
-    at = -buffer.ctypes.data % LINE // buffer.itemsize
-    return {name: buffer[at + start : at + stop].reshape(shape) for name, start, stop, shape in plan.places}
 
 
 class Pool:
@@ -153,21 +163,27 @@ class Pool:
         self.dtype = dtype
         self.pieces: list[Piece] = []
         self.lock = threading.Lock()
+        self._count = 0
 
-    def arrays(self, plan: Plan, views: Callable[[dict[str, Array]], Groups]) -> tuple[dict[str, Array], Groups]:
-        """Return the arrays of a plan, whose entries are anything, and the groups of views that `views` makes.
+    def take(
+        self, plan: Plan, views: MakeViews = lambda arrays: {}, table: MakeTable = lambda arrays: Table("q")
+    ) -> tuple[Piece, dict[str, Array]]:
+        """Return a piece with the arrays of a plan, whose entries are anything, and these: who holds them holds it.
 
         `views` may give names of their own to parts of the arrays. A group is to be copied where it is handed on.
         """
         with self.lock:
-            piece = next((piece for piece in self.pieces if piece.plan is plan and piece.is_free()), None)
-            if piece is None:
-                piece = Piece(plan, views, [self._buffer(plan.total + LINE)])
+            for piece in self.pieces:
+                if piece.plan is plan and piece.is_free():
+                    break
             else:
-                self.pieces.remove(piece)
-            self.pieces.append(piece)
-            del self.pieces[:-KEPT_PIECES]
-            return dict(piece.arrays), piece.views
+                piece = Piece(plan, views, table, [self._buffer(plan.total + LINE)])
+                self.pieces.append(piece)
+                if len(self.pieces) > KEPT_PIECES:
+                    self.pieces.remove(min(self.pieces, key=lambda piece: piece.used))
+            self._count += 1
+            piece.used = self._count
+            return piece, dict(piece.arrays)
 
     def _buffer(self, count: int) -> Array:
         """Return the smallest buffer of a free piece that is large enough, but not much too large, or a new one."""

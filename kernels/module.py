@@ -26,7 +26,10 @@ from .lower import once
 from .memory import Layout, layout_at
 from .products import prepare
 from .schedule import Schedule, loss, schedule
+from .table import COUNTS, SPREAD, Caller, caller
 
+FORWARD = "prologue", "forward"
+BACKWARD = "pack_backward", "backward", "sums"
 Picker = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
@@ -228,6 +231,55 @@ class Module:
     @cached_property
     def _functions(self) -> dict[str, tuple[Callable[..., None], Picker, Picker]]:
         return {}
+
+    @cached_property
+    def _handed_on(self) -> list[str]:
+        """Arrays that a forward pass leaves to the backward pass after it, or is given."""
+        cell = self.schedule.derivation.cell
+        given = [self.own[name] for name in (*cell.params, *cell.inputs, *cell.indices)]
+        states = [name for pair in self.states.values() for name in pair]
+        made = [name for section in FORWARD for name in self.emitted.arguments[section] if self._axes(name)]
+        return list(dict.fromkeys([*given, *states, "active", *made]))
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Argument of a forward or backward pass -> its first word in a table: what is handed on comes first."""
+        numbers = [*COUNTS, *self.emitted.sizes.values()]
+        later = [name for section in BACKWARD for name in self.emitted.arguments[section] if self._axes(name)]
+        arrays = dict.fromkeys([*self._handed_on, *later])
+        return {name: place for place, name in enumerate(numbers)} | {
+            name: len(numbers) + SPREAD * place for place, name in enumerate(arrays)
+        }
+
+    @cached_property
+    def words(self) -> int:
+        """Words of a table."""
+        return max(self.places.values()) + SPREAD
+
+    @cached_property
+    def words_handed_on(self) -> int:
+        """Words at the beginning of a table that a backward pass takes from the forward pass before it."""
+        return max(self.places[name] for name in self._handed_on) + SPREAD
+
+    def caller(self, *sections: str) -> Caller:
+        """Return one call of some functions of the module in turn, on a table."""
+        if sections not in self._callers:
+            functions = []
+            for section in sections:
+                names = self.emitted.arguments[section]
+                if names:
+                    arguments = [(self.places[name], self._axes(name)) for name in names]
+                    functions.append((getattr(self.loaded, section), arguments))
+            self._callers[sections] = caller(functions, self.dtype)
+        return self._callers[sections]
+
+    @cached_property
+    def _callers(self) -> dict[tuple[str, ...], Caller]:
+        return {}
+
+    def _axes(self, name: str) -> int:
+        """Return the axes of an argument, 0 of a number."""
+        return 0 if name in COUNTS or name in self.emitted.sizes.values() else 1 if name in self.emitted.packed else 2
 
     def shared_with(self, other: Module, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Return, under its name here, each array that another module's pass left and that means the same here."""

@@ -14,13 +14,14 @@ from sympy import Symbol
 from ..derive.tangent import tangent
 from . import orthogonal
 from .budget import check_fits
-from .given import Array
+from .given import Array, Held
 from .instructions import TIME
-from .memory import Groups, Plan, Pool, planned
-from .module import Module
+from .memory import Groups, MakeTable, MakeViews, Piece, Plan, Pool, planned
+from .module import BACKWARD, FORWARD, Module
 from .run import Gradients, Run, Views
 from .sections import STRETCHING
 from .shards import Shards
+from .table import Table, address_of, called, changed, enter, numbered
 
 Arrays = Mapping[str, Array]
 REMEMBERED = 256  # sizes for which tasks are kept
@@ -33,18 +34,20 @@ class Task:
     Attributes:
         plan: where its arrays lie.
         views: makes, of the arrays of the plan, the views that are needed each time.
+        table: makes, of them, a table of arguments.
         numbers: the arguments that are numbers.
-        given: name -> (array, shape) of what comes from outside.
+        given: name -> (array, its place in a table, shape) of what comes from outside.
+        most: entries of the largest of these.
         shards: how the batch is split.
-        cleared: arrays that begin at 0.
     """
 
     plan: Plan
-    views: Callable[[dict[str, Array]], Groups]
+    views: MakeViews
+    table: MakeTable
     numbers: dict[str, int]
-    given: dict[str, tuple[str, tuple[int, ...]]]
+    given: dict[str, tuple[str, int, tuple[int, ...]]]
+    most: int
     shards: Shards
-    cleared: tuple[str, ...] = ()
 
 
 class Passes:
@@ -53,20 +56,23 @@ class Passes:
     Attributes:
         dtype, threads: of the kernel.
         pool: memory that is used again.
+        all_active: what says that all steps of all samples are reached.
     """
 
     def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
         self.dtype = dtype
         self.threads = threads
         self.pool = Pool(dtype)
-        self._zeros = np.zeros(0, dtype)
+        self.all_active = np.zeros((0, 1), dtype)
+        self._zeros = np.zeros(0, dtype), 0
         self._tasks: dict[Any, Task] = {}
 
     def forward(
         self,
         module: Module,
         sizes: Mapping[str, int],
-        given: Arrays,
+        held: Held,
+        inputs: Arrays,
         start: Arrays,
         T: int,
         B: int,
@@ -78,27 +84,30 @@ class Passes:
         Args:
             module: of the cell.
             sizes: dimension -> size.
-            given: parameters, and inputs in the order in which they are read.
+            held: parameters.
+            inputs: in the order in which they are read.
             start: initial states; what is left out is 0.
             T, B: steps and samples.
             active: 1 for each step and sample that a sequence reaches; empty where all are.
             reverse: whether results are shown from the last step to the first.
         """
         task = self._task("forward", module, sizes, T, B, self._forward_task)
-        arrays, views = self.pool.arrays(task.plan, task.views)
+        piece, arrays = self.pool.take(task.plan, task.views, task.table)
         if len(active):
-            for name in (name for name, *_ in task.plan.places if name in arrays):
-                arrays[name].fill(0)  # rows past a sequence's end are never written
-        for name, array in views["first"].items():
-            array[...] = start.get(name, 0)
-        for name, array in given.items():
-            into, shape = task.given[name]
+            piece.entries.fill(0)  # rows past a sequence's end are never written
+        for name, array in piece.views["first"].items():
+            if name in start:
+                array[...] = start[name]
+            else:
+                array.fill(0)
+        arrays |= self._place_params(task, held, piece)
+        for name, array in inputs.items():
+            into, place, shape = task.given[name]
             arrays[into] = array if array.shape == shape else array.reshape(shape)
+            piece.table[place] = address_of(array)
         arrays["active"] = active
-        module.call("prologue", task.numbers, arrays)
-        task.shards.run(
-            lambda first, last: module.call("forward", {**task.numbers, "first": first, "last": last}, arrays)
-        )
+        enter(piece.table, module.places["active"], active)
+        self._call(module, task.shards, piece.table, *FORWARD)
 
         for symbol in module.schedule.spent.values() if len(active) else ():
             value = module.view(symbol, arrays, sizes, (T * B,))
@@ -109,9 +118,38 @@ class Passes:
             found = module.value(name, arrays, sizes, T, B)
             return found[::-1] if reverse else found
 
-        states = {name: array[::-1] if reverse else array for name, array in views["states"].items()}
+        states = dict(piece.views["states"])
+        if reverse:
+            states = {name: array[::-1] for name, array in states.items()}
         nbytes = task.plan.total * self.dtype.itemsize
-        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes)
+        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes, None, piece.table)
+
+    def _place_params(self, task: Task, held: Held, piece: Piece) -> dict[str, Array]:
+        """Write where parameters lie into a piece's table, unless it says so already; return them under its names."""
+        if held.placed is None:
+            into = {name: task.given[name] for name in held.given}
+            arrays = {into[name][0]: array.reshape(into[name][2]) for name, array in held.given.items()}
+            held.placed = arrays, [(into[name][1], address_of(array)) for name, array in held.given.items()]
+        arrays, addresses = held.placed
+        if piece.params is not addresses:
+            for place, address in addresses:
+                piece.table[place] = address
+            piece.params = addresses
+        return arrays
+
+    def _call(self, module: Module, shards: Shards, table: Table, *sections: str) -> None:
+        """Call functions of the module in turn, for all shares of the batch."""
+        if shards.count == 1:
+            called(module.caller(*sections), table)
+            return
+        for section in sections:
+            call = partial(called, module.caller(section))
+            if section == "sums":
+                shards.each(partial(_of_share, call, table, ("part", "parts")))
+            elif section in ("forward", "backward"):
+                shards.run(partial(_of_share, call, table, ("first", "last")))
+            else:
+                call(table)
 
     def _forward_task(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         def views(arrays: dict[str, Array]) -> Groups:
@@ -122,11 +160,37 @@ class Passes:
                 arrays[before], arrays[after] = whole[: T * B], whole[B:]
             return {"first": first, "states": {n: module.view(Symbol(n), arrays, sizes, (T, B)) for n in first}}
 
-        cell, layout = module.schedule.derivation.cell, module.layout(sizes)
+        cell = module.schedule.derivation.cell
         own = {name: module.own[name] for name in (*cell.params, *cell.inputs, *cell.indices)}
-        given = {name: (array, layout.shape(array, T, B)) for name, array in own.items()}
         plan = planned(module.forward_shapes(sizes, T, B), self.dtype)
-        return Task(plan, views, module.numbers(sizes, T, B), given, self._shards(module, sizes, T, B))
+        return self._made_task(module, sizes, T, B, plan, views, own)
+
+    def _made_task(
+        self,
+        module: Module,
+        sizes: Mapping[str, int],
+        T: int,
+        B: int,
+        plan: Plan,
+        views: MakeViews,
+        own: Mapping[str, str],
+    ) -> Task:
+        """Return a task; `own` says which arrays hold what comes from outside."""
+        layout, numbers = module.layout(sizes), module.numbers(sizes, T, B)
+        given = {name: (array, module.places[array], layout.shape(array, T, B)) for name, array in own.items()}
+        blank = numbered({**numbers, "last": B, "parts": 1}, module.places, module.words)
+        for _, place, shape in given.values():
+            blank[place + 1], blank[place + 2] = shape
+
+        def table(arrays: dict[str, Array]) -> Table:
+            made = blank[:]
+            for name, array in arrays.items():
+                if name in module.places:
+                    enter(made, module.places[name], array)
+            return made
+
+        most = max((math.prod(shape) for *_, shape in given.values()), default=0)
+        return Task(plan, views, table, numbers, given, most, self._shards(module, sizes, T, B))
 
     def backward(self, module: Module, base: Module, run: Run, seeds: Arrays, with_params: bool = True) -> Gradients:
         """Carry gradients back.
@@ -139,59 +203,49 @@ class Passes:
             with_params: whether to sum up gradients of the parameters.
         """
         sizes, T, B = run.sizes, run.steps, run.batch
-        shared = module.shared_with(base, run.arrays)
-        task = self._task("backward", module, sizes, T, B, partial(self._backward_task, set(shared)))
-        for name, (into, shape) in task.given.items():
-            shared[into] = seeds[name].reshape(shape) if name in seeds else self._zero(shape)
-        arrays, views = self.pool.arrays(task.plan, task.views)
-        everything = len(shared["active"]) > 0 or T * B == 0
-        for name in arrays if everything else task.cleared:
-            arrays[name].fill(0)
-        arrays |= shared
-        module.call("pack_backward", task.numbers, arrays)
-        task.shards.run(
-            lambda first, last: module.call("backward", {**task.numbers, "first": first, "last": last}, arrays)
-        )
-        params = self._sums(module, task, run, arrays, views) if with_params else {}
-        inputs, state, states = (dict(views[part]) for part in ("inputs", "state", "states"))
+        shared = module.shared_with(base, run.arrays) if module is not base or run.table is None else None
+        make = partial(self._backward_task, set(run.arrays if shared is None else shared))
+        task = self._task("backward", module, sizes, T, B, make)
+        piece, arrays = self.pool.take(task.plan, task.views, task.table)
+        if shared is None:
+            piece.table[: module.words_handed_on] = run.table[: module.words_handed_on]
+        else:
+            for name, array in shared.items():
+                if name in module.places:
+                    enter(piece.table, module.places[name], array)
+        everything = len(run.arrays["active"]) > 0 or T * B == 0
+        (piece.entries if everything else piece.cleared).fill(0)
+        zeros, zero = self._zero(task.most) if len(seeds) < len(task.given) else (None, 0)
+        for name, (_, place, _) in task.given.items():
+            piece.table[place] = address_of(seeds[name]) if name in seeds else zero
+        self._call(module, task.shards, piece.table, *(BACKWARD if with_params else BACKWARD[:-1]))
+        views = piece.views
+        params = {} if not with_params else dict(views["params"])
+        if module.carried and with_params:
+            module.call("epilogue", task.numbers, {**(run.arrays if shared is None else shared), **arrays})
+            params = {name: array + views["once"][name] for name, array in params.items()}
+        inputs, state, states = dict(views["inputs"]), dict(views["state"]), dict(views["states"])
         if run.reverse:
             inputs = {name: array[::-1] for name, array in inputs.items()}
             states = {name: array[::-1] for name, array in states.items()}
         return Gradients(params, inputs, state, states)
 
-    def _sums(self, module: Module, task: Task, run: Run, arrays: dict[str, Array], views: Groups) -> dict[str, Array]:
-        """Return gradients of the parameters: summed over time, and through what is computed once."""
-        task.shards.each(
-            lambda part, parts: module.call(
-                "sums",
-                {**task.numbers, "part": part, "parts": parts},
-                {**arrays, "space": arrays["space"][part]},
-            )
-        )
-        params = dict(views["params"])
-        if module.carried:
-            for into, source in module.carried.items():
-                whole = module.view(source, arrays, run.sizes, ())
-                arrays[into] = whole.reshape(module.layout(run.sizes).shape(into, run.steps, run.batch))
-            module.call("epilogue", task.numbers, arrays)
-            params = {name: array + views["once"][name] for name, array in params.items()}
-        return params
-
-    def _backward_task(self, given: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+    def _backward_task(self, shared: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}
 
         def views(arrays: dict[str, Array]) -> Groups:
+            for into, source in module.carried.items():
+                whole = module.view(source, arrays, sizes, ())
+                arrays[into] = whole.reshape(module.layout(sizes).shape(into, T, B))
             return {
                 part: {n: module.view(symbol, arrays, sizes, leads.get(part, ())) for n, symbol in symbols.items()}
                 for part, symbols in module.ends.items()
             }
 
-        shards, layout = self._shards(module, sizes, T, B), module.layout(sizes)
-        seeds = {name: (array, layout.shape(array, T, B)) for name, array in module.seeds.items()}
-        shapes = module.backward_shapes(sizes, T, B, {*given, *module.seeds.values()})
-        plan = planned(shapes | {"space": (shards.count, layout.space)}, self.dtype)
-        cleared = tuple(name for name in shapes if name in module.begins_at_zero)
-        return Task(plan, views, module.numbers(sizes, T, B), seeds, shards, cleared)
+        parts, space = self._shards(module, sizes, T, B).count, module.layout(sizes).space
+        shapes = module.backward_shapes(sizes, T, B, {*shared, *module.seeds.values()}) | {"space": (parts, space)}
+        plan = planned(shapes, self.dtype, module.begins_at_zero)
+        return self._made_task(module, sizes, T, B, plan, views, module.seeds)
 
     def tangent(
         self, module: Module, base: Module, run: Run, start: Arrays, moving: Arrays, K: int
@@ -212,7 +266,7 @@ class Passes:
             shared[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
         plan = planned(module.tangent_shapes(sizes, T, B, K, set(shared)), self.dtype)
         check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
-        arrays, _ = self.pool.arrays(plan, lambda arrays: {})
+        _, arrays = self.pool.take(plan)
         arrays |= shared
         found = {}
         for name, (before, after) in module.tangents.items():
@@ -240,7 +294,7 @@ class Passes:
         (B, K, width), T, arrays = vectors.shape, run.steps, dict(run.arrays)
         plan = planned(module.tangent_shapes(run.sizes, 1, B, K, set(arrays)), self.dtype)
         check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
-        own, _ = self.pool.arrays(plan, lambda arrays: {})
+        _, own = self.pool.take(plan)
         arrays |= own
         for before, after in module.tangents.values():
             whole = arrays.pop(f"{after} and before")
@@ -262,7 +316,7 @@ class Passes:
         make: Callable[[Module, Mapping[str, int], int, int], Task],
     ) -> Task:
         """Return the task of a pass at given sizes, worked out the first time."""
-        key = what, module.outputs, tuple(sizes.items()), T, B
+        key = what, module.outputs, T, B, *sizes.values()
         if key not in self._tasks:
             if len(self._tasks) >= REMEMBERED:
                 self._tasks.clear()
@@ -272,12 +326,16 @@ class Passes:
     def _shards(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Shards:
         return Shards(self.threads, B, T, module.layout(sizes).work)
 
-    def _zero(self, shape: tuple[int, ...]) -> Array:
-        """Return zeros that nothing writes to."""
-        count = math.prod(shape)
-        if self._zeros.size < count:
-            self._zeros = np.zeros(count, self.dtype)
-        return self._zeros[:count].reshape(shape)
+    def _zero(self, count: int) -> tuple[Array, int]:
+        """Return so many zeros, or more, that nothing writes to, and where they lie."""
+        if self._zeros[0].size < count:
+            zeros = np.zeros(count, self.dtype)
+            self._zeros = zeros, address_of(zeros)
+        return self._zeros
+
+
+def _of_share(call: Callable[[Table], None], table: Table, names: tuple[str, str], low: int, high: int) -> None:
+    call(changed(table, dict(zip(names, (low, high), strict=True))))
 
 
 def part_of(run: Run, module: Module, first: int, last: int, steps: int) -> Run:

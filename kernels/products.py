@@ -59,7 +59,9 @@ def prepare(dtype: str) -> list[CFunc]:
     return export("panels", ARGUMENTS, dtype, "matrix products")
 
 
-def export(stem: str, functions: Mapping[str, tuple[str, ...]], dtype: str, what: str) -> list[CFunc]:
+def export(
+    stem: str, functions: Mapping[str, tuple[str, ...]], dtype: str, what: str, result: Any = types.void
+) -> list[CFunc]:
     """Compile functions of a file beside this one for a dtype, or find them on disk, and name them to the linker.
 
     Args:
@@ -67,6 +69,7 @@ def export(stem: str, functions: Mapping[str, tuple[str, ...]], dtype: str, what
         functions: name -> what it is given.
         dtype: "float32" or "float64".
         what: they are, for people.
+        result: Numba's type of what they return.
     """
     if WITHOUT_NUMBA:
         return []
@@ -81,7 +84,7 @@ def export(stem: str, functions: Mapping[str, tuple[str, ...]], dtype: str, what
     }
     exported = []
     for name, arguments in functions.items():
-        signature = types.void(*(kind for argument in arguments for kind in kinds[argument]))
+        signature = result(*(kind for argument in arguments for kind in kinds[argument]))
         function: Any = CFunc(
             getattr(module, name), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
         )

@@ -31,7 +31,7 @@ class Segments:
         params, inputs: as given.
         before: state -> (segments + 1, B, *shape), the state before each segment, and at last that behind all.
         active: 1 for each step and sample that a sequence reaches; empty where all are.
-        forward: (parameters and inputs, initial state, steps, active) -> the run of a segment.
+        forward: (inputs, initial state, steps, active) -> the run of a segment.
     """
 
     keep: int
@@ -49,7 +49,7 @@ class Segments:
         inputs = {name: array[first:last] for name, array in self.inputs.items()}
         active = self.active[first * self.batch : last * self.batch] if len(self.active) else self.active
         start = {name: array[number] for name, array in self.before.items()}
-        return slice(first, last), self.forward({**self.params, **inputs}, start, last - first, active)
+        return slice(first, last), self.forward(inputs, start, last - first, active)
 
     def runs(self, back: bool = False) -> Iterator[tuple[slice, Run]]:
         """Run all segments, one at a time, from the first or from the last."""

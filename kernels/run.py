@@ -42,6 +42,7 @@ class Run:
         nbytes: of memory that the run holds, beside parameters and inputs.
         segments: where only some states were kept, what it takes to run again: states and values are then computed
             again each time that they are looked up.
+        table: where its arrays lie, for the backward pass.
     """
 
     sizes: Mapping[str, int]
@@ -53,6 +54,7 @@ class Run:
     reverse: bool = False
     nbytes: int = 0
     segments: Any = field(default=None, repr=False)
+    table: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def sums(
         delta_W_hh, low, 0,
         delta_a_h, 0, low,
         h_prev, 0, 0,
-        space, high - low, size_n, T * B, 1.0, 0,
+        space[part], high - low, size_n, T * B, 1.0, 0,
     )
     # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
     low, high = share(size_n, part, parts)
@@ -164,7 +164,7 @@ def sums(
         delta_W_xh, low, 0,
         delta_a_h, 0, low,
         x, 0, 0,
-        space, high - low, size_m, T * B, 1.0, 0,
+        space[part], high - low, size_m, T * B, 1.0, 0,
     )
     if part == 0:
         for low in range(0, T * B, 256):

@@ -28,6 +28,7 @@ COMPILED_IN = (  # modules
     "orthogonal",
     "panels",
     "products",
+    "table",
     "tiles",
     "values",
     "vector",

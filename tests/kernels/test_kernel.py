@@ -218,12 +218,16 @@ def test_any_layout_in_memory_gives_the_same(make_case, assert_close, name):
     def all_of(arrays):
         return {name: scattered(array) for name, array in arrays.items()}
 
-    compiled = len(case.kernel.module.forward.signatures)
+    def versions():
+        """Of the compiled code; one of plain Python, where Numba's compiler is switched off."""
+        return len(getattr(case.kernel.module.forward, "signatures", [()]))
+
+    compiled = versions()
     run = case.kernel.forward(all_of(case.params), all_of(case.inputs), all_of(case.state))
     grads = case.kernel.backward(run, all_of(case.cotangents))
     assert_close(run.states, case.run.states, 0)
     assert_gradients(grads, case.grads, assert_close, 0)
-    assert len(case.kernel.module.forward.signatures) == max(compiled, 1), "a layout made Numba compile anew"
+    assert versions() == max(compiled, 1), "a layout made Numba compile anew"
 
 
 def test_nested_lists_are_taken_as_arrays(make_case, assert_close):

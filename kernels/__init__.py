@@ -1,8 +1,22 @@
 """Kernels: generated Numba code for the forward and backward pass of any cell."""
 
+from .frameworks import export
 from .kernel import Kernel
 from .model_kernel import ModelGradients, ModelKernel, ModelRun, compile
 from .run import Gradients, Run
 from .schedule import Schedule, schedule
+from .torch_module import to_torch
 
-__all__ = ["Gradients", "Kernel", "ModelGradients", "ModelKernel", "ModelRun", "Run", "Schedule", "compile", "schedule"]
+__all__ = [
+    "Gradients",
+    "Kernel",
+    "ModelGradients",
+    "ModelKernel",
+    "ModelRun",
+    "Run",
+    "Schedule",
+    "compile",
+    "export",
+    "schedule",
+    "to_torch",
+]

@@ -28,6 +28,8 @@ _PUBLIC = {
     "zoo": "bptt.derive",
     "Kernel": "bptt.kernels",
     "compile": "bptt.kernels",
+    "export": "bptt.kernels",
+    "to_torch": "bptt.kernels",
     "Study": "bptt.analysis",
     "Verdict": "bptt.analysis",
     "check": "bptt.analysis",
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
     from .derive import zoo as zoo
     from .kernels import Kernel as Kernel
     from .kernels import compile as compile
+    from .kernels import export as export
+    from .kernels import to_torch as to_torch
     from .reports import save as save
 
     __version__: str

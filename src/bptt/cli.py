@@ -227,6 +227,26 @@ def kernel(
     click.echo(f"Wrote {output}")
 
 
+@main.command()
+@click.argument("cell")
+@click.option("--to", "framework", type=click.Choice(["torch", "jax"]), default="torch", show_default=True)
+@OUTPUT
+def export(cell: str, framework: str, output: Path | None) -> None:
+    """Write a cell as a module of PyTorch or JAX that stands alone: readable source, from the cell's equations."""
+    from bptt.kernels.frameworks import export as exported
+
+    text = exported(bptt.load(cell), framework)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.suffix != ".py":
+        raise bptt.Error(f"{output}: a module is written to a .py file")
+    from bptt.reports.files import write
+
+    write(output, text.encode())
+    click.echo(f"Wrote {output}")
+
+
 def _sizes(given: tuple[str, ...]) -> dict[str, int]:
     """Return sizes from texts such as n=128."""
     pairs = [text.partition("=") for text in given]

@@ -1,0 +1,195 @@
+"""Cells as source of other frameworks: their steps carried out, and the frameworks' own gradients where installed."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.special
+from click.testing import CliRunner
+
+import bptt
+from bptt.cli import main
+from bptt.derive.interpret import size
+from bptt.derive.shapes import size_from
+from bptt.kernels.frameworks import export
+from bptt.kernels.oracle import answer
+
+STRANGE = {
+    "fast": """
+        x: input[m]
+        h: state[n]
+        S: state[n, n]
+        k: state
+        k = 0.9 * k + 0.1 * sum(x)
+        v = W @ x + S @ h - max(k, 0.5) * min(b, 1) + step(q) * sqrt(2)
+        h = tanh(g * v / sqrt(dot(v, v) + 0.1)) * softplus(k)
+        S = lam * S + outer(h, softmax(S.T @ h))
+    """,
+    "taken": """
+        state: input[m]
+        torch: state[n]
+        A: param[n + 1, m + n]
+        jnp = concat(state, torch)
+        inputs = silu(A @ jnp)[0:n] * ones(n)
+        torch = erf(inputs) + abs(inputs) / n
+    """,
+    "picks": """
+        w: index[k]
+        h: state[n]
+        h = relu(E[w] + U @ h) - log(1 + exp(p[w])) * arctan(h)
+        p: param[k]
+    """,
+}
+SIZES = {"m": 3, "n": 4, "k": 6, "p": 5, "q": 2}
+
+
+def cell_of(name):
+    if name not in STRANGE:
+        return bptt.load(name)
+    text = "\n".join(line.strip() for line in STRANGE[name].strip().splitlines())
+    return bptt.parse(text, name)
+
+
+def case(name, dtype="float64"):
+    """A cell, its parameters, inputs, states and cotangents."""
+    cell = cell_of(name)
+    random = np.random.default_rng(1)
+    names = {symbol.name for shape in cell.shapes.values() for length in shape for symbol in length.free_symbols}
+    names |= {symbol.name for count in cell.indices.values() for symbol in size_from(count).free_symbols}
+    sizes = {name: SIZES.get(name, 3) for name in sorted(names)}
+
+    def drawn(shapes, *lead):
+        return {
+            name: (random.standard_normal((*lead, *(size(size_from(part), sizes) for part in shape))) / 2).astype(dtype)
+            for name, shape in shapes.items()
+        }
+
+    inputs = drawn(cell.inputs, 5, 2)
+    inputs |= {
+        name: random.integers(size(size_from(count), sizes), size=(5, 2)) for name, count in cell.indices.items()
+    }
+    return SimpleNamespace(
+        cell=cell,
+        sizes=sizes,
+        params=drawn(cell.params),
+        inputs=inputs,
+        states=drawn(cell.states, 2),
+        cotangents=drawn(cell.states, 5, 2),
+    )
+
+
+def oracle(at):
+    return answer(bptt.derive(at.cell), at.params, at.inputs, at.states, at.cotangents, digits=None)
+
+
+def as_numpy(source):
+    """The step of a module of JAX, carried out by NumPy."""
+    special = SimpleNamespace(erf=scipy.special.erf)
+    nn = SimpleNamespace(
+        sigmoid=scipy.special.expit,
+        relu=lambda x: np.maximum(x, 0),
+        softplus=lambda x: np.logaddexp(x, 0),
+        silu=lambda x: x * scipy.special.expit(x),
+        softmax=scipy.special.softmax,
+    )
+    jax = SimpleNamespace(nn=nn, scipy=SimpleNamespace(special=special))
+    scope = {"jax": jax, "jnp": np}
+    lines = [line for line in source.splitlines() if not line.startswith("import ")]
+    exec("\n".join(lines).partition("\n\n\ndef init")[0], scope)
+    return scope["step"]
+
+
+FED = [name for name in [*bptt.zoo(), *STRANGE] if cell_of(name).inputs or cell_of(name).indices]  # the oracle's wish
+
+
+@pytest.mark.parametrize("name", FED)
+def test_a_step_of_the_source_is_a_step_of_the_cell(name):
+    at = case(name)
+    step, want = as_numpy(export(at.cell, "jax")), oracle(at).states
+    for sample in range(2):
+        states = {name: array[sample] for name, array in at.states.items()}
+        for t in range(5):
+            states = step(at.params, {name: array[t, sample] for name, array in at.inputs.items()}, states)
+            for state, value in states.items():
+                right = np.asarray(want[state][t, sample], float)
+                np.testing.assert_allclose(value, right, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", [*bptt.zoo(), *STRANGE])
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_the_source_is_python_that_stands_alone(name, framework):
+    source = export(cell_of(name), framework)
+    compile(source, name, "exec")
+    imports = {line for line in source.splitlines() if line.startswith(("import", "from"))}
+    assert imports == ({"import torch"} if framework == "torch" else {"import jax", "import jax.numpy as jnp"})
+
+
+@pytest.mark.parametrize("name", ["lstm", "attention_decoder", "lru", *STRANGE])
+def test_torch_gives_the_same_gradients(name):
+    torch = pytest.importorskip("torch")
+    at = case(name)
+    scope: dict = {}
+    exec(export(at.cell, "torch"), scope)
+    module = scope["Cell"](**at.sizes, dtype=torch.float64)
+    module.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in at.params.items()})
+    live = bptt.to_torch(at.cell, at.sizes, dtype="float64")
+    live.load_state_dict(module.state_dict())
+    want = oracle(at)
+    for made in (module, torch.compile(module, backend="aot_eager"), live):
+        module.zero_grad()
+        leaves = {
+            name: torch.tensor(array, requires_grad=array.dtype == float)
+            for name, array in {**at.inputs, **at.states}.items()
+        }
+        found = made({name: leaves[name] for name in at.inputs}, {name: leaves[name] for name in at.states})
+        sum((found[name] * torch.from_numpy(c)).sum() for name, c in at.cotangents.items()).backward()
+        for name, array in found.items():
+            right = np.asarray(want.states[name], float)
+            np.testing.assert_allclose(array.detach().numpy(), right, rtol=1e-11, atol=1e-12)
+        pairs = [(leaves[name].grad, want.inputs[name]) for name in at.cell.inputs]
+        pairs += [(leaves[name].grad, want.state[name]) for name in at.states]
+        owner = live if made is live else module
+        pairs += [(parameter.grad, want.params[name]) for name, parameter in owner.named_parameters()]
+        for gradient, right in pairs:
+            found_here = 0 if gradient is None else gradient.numpy()  # torch gives none where nothing flows
+            np.testing.assert_allclose(found_here, np.asarray(right, float), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["lstm", "attention_decoder", "lru", *STRANGE])
+def test_jax_gives_the_same_gradients(name):
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    at = case(name)
+    scope: dict = {}
+    exec(export(at.cell, "jax"), scope)
+
+    def loss(params, states):
+        found = scope["run"](params, at.inputs, states)
+        return sum((found[name] * c).sum() for name, c in at.cotangents.items())
+
+    params, states = jax.jit(jax.grad(loss, (0, 1)))(at.params, at.states)
+    want = oracle(at)
+    for found, right in ((params, want.params), (states, want.state)):
+        for name, array in found.items():
+            np.testing.assert_allclose(array, np.asarray(right[name], float), rtol=1e-9, atol=1e-11)
+    drawn = scope["init"](jax.random.PRNGKey(0), **at.sizes)
+    assert {name: array.shape for name, array in drawn.items()} == {n: np.shape(a) for n, a in at.params.items()}
+
+
+def test_the_command(tmp_path):
+    run = CliRunner().invoke(main, ["export", "lstm"])
+    assert run.exit_code == 0 and "    c = f * c_prev + i * g\n    h = o * torch.tanh(c)\n" in run.output
+    path = tmp_path / "cell.py"
+    assert CliRunner().invoke(main, ["export", "gru", "--to", "jax", "-o", str(path)]).exit_code == 0
+    assert "jax.lax.scan" in path.read_text()
+    wrong = CliRunner().invoke(main, ["export", "gru", "-o", "cell.txt"])
+    assert wrong.exit_code == 2 and "a module is written to a .py file" in wrong.output
+    with pytest.raises(bptt.Error, match="no framework is called 'tensorflow'"):
+        export(bptt.load("rnn"), "tensorflow")
+
+
+@pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed")
+def test_without_torch_it_is_said():
+    with pytest.raises(bptt.Error, match="torch isn't installed: pip install torch"):
+        bptt.to_torch(bptt.load("rnn"), {"m": 2, "n": 3})

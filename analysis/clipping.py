@@ -11,6 +11,7 @@ from .. import kernels
 from ..derive.errors import Error
 from .lags import Array, loss_name, loss_of
 from .running import Arrays, Loss, log_norm, run_cell
+from .statistics import wilson
 
 NORM = {"long_name": "ln of the norm of the gradient of all parameters", "units": "natural log"}
 CLIPPED = {"long_name": "fraction of gradients that are clipped", "units": "1"}
@@ -65,7 +66,7 @@ def measure_clipping(
     ]
     norms, bounds = np.array(found), np.log(np.array(sorted(thresholds), float))
     fraction = (norms[:, None] > bounds).mean(axis=0)
-    low, high = _wilson(fraction, len(norms))
+    low, high = wilson(fraction, len(norms))
     variables = {
         "log_norm": ("sample", norms, NORM),
         "log_norm_clipped": (("sample", "threshold"), np.minimum(norms[:, None], bounds), NORM),
@@ -107,10 +108,3 @@ def sequence_gradients(
         run = kernel.forward(params, given, start, steps=whole.steps, batch=1)
         grads = kernel.backward(run, {name: values[:, one] for name, values in cotangents.items()})
         yield {name: np.array(values) for name, values in grads.params.items()}
-
-
-def _wilson(fraction: np.ndarray, count: int, z: float = 1.959963984540054) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson's interval of a fraction (Wilson, E. B. (1927). JASA 22, 209-212)."""
-    centre = (fraction + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(fraction * (1 - fraction) / count + z**2 / (4 * count**2))
-    return np.minimum(centre - half, fraction).clip(0), np.maximum(centre + half, fraction).clip(None, 1)

@@ -157,6 +157,7 @@ class _Page:
                 curves = []
                 for place, moment in enumerate(moments):
                     values = flow.sel(model=model, state=state, moment=moment).values.astype(float)
+                    values[np.isneginf(values)] = np.nan
                     known = np.flatnonzero(~np.isnan(values))
                     if known.size >= LEAST_POINTS:
                         relative = values - values[known[0]]

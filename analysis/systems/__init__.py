@@ -8,7 +8,20 @@ from ...derive.errors import Error
 from ...derive.syntax import closest
 from .system import System
 
-SYSTEMS = ("hello", "characters", "words", "depth")  # modules of this package, in the order of a lecture
+SYSTEMS = (
+    "hello",
+    "characters",
+    "words",
+    "depth",
+    "series",
+    "long_range",
+    "pixels",
+    "sentiment",
+    "frames",
+    "spelling",
+    "dates",
+    "captions",
+)  # modules of this package, in the order of a lecture
 
 
 def load(name: str) -> System:

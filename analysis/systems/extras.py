@@ -52,9 +52,9 @@ HELD_OUT = 360  # of 1797 images
 
 @cache
 def digit_images() -> Images:
-    """Return the 1797 images of scikit-learn (Alpaydin, E., Kaynak, C. (1998). Optical recognition of handwritten digits.
+    """Return the 1797 images that come with scikit-learn, 360 of them held out, always the same.
 
-    UCI Machine Learning Repository), 360 of them held out, always the same.
+    Alpaydin, E., Kaynak, C. (1998). Optical recognition of handwritten digits. UCI Machine Learning Repository.
 
     Raises:
         Error: without scikit-learn.

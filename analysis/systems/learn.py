@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ def learn(
     probe: Batch | None = None,
     at: int | None = None,
     judge_every: int = 0,
+    complete: Callable[[Training, int | None, Batch], Batch] | None = None,
     dtype: str = "float32",
     label: str = "",
     progress: Progress = silent,
@@ -59,13 +60,21 @@ def learn(
         probe: the batch on which the flow is measured, the same before and after; the first one held out by default.
         at: the step whose loss it is; see `gradient_flow`.
         judge_every: steps after which the held-out loss is taken, beside before and after; 0 for never.
+        complete: (training, number of the step, batch) -> the batch with what the model itself adds to it as it stands,
+            such as draws of its own; without a number for a batch that is held out.
         dtype: of the kernels.
         label: what `progress` calls the training; the model's name by default.
         progress: called as progress(stage, done, total).
     """
     training = begin(compile(model, dtype), task, plan, sizes)
+    if complete is not None:
+        training.task = replace(
+            task,
+            batch=lambda number: complete(training, number, task.batch(number)),
+            held_out=lambda: [complete(training, None, batch) for batch in task.held_out()],
+        )
     initial = {name: array.copy() for name, array in training.params.items()}
-    probe = task.held_out()[0] if probe is None else probe
+    probe = training.task.held_out()[0] if probe is None else probe
     flows = [gradient_flow(training.kernel, training.params, probe, at)]
     taken, judged = [], {0: held_out_loss(training)}
     seconds = 0.0
@@ -193,7 +202,9 @@ def first_step(flow: xr.DataArray) -> xr.DataArray:
         flow: from `gradient_flow`, with any other axes.
     """
     known = flow.notnull()
-    first, last = (flow.isel(lag=(known * order).argmax("lag")) for order in (1, np.arange(flow.sizes["lag"])))
+    begins = np.isfinite(flow).argmax("lag")  # a state that nothing reads after its loop has no gradient at lag 0
+    ends = (known * np.arange(flow.sizes["lag"])).argmax("lag")
+    first, last = flow.isel(lag=begins), flow.isel(lag=ends)
     share: xr.DataArray = np.exp(last.drop_vars("lag") - first.drop_vars("lag"))  # type: ignore[assignment]  # NumPy's types don't know xarray
     return share.assign_attrs(long_name="gradient that reaches the first step", units="1")
 

@@ -13,11 +13,46 @@ import numpy as np
 
 from ..data import random_stream
 
-SUBJECTS = (
-    "the film|the movie|the plot|the acting|the music|the ending|the story|the script|the dialogue|the first half"
-).split("|")
-GOOD = "good|great|wonderful|clever|moving|funny|brilliant|charming|gripping|fresh|subtle|honest".split("|")
-BAD = "bad|awful|terrible|stupid|boring|clumsy|dreadful|dull|tedious|stale|crude|fake".split("|")
+SUBJECTS = [
+    "the film",
+    "the movie",
+    "the plot",
+    "the acting",
+    "the music",
+    "the ending",
+    "the story",
+    "the script",
+    "the dialogue",
+    "the first half",
+]
+GOOD = [
+    "good",
+    "great",
+    "wonderful",
+    "clever",
+    "moving",
+    "funny",
+    "brilliant",
+    "charming",
+    "gripping",
+    "fresh",
+    "subtle",
+    "honest",
+]
+BAD = [
+    "bad",
+    "awful",
+    "terrible",
+    "stupid",
+    "boring",
+    "clumsy",
+    "dreadful",
+    "dull",
+    "tedious",
+    "stale",
+    "crude",
+    "fake",
+]
 CLASSES = ("blame", "praise")
 
 

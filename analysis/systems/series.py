@@ -163,7 +163,9 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     series = (numbers - mean) / deviation
     ways = {"naive: the last value": naive()}
     ways |= {f"Markov chain of {bins} bins": chain(series[:first], bins) for bins in settings["bins"]}
-    ways |= {f"autoregressive, {order} years": autoregressive(series[:first], order) for order in settings["orders"]}
+    ways |= {
+        f"autoregressive, window of {order}": autoregressive(series[:first], order) for order in settings["orders"]
+    }
     made, learned = task(series, first, settings["window"], settings["batch"], seed), {}
     for cell in settings["cells"]:
         model = compose(cell, loss="squared_error")

@@ -231,10 +231,10 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     method = (
         f"Images of {HIGH}×{WIDE} pixels with two digits of scikit-learn, each in one of 9 positions; features: "
         f"a convolution of {SIDE}×{SIDE} pixels at {ROWS}×{COLUMNS} places, learned, with the place as two more "
-        f"channels. Judged on {len(right)} images of digits held out; letters written are fed back, always the likeliest. Steps of "
-        f"{settings['batch']} images: {steps}; Wilson intervals of 95 %. Hard attention: places drawn, score-function "
-        "gradients with the loss of later letters against the mean of the other samples; its training loss counts that "
-        "term too, its held-out loss doesn't"
+        f"channels. Judged on {len(right)} images of digits held out; letters written are fed back, always the "
+        f"likeliest. Steps of {settings['batch']} images: {steps}; Wilson intervals of 95 %. Hard attention: places "
+        "drawn, score-function gradients with the loss of later letters against the mean of the other samples; its "
+        "training loss counts that term too, its held-out loss doesn't"
     )
     found = gathered(learned, method).merge(proportion("exact", "captions without a mistake", exact))
     title = "attention on the half whose digit is written"

@@ -97,8 +97,8 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
         plan = plan_of(settings, seed, model)
         sizes = open_sizes(model, made, settings["hidden"])
         learned[cell] = learn(model, made, plan, sizes, settings["steps"], label=cell, progress=progress)
-        found, expected = guesses(learned[cell].training)
-        right[cell] = found == expected
+        guessed, expected = guesses(learned[cell].training)
+        right[cell] = guessed == expected
         if not place:
             name = f"{cell}, one frame at a time"
             one = learn(model, single, plan, sizes, settings["steps"], label=name, progress=progress)
@@ -107,8 +107,8 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
             right[name] = alone(one.training)
     method = (
         f"Films of {settings['frames']} frames of {WIDE}×{WIDE} pixels: a digit of scikit-learn moves in straight "
-        f"lines and is replaced by another with a chance of 10 % per frame; {settings['hidden_share']:.0%} of the pixels of "
-        f"each frame are hidden. Judged on {JUDGED} films of images held out; {settings['steps']} steps of "
+        f"lines and is replaced by another with a chance of 10 % per frame; {settings['hidden_share']:.0%} of the "
+        f"pixels of each frame are hidden. Judged on {JUDGED} films of images held out; {settings['steps']} steps of "
         f"{settings['batch']} films; intervals are Wilson's for so many films, as frames of one film depend"
     )
     found = gathered(learned, method)

@@ -202,7 +202,7 @@ def first_step(flow: xr.DataArray) -> xr.DataArray:
         flow: from `gradient_flow`, with any other axes.
     """
     known = flow.notnull()
-    begins = np.isfinite(flow).argmax("lag")  # a state that nothing reads after its loop has no gradient at lag 0
+    begins = (flow > -np.inf).argmax("lag")  # a state that nothing reads after its loop has no gradient at lag 0
     ends = (known * np.arange(flow.sizes["lag"])).argmax("lag")
     first, last = flow.isel(lag=begins), flow.isel(lag=ends)
     share: xr.DataArray = np.exp(last.drop_vars("lag") - first.drop_vars("lag"))  # type: ignore[assignment]  # NumPy's types don't know xarray

@@ -156,8 +156,8 @@ def _told(
         "first tenth of the sequence, the second before its middle, asked for at its end (the lag is its length). "
         f"Each lag is learned from scratch until {SOLVED:.0%} are right (sums to within {TOLERANCE}), in at most "
         f"{settings['steps']} steps of {settings['batch']} sequences; longer lags than one that fails aren't tried. "
-        f"A model that remembers nothing gets {copy.chance:.0%} of symbols and {add.chance:.0%} of sums. Gradient flow: "
-        f"at lag {lags[0]}, before and after {settings['every']} steps"
+        f"A model that remembers nothing gets {copy.chance:.0%} of symbols and {add.chance:.0%} of sums. Gradient "
+        f"flow: at lag {lags[0]}, before and after {settings['every']} steps"
     )
     found = gathered(learned, method)
     values = np.full((len(shares), len(lags)), np.nan)

@@ -51,8 +51,8 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
         plan = plan_of(settings, seed, model)
         sizes = open_sizes(model, made, settings["hidden"])
         learned[cell] = learn(model, made, plan, sizes, settings["steps"], label=cell, progress=progress)
-        found, expected = guesses(learned[cell].training)
-        right[cell] = found == expected
+        guessed, expected = guesses(learned[cell].training)
+        right[cell] = guessed == expected
     right[TEMPLATES] = nearest_mean(images)
     steps, count = 64 // settings["at_a_time"], len(images.held_out)
     method = (

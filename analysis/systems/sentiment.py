@@ -58,8 +58,8 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
         plan = plan_of(settings, seed, model)
         sizes = open_sizes(model, made, settings["hidden"], settings["sizes"])
         learned[cell] = learn(model, made, plan, sizes, settings["steps"], label=cell, progress=progress)
-        found, expected = guesses(learned[cell].training)
-        right[cell] = found == expected
+        guessed, expected = guesses(learned[cell].training)
+        right[cell] = guessed == expected
     right[COUNTED] = by_count(known, unseen)
     method = (
         f"Sentences of a grammar written for this page, not of people: {len(opinions.LEARNED)} templates to learn from "

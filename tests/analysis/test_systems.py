@@ -134,3 +134,63 @@ def test_hello_is_learned_by_heart(small):
 def test_an_unknown_system_is_refused():
     with pytest.raises(bptt.Error, match="no system is called 'helo'. Did you mean 'hello'"):
         load("helo")
+
+
+# what each small system learns: better than chance, or than what can't do it, by more than its interval
+
+
+def at(found, name, model):
+    return float(found[name].sel(model=model))
+
+
+def test_digits_are_told_apart_pixel_by_pixel(small):
+    found = small("pixels")
+    assert at(found, "accuracy_low", "gru") > 0.8  # chance is 0.1
+    assert at(found, "first_step_after", "gru") > at(found, "first_step_before", "gru")
+
+
+def test_negation_is_understood_in_templates_never_seen(small):
+    found = small("sentiment")
+    assert at(found, "accuracy_low", "gru") > 0.8
+    assert at(found, "accuracy_high", str(found.model.values[-1])) < 0.6  # by counting words
+
+
+def test_a_latent_state_forecasts_better_than_the_last_value(small):
+    found = small("series")
+    latent = at(found, "error", "latent autoregressive, gru")
+    assert latent < 0.7 * at(found, "error", "naive: the last value")
+    assert at(found, "memory", "autoregressive, window of 9") == 9
+    assert at(found, "memory", "latent autoregressive, gru") > at(found, "memory", "autoregressive, window of 2")
+
+
+def test_copying_and_adding_are_learned_at_short_lags(small):
+    found = small("long_range")
+    assert found.reached.values.tolist() == [10, 10]
+    assert (found.right.values[:, -1] >= 0.95).all()
+
+
+def test_frames_are_named_better_from_those_before(small):
+    found = small("frames")
+    accuracy, alone = found.accuracy.values
+    assert accuracy > alone + 0.05 > 0.3
+    ages = found.by_age.values
+    assert ages[0, -1] > ages[0, 0] + 0.1  # the longer a digit was seen, the better; not so for a frame by itself
+    assert abs(ages[1, -1] - ages[1, 0]) < 0.1
+
+
+def test_numbers_are_spelled_both_ways(small):
+    found = small("spelling")
+    assert (found.letters.values > 0.6).all()
+    assert found.exact.max() > 0.05
+
+
+def test_dates_pass_by_attention(small):
+    found = small("dates")
+    assert at(found, "exact_low", "attention") > 0.95
+    assert at(found, "exact_high", "one vector") < at(found, "exact_low", "attention")
+
+
+def test_captions_are_read_where_the_decoder_looks(small):
+    found = small("captions")
+    assert at(found, "exact_low", "soft attention") > at(found, "exact_high", "one vector")
+    assert at(found, "looked", "soft attention") > 0.65  # of looking anywhere: 0.5

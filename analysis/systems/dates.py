@@ -79,6 +79,7 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     told, known, unseen = dates(settings["locales"], settings["learned"], settings["held_out"], seed)
     made = task(told, known, unseen, settings["batch"], seed)
     learned, exact, maps, reach, shown = {}, {}, {}, {}, {}
+    drawn = np.flatnonzero(np.isin(told.locales[unseen], settings["shown_locales"]))
     parts = made.held_out()[0].inputs
     batch = Batch({name: np.ascontiguousarray(array[:, :PROBED]) for name, array in parts.items()}, 10 * PROBED)
     for label, name in settings["models"].items():
@@ -90,9 +91,9 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
         written, attention = translated(training.kernel, training.params, told.read[:, unseen], len(told.iso))
         right = told.iso[:, unseen]
         exact[label] = (written == right).all(axis=0)
-        shown[label] = _listing(told, unseen, written, exact[label], settings["shown"])
+        shown[label] = _listing(told, unseen, written, exact[label], drawn, settings["shown"])
         if attention.size:
-            maps[label] = attention[:, 0]
+            maps[label] = attention[:, drawn[0]]
         for moment, params in zip(MOMENTS, (learned[label].initial, training.params), strict=True):
             reach[f"{label}, {moment}"] = sent_back(model, training, params, batch)
     method = (
@@ -105,15 +106,15 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     found["by_locale"] = _by_locale(told, unseen, exact)
     found["written"] = ("model", list(shown.values()), {"long_name": "Unseen dates, as they are written"})
     if maps:
-        found["attention"] = _attention(told.written[unseen[0]], told.iso[:, unseen[0]], maps)
+        found["attention"] = _attention(told.written[unseen[drawn[0]]], told.iso[:, unseen[drawn[0]]], maps)
     found["sent_back"] = _sent_back(reach)
     told_exact = [f"{label} {float(found.exact.sel(model=label)):.1%}" for label in learned]
     return found.assign_attrs(learned=f"Unseen dates without a mistake: {', '.join(told_exact)}.")
 
 
-def _listing(told: Dates, unseen: Array, written: Array, exact: Array, count: int) -> str:
-    """Return some dates that a model wrote, those with a mistake first."""
-    order = np.argsort(exact, kind="stable")[:count]
+def _listing(told: Dates, unseen: Array, written: Array, exact: Array, drawn: Array, count: int) -> str:
+    """Return some dates that a model wrote, of those that may be drawn, those with a mistake first."""
+    order = drawn[np.argsort(exact[drawn], kind="stable")[:count]]
     lines = []
     for place in order:
         iso = "".join(ISO[code] for code in written[:, place])

@@ -34,6 +34,13 @@ def task(learned: Opinions, held_out: Opinions, batch: int, seed: int) -> Task:
     return examples("opinions", sizes, take, numbers[:first], numbers[first:], batch, seed)
 
 
+def of_one_length(told: Opinions) -> Batch:
+    """Return the sentences of the length that is most frequent: gradients at every lag are then of the same ones."""
+    length = int(np.bincount(told.lengths).argmax())
+    chosen = np.flatnonzero(told.lengths == length)
+    return Batch({"x": np.ascontiguousarray(told.words[chosen, :length].T), "y": told.classes[chosen]}, len(chosen))
+
+
 def by_count(learned: Opinions, held_out: Opinions) -> Array:
     """Return which sentences a linear function of the counts of words gets right, fitted by least squares."""
 
@@ -52,12 +59,13 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     known = opinions.opinions(opinions.LEARNED, settings["learned"], seed, "learned")
     unseen = opinions.opinions(opinions.HELD_OUT, settings["held_out"], seed, "held out")
     made = task(known, unseen, settings["batch"], seed)
+    probe = of_one_length(unseen)
     learned, right = {}, {}
     for cell in settings["cells"]:
         model = compose(cell, shape="many-to-one", embedding=True)
         plan = plan_of(settings, seed, model)
         sizes = open_sizes(model, made, settings["hidden"], settings["sizes"])
-        learned[cell] = learn(model, made, plan, sizes, settings["steps"], label=cell, progress=progress)
+        learned[cell] = learn(model, made, plan, sizes, settings["steps"], probe=probe, label=cell, progress=progress)
         guessed, expected = guesses(learned[cell].training)
         right[cell] = guessed == expected
     right[COUNTED] = by_count(known, unseen)

@@ -228,6 +228,21 @@ def kernel(
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what is installed, what this machine has, and what is missing.
+
+    Exit status 0: all is well, 1: something must be mended.
+    """
+    from bptt.doctor import as_text, examine
+
+    findings = examine()
+    click.echo(as_text(findings, as_json))
+    if any(finding.well is False for finding in findings):
+        raise SystemExit(1)
+
+
+@main.command()
 @click.argument("cell")
 @click.option("--to", "framework", type=click.Choice(["torch", "jax"]), default="torch", show_default=True)
 @OUTPUT
@@ -467,7 +482,5 @@ def _half_lives(summary: Any) -> str:
     return "\n".join(lines)
 
 
-main.add_command(train)
-main.add_command(generate)
-main.add_command(inspect)
-main.add_command(gallery)
+for _command in (train, generate, inspect, gallery):
+    main.add_command(_command)

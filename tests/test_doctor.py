@@ -1,0 +1,36 @@
+"""`bptt doctor`: everything that is needed is found, and what is missing says what to do."""
+
+import json
+from importlib.metadata import requires
+
+from click.testing import CliRunner
+
+from bptt.cli import main
+
+
+def test_everything_needed_is_listed(tmp_path):
+    run = CliRunner().invoke(main, ["doctor", "--json"], env={"BPTT_CACHE": str(tmp_path / "cache")})
+    findings = {finding["what"]: finding for finding in json.loads(run.stdout)}
+    assert run.exit_code == 0
+    needed = {line.split(">=")[0] for line in requires("bptt") or [] if "extra ==" not in line}
+    assert needed and needed <= set(findings) and all(findings[name]["well"] for name in needed)
+    assert str(tmp_path / "cache") in findings["kernel cache"]["found"]
+    assert "cores" in findings and "BLAS" in findings
+
+
+def test_a_missing_package_says_how_to_install_it(monkeypatch):
+    from bptt import doctor
+
+    monkeypatch.setattr(doctor, "requires", lambda name: ["no-such-package>=2", "dask>=1; extra == 'dask'"])
+    run = CliRunner().invoke(main, ["doctor"])
+    assert run.exit_code == 1
+    assert "✗ no-such-package" in run.output and "pip install 'no-such-package>=2'" in run.output
+    assert "dask>=1" not in run.output
+
+
+def test_a_cache_that_cannot_be_written_is_a_fault(monkeypatch, tmp_path):
+    from bptt import doctor
+
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    run = CliRunner().invoke(main, ["doctor"], env={"BPTT_CACHE": str(tmp_path)})
+    assert run.exit_code == 1 and "Set BPTT_CACHE to a folder that can." in run.output

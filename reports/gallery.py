@@ -107,28 +107,26 @@ class _Page:
                 yield str(name), variable
 
     def numbers(self) -> Iterator[Block]:
-        """Yield the table of all numbers, a row for each model; an interval stands with its number."""
-        columns = [(name, one) for name, one in self.of_kind("number") if not name.endswith(("_low", "_high"))]
-        if not columns:
-            return
-        header: list[Text] = [(self.phrases.plain("gallery.model"),)]
-        header += [(_label(one, name),) for name, one in columns]
-        rows = []
-        for place, model in enumerate(self.models):
-            cells: list[Text] = [(model,)]
-            for name, _ in columns:
-                value, low, high = (_at(self.found, name + end, place) for end in ("", "_low", "_high"))
-                interval = "" if math.isnan(low) else f" ({number(low)} – {number(high)})"
-                cells.append((_shown(value) + interval,))
-            rows.append(tuple(cells))
-        yield Table(tuple(header), tuple(rows), "l" + "r" * len(columns))
+        """Yield the table of all numbers, a column for each model; an interval stands with its number."""
+        rows: list[tuple[Text, ...]] = []
+        for name, one in self.of_kind("number"):
+            if not name.endswith(("_low", "_high")):
+                rows.append(((_label(one, name),), *((self.number(name, k),) for k in range(len(self.models)))))
+        if rows:
+            header: tuple[Text, ...] = ((self.phrases.plain("gallery.model"),), *((model,) for model in self.models))
+            yield Table(header, tuple(rows), "l" + "r" * len(self.models))
+
+    def number(self, name: str, place: int) -> str:
+        """Return a number of a model, with its interval."""
+        value, low, high = (_at(self.found, name + end, place) for end in ("", "_low", "_high"))
+        return _shown(value) + ("" if math.isnan(low) else f" ({number(low)} – {number(high)})")
 
     def curves(self) -> Iterator[Block]:
-        """Yield a figure for each variable that runs along an axis of numbers; training and held-out loss share one."""
-        shown = dict(self.of_kind("curve"))
-        losses = {name: shown.pop(name) for name in ("loss", "held_out") if name in shown}
-        groups = [[one] for one in shown.values()]
-        for group in [*([list(losses.values())] if losses else []), *groups]:
+        """Yield a figure for each variable that runs along an axis of numbers; one for those of one `figure`."""
+        groups: dict[str, list[DataArray]] = {}
+        for name, one in self.of_kind("curve"):
+            groups.setdefault(str(one.attrs.get("figure", name)), []).append(one)
+        for title, group in groups.items():
             axis = str(group[0].dims[1])
             panels = []
             for one in group:
@@ -140,7 +138,7 @@ class _Page:
                 if kept:
                     panels.append(Panel(str(one.attrs["long_name"]) if len(group) > 1 else "", kept))
             if panels:
-                y = _label(group[0], "") if len(group) == 1 else f"{self.phrases.plain('gallery.loss')} (nats)"
+                y = _label(group[0], "") if len(group) == 1 else _united(title, group[0])
                 is_log = group[0].attrs.get("scale") == "log"
                 yield self.figure(Plot(tuple(panels), _label(self.found[axis], axis), y, log_y=is_log))
 
@@ -164,7 +162,8 @@ class _Page:
                         title = self.phrases.plain(f"gallery.moment_{place}")
                         curves.append(_curve(title, flow.lag.values, relative, paints[moment], place))
                 if curves:
-                    panels.append(Panel(f"{model}, {state}", tuple(curves), least=DEEPEST))
+                    shown = _state(state) if len(self.models) == 1 else f"{model}, {_state(state)}"
+                    panels.append(Panel(shown, tuple(curves), least=DEEPEST))
         if panels:
             labels = (self.phrases.plain("gallery.lag"), self.phrases.plain("gallery.norm"))
             yield self.figure(Plot(tuple(panels[:MOST_PANELS]), *labels))
@@ -222,8 +221,22 @@ def _kind(variable: DataArray) -> str:
 
 def _label(variable: Any, name: str) -> str:
     """Return what a variable is, with its unit."""
-    title, unit = str(variable.attrs.get("long_name", name)), str(variable.attrs.get("units", ""))
+    return _united(str(variable.attrs.get("long_name", name)), variable)
+
+
+def _united(title: str, variable: Any) -> str:
+    unit = str(variable.attrs.get("units", ""))
     return f"{title} ({unit})" if unit not in ("", "1") else title
+
+
+def _state(name: str) -> str:
+    """Return a state's name with its label in brackets.
+
+    >>> _state("h__layer1")
+    'h (layer1)'
+    """
+    base, _, label = name.partition("__")
+    return f"{base} ({label})" if label else base
 
 
 def _curve(name: str, x: Any, y: Any, colour: str, place: int) -> Curve:

@@ -129,7 +129,7 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
             row if not label.startswith("blanks") else np.full(deepest, np.nan)
             for row, label in zip(rows, learned, strict=True)
         ]
-        about = {"long_name": f"ln of the gradient's norm, over that at the last layer, {moment}", "units": "nats"}
+        about = {"long_name": moment, "figure": "ln of gradient norm, over that at the last layer", "units": "nats"}
         found[f"by_layer_{name}"] = (("model", "layer"), rows, about)
         first = [np.exp(row[0]) for row in rows]
         about = {"long_name": f"gradient that reaches the first layer, {moment}", "units": "1"}

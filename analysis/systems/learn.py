@@ -46,7 +46,7 @@ def learn(
     *,
     probe: Batch | None = None,
     at: int | None = None,
-    judge_every: int = 0,
+    judge_every: int | None = None,
     complete: Callable[[Training, int | None, Batch], Batch] | None = None,
     dtype: str = "float32",
     label: str = "",
@@ -59,7 +59,7 @@ def learn(
         steps: of training.
         probe: the batch on which the flow is measured, the same before and after; the first one held out by default.
         at: the step whose loss it is; see `gradient_flow`.
-        judge_every: steps after which the held-out loss is taken, beside before and after; 0 for never.
+        judge_every: steps after which the held-out loss is taken, beside both ends; by default a quarter of them.
         complete: (training, number of the step, batch) -> the batch with what the model itself adds to it as it stands,
             such as draws of its own; without a number for a batch that is held out.
         dtype: of the kernels.
@@ -78,11 +78,12 @@ def learn(
     flows = [gradient_flow(training.kernel, training.params, probe, at)]
     taken, judged = [], {0: held_out_loss(training)}
     seconds = 0.0
+    judge_every = max(1, steps // 4) if judge_every is None else judge_every
     for number in range(1, steps + 1):
         began = time.perf_counter()
         taken.append(advance(training))
         seconds += time.perf_counter() - began
-        if number == steps or (judge_every and number % judge_every == 0):
+        if number == steps or number % judge_every == 0:
             judged[number] = held_out_loss(training)
         progress(f"Training {label or model.name}", number, steps)
     flows.append(gradient_flow(training.kernel, used(training), probe, at))
@@ -92,8 +93,12 @@ def learn(
     step = np.unique([*ends, *judged])
     found = xr.Dataset(
         {
-            "loss": ("step", _placed(step, dict(zip(ends, losses, strict=True))), {"long_name": "training loss"}),
-            "held_out": ("step", _placed(step, judged), {"long_name": "held-out loss"}),
+            "loss": (
+                "step",
+                _placed(step, dict(zip(ends, losses, strict=True))),
+                {"long_name": "training loss", "figure": "mean loss"},
+            ),
+            "held_out": ("step", _placed(step, judged), {"long_name": "held-out loss", "figure": "mean loss"}),
             "flow": xr.concat(flows, xr.Variable("moment", list(MOMENTS)), combine_attrs="override"),
             "parameters": ((), sum(array.size for array in initial.values()), {"long_name": "parameters"}),
             "clipped": ((), float(np.mean([one.clipped for one in taken])), {"long_name": "steps clipped"}),

@@ -3,8 +3,9 @@
 What a system measures is a Dataset that says of itself how it is shown, so that one page serves every system:
 
 - coordinate `model`: the models compared; a baseline is one of them, with nan where it has no number;
-- a number over `model` is a column of the table; `<name>_low` and `<name>_high` are its interval;
+- a number over `model` is a row of the table; `<name>_low` and `<name>_high` are its interval;
 - a number over `model` and one axis of numbers is a curve for each model (`attrs["scale"] = "log"`: a logarithmic y);
+  those of one `attrs["figure"]`, the label of its y, stand side by side;
 - text over `model` is a listing; text over `model` and another axis, a listing for each entry;
 - `flow` is drawn last: `learn.gradient_flow` before and after training;
 - `attrs["show"] = "table"`: a table over (row, column); `"images"`: heat maps over (picture, row, column);

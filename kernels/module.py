@@ -174,15 +174,13 @@ class Module:
 
     def value(self, name: str, arrays: Mapping[str, Array], sizes: Mapping[str, int], T: int, B: int) -> Array:
         """Return a value of each step, (T, B, *shape); one whose place another took is worked out again."""
-
-        def look_up(symbol: Symbol) -> Array:
-            lead = () if self.schedule.kept[symbol] == FIXED else (T, B)
-            if symbol not in self.schedule.spent:
-                return self.view(symbol, arrays, sizes, lead)
-            [expr] = [s.expr for s in self.schedule.program.steps if s.target == symbol]
-            return np.asarray(worked_out(expr, look_up), self.dtype)
-
-        return look_up(Symbol(name))
+        symbol = Symbol(name)
+        if symbol not in self.schedule.spent:
+            return self.view(symbol, arrays, sizes, () if self.schedule.kept[symbol] == FIXED else (T, B))
+        [expr] = [s.expr for s in self.schedule.program.steps if s.target == symbol]
+        # no function that calls itself: such a one would keep the run's arrays until a collection of garbage
+        again = worked_out(expr, lambda other: self.value(other.name, arrays, sizes, T, B))
+        return np.asarray(again, self.dtype)
 
     def view(
         self, symbol: Symbol, arrays: Mapping[str, Array], sizes: Mapping[str, int], lead: tuple[int, ...]

@@ -1,5 +1,6 @@
 """Whole models on arrays: against the text run by Python, sample by sample; lengths, carried states, messages."""
 
+import gc
 import runpy
 from functools import cache
 from pathlib import Path
@@ -222,3 +223,24 @@ def test_attention_over_sequences_of_several_lengths_is_refused():
     params, inputs, _ = numbers(kernel.model)
     with pytest.raises(bptt.Error, match="'h' is read at all steps of S, so sequences must have one length"):
         kernel.forward(params, inputs, lengths={"S": np.array([3, 2])})
+
+
+@pytest.mark.parametrize("name", ["character_language_model", "hello", "attention"])
+def test_what_is_no_longer_used_is_freed_at_once(name):
+    """Not at the next collection of garbage: until then a training would take new memory at every step."""
+    kernel = compiled(name)
+    params, inputs, _ = numbers(kernel.model)
+
+    def used():
+        run = kernel.forward(params, inputs)
+        kernel.backward(run)
+        assert all(value.ndim for part in run.runs for value in part.values.values())
+
+    used()
+    gc.collect()
+    gc.disable()
+    try:
+        used()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -21,6 +21,7 @@ import numba
 from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
 COMPILED_IN = (  # modules
+    "awake",
     "finite",
     "functions",
     "graded",
@@ -32,6 +33,7 @@ COMPILED_IN = (  # modules
     "tiles",
     "values",
     "vector",
+    "workers",
 )
 _loading = threading.RLock()
 

@@ -139,7 +139,7 @@ class Passes:
 
     def _call(self, module: Module, shards: Shards, table: Table, *sections: str) -> None:
         """Call functions of the module in turn, for all shares of the batch."""
-        if shards.count == 1:
+        if shards.parts == 1:
             called(module.caller(*sections), table)
             return
         for section in sections:
@@ -242,7 +242,7 @@ class Passes:
                 for part, symbols in module.ends.items()
             }
 
-        parts, space = self._shards(module, sizes, T, B).count, module.layout(sizes).space
+        parts, space = self._shards(module, sizes, T, B).parts, module.layout(sizes).space
         shapes = module.backward_shapes(sizes, T, B, {*shared, *module.seeds.values()}) | {"space": (parts, space)}
         plan = planned(shapes, self.dtype, module.begins_at_zero)
         return self._made_task(module, sizes, T, B, plan, views, module.seeds)

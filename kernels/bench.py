@@ -6,16 +6,13 @@ rounds' ratios. All use the same number of threads, on the same cores.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,17 +22,15 @@ from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.program import step_counts
 from . import peers
+from .comparison import Row, row_text
 from .counts import roofline, seconds_at_least
 from .given import Array, check_sizes
 from .kernel import Kernel
 from .kernel import compile as compiled
-from .vector import BYTES
 
 ROUNDS = 7
 SECONDS = 0.02  # of one competitor in one round, at least: shorter calls are repeated
 LIMIT = 120.0  # seconds for a framework's first result at a size
-LARGE = 2048  # hidden units times batch
-SUFFIXES = (".json", ".png", ".svg", ".pdf")
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # relative to an array's largest entry
 SIZES = {
     "full": [
@@ -48,37 +43,6 @@ SIZES = {
 SIDE = 768  # of the matrices that NumPy multiplies
 DOT = 2 * SIDE**3  # additions and multiplications in their product
 BANDWIDTH = 60e9  # bytes per second from the second-level cache of one core, roughly
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison, of a forward and a backward pass with all gradients.
-
-    Attributes:
-        cell, dtype, threads: what ran.
-        hidden, batch, steps: at which sizes; inputs are as wide as the hidden state.
-        peer: against what.
-        seconds: median time of ours.
-        ratio, low, high: the peer's time over ours: median and quartiles.
-        rate: operations per second of ours, of those in matrix products.
-        of_dot: the rate over that of `np.dot` on a large product in the same run, with as many threads.
-        roofline: time at least, by the schedule's counts, over the time of ours.
-    """
-
-    cell: str
-    dtype: str
-    threads: int
-    hidden: int
-    batch: int
-    steps: int
-    peer: str
-    seconds: float
-    ratio: float
-    low: float
-    high: float
-    rate: float
-    of_dot: float
-    roofline: float
 
 
 def bench(
@@ -300,110 +264,3 @@ def _multiply_adds(kernel: Kernel, sizes: Mapping[str, int]) -> int:
 def _dimensions(cell: Cell) -> list[str]:
     tables = (cell.inputs, cell.states, cell.params)
     return sorted({name for table in tables for dims in table.values() for name in dims if name.isidentifier()})
-
-
-def row_text(row: Row) -> str:
-    """Return a row as a line of text."""
-    at = f"H={row.hidden:<4} B={row.batch:<3} T={row.steps:<4}"
-    ours = f"{row.seconds * 1e3:9.3f} ms {row.rate / 1e9:6.1f} GFLOP/s ({row.of_dot:4.0%} of np.dot)"
-    return f"{row.cell:<16} {row.dtype} {row.threads} thread(s) {at} {ours}  {row.peer:<13} {_ratio(row)}"
-
-
-def _ratio(row: Row) -> str:
-    return f"{row.ratio:6.2f} ({row.low:.2f} to {row.high:.2f})"
-
-
-def summary(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each cell, dtype, number of threads and peer: geometric means and the worst point."""
-    groups: dict[tuple[str, str, int, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.cell, row.dtype, row.threads, row.peer), []).append(row)
-    lines = []
-    for (cell, dtype, threads, peer), group in groups.items():
-        ratios = [row.ratio for row in group]
-        large = [row.ratio for row in group if row.hidden * row.batch >= LARGE]
-        parts = [f"geometric mean {_mean(ratios):.2f}", f"worst {min(ratios):.2f}"]
-        parts[1:1] = [f"for H·B ≥ {LARGE} {_mean(large):.2f}"] if large else []
-        lines.append(f"{cell} {dtype} {threads} thread(s) against {peer}: {', '.join(parts)}, of {len(group)} sizes")
-    return lines + growth(rows)
-
-
-def growth(rows: Iterable[Row]) -> list[str]:
-    """Return how our time grows with steps and with batch, where three or more sizes differ in one of these alone."""
-    alike: dict[tuple[Any, ...], dict[int, float]] = {}
-    for row in rows:
-        same = row.cell, row.dtype, row.threads, row.hidden
-        alike.setdefault((*same, "T", f"B = {row.batch}"), {})[row.steps] = row.seconds
-        alike.setdefault((*same, "B", f"T = {row.steps}"), {})[row.batch] = row.seconds
-    lines = []
-    for (cell, dtype, threads, hidden, name, other), times in alike.items():
-        if len(times) > 2:
-            numbers = np.array(sorted(times))
-            power = np.polyfit(np.log(numbers), np.log([times[n] for n in numbers]), 1)[0]
-            at = f"{name} from {numbers[0]} to {numbers[-1]}, H = {hidden}, {other}"
-            lines.append(f"{cell} {dtype} {threads} thread(s): our time grows as {name}^{power:.2f}, {at}")
-    return lines
-
-
-def _mean(ratios: list[float]) -> float:
-    return float(np.exp(np.mean(np.log(ratios))))
-
-
-def check_target(path: Path) -> None:
-    """Refuse a file that `write` can't make.
-
-    Raises:
-        Error: for an unknown suffix or a folder that isn't there.
-    """
-    if path.suffix not in SUFFIXES:
-        raise Error(f"the bench writes {', '.join(SUFFIXES)}; here {path.name!r}")
-    if not path.parent.is_dir():
-        raise Error(f"the folder {path.parent} isn't there")
-
-
-def write(rows: list[Row], path: Path) -> None:
-    """Write rows as JSON, with what the machine is, or as a plot, by the file's suffix."""
-    check_target(path)
-    if path.suffix == ".json":
-        machine = {"cores": os.cpu_count(), "vector_bytes": BYTES}
-        path.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1), "utf-8")
-    else:
-        _plot(rows, path)
-
-
-def _plot(rows: list[Row], path: Path) -> None:
-    """Draw ratios against hidden size, a line for each batch and length; or times against T·B, for one hidden size."""
-    from matplotlib.figure import Figure
-
-    groups = list(dict.fromkeys((row.cell, row.dtype, row.threads, row.peer) for row in rows))
-    figure = Figure(figsize=(4 * len(groups), 3.2), layout="constrained")
-    for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-        mine = [row for row in rows if (row.cell, row.dtype, row.threads, row.peer) == group]
-        axes.set(title=f"{group[0]} {group[1]}, {group[2]} thread(s)")
-        if len({row.hidden for row in mine}) > 1:
-            _draw_ratios(axes, mine)
-        else:
-            _draw_times(axes, mine)
-        axes.legend(fontsize="x-small")
-    figure.savefig(path)
-
-
-def _draw_ratios(axes: Any, rows: list[Row]) -> None:
-    for batch, steps in dict.fromkeys((row.batch, row.steps) for row in rows):
-        line = sorted((r.hidden, r.ratio, r.low, r.high) for r in rows if (r.batch, r.steps) == (batch, steps))
-        hidden, ratio, low, high = np.array(line).T
-        axes.errorbar(hidden, ratio, (ratio - low, high - ratio), marker="o", capsize=2, label=f"B={batch}, T={steps}")
-    axes.axhline(1, color="black", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="hidden units", ylabel=f"time of {rows[0].peer} / ours")
-    axes.set_xticks(sorted({row.hidden for row in rows}), labels=map(str, sorted({row.hidden for row in rows})))
-    axes.minorticks_off()
-
-
-def _draw_times(axes: Any, rows: list[Row]) -> None:
-    many = np.array(sorted({row.steps * row.batch for row in rows}))
-    ours = [(row.steps * row.batch, row.seconds) for row in rows]
-    axes.loglog(*zip(*sorted(ours), strict=True), "o", label="ours")
-    axes.loglog(*zip(*sorted((n, t * r.ratio) for (n, t), r in zip(ours, rows, strict=True)), strict=True), "s",
-                label=rows[0].peer)  # fmt: skip
-    axes.loglog(many, min(t / n for n, t in ours) * many, color="black", linewidth=0.8, label="linear in T·B")
-    axes.set(xlabel="steps times batch", ylabel="seconds")

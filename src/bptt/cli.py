@@ -276,7 +276,7 @@ def _sizes(given: tuple[str, ...]) -> dict[str, int]:
 @click.option("--threads", type=click.IntRange(1), multiple=True, default=[1], help="Of each competitor.")
 @click.option("--sizes", type=click.Choice(["quick", "full", "ragged", "growth"]), default="quick", show_default=True)
 @click.option("--peer", type=click.Choice(["torch", "compiled", "jax"]), multiple=True, default=["torch", "jax"])
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .json table, or a .png, .svg or .pdf plot.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help=".json, .md: tables; .png, .svg, .pdf: a plot.")
 def bench(
     cell: tuple[str, ...],
     dtype: tuple[str, ...],
@@ -288,17 +288,18 @@ def bench(
     """Time kernels beside PyTorch and JAX, where they are installed: forward and backward, with all gradients."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy loads: its product is measured on one core
     from bptt.kernels import bench as benches
+    from bptt.kernels import comparison
 
     if output is not None:
-        benches.check_target(output)
+        comparison.check_target(output)
     names = cell or ("rnn", "lstm", "gru_reset_after", "lstm_peephole")
     rows = []
     for name, kind, count in itertools.product(names, dtype, threads):
         loaded = bptt.load(name)
         rows += benches.bench(loaded, kind, count, benches.SIZES[sizes], peer, lambda line: click.echo(line))
-    click.echo("\n".join(["", *benches.summary(rows)]))
+    click.echo("\n".join(["", *comparison.summary(rows)]))
     if output is not None:
-        benches.write(rows, output)
+        comparison.write(rows, output)
         click.echo(f"Wrote {output}")
 
 

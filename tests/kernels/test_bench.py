@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import bptt
 from bptt.cli import main
-from bptt.kernels import bench, peers
+from bptt.kernels import bench, comparison, peers
 
-ROW = bench.Row("mine", "float32", 1, 256, 16, 50, "other", 0.01, 2.0, 1.5, 2.5, 1e10, 0.5, 0.4)
+ROW = comparison.Row("mine", "float32", 1, 256, 16, 50, "other", 0.01, 2.0, 1.5, 2.5, 1e10, 0.5, 0.4)
 
 
 def test_a_step_for_another_framework(make_case):
@@ -110,10 +110,10 @@ def test_results_are_compared_before_time_is_taken(pretended, monkeypatch):
 def test_growth_is_fitted():
     sizes = [(16, 25), (16, 50), (16, 100), (32, 50), (64, 50)]
     rows = [replace(ROW, batch=b, steps=t, seconds=1e-5 * b**0.5 * t) for b, t in sizes]
-    along_steps, along_batch = bench.growth(rows)
+    along_steps, along_batch = comparison.growth(rows)
     assert along_steps.endswith("our time grows as T^1.00, T from 25 to 100, H = 256, B = 16")
     assert along_batch.endswith("our time grows as B^0.50, B from 16 to 64, H = 256, T = 50")
-    assert bench.growth([ROW]) == []
+    assert comparison.growth([ROW]) == []
 
 
 def test_an_unknown_peer():
@@ -139,14 +139,19 @@ def test_other_numbers_are_not_timed():
 
 
 def test_summary_and_files(tmp_path):
-    small = bench.Row("mine", "float32", 1, 16, 1, 50, "other", 0.01, 8.0, 7.0, 9.0, 1e9, 0.1, 0.2)
-    [line] = bench.summary([ROW, small])
+    small = comparison.Row("mine", "float32", 1, 16, 1, 50, "other", 0.01, 8.0, 7.0, 9.0, 1e9, 0.1, 0.2)
+    [line, rates] = comparison.summary([ROW, small])
     expected = "geometric mean 4.00, for H·B ≥ 2048 2.00, worst 2.00, of 2 sizes"
     assert line == f"mine float32 1 thread(s) against other: {expected}"
-    bench.write([ROW, small], tmp_path / "table.json")
+    assert rates == "    at H ≥ 256, B ≥ 16: 50% to 50% of the rate of np.dot"
+    comparison.write([ROW, small], tmp_path / "table.json")
     assert json.loads((tmp_path / "table.json").read_text("utf-8"))["rows"][0]["ratio"] == 2.0
-    bench.write([ROW, replace(ROW, steps=100, seconds=0.02)], tmp_path / "growth.png")
-    bench.write([ROW, small], tmp_path / "plot.svg")
+    comparison.write([ROW, small], tmp_path / "table.md")
+    tables = (tmp_path / "table.md").read_text("utf-8")
+    assert "| mine | float32 | 1 | other | 2 | 4.00 | 2.00 | 2.00 | 50% to 50% |" in tables
+    assert "| 16 | 1 | 50 | mine | float32 | 1 | other | 8.00 (7.00 to 9.00) | 10% |" in tables
+    comparison.write([ROW, replace(ROW, steps=100, seconds=0.02)], tmp_path / "growth.png")
+    comparison.write([ROW, small], tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text("utf-8")
-    with pytest.raises(bptt.Error, match=r"^the bench writes .json, .png, .svg, .pdf; here 'table.txt'$"):
-        bench.write([ROW], tmp_path / "table.txt")
+    with pytest.raises(bptt.Error, match=r"^the bench writes .json, .md, .png, .svg, .pdf; here 'table.txt'$"):
+        comparison.write([ROW], tmp_path / "table.txt")

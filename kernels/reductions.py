@@ -87,27 +87,34 @@ def write_total(writer: Writer, total: Total) -> list[str]:
 def write_softmax(writer: Writer, softmax: Softmax) -> list[str]:
     """Write a softmax, from which the largest entry is taken first."""
     size = writer.scalar.size(writer.schedule.shapes[softmax.target][0])
-    target, vector = (writer.scalar.place(symbol, ("j0",)) for symbol in (softmax.target, softmax.vector))
+    target, where = writer.vector.load(softmax.target, ("j",)), ", ".join(writer.vector.where(softmax.target, ("j",)))
     lines = [
-        "largest = -math.inf",
-        f"for j0 in range({size}):",
-        f"    largest = max(largest, {vector})",
+        *_largest(writer, softmax.vector),
         "sums = 0.0",
-        f"for j0 in range({size}):",
-        f"    {target} = math.exp({vector} - largest)",
-        f"    sums += {target}",
-        f"for j0 in range({size}):",
-        f"    {target} /= sums",
+        f"for j in range(0, {size}, LANES):",
+        f"    left = {size} - j",
+        f"    store({where}, left, exp({writer.vector.load(softmax.vector, ('j',))} - largest))",
+        f"    sums += total({target})",
+        f"for j in range(0, {size}, LANES):",
+        f"    left = {size} - j",
+        f"    store({where}, left, {target} / sums)",
     ]
     return [f"# {softmax.target} = softmax({softmax.vector})", *writer.over(softmax.scope, lines)]
+
+
+def _largest(writer: Writer, vector: Symbol) -> list[str]:
+    """Find a vector's largest entry."""
+    size, entry = writer.scalar.size(writer.schedule.shapes[vector][0]), writer.scalar.place(vector, ("j0",))
+    return ["largest = -math.inf", f"for j0 in range({size}):", f"    largest = max(largest, {entry})"]
 
 
 def write_cross_entropy(writer: Writer, node: CrossEntropy) -> list[str]:
     """Write a cross-entropy, from which the largest logit is taken first."""
     size = writer.scalar.size(writer.schedule.shapes[node.logits][0])
     target, logit = writer.scalar.place(node.target, ()), writer.scalar.place(node.logits, ("j0",))
-    lines = ["largest = -math.inf", f"for j0 in range({size}):", f"    largest = max(largest, {logit})"]
-    lines += ["sums = 0.0", f"for j0 in range({size}):", f"    sums += math.exp({logit} - largest)"]
+    lines = [*_largest(writer, node.logits), "sums = 0.0", f"for j in range(0, {size}, LANES):"]
+    grown = f"exp({writer.vector.load(node.logits, ('j',))} - largest)"
+    lines += [f"    left = {size} - j", f"    sums += total(within({grown}, left))"]
     if is_one_hot(node.distribution):
         picked = writer.scalar.place(node.logits, (writer.scalar.picked(node.distribution.args[1]),))
         lines.append(f"{target} = largest + math.log(sums) - {picked}")

@@ -6,6 +6,7 @@ python benchmarks/single.py [CELL...]: of each array, relative to its largest en
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 from sympy import Symbol
@@ -24,7 +25,7 @@ def difference(name: str) -> tuple[float, str]:
     single, double = (bptt.compile(bptt.load(name), dtype) for dtype in ("float32", "float64"))
     cell, random = single.cell, np.random.default_rng(3)
 
-    def draw(table: object, lead: tuple[int, ...], scale: float) -> dict[str, np.ndarray]:
+    def draw(table: Iterable[str], lead: tuple[int, ...], scale: float) -> dict[str, np.ndarray]:
         shapes = {n: (*lead, *(size(part, SIZES) for part in cell.shapes[Symbol(n)])) for n in table}
         return {n: (scale * random.standard_normal(shape)).astype("float32") for n, shape in shapes.items()}
 

@@ -1,26 +1,53 @@
 """How often a fault in somebody's backward pass is found, named, placed and mended: `python benchmarks/check_code.py`.
 
-Faults come from the catalogue in `tests/analysis/code_faults.py`. A fault that changes no gradient isn't counted.
+Right programs: those in `tests/analysis/theirs/`, written as strangers write them, and every cell of the zoo in several
+styles. Faults: edits of the former, from `tests/analysis/code_faults.py`, and the catalogue's mutants of the latter.
+A fault that changes no gradient isn't counted.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import runpy
-import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from written_code import STYLES, Unwritten, faulty, program
+
+import bptt
 from bptt.analysis.verdicts.code_adapter import Adapter
 from bptt.analysis.verdicts.code_judging import judge
 from bptt.analysis.verdicts.code_subject import find
-from bptt.analysis.verdicts.verdict import Verdict
+from bptt.analysis.verdicts.verdict import Fault, Verdict
 from bptt.derive.errors import Error
 
 TESTS = Path(__file__).parents[1] / "tests" / "analysis"
+MARKS = ("detected", "kind", "line", "mended")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to be judged.
+
+    Attributes:
+        title: to speak of it.
+        name: the part of the file that is meant.
+        text: of the file.
+        kinds, line: of the fault, none for a program that is right.
+        says: what the fault is.
+    """
+
+    title: str
+    name: str
+    text: str
+    kinds: tuple[str, ...] = ()
+    line: int = 0
+    says: str = ""
 
 
 def judged(text: str, name: str) -> Verdict | str:
@@ -34,49 +61,99 @@ def judged(text: str, name: str) -> Verdict | str:
             return str(error)
 
 
-def score(injected: Any, verdict: Verdict | str) -> dict[str, bool]:
+def score(injected: Program, verdict: Verdict | str) -> dict[str, bool]:
     """Return what was got right of a fault."""
     if isinstance(verdict, str):
-        return {"detected": True, "kind": False, "line": False, "mended": False}
+        return dict.fromkeys(MARKS, False)
     if verdict.correct:
-        return {"detected": False, "kind": False, "line": False, "mended": False}
+        return dict.fromkeys(MARKS, False)
     fault = verdict.faults[0]
     return {
         "detected": True,
-        "kind": fault.kind in (*injected.kind, "raises"),
-        "line": fault.line == injected.line,
-        "mended": bool(fault.mended),
+        "kind": fault.kind in (*injected.kinds, "raises"),
+        "line": injected.line in {f.line for f in verdict.faults},
+        "mended": all(f.mended for f in verdict.faults),
     }
 
 
-def main(most: int, seed: int, part: int, parts: int) -> None:
-    """Judge a sample of at most `most` faults of each case, and the cases themselves."""
+def right() -> Iterator[Program]:
+    """Yield the programs that are right."""
+    for case in runpy.run_path(str(TESTS / "code_faults.py"))["CASES"]:
+        yield Program(f"{case.file}:{case.name}", case.name, case.text)
+    for path in sorted((TESTS / "theirs" / "strangers").glob("*.py")):
+        yield Program(path.name, "", path.read_text(encoding="utf-8"))
+    for cell in bptt.zoo():
+        derivation = bptt.derive(bptt.load(cell))
+        for style in STYLES:
+            try:
+                text = program(derivation, style).text
+            except Unwritten:
+                break
+            yield Program(f"{cell}, {style.name}", "", text)
+
+
+def wrong(most: int, seed: int) -> Iterator[Program]:
+    """Yield programs with one fault, at most so many of each program or cell."""
     catalogue = runpy.run_path(str(TESTS / "code_faults.py"))
-    total: Counter[str] = Counter()
-    for number, case in enumerate(catalogue["CASES"]):
-        if number % parts != part:
-            continue
-        right = judged(case.text, case.name)
-        assert isinstance(right, Verdict) and right.correct, right
+    for case in catalogue["CASES"]:
         found = list(catalogue["faults"](case))
         random.Random(seed).shuffle(found)
-        for injected in found[:most]:
-            began = time.perf_counter()
-            verdict = judged(injected.text, injected.case.name)
-            marks = score(injected, verdict)
-            total["faults"] += 1
-            total.update(name for name, good in marks.items() if good)
-            if not all(marks.values()):
-                missed = ", ".join(name for name, good in marks.items() if not good)
-                said = (
-                    verdict
-                    if isinstance(verdict, str)
-                    else [f"{f.line} {f.kind}: {f.message} | {f.mended}" for f in verdict.faults]
-                )
-                print(f"{case.file}:{injected.line} {injected.kind[0]}: {injected.was}  ->  {injected.now}")
-                print(f"    not {missed}; {time.perf_counter() - began:.1f} s; {str(said)[:300]}", flush=True)
-    print(dict(total))
+        for fault in found[:most]:
+            says = f"{fault.was}  ->  {fault.now}"
+            yield Program(f"{case.file}:{fault.line}", case.name, fault.text, fault.kind, fault.line, says)
+    for cell in bptt.zoo():
+        derivation = bptt.derive(bptt.load(cell))
+        try:
+            made = [(style, fault) for style in STYLES for fault in faulty(derivation, style)]
+        except Unwritten:
+            continue
+        random.Random(seed).shuffle(made)
+        for style, fault in made[:most]:
+            title = f"{cell}, {style.name}, line {fault.line}"
+            yield Program(title, "", fault.written.text, (fault.kind,), fault.line, fault.says)
+
+
+def _short(fault: Fault) -> str:
+    return f"{fault.line} {fault.kind}: {fault.message} | {fault.mended}"
+
+
+def main() -> None:
+    """Judge what is right and what is wrong, and print what was missed and the totals."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--most", type=int, default=12, help="faults of each program and each cell")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--part", type=int, default=0, help="which part of --parts to judge")
+    asked.add_argument("--parts", type=int, default=1)
+    options = asked.parse_args()
+    total: Counter[str] = Counter()
+    began = time.process_time()
+    for number, each in enumerate([*right(), *wrong(options.most, options.seed)]):
+        if number % options.parts != options.part:
+            continue
+        start = time.process_time()
+        verdict = judged(each.text, each.name)
+        spent = time.process_time() - start
+        said = (
+            verdict
+            if isinstance(verdict, str)
+            else [f"{f.line} {f.kind}: {f.message} | {f.mended}" for f in verdict.faults]
+        )
+        if not each.kinds:
+            total["right"] += 1
+            good = isinstance(verdict, Verdict) and verdict.correct
+            total["called right"] += good
+            if not good:
+                print(f"{each.title}: called wrong; {spent:.1f} s; {str(said)[:300]}", flush=True)
+            continue
+        marks = score(each, verdict)
+        total["faults"] += 1
+        total.update(name for name, good in marks.items() if good)
+        if not all(marks.values()):
+            missed = ", ".join(name for name, good in marks.items() if not good)
+            print(f"{each.title} {each.kinds[0]}: {each.says}", flush=True)
+            print(f"    not {missed}; {spent:.1f} s; {str(said)[:300]}", flush=True)
+    print(dict(total), f"{time.process_time() - began:.0f} s of computing")
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in (sys.argv[1:] + ["1000", "0", "0", "1"][len(sys.argv) - 1 :])))
+    main()

@@ -87,7 +87,10 @@ class Match:
 def identify(subject: Subject, calling: Calling, wanted: Cell | None = None) -> Match | None:
     """Find the cell, or a cell with a single edit, whose states the forward pass gives; None where there is none."""
     cells = [wanted] if wanted is not None else [load(name) for name in zoo()]
-    looks = [_Look(subject, calling, turned, level) for level in (0.0, 0.4) for turned in _turns(calling)]
+    try:
+        looks = [_Look(subject, calling, turned, level) for level in (0.0, 0.4) for turned in _turns(calling)]
+    except KeyError:  # a parameter of a shape that no cell has
+        return None
     counts: Counter[tuple[str, ...]] = Counter()
     counts.update({axes: count for axes, count in looks[0].counts.items() if axes in (("n", "m"), ("n", "n"))})
     near = [cell for cell in cells if not _matrices(cell) - counts and (counts - _matrices(cell)).total() < 2]

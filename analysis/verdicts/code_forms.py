@@ -134,6 +134,17 @@ def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
         yield from ((), ("1",), ("1", "1"), ("k", "m"), ("m", "k"))
 
 
+def is_alike(place: Place, turn: bool, gates: int, stacked: bool, bias: int) -> bool:
+    """Return whether a parameter has these rows, for a matrix turned or not, or this way of writing a bias."""
+    rows, inner = ("n" if gates == 1 else f"{gates}*n"), ("n+m",) if stacked else ("m", "n")
+    if place.role != "param" or len(place.axes) not in (1, 2):
+        return False
+    if "1" in place.axes or len(place.axes) == 1:
+        return place.axes == ((rows,), ("1", rows), (rows, "1"))[bias]
+    one, other = place.axes if turn else place.axes[::-1]
+    return other == rows and one in inner
+
+
 def told(shape: tuple[int, ...], held: Mapping[str, int]) -> tuple[str, ...]:
     """Return the axes of an array that was returned, from their lengths; a number where no size fits.
 

@@ -30,7 +30,8 @@ from .code_subject import (
     sizes_with_defaults,
 )
 
-MOST = (300, 4000)  # runs of the forward pass for each layout, at first and where that wasn't enough
+MOST = (800, 4000)  # runs of the forward pass for each layout, at first and where that wasn't enough
+BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
 REFUSED = 40  # of them that run but don't behave like a recurrent cell
@@ -118,7 +119,7 @@ class _Trial:
     ) -> None:
         self.subject, self.setting, self.form, self.said, self.adapter = subject, setting, form, said, adapter
         self.drawn: dict[Place, Array] = {}
-        self.refused = 0
+        self.refused = self.blind = 0
         self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
         self.groups += [a.path for a in named if a.role == "group"]
         self.domains: dict[str, list[Option]] = {}
@@ -143,11 +144,28 @@ class _Trial:
             for _ in range(LARGEST_GROUP):
                 try:
                     search(self.domains, self.attempt, most)
+                    if self.found is None and self.blind:
+                        self._alike()
                 except _Asked as asked:
                     self._add(asked.argument)
                 else:
                     break
         return self.found
+
+    def _alike(self) -> None:
+        """Try shapes in which all parameters are alike: rows or columns, as many gates; [h; x] or separate."""
+        tried = set()
+        for turn, gates, stacked, bias in itertools.product((False, True), forms.GATES, (False, True), range(3)):
+            at = {}
+            for name, options in self.domains.items():
+                free = options[0] and options[0][0].role == "param"
+                wanted = [o for o in options if free and o and forms.is_alike(o[0], turn, gates, stacked, bias)]
+                at[name] = (wanted or options)[0]
+            key = tuple(at.values())
+            if key not in tried:
+                tried.add(key)
+                if self.attempt(at) is None:
+                    return
 
     def _asked(self, error: Exception) -> None:
         """Raise where the code asks a group of parameters for one that isn't known yet."""
@@ -185,8 +203,11 @@ class _Trial:
             self._asked(error)
             self._say(error)
             used = Seen.used | Seen.asked | blind
-            if used or self._fails(calling, values):
-                return used or (tuple(options) if self._opaque() else ())
+            if used:
+                return used
+            if self._fails(calling, values):  # compiled code: arrays don't see what is done with them
+                self.blind += 1
+                return tuple(options) if self.blind < BLINDLY else ()
         found = _accepted(self.subject, calling, values)
         if isinstance(found, str):
             self.said.append(found)
@@ -194,11 +215,6 @@ class _Trial:
             return () if found.startswith("time") or self.refused > REFUSED else tuple(options)
         self.found = found
         return None
-
-    def _opaque(self) -> bool:
-        """Return whether the forward pass is compiled, so that arrays don't see what is done with them."""
-        self.refused += 1
-        return not hasattr(self.subject.forward, "__code__") and self.refused < 10 * REFUSED
 
     def _say(self, error: Exception) -> None:
         text = str(error) if isinstance(error, Conflict) else f"{type(error).__name__}: {error}"
@@ -230,7 +246,7 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
         return forms.sizes(path)
     if argument.role in ("object", "group"):
         return [(Place(path, (), "object"),)]
-    rest = forms.states(path, form, False) if len(path) == 1 else []
+    rest = forms.states(path, form, False) if len(path) == 1 and name[0] not in "WwUuRVb" else []
     return [*forms.params(path, form, argument.label), *rest]
 
 
@@ -257,7 +273,7 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
 def _settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Iterator[Setting]:
     """Yield what objects, modules and closures fix, with the positional numbers of the class."""
     around = tuple(_around(subject, adapter))
-    if subject.make is None or not isinstance(subject.make, type):
+    if subject.make is None or not subject.is_class:
         held = [*around, *(_held("self", vars(subject.make())) if subject.make is not None else [])]
         if not held:
             yield Setting((), (), sizes)
@@ -367,7 +383,7 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":
             found.append(Argument((name,), "state", True))
-    maker = subject.factory or (subject.make if isinstance(subject.make, type) and not setting.construct else None)
+    maker = subject.factory or (subject.make if subject.is_class and not setting.construct else None)
     for name in parameters(maker, False) if maker is not None else ():
         found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param")
     if any(argument.role == "input" for argument in found):

@@ -13,6 +13,7 @@ ROLES = (  # of an argument of a forward pass
         "state",
     ),
     (r"(initial_)?(hidden|cell|memory)(_?state)?(_?(0|prev|init))?", "state"),
+    (r"[ac-tv-zA-TX-Z][a-z]?(_?0|_init|_?prev)", "state"),
     (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
     (r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)", "size"),

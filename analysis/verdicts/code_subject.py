@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import functools
 import importlib.util
 import inspect
 import re
@@ -24,6 +25,7 @@ from ...derive.errors import Error
 from ...derive.syntax import closest
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, arguments, at, wrapped
 from .code_names import role
+from .code_torch import Held, function_pair, is_function, is_module, module_pair
 
 AROUND = ("self", "global", "closure", "make")  # where weights are that aren't arguments of the forward pass
 PAIRS = (
@@ -100,6 +102,11 @@ class Subject:
     file: str = ""
     prototypes: dict[tuple[int, ...], Any] = field(default_factory=dict)
     patience: float = 5.0
+
+    @property
+    def is_class(self) -> bool:
+        """Whether objects are made by a class, rather than being copies of one."""
+        return self.make is not None and (isinstance(self.make, type) or bool(parameters(self.make, False)))
 
     def owner(self, calling: Calling, values: Mapping[str, Array]) -> Any:
         """Return a fresh object with the given attributes, or None for functions."""
@@ -228,7 +235,7 @@ def find(theirs: Any, adapter: Adapter) -> Subject:
     if isinstance(theirs, FunctionType):
         return _of_functions(theirs.__name__, theirs, None)
     made = _of_class(type(theirs), adapter)
-    made.make = lambda *ignored: copy.deepcopy(theirs)
+    made.make = (lambda: Held(theirs)) if is_module(theirs) else (lambda: copy.deepcopy(theirs))
     return made
 
 
@@ -261,7 +268,7 @@ def _in_file(theirs: str, adapter: Adapter) -> Subject:
     path = path if path.endswith(".py") else f"{path}.py" if wanted else path
     module = load(path)
     own = {n: v for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
-    functions = {n: v for n, v in own.items() if isinstance(v, FunctionType)}
+    functions = {n: v for n, v in own.items() if isinstance(inspect.unwrap(v) if callable(v) else v, FunctionType)}
     classes = {n: v for n, v in own.items() if isinstance(v, type)}
     found = _choose(path, functions, classes, wanted, adapter)
     subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(path, *found)
@@ -297,7 +304,10 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
         chosen = [pair for pair in pairs if not _is_step(pair[0])] or pairs
     if len(chosen) == 1:
         return functions[chosen[0][0]], functions[chosen[0][1]]
-    both = [kind for kind in classes.values() if _methods(kind) is not None]
+    both = [
+        kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
+    ]
+    both = both or [kind for kind in classes.values() if is_module(kind)]
     whole = [kind for kind in both if not _is_step(kind.__name__)] or both
     if not chosen and len(whole) == 1:
         return whole[0]
@@ -339,7 +349,8 @@ def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _calls(function: FunctionType, name: str) -> bool:
-    return name in function.__code__.co_names and function.__name__ != name
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and name in code.co_names and function.__name__ != name
 
 
 def _methods(kind: type) -> tuple[str, str] | None:
@@ -347,6 +358,12 @@ def _methods(kind: type) -> tuple[str, str] | None:
 
 
 def _of_class(kind: type, adapter: Adapter) -> Subject:
+    if is_function(kind):
+        return _of_functions(kind.__name__, *function_pair(kind), kind)
+    if is_module(kind):
+        subject = _of_functions(kind.__name__, *module_pair(kind), kind)
+        subject.make = functools.wraps(kind)(lambda *sizes: Held(kind(*sizes)))
+        return subject
     names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind)
     if names is None:
         raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
@@ -356,14 +373,15 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
     return subject
 
 
-def _of_functions(name: str, forward: Any, backward: Any) -> Subject:
+def _of_functions(name: str, forward: Any, backward: Any, where: Any = None) -> Subject:
     for what in (forward, backward):
         if what is not None and not callable(what):
             raise Error(f"{what!r} can't be called; give two functions, a class, an object or a file: {EXAMPLE}")
-    module = sys.modules.get(getattr(forward, "__module__", ""))
+    where = where or forward
+    module = sys.modules.get(getattr(where, "__module__", ""))
     text, file = "", ""
     try:
-        file = inspect.getsourcefile(forward) or ""
+        file = inspect.getsourcefile(where) or ""
         text = FilePath(file).read_text(encoding="utf-8")
     except (TypeError, OSError):
         text = file = ""

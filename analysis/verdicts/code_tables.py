@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,8 +31,15 @@ class Tables:
         self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
         self._parsed: dict[str, ast.expr] = {}
 
+    @cached_property
+    def library(self) -> str:
+        """The name under which the code knows its array library: "np"."""
+        scope = self.ran.function.__globals__
+        return next((name for name in ("np", "numpy", "torch") if name in scope), "np")
+
     def parse(self, text: str) -> ast.expr:
-        """Return the tree of an expression."""
+        """Return the tree of an expression, of NumPy's functions in the code's own library."""
+        text = text if self.library == "np" else re.sub(r"\bnp\.", f"{self.library}.", text)
         if text not in self._parsed:
             self._parsed[text] = ast.parse(text, mode="eval").body
         return self._parsed[text]

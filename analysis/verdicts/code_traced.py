@@ -116,7 +116,8 @@ def _codes(subject: Subject, run: Callable[[], Any]) -> dict[CodeType, tuple[set
 
 def _functions(subject: Subject) -> dict[CodeType, FunctionType]:
     found: dict[CodeType, FunctionType] = {}
-    spaces = [getattr(subject.forward, "__globals__", {}), {"forward": subject.forward, "backward": subject.backward}]
+    scope = vars(subject.module) if subject.module is not None else getattr(subject.forward, "__globals__", {})
+    spaces = [scope, {"forward": subject.forward, "backward": subject.backward}]
     spaces += [vars(value) for value in list(spaces[0].values()) if isinstance(value, type)]
     for space in spaces:
         for value in space.values():
@@ -134,7 +135,8 @@ def held(scope: dict[str, Any], node: ast.expr) -> Any:
         return None
     try:
         code = compile(ast.Expression(ast.parse(ast.unparse(node), mode="eval").body), "<held>", "eval")
-        return eval(code, {"__builtins__": builtins}, scope)  # names, entries and attributes of theirs alone
+        value = eval(code, {"__builtins__": builtins}, scope)  # names, entries and attributes of theirs alone
+        return value.detach().numpy() if hasattr(value, "detach") else value
     except Exception:
         return None
 

@@ -178,7 +178,8 @@ class _Look:
     def _fits(self, cell: Cell) -> bool:
         known = all(shape in self.common for shape in cell.params.values())
         inputs = [s for n, s in cell.inputs.items() if not n.endswith("_y")]
-        return known and inputs == [("m",)] and all(s == ("n",) for s in cell.states.values()) and not cell.indices
+        size = "n" if self.calling.sizes["m"] == self.calling.sizes["n"] else "m"
+        return known and inputs == [(size,)] and all(s == ("n",) for s in cell.states.values()) and not cell.indices
 
     def _first_step(self) -> list[Array]:
         """Return the first sample's states after the first step, as far as they are returned."""

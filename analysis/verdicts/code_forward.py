@@ -30,7 +30,9 @@ from .code_subject import (
     sizes_with_defaults,
 )
 
-MOST = (800, 4000)  # runs of the forward pass for each layout, at first and where that wasn't enough
+SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
+# How many runs of the forward pass each layout is worth, and the sizes that differ.
+EFFORTS: tuple[tuple[int, Mapping[str, int]], ...] = ((800, {}), (800, SQUARE), (4000, {}))
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
@@ -82,18 +84,19 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     """
     said: list[str] = []
     fallback: tuple[Calling, Form] | None = None
-    for most, setting in itertools.product(MOST, list(_settings(subject, {**SIZES, **adapter.sizes}, adapter))):
-        for named in _arguments(subject, adapter, setting):
-            for form in FORMS:
-                found = _Trial(subject, adapter, setting, named, form, said).result(most)
-                if found is None:
-                    continue
-                calling = _settled(subject, found)
-                if all(place.role != "unused" for place in calling.given):
-                    return calling, form
-                fallback = fallback or (calling, form)
-            if fallback is not None:
-                return fallback
+    for most, sizes in EFFORTS:
+        for setting in _settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
+            for named in _arguments(subject, adapter, setting):
+                for form in FORMS:
+                    found = _Trial(subject, adapter, setting, named, form, said).result(most)
+                    if found is None:
+                        continue
+                    calling = _settled(subject, found)
+                    if all(place.role != "unused" for place in calling.given):
+                        return calling, form
+                    fallback = fallback or (calling, form)
+                if fallback is not None:
+                    return fallback
     raise Error(_nothing_found(subject, adapter, said))
 
 
@@ -208,7 +211,7 @@ class _Trial:
             if self._fails(calling, values):  # compiled code: arrays don't see what is done with them
                 self.blind += 1
                 return tuple(options) if self.blind < BLINDLY else ()
-        found = _accepted(self.subject, calling, values)
+        found = accepted(self.subject, calling, values)
         if isinstance(found, str):
             self.said.append(found)
             self.refused += 1
@@ -406,7 +409,7 @@ def _parts(subject: Subject, name: str, path: Path, role: str) -> list[Argument]
     return [Argument(path, role)]
 
 
-def _accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:
+def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:
     """Return the calling convention with what is returned, or why this isn't how a recurrent cell behaves."""
     others = values_for(calling, 1)
     try:
@@ -442,7 +445,10 @@ def _accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -
 
 
 def _settled(subject: Subject, calling: Calling) -> Calling:
-    """Return the calling convention for functions that were made by another: their weights stand in a closure."""
+    """Return the convention with n for m where these are one size, and weights in the closure that holds them."""
+    if calling.sizes["m"] == calling.sizes["n"]:
+        given = [replace(p, axes=tuple(a.replace("m", "n") for a in p.axes)) for p in calling.given]
+        calling = replace(calling, given=tuple(given))
     if subject.factory is None:
         return calling
     subject.run(calling, values_for(calling))

@@ -14,14 +14,15 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
-from .code_backward import Raised, gradients, infer_backward, left_behind, line_of, match_gradients
+from .code_backward import Raised, gradients, left_behind, line_of, match_gradients
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, differences
 from .code_fault import Search
-from .code_forward import infer_forward, values_for
+from .code_forward import values_for
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
 from .code_subject import AROUND, Hung, Subject
+from .code_ways import called
 from .code_words import conventions
 from .verdict import Fault, Verdict
 
@@ -54,24 +55,19 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
     Raises:
         Error: where it can't be called.
     """
-    tell("the forward pass")
-    calling, form = infer_forward(subject, adapter)
-    match = identify(subject, calling, cell)
-    values = values_for(calling, SEEDS[0])
-    tell("the backward pass")
     try:
-        calling = infer_backward(subject, calling, values)
+        calling, form, raised = called(subject, adapter, tell, SEEDS[0])
+        match = identify(subject, calling, cell)
+        if raised is not None:
+            how = conventions(calling, form, match)
+            return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
         trials, notes = [], []
         for seed in SEEDS:
             trial, calling, said = _trial(subject, calling, match, adapter, seed)
             trials.append(trial)
             notes += said
-    except Raised as raised:
-        how = conventions(raised.calling, form, match)
-        return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
     except Hung as hung:
-        fault = _hanging(subject, hung)
-        return Verdict(subject.name, match.cell.name if match else OWN, (), (), (fault,), (), float("inf"), "none")
+        return Verdict(subject.name, OWN, (), (), (_hanging(subject, hung),), (), float("inf"), "none")
     notes += _behaviour(subject, calling, trials[0])
     compared = max(trials, key=lambda trial: max(_errors(trial).values(), default=0.0))
     near = max(trial.right.tolerance for trial in trials)

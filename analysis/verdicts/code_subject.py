@@ -307,7 +307,9 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     both = [
         kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
     ]
-    both = both or [kind for kind in classes.values() if is_module(kind)]
+    modules = [kind for kind in classes.values() if is_module(kind)]
+    if all(_is_used(kind, modules) for kind in both):
+        both = modules
     whole = [kind for kind in both if not _is_step(kind.__name__)] or both
     if not chosen and len(whole) == 1:
         return whole[0]
@@ -351,6 +353,12 @@ def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _calls(function: FunctionType, name: str) -> bool:
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code is not None and name in code.co_names and function.__name__ != name
+
+
+def _is_used(kind: type, others: list[type]) -> bool:
+    """Return whether methods of other classes name a class."""
+    codes = [value.__code__ for other in others for value in vars(other).values() if isinstance(value, FunctionType)]
+    return any(kind.__name__ in code.co_names for code in codes)
 
 
 def _methods(kind: type) -> tuple[str, str] | None:
@@ -482,16 +490,23 @@ def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[st
     """Return what is taken out of an argument, from the source: keys p["Wf"], attributes p.Wf as ".Wf"."""
     for tree in trees(function, text):
         found = []
+        methods = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in ast.walk(tree):
             match node:
                 case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if name == argument:
                     found.append(key)
-                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument:
-                    if not hasattr(np.ndarray, key) and not hasattr(dict, key) and not hasattr(list, key):
+                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument and id(node) not in methods:
+                    if not any(hasattr(kind, key) for kind in array_kinds()):
                         found.append(f".{key}")
         if found:
             return list(dict.fromkeys(found))
     return []
+
+
+def array_kinds() -> tuple[type, ...]:
+    """Return the classes of what an argument may be that isn't a group of parameters."""
+    torch = sys.modules.get("torch")
+    return (np.ndarray, dict, list) if torch is None else (np.ndarray, dict, list, torch.Tensor)
 
 
 def parts_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from .arithmetic import Array, Misfit, Missing
+from .arithmetic import Array, Evaluator, Misfit, Missing
 from .catalogue import Edit, Pool, edits
 from .exact import Residue, apply_arrays, points
 from .formulas import Statement, tree_from
 from .groups import Group
 from .meanings import Meaning, argument_of
 from .ours import Translator, slopes
+from .pairs import in_turn, pair
 from .probes import probes
 from .reading import OWN, Reading, agree
 from .tree import Name, Tree, names, number, places
@@ -44,7 +46,7 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
     own = [name for line in group.lines for name in names(line.value)]
     wanted = list(names(ours)) if ours is not None else []
     for name in (*wanted, *own, *reading.meanings):
-        if name in reading.meanings and name != group.target:
+        if name in reading.meanings and (name != group.target or name in own):
             enter(name, reading.meanings[name])
     first = answers.records[0]
     for offset in (0, -1, 1):
@@ -55,16 +57,13 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
                 and (offset == 0 or base not in answers.params)
             ):
                 enter(Name(base, offset), Meaning("value", base, offset))
+    unnamed = [Meaning("loss", base) for base in first.loss]
+    unnamed += [Meaning("carry", base) for base in first.carry if translator.carried(base, 0, 0).head == "name"]
+    unnamed += [Meaning("total", b, o) for b in first.adjoint if b not in answers.params for o in (0, 1)]
     for name in wanted:
-        for kind in (Meaning("loss", b) for b in first.loss):
-            if translator.called(kind) == name:
-                enter(name, kind)
-        for carried in (Meaning("carry", b) for b in first.carry):
-            if translator.called(carried) == name:
-                enter(name, carried)
-        for total in (Meaning("total", b, o) for b in first.adjoint if b not in answers.params for o in (0, 1)):
-            if answers.has(total) and translator.called(total) == name:
-                enter(name, total)
+        for meant in unnamed:
+            if translator.called(meant) == name and answers.has(meant):
+                enter(name, meant)
     for name in wanted:
         now = reading.meanings.get(Name(name.base, 0), OWN)
         if now.kind == "total" and now.offset == 0:
@@ -104,8 +103,9 @@ def _inner_terms(tree: Tree) -> Iterator[Tree]:
 
 
 def repair(reading: Reading, group: Group, translator: Translator) -> Repair:
-    """Return the first single edit with which a group comes out right; `UNKNOWN` where there is none."""
+    """Return the first edit with which a group comes out right, or the first two; `UNKNOWN` where there are none."""
     pool = pool_for(reading, group, translator)
+    pairs: list[tuple[Statement, partial[Edit | None]]] = []
     right = reading.answers.array(reading.meanings[group.target])
     for line in group.lines:
         others = replace_line(group, line)
@@ -115,16 +115,35 @@ def repair(reading: Reading, group: Group, translator: Translator) -> Repair:
         wanted = right if rest is None else right - rest
         evaluator = reading.over(dict.fromkeys([*names(line.value), *pool.names]), line)
         evaluator.values = {**reading_values(reading, pool), **evaluator.values}
+        single: list[tuple[Edit, Array]] = []
         for edit in edits(line.value, pool):
-            try:
-                found = evaluator.plain(edit.tree)
-            except (Misfit, Missing, ArithmeticError):
+            found = value_of(evaluator, edit.tree)
+            if found is None:
                 continue
-            if np.isfinite(found).all() and agree(found, wanted):
+            if _is(wanted, found):
                 return Repair(line, edit)
+            single.append((edit, found))
+        evaluate, good = partial(value_of, evaluator), partial(_is, wanted)
+        pairs.append((line, partial(pair, line.value, single, wanted, evaluate, good)))
+        pairs.append((line, partial(in_turn, line.value, pool, evaluate, good)))
+    for line, both in pairs:
+        if (found_pair := both()) is not None:
+            return Repair(line, found_pair)
     ours = translator.line(reading.meanings[group.target])
     edit = UNKNOWN._replace(tree=ours) if ours is not None and len(group.lines) == 1 else UNKNOWN
     return Repair(group.lines[0], edit)
+
+
+def value_of(evaluator: Evaluator, tree: Tree) -> Array | None:
+    """Return what a tree gives, None where it gives nothing."""
+    try:
+        return evaluator.plain(tree)
+    except (Misfit, Missing, ArithmeticError):
+        return None
+
+
+def _is(wanted: Array, found: Array) -> bool:
+    return bool(np.isfinite(found).all()) and agree(found, wanted)
 
 
 def reading_values(reading: Reading, pool: Pool) -> dict[Name, Array]:
@@ -160,9 +179,8 @@ def repair_auxiliary(
             continue
         evaluator.values = {**reading_values(reading, pool), **evaluator.values}
         for edit in edits(line.value, pool):
-            try:
-                found = evaluator.plain(edit.tree)
-            except (Misfit, Missing, ArithmeticError):
+            found = value_of(evaluator, edit.tree)
+            if found is None:
                 continue
             reading.own = {target: found}
             if all(map(reading.holds, readers)):

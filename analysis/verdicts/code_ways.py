@@ -1,0 +1,98 @@
+"""The way to call both of somebody's passes: where the likeliest makes no sense of the second, another that does."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...derive.errors import Error
+from .code_adapter import Adapter, Array, Calling, Path, shape
+from .code_backward import Raised, infer_backward, left_behind
+from .code_forms import FORMS, Form
+from .code_forward import accepted, infer_forward, values_for
+from .code_reference import draw_seeds
+from .code_subject import Subject
+from .code_traced import held, traced
+
+
+def called(
+    subject: Subject, adapter: Adapter, tell: Callable[[str], None], seed: int
+) -> tuple[Calling, Form, Raised | None]:
+    """Return how both passes are called, and what the second raises, if it does.
+
+    A forward pass for vectors may run on columns, or on several samples, as well. So where the second pass raises, or
+    leaves no gradient of a parameter's shape, vectors are tried, and taken unless what the code does is odd with them.
+
+    Raises:
+        Error: where no way was found.
+    """
+    tell("the forward pass")
+    made = subject.factory is not None
+    calling, form = infer_forward(subject, adapter)
+    tell("the backward pass")
+    likeliest = _with_backward(subject, calling, seed)
+    if not made and not (isinstance(likeliest, Calling) and _is_whole(subject, likeliest, seed)):
+        for other in _of_vectors(calling, form):
+            single = accepted(subject, other, values_for(other, seed))
+            found = _with_backward(subject, single, seed) if isinstance(single, Calling) else None
+            if isinstance(found, Calling) and _is_whole(subject, found, seed) and not is_odd(subject, found, seed):
+                held = next((place.held for place in found.given if place.role == "input"), "")
+                single_form = next(f for f in FORMS if f.axes == ("T", "*") and f.held in (held, ""))
+                return found, single_form, None
+    if isinstance(likeliest, Error):
+        raise likeliest
+    return (likeliest, form, None) if isinstance(likeliest, Calling) else (likeliest.calling, form, likeliest)
+
+
+def _of_vectors(calling: Calling, form: Form) -> Iterator[Calling]:
+    """Yield the same way to call the forward pass, with a vector for each column or each row of samples."""
+    if "T" not in form.axes or not {"B", "1"} & set(form.axes):
+        return
+    for gone in ({"B"}, {"B", "1"}):
+        given = [replace(p, axes=tuple(axis for axis in p.axes if axis not in gone)) for p in calling.given]
+        front = [replace(p, axes=("T", *(a for a in p.axes if a != "T"))) if p.role == "input" else p for p in given]
+        yield replace(calling, given=tuple(front), returned=())
+
+
+def _with_backward(subject: Subject, calling: Calling, seed: int) -> Calling | Raised | Error:
+    try:
+        return infer_backward(subject, calling, values_for(calling, seed))
+    except (Raised, Error) as error:
+        return error
+
+
+def _left(subject: Subject, calling: Calling, seed: int) -> Mapping[Path, Array]:
+    values = values_for(calling, seed)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return left_behind(subject, calling, values, draw_seeds(subject, calling, values, seed))
+
+
+def _is_whole(subject: Subject, calling: Calling, seed: int) -> bool:
+    """Return whether there is an array of every parameter's shape in what the backward pass leaves."""
+    left = Counter(tuple(d for d in array.shape if d > 1) for array in _left(subject, calling, seed).values())
+    params = (shape(place, calling.sizes) for place in calling.given if place.role == "param")
+    return not Counter(tuple(d for d in dims if d > 1) for dims in params) - left
+
+
+def is_odd(subject: Subject, calling: Calling, seed: int) -> bool:
+    """Return whether a backward pass does to vectors what people do to rows of samples: transposes, sums over them."""
+    values = values_for(calling, seed)
+    ran = traced(subject, lambda: subject.run(calling, values), lambda: _left(subject, calling, seed))
+    for at in ran:
+        for node in ast.walk(at.tree):
+            match node:
+                case ast.Attribute(value=of, attr="T") | ast.Call(func=ast.Attribute(value=of, attr="sum")):
+                    pass
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="sum"), args=[of, *_]):
+                    pass
+                case _:
+                    continue
+            if np.ndim(held(at.scope, of)) == 1:
+                return True
+    return False

@@ -87,6 +87,21 @@ class Match:
 def identify(subject: Subject, calling: Calling, wanted: Cell | None = None) -> Match | None:
     """Find the cell, or a cell with a single edit, whose states the forward pass gives; None where there is none."""
     cells = [wanted] if wanted is not None else [load(name) for name in zoo()]
+    return next((match for told in _readouts(calling) if (match := _identified(subject, told, cells))), None)
+
+
+def _readouts(calling: Calling) -> Iterator[Calling]:
+    """Yield the convention; where there are as many classes as inputs, also with a matrix of inputs for the readout."""
+    yield calling
+    sizes, roles = calling.sizes, {place.role for place in calling.returned}
+    if sizes["m"] == sizes["k"] and roles & {"loss", "outputs", "output"}:
+        for index, place in enumerate(calling.given):
+            if place.role == "param" and sorted(place.axes) == ["m", "n"]:
+                other = replace(place, axes=tuple(axis.replace("m", "k") for axis in place.axes))
+                yield replace(calling, given=(*calling.given[:index], other, *calling.given[index + 1 :]))
+
+
+def _identified(subject: Subject, calling: Calling, cells: list[Cell]) -> Match | None:
     try:
         looks = [_Look(subject, calling, turned, level) for level in (0.0, 0.4) for turned in _turns(calling)]
     except KeyError:  # a parameter of a shape that no cell has

@@ -295,6 +295,8 @@ def _settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Iter
         told = _axes_of(held, sizes, True) if construct else None
         if told is not None:
             yield Setting(construct, told, sizes)
+            if len(construct) < 3:  # the classes may be as many as the inputs
+                yield Setting(construct, told, {**sizes, "k": sizes["m"]})
             continue
         for fixed in _fixed(held, sizes):
             own = _axes_of(held, fixed, True)

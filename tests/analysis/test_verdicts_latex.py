@@ -167,8 +167,9 @@ def test_any_text_is_read_or_refused(pieces):
     assert spell(line.value).count("a") - spell(line.value).count("ta") == pieces.count("a_t")
 
 
-def test_the_documentation_is_true(capsys):
+def test_the_documentation_is_true(capsys, tmp_path, monkeypatch):
     """Every block of docs/check.md prints what stands below it."""
+    monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL)
     namespace: dict[str, object] = {}

@@ -1,0 +1,74 @@
+"""Programs as strangers write them: every calling convention is found out and said, and a fault in it is mended."""
+
+from pathlib import Path
+
+import pytest
+
+from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_judging import judge
+from bptt.analysis.verdicts.code_subject import find
+
+STRANGERS = Path(__file__).parent / "theirs" / "strangers"
+OWN = "a cell of its own"
+SAID = {
+    "closures.py": ("rnn", "Sequences are (T, B, features)."),
+    "features_first_lstm.py": ("lstm", "Wf, Wi, Wg and Wo multiply [h; x]."),
+    "function_static.py": ("rnn", "Weights are (outputs, inputs), as in W @ x."),
+    "gru_after_two_biases.py": ("gru_reset_after", "b_ih and b_hh are added up."),
+    "gru_one_minus.py": ("gru", "Sequences are lists over time of column vectors (features, 1)."),
+    "inner_loop_class.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
+    "last_output_class.py": ("rnn", "Loss gradients come in at the output."),
+    "lstm_class_attrs.py": ("lstm", "The gates are stacked in the order f, i, g, o in W, b."),
+    "lstm_params_dict_full.py": ("lstm", "Sequences are (B, T, features)."),
+    "mingru.py": ("min_gru", "Sequences are (T, B, features)."),
+    "only_states.py": ("rnn", "Weights are (inputs, outputs), as in x @ W."),
+    "own_cell.py": (OWN, "Sequences are (T, B, features)."),
+    "params_object.py": ("gru", "z and 1 − z have changed places against the usual gru."),
+    "plain_rnn_caches.py": ("rnn", "Sequences are (T, B, features)."),
+    "plain_rnn_dict.py": ("rnn", "Sequences are (T, B, features)."),
+    "plain_rnn_list.py": ("rnn", "Sequences are (T, B, features)."),
+    "rnn_mse_loss.py": ("rnn", "The loss is computed inside, from targets: a squared error."),
+    "step_only.py": ("lstm", "A single step, (B, features)."),
+    "tokens_global.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+}
+FAULTS = [
+    ("closures.py", "hs[t].T @ da", "hs[t + 1].T @ da", "time"),
+    ("features_first_lstm.py", "dh * th * y", "dh * c_new * y", "activation"),
+    ("gru_after_two_biases.py", "[g_r, g_z, g_n * r]", "[g_r, g_z, g_n]", "factor"),
+    ("lstm_class_attrs.py", "dh * o * (1 - tc * tc) + dc_next", "dh * o * (1 - tc * tc)", "dropped carry"),
+    ("own_cell.py", "dq = -0.3 * dh", "dq = 0.3 * dh", "sign"),
+    ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "factor"),
+]
+
+
+def judged(text, folder):
+    path = folder / "theirs.py"
+    path.write_text(text, encoding="utf-8")
+    return judge(find(str(path), Adapter()), None, Adapter(), print)
+
+
+@pytest.mark.parametrize("file", SAID)
+def test_how_strangers_write_is_found_out(file, tmp_path):
+    cell, sentence = SAID[file]
+    found = judged((STRANGERS / file).read_text(encoding="utf-8"), tmp_path)
+    assert found.correct, str(found)
+    assert found.cell == cell and sentence in found.conventions, str(found)
+    assert found.largest_error < 1e-9
+
+
+def test_every_stranger_is_judged():
+    assert SAID.keys() == {path.name for path in STRANGERS.glob("*.py")}
+
+
+@pytest.mark.parametrize(("file", "was", "now", "kind"), FAULTS)
+def test_a_strangers_fault_is_placed_named_and_mended(file, was, now, kind, tmp_path):
+    text = (STRANGERS / file).read_text(encoding="utf-8")
+    assert was in text
+    broken = text.replace(was, now, 1)
+    line = text[: text.index(was)].count("\n") + 1
+    [fault] = judged(broken, tmp_path).faults
+    assert (fault.line, fault.kind) == (line, kind), fault
+    lines = broken.splitlines()
+    indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
+    mended = "\n".join([*lines[: line - 1], indent + fault.mended, *lines[line:]])
+    assert judged(mended, tmp_path).correct

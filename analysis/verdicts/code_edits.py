@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Edit:
         owner, name, index: where the node stands: `owner.name`, or `owner.name[index]`.
         new: node, operator or list of statements.
         says: the statement's place: "" for a changed one, "inserted", "moved", "removed".
+        old: the expression that stands there now, where it is one.
     """
 
     cost: int
@@ -38,6 +40,12 @@ class Edit:
     index: int | None
     new: Any
     says: str = ""
+    old: ast.expr | None = None
+
+    @property
+    def line(self) -> int:
+        """The number of the line that is changed: a statement may have several."""
+        return self.statement.lineno if self.old is None else self.old.lineno
 
     def swap(self) -> Any:
         """Put the new node in place and return the old one."""
@@ -64,6 +72,28 @@ class Edit:
             now = now[self.index]
         self.restore(old)
         return now
+
+
+def in_its_line(edit: Edit, source: list[str]) -> str:
+    """Return the changed line of a statement that has several, "" where the change isn't within one."""
+    old, statement = edit.old, edit.statement
+    if old is None or old.lineno != old.end_lineno or statement.lineno == statement.end_lineno:
+        return ""
+    number, line = old.lineno - statement.lineno, source[old.lineno - 1]
+    before, after = line.encode()[: old.col_offset].decode(), line.encode()[old.end_col_offset :].decode()
+    whole = source[statement.lineno - 1 : statement.end_lineno]
+    was = edit.swap()
+    wanted = ast.dump(statement)
+    edit.restore(was)
+    for form in ("{}", "({})"):
+        changed = before + form.format(ast.unparse(edit.new)) + after
+        try:
+            [found] = ast.parse(textwrap.dedent("\n".join([*whole[:number], changed, *whole[number + 1 :]]))).body
+        except SyntaxError:
+            continue
+        if ast.dump(found) == wanted:
+            return changed.strip()
+    return ""
 
 
 def where(edit: Edit) -> str:
@@ -103,7 +133,8 @@ def _put(new: Any, statement: ast.stmt) -> None:
             if isinstance(part, ast.stmt) and getattr(part, "lineno", 0) > 1 and part is not new:
                 continue
             for node in ast.walk(part):
-                if isinstance(node, ast.expr | ast.stmt | ast.keyword):
+                inside = statement.lineno < getattr(node, "lineno", 0) <= (statement.end_lineno or 0)
+                if isinstance(node, ast.expr | ast.stmt | ast.keyword) and not inside:
                     ast.copy_location(node, statement)
 
 
@@ -114,7 +145,7 @@ def _is_product(node: ast.expr) -> bool:
 
 
 def _at(slot: Slot, statement: ast.stmt, cost: int, kind: str, new: Any) -> Edit:
-    return Edit(cost, kind, statement, slot.owner, slot.name, slot.index, new)
+    return Edit(cost, kind, statement, slot.owner, slot.name, slot.index, new, "", slot.node)
 
 
 def _is_target(slot: Slot) -> bool:
@@ -189,7 +220,7 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             case ast.Constant(value=int() | float() as value):
                 for near in (value - 1, value + 1, -value):
                     text = f"({near!r})" if near < 0 else repr(near)
-                    yield _at(slot, statement, 1, "axis or index", tables.parse(text))
+                    yield _at(slot, statement, 1, "sign" if near == -value else "axis or index", tables.parse(text))
             case ast.Slice() as node:
                 if node.lower is not None and node.upper is None:
                     yield _at(slot, statement, 2, "axis or index", ast.Slice(None, node.lower, None))
@@ -228,7 +259,7 @@ def _roots(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         yield from _replaced(tables, statement, added, 1, "accumulation")
     elif isinstance(statement, ast.AugAssign):
         plain = ast.Assign([target], statement.value, lineno=statement.lineno, col_offset=0)
-        yield from _replaced(tables, statement, plain, 1, "accumulation")
+        yield from _replaced(tables, statement, plain, 2, "accumulation")
         if isinstance(statement.op, ast.Sub | ast.Add):
             yield Edit(
                 1,
@@ -240,9 +271,20 @@ def _roots(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 ast.Add() if isinstance(statement.op, ast.Sub) else ast.Sub(),
             )
     yield from _renamed(tables, statement)
+    for slot in tables.slots(statement):
+        if _is_operand(slot) and (inner := tables.shape(slot.node)) is not None:
+            for atom in tables.near(inner):
+                yield _at(slot, statement, 3, "factor", tables.parse(f"{ast.unparse(slot.node)} * {atom}"))
     shape = tables.shape(target)
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _grown(tables, statement, term, shape)
+
+
+def _is_operand(slot: Slot) -> bool:
+    """Return whether something is a side of a product, or one of several parts that are put together."""
+    return isinstance(slot.owner, ast.List | ast.BinOp | ast.Call) and (
+        isinstance(slot.owner, ast.List) or _is_product(slot.owner) and slot.name in ("args", "left", "right")
+    )
 
 
 def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:

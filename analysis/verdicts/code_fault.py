@@ -78,7 +78,7 @@ class Search:
             return gradients(whole, left)
 
         wanted = [name for _, name in calling.gradients] or [p.name for p in calling.given if p.role == "param"]
-        return Bench(self.ran, run, known, {name: right.gradients[name] for name in wanted})
+        return Bench(self.ran, run, known, {name: right.gradients[name] for name in wanted}, subject.text)
 
     def lines(self) -> tuple[Line, ...]:
         """Return the lines of a backward pass that is right."""

@@ -21,6 +21,7 @@ from .code_fault import Search
 from .code_forward import values_for
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
+from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
 from .code_ways import called
 from .code_words import conventions
@@ -55,6 +56,12 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
     Raises:
         Error: where it can't be called.
     """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _judged(subject, cell, adapter, tell, seconds)
+
+
+def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, seconds: float) -> Verdict:
     try:
         calling, form, raised = called(subject, adapter, tell, SEEDS[0])
         match = identify(subject, calling, cell)
@@ -94,6 +101,10 @@ def judge(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, sec
     if note is not None:
         left = max(differences(compared.theirs, note[1]).values())
         return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=left)
+    rough = roughness(subject, calling, compared.values, compared.seeds) if near < 1e-6 else ""
+    if rough:
+        unjudged = Fault(0, "not differentiable", f"{rough}. The gradients of {', '.join(search.wrong)} differ", "")
+        return replace(verdict, faults=(*verdict.faults, unjudged))
     tell(replace(verdict, faults=(*verdict.faults, *search.unexplained())))
     found, lines = search.result()
     return replace(verdict, faults=(*verdict.faults, *found), lines=lines)
@@ -149,9 +160,7 @@ def _trial(
             "one, such as backward(dh, cache) with dh in the layout of the states"
         )
     right = reference(subject, calling, values, seeds)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        left = left_behind(subject, calling, values, seeds)
+    left = left_behind(subject, calling, values, seeds)
     single = any(is_single(array) for array in left.values())
     if single:
         right = _in_single(subject, calling, match, values, seeds, right)

@@ -82,10 +82,11 @@ def judged_lines(bench: Bench, wrong: Mapping[int, str]) -> tuple[Line, ...]:
     right = {number: _quantities(bench, parts) for number, parts in parts_at.items()}
     for number, parts in sorted(parts_at.items()):
         statement = parts[0].statement
-        text = wrong.get(number, ast.unparse(statement))
+        text = ast.unparse(statement)
         quantity = ", ".join(right[number])
-        if number in wrong:
-            rows[number] = Line(number, text, quantity, False)
+        place = next((n for n in wrong if number <= n <= (statement.end_lineno or number)), None)
+        if place is not None:
+            rows[number] = Line(place, wrong[place], quantity, False)
         elif quantity:
             why = "the forward pass gives the same by complex steps, at every step in time"
             rows[number] = Line(number, text, quantity, True, why)

@@ -14,7 +14,7 @@ import numpy as np
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
-from .code_edits import Edit, edits, where
+from .code_edits import Edit, edits, in_its_line, where
 from .code_forward import read
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled
@@ -145,6 +145,8 @@ def _told(subject: Subject, edit: Edit, error: float) -> Mended:
         return Mended(0, edit.kind, "", f"{ast.unparse(edit.new[-1])}{where(edit)}", error)
     if edit.says in ("removed", "moved"):
         return Mended(statement.lineno, edit.kind, given, f"{given}{where(edit)}", error)
+    if within := in_its_line(edit, lines):
+        return Mended(edit.line, edit.kind, lines[edit.line - 1].strip(), within, error)
     if isinstance(edit.new, ast.stmt):
         return Mended(statement.lineno, edit.kind, given, ast.unparse(edit.new), error)
     old = edit.swap()

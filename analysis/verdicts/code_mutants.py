@@ -191,6 +191,13 @@ def _activation(at: _At) -> Iterator[tuple[str, str, Expr | None]]:
                 yield "activation", f"with the derivative of {name} for {of}", multiplied(*rest, other)
 
 
+def _bare(at: _At) -> Iterator[tuple[str, str, Expr | None]]:
+    """A function's argument stands for its value."""
+    for node in sorted((n for n in at.term.atoms(Elementwise) if len(n.args) == 1 and n.args[0].is_Symbol), key=str):
+        says = f"with {spoken(node.args[0])} for {spell(node)} in {at.name}"
+        yield "activation", says, at.term.xreplace({node: node.args[0]})
+
+
 def _factor(at: _At) -> Iterator[tuple[str, str, Expr | None]]:
     """A factor is missing, or taken twice."""
     factors = operands(sympy.Mul, at.term)
@@ -252,7 +259,7 @@ def _nodes(expr: Expr) -> list[Expr]:
     return [node for node in sympy.preorder_traversal(expr) if isinstance(node, product | outer)]
 
 
-RULES: tuple[Rule, ...] = (_missing, _activation, _factor, _transposed, _time, _mixed)
+RULES: tuple[Rule, ...] = (_missing, _activation, _bare, _factor, _transposed, _time, _mixed)
 
 
 def reached(derivation: Derivation) -> Mapping[Symbol, frozenset[str]]:

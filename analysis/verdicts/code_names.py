@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 ROLES = (  # of an argument of a forward pass
     (r"(ctx|context|self_)", "object"),
@@ -55,6 +56,7 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", bare.lower())
 
 
+@cache
 def alike(gradient: str, name: str) -> int:
     """Return how well a gradient's name goes with a name: 3 the same, 2 nearly, 1 the first letter, 0 not at all."""
     left, right = plain(gradient), re.sub(r"[^a-z0-9]", "", name.lower())

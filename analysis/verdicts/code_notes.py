@@ -61,6 +61,14 @@ def _clipped(
         for names in (set(held), set(theirs)):
             clipped = {n: np.clip(v, -limit, limit) if n in names else v for n, v in right.items()}
             yield f"Gradients are clipped to ±{limit:g}, entry by entry.", clipped
+    norms = {name: float(np.linalg.norm(value)) for name, value in held.items()}
+    limit = max(norms.values(), default=0.0)
+    if limit and abs(float(f"{limit:.3g}") - limit) < 1e-9 * limit:
+        bound = {name: min(1.0, limit / max(float(np.linalg.norm(right[name])), 1e-300)) for name in held}
+        yield (
+            f"Gradients are clipped to the norm {limit:g}, each for itself.",
+            {name: bound.get(name, 1.0) * value for name, value in right.items()},
+        )
     for names in (set(held), set(theirs)):
         ours = np.sqrt(sum(np.sum(np.abs(right[name]) ** 2) for name in names))
         norm = np.sqrt(sum(np.sum(np.abs(theirs[name]) ** 2) for name in names))

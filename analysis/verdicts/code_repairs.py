@@ -20,7 +20,7 @@ import numpy as np
 
 from .code_adapter import Array
 from .code_diagnosis import differences
-from .code_edits import Edit, edits, where
+from .code_edits import Edit, edits, in_its_line, where
 from .code_names import alike
 from .code_subject import Hung
 from .code_traced import Ran, compiled
@@ -40,7 +40,8 @@ class Repair:
         edit: in force.
         old: what stood there, to take it back.
         ran: the function.
-        given, text: the statement before and after.
+        given, text: the statement before and after, or that line of it which is changed.
+        within: whether it is such a line.
     """
 
     edit: Edit
@@ -48,11 +49,12 @@ class Repair:
     ran: Ran
     given: str
     text: str
+    within: bool = False
 
     @property
     def line(self) -> int:
-        """The number of the statement's line."""
-        return self.edit.statement.lineno
+        """The number of the changed line."""
+        return self.edit.line if self.within else self.edit.statement.lineno
 
     @property
     def where(self) -> str:
@@ -63,7 +65,10 @@ class Repair:
 class Bench:
     """Somebody's backward pass on one probe, its statements beside the right adjoints."""
 
-    def __init__(self, ran: list[Ran], run: Callable[[float], Mapping[str, Array]], known: Known, right: Any) -> None:
+    def __init__(
+        self, ran: list[Ran], run: Callable[[float], Mapping[str, Array]], known: Known, right: Any, text: str
+    ) -> None:
+        self.source = text.splitlines()
         self.ran, self.run, self.known, self.right_gradients = ran, run, known, right
         self.fixed: set[tuple[int, str]] | None = None
         self.texts = {id(s): ast.unparse(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
@@ -108,11 +113,11 @@ class Bench:
 
     def right(self, found: Sequence[Watched]) -> list[tuple[Watched, int, bool]]:
         """Return (target, execution, whether it holds a right adjoint) in the order of the run, without zeros."""
-        rows = []
+        rows, taken = [], self.claimed(found)
         for at in found:
             for execution, matches in enumerate(self.known.by_execution(at)):
                 if matches is not None and len(at.values) in (1, self.known.steps):
-                    rows.append((at, execution, bool(matches)))
+                    rows.append((at, execution, bool(matches) and not self.doubtful(at, execution, matches, taken)))
         return rows
 
     def score(self, found: Sequence[Watched]) -> int:
@@ -129,18 +134,16 @@ class Bench:
         return taken
 
     def doubtful(self, at: Watched, execution: int, matches: Sequence[Adjoint], taken: Any) -> bool:
-        """Return whether another target holds the same and has the name for it."""
+        """Return whether another target holds the same and has the name for it, or this one has another's name."""
         mine = max(alike(at.text, adjoint.of) for adjoint in matches)
+        if mine < 2 and self.known.best(at.text, at.values[execution].size) > 1:
+            return True
         others = [o for a in matches for o in taken[id(a), execution] if o.statement is not at.statement]
         return any(alike(o.text, a.of) > mine for o in others for a in matches)
 
     def suspects(self, found: Sequence[Watched]) -> list[tuple[Watched, int]]:
         """Return the targets that don't hold a right adjoint, with the execution, unless what reads them is right."""
-        rows, taken = [], self.claimed(found)
-        for at in found:
-            for execution, matches in enumerate(self.known.by_execution(at)):
-                if matches is not None and len(at.values) in (1, self.known.steps):
-                    rows.append((at, execution, bool(matches) and not self.doubtful(at, execution, matches, taken)))
+        rows = self.right(found)
         wrong: dict[int, tuple[Watched, int]] = {}
         good = {id(at.statement) for at, _, _ in rows}
         for at, execution, holds in rows:
@@ -246,6 +249,9 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
 
 def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
     given = bench.texts[id(edit.statement)]
+    within = in_its_line(edit, bench.source)
+    if within:
+        return Repair(edit, edit.swap(), ran, bench.source[edit.line - 1].strip(), within, True)
     old = edit.swap()
     new = edit.new if isinstance(edit.new, ast.stmt) else edit.new[-1] if edit.says == "inserted" else edit.statement
     if isinstance(new, ast.stmt):

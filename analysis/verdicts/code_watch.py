@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from .code_adapter import Array, Calling, Path
+from .code_names import alike
 from .code_reference import TINY, loss, wide_numpy
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled, traced_ahead
@@ -340,8 +341,10 @@ class Known:
         self.steps = steps
         self.by_shape: dict[tuple[tuple[int, ...], int], list[tuple[Adjoint, Prints]]] = {}
         self.shapes: dict[int, dict[tuple[int, ...], None]] = {}
+        self.names: dict[int, set[str]] = {}
         for adjoint in found:
             self.shapes.setdefault(int(np.prod(adjoint.shape)), {})[adjoint.shape] = None
+            self.names.setdefault(int(np.prod(adjoint.shape)), set()).add(adjoint.of)
             for t, both in adjoint.prints.items():
                 place = adjoint.shape, t if len(adjoint.prints) > 1 else -1
                 self.by_shape.setdefault(place, []).append((adjoint, both))
@@ -364,6 +367,10 @@ class Known:
                 near = NEAR * largest * np.sqrt(form.size)
                 found += [a for a, both in known if abs(mine[0] - both[0]) <= near and abs(mine[1] - both[1]) <= near]
         return found
+
+    def best(self, text: str, size: int) -> int:
+        """Return how well the name of a target goes with that of any adjoint of its size."""
+        return max((alike(text, name) for name in self.names.get(size, ())), default=0)
 
     def of(self, watched: Watched) -> list[Adjoint]:
         """Return the adjoints that a target equals at every execution; [] where there is none."""

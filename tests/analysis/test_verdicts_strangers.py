@@ -37,7 +37,7 @@ FAULTS = [
     ("gru_after_two_biases.py", "[g_r, g_z, g_n * r]", "[g_r, g_z, g_n]", "factor"),
     ("lstm_class_attrs.py", "dh * o * (1 - tc * tc) + dc_next", "dh * o * (1 - tc * tc)", "dropped carry"),
     ("own_cell.py", "dq = -0.3 * dh", "dq = 0.3 * dh", "sign"),
-    ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "factor"),
+    ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "mix-up"),
 ]
 
 

@@ -21,8 +21,8 @@ from written_code import STYLES, Unwritten, faulty, program
 
 import bptt
 from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
-from bptt.analysis.verdicts.code_subject import find
 from bptt.analysis.verdicts.verdict import Fault, Verdict
 from bptt.derive.errors import Error
 

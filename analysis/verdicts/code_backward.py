@@ -16,7 +16,8 @@ from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
 from .code_names import alike
 from .code_reference import draw_seeds
-from .code_subject import AROUND, Subject, parameters, returned_names
+from .code_signatures import parameters, returned_names
+from .code_subject import AROUND, Subject
 
 Found = dict[Path, Array]
 

@@ -21,9 +21,9 @@ from ...derive.program import Program, forward_program
 from .code_adapter import Array, Calling, Path, Place, is_single, pieces, shape
 from .code_edited import Edited, edited
 from .code_engine import Engine, Probe
-from .code_forward import read, values_for
 from .code_layout import in_layout, over_time, steps
 from .code_reference import reference
+from .code_returned import read, values_for
 from .code_subject import Subject
 
 READOUTS = {  # how outputs u, targets or gradients y, and a loss stand to each other

@@ -9,11 +9,11 @@ from functools import cached_property
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
-from .code_forward import values_for
 from .code_lines import judged_lines, places
 from .code_mending import Check, Mended, mend
 from .code_reference import draw_seeds, reference
 from .code_repairs import Bench, Repair, repairs
+from .code_returned import values_for
 from .code_subject import Subject
 from .code_traced import Ran, traced
 from .code_watch import Known, adjoints

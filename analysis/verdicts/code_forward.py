@@ -6,29 +6,19 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ...derive.errors import Error
 from . import code_forms as forms
-from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, leaves, pieces, shape, stated
+from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, stated
 from .code_forms import FORMS, Form, Option
 from .code_names import kind, role
+from .code_returned import accepted, values_for
 from .code_search import Conflict, Seen, search, tagged, watched
-from .code_subject import (
-    AROUND,
-    Hung,
-    Subject,
-    cells,
-    is_float,
-    keys_read,
-    numpy_with,
-    optional_names,
-    parameters,
-    parts_read,
-    sizes_with_defaults,
-)
+from .code_settings import Setting, settings
+from .code_signatures import keys_read, optional_names, parameters, parts_read
+from .code_subject import Hung, Subject, numpy_with
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
 # How many runs of the forward pass each layout is worth, and the sizes that differ.
@@ -37,21 +27,6 @@ BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
 REFUSED = 40  # of them that run but don't behave like a recurrent cell
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is fixed before shapes are searched for.
-
-    Attributes:
-        construct: positional numbers for the class.
-        own: arrays that objects, modules and closures hold already.
-        sizes: that they fix.
-    """
-
-    construct: tuple[int, ...]
-    own: tuple[Place, ...]
-    sizes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -85,7 +60,7 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     said: list[str] = []
     fallback: tuple[Calling, Form] | None = None
     for most, sizes in EFFORTS:
-        for setting in _settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
+        for setting in settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
             for named in _arguments(subject, adapter, setting):
                 for form in FORMS:
                     found = _Trial(subject, adapter, setting, named, form, said).result(most)
@@ -253,132 +228,6 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
     return [*forms.params(path, form, argument.label), *rest]
 
 
-def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
-    """Draw numbers for all that is given: weights of order 1/sqrt(columns) and more, states that aren't 0."""
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, Array] = {}
-    for place in calling.given:
-        dims = shape(place, calling.sizes)
-        if place.role in ("index", "target"):
-            drawn[place.name] = rng.integers(0, calling.sizes["m" if place.role == "index" else "k"], dims)
-        elif place.role == "onehot":
-            features = next(i for i, axis in enumerate(place.axes) if axis in "nk")
-            which = rng.integers(0, dims[features], [d for i, d in enumerate(dims) if i != features])
-            drawn[place.name] = np.moveaxis(np.eye(dims[features])[which], -1, features)
-        elif place.role in ("size", "object"):
-            drawn[place.name] = np.asarray(sum(calling.sizes[axis] for axis in place.axes))
-        else:
-            scale = {"input": 1.0, "state": 0.6}.get(place.role, 0.6)
-            drawn[place.name] = scale * rng.standard_normal(dims)
-    return drawn
-
-
-def _settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Iterator[Setting]:
-    """Yield what objects, modules and closures fix, with the positional numbers of the class."""
-    around = tuple(_around(subject, adapter))
-    if subject.make is None or not subject.is_class:
-        held = [*around, *(_held("self", vars(subject.make())) if subject.make is not None else [])]
-        if not held:
-            yield Setting((), (), sizes)
-        for fixed in _fixed(held, sizes):
-            own = _axes_of(held, fixed, True)
-            if own is not None:
-                yield Setting((), own, fixed)
-        return
-    for construct in _constructs(subject, sizes):
-        try:
-            owner = subject.make(*construct)
-        except Exception:
-            continue
-        subject.prototypes[construct] = owner
-        held = [*around, *_held("self", vars(owner))]
-        told = _axes_of(held, sizes, True) if construct else None
-        if told is not None:
-            yield Setting(construct, told, sizes)
-            if len(construct) < 3:  # the classes may be as many as the inputs
-                yield Setting(construct, told, {**sizes, "k": sizes["m"]})
-            continue
-        for fixed in _fixed(held, sizes):
-            own = _axes_of(held, fixed, True)
-            if own is not None:
-                yield Setting(construct, own, fixed)
-    if parameters(subject.make, False):
-        yield Setting((), (), sizes)
-
-
-def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
-    """Yield positional numbers for the class, in every order that its arguments may have."""
-    assert subject.make is not None
-    names = [*parameters(subject.make, False), *sizes_with_defaults(subject.make)]
-    likely = {"x": "m", "input": "m", "in": "m", "vocab": "m", "D": "m", "embedding": "m", "feature": "m"}
-    likely |= {"hidden": "n", "h": "n", "H": "n", "units": "n", "state": "n", "out": "k", "y": "k", "class": "k"}
-    guess = tuple(next((size for part, size in likely.items() if part in name), "n") for name in names)
-    orders = [guess, *itertools.permutations("mnk", len(names))] if len(names) <= 3 else [guess]
-    for order in dict.fromkeys(orders):
-        yield tuple(sizes[name] for name in order)
-
-
-def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:
-    """Yield the arrays of the module and of closures that the functions read."""
-    scope = getattr(subject.forward, "__globals__", {})
-    if subject.module is not None and scope is vars(subject.module):
-        functions = [v for v in scope.values() if getattr(v, "__module__", "") == subject.module.__name__]
-        codes = [f.__code__ for f in functions if hasattr(f, "__code__")]
-        read = {name for code in codes for name in code.co_names}
-        yield from _held("global", {name: value for name, value in scope.items() if name in read})
-    code = getattr(subject.forward, "__code__", None)
-    inner = {name: cells(subject, name)[0].cell_contents for name in getattr(code, "co_freevars", ())}
-    yield from _held("closure", {name: value for name, value in inner.items() if is_float(value)})
-
-
-def _held(root: str, scope: Mapping[str, Any]) -> list[tuple[Path, Array]]:
-    found: list[tuple[Path, Array]] = []
-    for name, value in scope.items():
-        if is_float(value):
-            found.append(((root, name), value))
-        elif isinstance(value, dict):
-            found += [((root, name, k), v) for k, v in value.items() if is_float(v) and isinstance(k, str)]
-    return [(path, value) for path, value in found if value.ndim]
-
-
-def _fixed(held: list[tuple[Path, Array]], sizes: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Yield sizes by which the lengths of arrays that are there already can be told."""
-    lengths = sorted({d for _, value in held for d in value.shape if d > 1})
-    square = [d for d in lengths if any(value.shape == (d, d) for _, value in held)]
-    ranked = sorted(lengths, key=lambda d: (d not in square, d))
-    for n in ranked:
-        for m in sorted(lengths, key=lambda d: d == n):
-            for k in dict.fromkeys((m, *lengths)):
-                yield {**sizes, "n": n, "m": m, "k": k, **_apart(sizes, {n, m, k})}
-
-
-def _apart(sizes: Mapping[str, int], taken: set[int]) -> dict[str, int]:
-    """Return numbers of steps and samples that no other size equals."""
-    free = [d for d in range(3, 20) if d not in taken and d + 1 not in taken and d - 1 not in taken]
-    batch = sizes["B"] if sizes["B"] not in taken else free[0]
-    steps = next((d for d in (sizes["T"], *free) if d not in taken and d + 1 not in taken and d not in (batch, 3)), 6)
-    return {"B": batch, "T": steps}
-
-
-def _axes_of(held: list[tuple[Path, Array]], sizes: Mapping[str, int], every: bool) -> tuple[Place, ...] | None:
-    """Return the arrays with their axes told from their lengths; None where some can't be told and all should be."""
-    known = {1: "1"}
-    for axis in ("n", "m", "k", "4*n", "3*n", "2*n", "n+m", "5*n", "6*n"):
-        known.setdefault(sum(sizes[piece] for piece in pieces(axis)), axis)
-    places = []
-    for path, array in held:
-        if all(size in known for size in array.shape):
-            axes = tuple(known[size] for size in array.shape)
-            if sizes["m"] == sizes["k"] and (
-                not any("n" in axis for axis in axes) or kind(str(path[-1])).startswith("readout")
-            ):
-                axes = tuple("k" if axis == "m" else axis for axis in axes)
-            places.append(Place(path, axes, "param"))
-        elif every and max(array.shape) > 2:
-            return None
-    return tuple(places)
-
-
 def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator[tuple[Argument, ...]]:
     """Yield the arguments that need a value, with what they may be; which is the input, where names don't say."""
     forward = subject.functions()[0]
@@ -411,41 +260,6 @@ def _parts(subject: Subject, name: str, path: Path, role: str) -> list[Argument]
     return [Argument(path, role)]
 
 
-def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:
-    """Return the calling convention with what is returned, or why this isn't how a recurrent cell behaves."""
-    others = values_for(calling, 1)
-    try:
-        result = subject.run(calling, values)[0]
-        returned = _returned(result, calling, values)
-        if not returned:
-            return "nothing that is returned has the shape of states, of outputs or of a loss"
-        calling = replace(calling, returned=returned)
-        base = read(result, calling)
-        if not all(np.isfinite(array).all() for array in base.values()):
-            return "the forward pass gives NaN or infinity"
-        given = []
-        for place in calling.given:
-            if np.asarray(values[place.name]).dtype.kind != "f" or place.role == "onehot":
-                given.append(place)
-                continue
-            moved = {**values, place.name: values[place.name] + 0.3 * others[place.name]}
-            after = read(subject.run(calling, moved)[0], calling)
-            if any(after[p].shape != base[p].shape or np.abs(after[p] - base[p]).max() > 1e-9 for p in base):
-                given.append(place)
-            elif place.role == "input":
-                return f"nothing that is returned depends on {place.name}"
-            elif place.path[0] not in AROUND:
-                given.append(replace(place, role="unused"))
-        if reason := _acausal(subject, calling, values, base):
-            return reason
-        calling = replace(calling, returned=tuple(_settling(subject, calling, values, base)))
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    if sum(place.role == "unused" for place in given) * 2 > len(given):
-        return "most of what is given isn't used"
-    return replace(calling, given=tuple(given))
-
-
 def _settled(subject: Subject, calling: Calling) -> Calling:
     """Return the convention with n for m where these are one size, and weights in the closure that holds them."""
     if calling.sizes["m"] == calling.sizes["n"]:
@@ -457,116 +271,6 @@ def _settled(subject: Subject, calling: Calling) -> Calling:
     subject.factory = None
     given = [replace(p, path=("closure", *p.path[1:])) if p.path[0] == "make" else p for p in calling.given]
     return replace(calling, given=tuple(given))
-
-
-ROLES = {("T", "n"): "states", ("T+1", "n"): "states", ("", "n"): "final", ("T", "k"): "outputs", ("", "k"): "output"}
-
-
-def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tuple[Place, ...]:
-    """Return the sequences of states, final states, outputs and the loss among what was returned."""
-    places: list[Place] = []
-    has_target = any(place.role in ("target", "onehot") for place in calling.given)
-    has_batch = any("B" in place.axes for place in calling.given)
-    sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}
-    found = dict(leaves(result, depth=2))
-    outer = {path for path in found if len(path) < 2}
-    for path, array in _parts_of(found, calling).items():
-        if array.shape == () and has_target and np.issubdtype(array.dtype, np.inexact):
-            places.append(Place(path, (), "loss"))
-            continue
-        axes = forms.told(array.shape, sizes)
-        lead = next((axis for axis in axes if axis in ("T", "T+1")), "")
-        feature = [axis for axis in axes if axis not in ("T", "T+1", "B", "1")]
-        role = ROLES.get((lead, feature[0])) if len(feature) == 1 else None
-        if role is None or array.dtype.kind != "f":
-            continue
-        inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
-        if len(inner) > 1 and any(p.path in outer for p in places) and not _is_pair(result, inner[0], array):
-            continue
-        if any(array.shape == np.shape(v) and np.array_equal(array, v) for v in values.values()):
-            continue
-        held = "" if isinstance(_reached(result, inner), np.ndarray) else "list"
-        places.append(Place(path, axes, role, held))
-    if has_target:
-        return tuple(place for place in places if place.role == "loss")[:1]
-    return tuple(places)
-
-
-def _is_pair(result: Any, key: Any, array: Array) -> bool:
-    """Return whether all that stands at a place is arrays like this one: the last states, not what was kept aside."""
-    whole = result[key]
-    return isinstance(whole, tuple) and all(isinstance(a, np.ndarray) and a.shape == array.shape for a in whole)
-
-
-def _settling(
-    subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]
-) -> Iterator[Place]:
-    """Yield what is returned, and of T + 1 states those that inputs move: the initial one stands before or after."""
-    fresh = {p.name: p.role for p in calling.given if p.role in ("input", "index")}
-    moved = {**values, **{name: values_for(calling, 4)[name] for name in fresh}}
-    after = read(subject.run(calling, moved)[0], calling)
-    for place in calling.returned:
-        if place.path and place.path[-1] in ("1:", ":-1"):
-            axis = place.axes.index("T")
-            still = np.abs(after[place.path] - base[place.path]).max(
-                tuple(a for a in range(len(place.axes)) if a != axis)
-            )
-            if not still.all():
-                continue
-        elif "T+1" in place.axes:
-            ends = np.take(after[place.path] - base[place.path], 0, place.axes.index("T+1"))
-            if np.abs(ends).max() > 0:
-                continue
-        yield place
-
-
-def _parts_of(found: Mapping[Path, Array], calling: Calling) -> dict[Path, Array]:
-    """Return arrays by place, with T of T + 1 steps under the marks "1:" and ":-1"."""
-    long, arrays = calling.sizes["T"] + 1, {}
-    for path, array in found.items():
-        if array.ndim > 1 and long in array.shape:
-            axis = array.shape.index(long)
-            arrays[(*path, "1:")] = array.take(range(1, long), axis)
-            arrays[(*path, ":-1")] = array.take(range(long - 1), axis)
-        arrays[path] = array
-    return arrays
-
-
-def _reached(result: Any, path: Path) -> Any:
-    for part in path:
-        result = result[part]
-    return result
-
-
-def read(result: Any, calling: Calling) -> dict[Path, Array]:
-    """Return the arrays of what was returned, by place."""
-    found = _parts_of(dict(leaves(result, depth=2)), calling)
-    return {place.path: found[place.path] for place in calling.returned}
-
-
-def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]) -> str:
-    """Return why time doesn't run along T, or samples mix along B: told from what a change of the input moves."""
-    place = next((p for p in calling.given if p.role in ("input", "index")), None)
-    if place is None:
-        return ""
-    where = tuple(0 if axis in "TB" else slice(None) for axis in place.axes)
-    moved = np.array(values[place.name])
-    if place.role == "input":
-        moved[where] += 0.5
-    else:
-        moved[where] = (moved[where] + 1) % calling.sizes["m"]
-    after = read(subject.run(calling, {**values, place.name: moved})[0], calling)
-    for out in calling.returned:
-        change = np.abs(after[out.path] - base[out.path]) > 1e-12
-        order = [out.axes.index(axis) for axis in ("T", "B") if axis in out.axes]
-        change = np.moveaxis(change, order, range(len(order)))
-        change = change.reshape(*change.shape[: len(order)], -1).any(-1)
-        if "B" in out.axes and change[..., 1:].any():
-            return f"time or samples: a change of one sample of {place.name} moves others"
-        first = change[..., 0] if "B" in out.axes else change
-        if "T" in out.axes and not first[1:].any():
-            return f"time: what is returned doesn't depend on earlier steps of {place.name}"
-    return ""
 
 
 def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:

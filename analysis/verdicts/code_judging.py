@@ -18,9 +18,9 @@ from .code_backward import Raised, gradients, left_behind, line_of, match_gradie
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, differences
 from .code_fault import Search
-from .code_forward import values_for
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
+from .code_returned import values_for
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
 from .code_ways import called

@@ -15,7 +15,7 @@ from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
 from .code_edits import Edit, edits, in_its_line, where
-from .code_forward import read
+from .code_returned import read
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .code_adapter import Array, Calling, Path, Place
-from .code_forward import read
+from .code_returned import read
 from .code_subject import Subject, numpy_with
 
 TINY = 1e-150

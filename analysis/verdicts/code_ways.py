@@ -14,8 +14,9 @@ from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, shape
 from .code_backward import Raised, infer_backward, left_behind
 from .code_forms import FORMS, Form
-from .code_forward import accepted, infer_forward, values_for
+from .code_forward import infer_forward
 from .code_reference import draw_seeds
+from .code_returned import accepted, values_for
 from .code_subject import Subject
 from .code_traced import held, traced
 

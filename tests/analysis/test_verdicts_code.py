@@ -11,9 +11,9 @@ import bptt
 from bptt.analysis.verdicts.code import check_code
 from bptt.analysis.verdicts.code_adapter import Adapter, length, pieces, stated
 from bptt.analysis.verdicts.code_engine import BEFORE, NEXT, Engine, Probe
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
 from bptt.analysis.verdicts.code_mutants import mutants
-from bptt.analysis.verdicts.code_subject import find
 
 HERE = Path(__file__).parent
 THEIRS = HERE / "theirs"

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
-from bptt.analysis.verdicts.code_subject import find
 
 PAGE = (Path(__file__).parents[2] / "docs" / "check_code.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)

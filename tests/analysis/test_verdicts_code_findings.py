@@ -3,11 +3,11 @@
 import pytest
 
 from bptt.analysis.verdicts.code_adapter import Adapter
-from bptt.analysis.verdicts.code_forward import values_for
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
 from bptt.analysis.verdicts.code_reference import draw_seeds
+from bptt.analysis.verdicts.code_returned import values_for
 from bptt.analysis.verdicts.code_smooth import roughness
-from bptt.analysis.verdicts.code_subject import find
 from bptt.analysis.verdicts.code_ways import called
 
 RNN = """import numpy as np

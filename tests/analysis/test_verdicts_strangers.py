@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
-from bptt.analysis.verdicts.code_subject import find
 
 STRANGERS = Path(__file__).parent / "theirs" / "strangers"
 OWN = "a cell of its own"

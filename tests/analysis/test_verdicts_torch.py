@@ -8,8 +8,8 @@ import pytest
 
 from bptt.analysis.verdicts.code import check_code
 from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
-from bptt.analysis.verdicts.code_subject import find
 
 THEIRS = Path(__file__).parent / "theirs" / "torch"
 
@@ -49,7 +49,7 @@ def test_a_fault_in_torch_is_placed_and_mended(file, was, now, mended, tmp_path)
 def test_a_module_in_memory_is_judged():
     torch = pytest.importorskip("torch")
 
-    class Leaky(torch.nn.Module):
+    class Leaky(torch.nn.Module):  # type: ignore[name-defined]  # torch may not be there
         def __init__(self):
             super().__init__()
             self.w = torch.nn.Parameter(torch.randn(5, 4))

@@ -1,0 +1,235 @@
+"""The forward and the backward pass in somebody's file, class, object or pair of functions."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path as FilePath
+from types import FunctionType, ModuleType
+from typing import Any
+
+from ...derive.errors import Error
+from ...derive.syntax import closest
+from .code_adapter import Adapter
+from .code_signatures import returned_names
+from .code_subject import Subject
+from .code_torch import Held, function_pair, is_function, is_module, module_pair
+
+PAIRS = (
+    ("forward", "backward"),
+    ("fwd", "bwd"),
+    ("fprop", "bprop"),
+    ("loss", "bptt"),
+    ("calculate_total_loss", "bptt"),
+    ("forward", "bptt"),
+    ("forward", "backprop"),
+    ("forward", "backward_pass"),
+    ("forward", "grad"),
+    ("forward", "gradients"),
+    ("forward_pass", "bptt"),
+    ("forward_pass", "backward_pass"),
+    ("forward_propagation", "backward_propagation"),
+    ("forward_propagation", "bptt"),
+    ("forward_prop", "back_prop"),
+    ("feedforward", "backprop"),
+    ("__call__", "backward"),
+    ("__call__", "bptt"),
+    ("run", "backward"),
+    ("step", "backward"),
+    ("apply", "backward"),
+)
+
+EXAMPLE = 'bptt.check("mine.py", adapter=Adapter(forward="run", backward="run_back"))'
+
+
+def find(theirs: Any, adapter: Adapter) -> Subject:
+    """Find the forward and the backward pass in a file ("mine.py", "mine.py:mycell"), a class, an object or a pair.
+
+    Raises:
+        Error: where there is no such file or function, it can't be loaded, or there are several pairs.
+    """
+    if isinstance(theirs, tuple | list):
+        forward, backward = theirs
+        return _of_functions(getattr(forward, "__name__", "code"), forward, backward)
+    if isinstance(theirs, Mapping):
+        return _of_functions("code", theirs["forward"], theirs.get("backward"))
+    if isinstance(theirs, type):
+        return _of_class(theirs, adapter)
+    if isinstance(theirs, str | FilePath):
+        return _in_file(str(theirs), adapter)
+    if isinstance(theirs, FunctionType):
+        return _of_functions(theirs.__name__, theirs, None)
+    made = _of_class(type(theirs), adapter)
+    made.make = (lambda: Held(theirs)) if is_module(theirs) else (lambda: copy.deepcopy(theirs))
+    return made
+
+
+def load(path: str) -> ModuleType:
+    """Run a file as a module.
+
+    Raises:
+        Error: where it can't be read or raises.
+    """
+    file = FilePath(path)
+    if not file.is_file():
+        raise Error(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"theirs_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        place = f"{path}, line {error.lineno}, column {error.offset}"
+        raise Error(f"{place}: this isn't Python: {error.msg}\n    {(error.text or '').strip()}") from None
+    except Exception as error:
+        raise Error(f"{path}: loading it raises {type(error).__name__}: {error}") from None
+    return module
+
+
+def _in_file(theirs: str, adapter: Adapter) -> Subject:
+    path, _, wanted = theirs.partition(".py:")
+    path = path if path.endswith(".py") else f"{path}.py" if wanted else path
+    module = load(path)
+    own = {n: v for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
+    functions = {n: v for n, v in own.items() if isinstance(inspect.unwrap(v) if callable(v) else v, FunctionType)}
+    classes = {n: v for n, v in own.items() if isinstance(v, type)}
+    found = _choose(path, functions, classes, wanted, adapter)
+    subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(path, *found)
+    subject.name, subject.module, subject.file = f"{path}:{wanted}" if wanted else path, module, path
+    subject.text = FilePath(path).read_text(encoding="utf-8")
+    return subject
+
+
+Found = type | tuple[Callable[..., Any], Callable[..., Any] | None]
+
+
+def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wanted: str, adapter: Adapter) -> Found:
+    """Return the class, or the functions, that hold the two passes."""
+    if adapter.forward in functions:
+        return functions[adapter.forward], functions.get(adapter.backward)
+    if adapter.forward:
+        owner = next((kind for kind in classes.values() if hasattr(kind, adapter.forward)), None)
+        if owner is not None:
+            return owner
+        raise Error(f"{path} has no function '{adapter.forward}'. {closest(adapter.forward, list(functions))}")
+    if wanted in classes:
+        return classes[wanted]
+    pairs = _pairs(functions)
+    if wanted:
+        chosen = [pair for pair in pairs if wanted in pair or wanted == pair[0].split("_")[0]]
+        chosen = [pair for pair in chosen if wanted in pair or not _is_step(pair[0])] or chosen
+        if not chosen and wanted in functions:
+            return functions[wanted], None
+        if not chosen:
+            known = [*functions, *classes]
+            raise Error(f"{path} has no function or class '{wanted}'. {closest(wanted, known) if known else ''}")
+    else:
+        chosen = [pair for pair in pairs if not _is_step(pair[0])] or pairs
+    if len(chosen) == 1:
+        return functions[chosen[0][0]], functions[chosen[0][1]]
+    both = [
+        kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
+    ]
+    modules = [kind for kind in classes.values() if is_module(kind)]
+    if all(_is_used(kind, modules) for kind in both):
+        both = modules
+    whole = [kind for kind in both if not _is_step(kind.__name__)] or both
+    if not chosen and len(whole) == 1:
+        return whole[0]
+    if not chosen and not both:
+        alone = [name for name in functions if not any(_calls(other, name) for other in functions.values())]
+        likely = [name for name in alone if re.search("loss|grad|bptt|back", name.lower())] or alone
+        if len(likely) == 1:
+            return functions[likely[0]], None
+    names = [*(f"{path}:{pair[1]}" for pair in chosen), *(f"{path}:{kind.__name__}" for kind in both)]
+    if names:
+        raise Error(f"{path} holds several backward passes: say which, as one of {', '.join(names)}")
+    listed = ", ".join([*functions, *(f"class {name}" for name in classes)]) or "nothing"
+    raise Error(
+        f"{path}: no pair such as forward and backward was found, among {listed}. Say which functions or methods they "
+        f"are: {EXAMPLE}"
+    )
+
+
+def _is_step(name: str) -> bool:
+    return re.search("step|cell", name.lower()) is not None
+
+
+def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the names that go together: x_forward and x_backward, or else the only two that nothing else calls."""
+    pairs: dict[tuple[str, str], None] = {}
+    for ahead, back in PAIRS:
+        for name in functions:
+            partner = name.replace(ahead, back)
+            if ahead in name and partner != name and partner in functions:
+                pairs.setdefault((name, partner), None)
+    if not pairs:
+        second = [name for name in functions if re.search("back|bwd|bptt|grad|bprop", name.lower())]
+        second = [name for name in second if not any(_calls(functions[other], name) for other in second)]
+        first = [name for name in functions if name not in second and not re.search("loss|train|main", name.lower())]
+        first = [name for name in first if not any(_calls(other, name) for other in functions.values())]
+        if len(second) == 1 and len(first) == 1:
+            pairs[first[0], second[0]] = None
+    return list(pairs)
+
+
+def _calls(function: FunctionType, name: str) -> bool:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and name in code.co_names and function.__name__ != name
+
+
+def _is_used(kind: type, others: list[type]) -> bool:
+    """Return whether methods of other classes name a class."""
+    codes = [value.__code__ for other in others for value in vars(other).values() if isinstance(value, FunctionType)]
+    return any(kind.__name__ in code.co_names for code in codes)
+
+
+def _methods(kind: type) -> tuple[str, str] | None:
+    return next((pair for pair in PAIRS if all(callable(getattr(kind, name, None)) for name in pair)), None)
+
+
+def _of_class(kind: type, adapter: Adapter) -> Subject:
+    if is_function(kind):
+        return _of_functions(kind.__name__, *function_pair(kind), kind)
+    if is_module(kind):
+        subject = _of_functions(kind.__name__, *module_pair(kind), kind)
+        subject.make = functools.wraps(kind)(lambda *sizes: Held(kind(*sizes)))
+        return subject
+    names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind)
+    if names is None:
+        raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
+    subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))
+    if not isinstance(inspect.getattr_static(kind, names[0]), staticmethod | classmethod):
+        subject.make = kind
+    return subject
+
+
+def _of_functions(name: str, forward: Any, backward: Any, where: Any = None) -> Subject:
+    for what in (forward, backward):
+        if what is not None and not callable(what):
+            raise Error(f"{what!r} can't be called; give two functions, a class, an object or a file: {EXAMPLE}")
+    where = where or forward
+    module = sys.modules.get(getattr(where, "__module__", ""))
+    text, file = "", ""
+    try:
+        file = inspect.getsourcefile(where) or ""
+        text = FilePath(file).read_text(encoding="utf-8")
+    except (TypeError, OSError):
+        text = file = ""
+    factory = forward if backward is None and _gives_both(forward) else None
+    return Subject(name, forward, backward, None, factory, module, text, file)
+
+
+def _gives_both(function: Any) -> bool:
+    """Return whether a function defines others inside and returns them: a closure over weights."""
+    inner = [part for part in getattr(getattr(function, "__code__", None), "co_consts", ()) if inspect.iscode(part)]
+    names = {part.co_name for part in inner}
+    ends = returned_names(function)
+    return len(ends) == 2 and all(name in names for name in ends.values())

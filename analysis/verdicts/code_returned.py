@@ -1,0 +1,177 @@
+"""What a forward pass returns, and whether it behaves like a recurrent cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import code_forms as forms
+from .code_adapter import Array, Calling, Path, Place, leaves, shape
+from .code_subject import AROUND, Subject
+
+ROLES = {("T", "n"): "states", ("T+1", "n"): "states", ("", "n"): "final", ("T", "k"): "outputs", ("", "k"): "output"}
+
+
+def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
+    """Draw numbers for all that is given: weights of order 1/sqrt(columns) and more, states that aren't 0."""
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, Array] = {}
+    for place in calling.given:
+        dims = shape(place, calling.sizes)
+        if place.role in ("index", "target"):
+            drawn[place.name] = rng.integers(0, calling.sizes["m" if place.role == "index" else "k"], dims)
+        elif place.role == "onehot":
+            features = next(i for i, axis in enumerate(place.axes) if axis in "nk")
+            which = rng.integers(0, dims[features], [d for i, d in enumerate(dims) if i != features])
+            drawn[place.name] = np.moveaxis(np.eye(dims[features])[which], -1, features)
+        elif place.role in ("size", "object"):
+            drawn[place.name] = np.asarray(sum(calling.sizes[axis] for axis in place.axes))
+        else:
+            scale = {"input": 1.0, "state": 0.6}.get(place.role, 0.6)
+            drawn[place.name] = scale * rng.standard_normal(dims)
+    return drawn
+
+
+def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:
+    """Return the calling convention with what is returned, or why this isn't how a recurrent cell behaves."""
+    others = values_for(calling, 1)
+    try:
+        result = subject.run(calling, values)[0]
+        returned = _returned(result, calling, values)
+        if not returned:
+            return "nothing that is returned has the shape of states, of outputs or of a loss"
+        calling = replace(calling, returned=returned)
+        base = read(result, calling)
+        if not all(np.isfinite(array).all() for array in base.values()):
+            return "the forward pass gives NaN or infinity"
+        given = []
+        for place in calling.given:
+            if np.asarray(values[place.name]).dtype.kind != "f" or place.role == "onehot":
+                given.append(place)
+                continue
+            moved = {**values, place.name: values[place.name] + 0.3 * others[place.name]}
+            after = read(subject.run(calling, moved)[0], calling)
+            if any(after[p].shape != base[p].shape or np.abs(after[p] - base[p]).max() > 1e-9 for p in base):
+                given.append(place)
+            elif place.role == "input":
+                return f"nothing that is returned depends on {place.name}"
+            elif place.path[0] not in AROUND:
+                given.append(replace(place, role="unused"))
+        if reason := _acausal(subject, calling, values, base):
+            return reason
+        calling = replace(calling, returned=tuple(_settling(subject, calling, values, base)))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    if sum(place.role == "unused" for place in given) * 2 > len(given):
+        return "most of what is given isn't used"
+    return replace(calling, given=tuple(given))
+
+
+def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tuple[Place, ...]:
+    """Return the sequences of states, final states, outputs and the loss among what was returned."""
+    places: list[Place] = []
+    has_target = any(place.role in ("target", "onehot") for place in calling.given)
+    has_batch = any("B" in place.axes for place in calling.given)
+    sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}
+    found = dict(leaves(result, depth=2))
+    outer = {path for path in found if len(path) < 2}
+    for path, array in _parts_of(found, calling).items():
+        if array.shape == () and has_target and np.issubdtype(array.dtype, np.inexact):
+            places.append(Place(path, (), "loss"))
+            continue
+        axes = forms.told(array.shape, sizes)
+        lead = next((axis for axis in axes if axis in ("T", "T+1")), "")
+        feature = [axis for axis in axes if axis not in ("T", "T+1", "B", "1")]
+        role = ROLES.get((lead, feature[0])) if len(feature) == 1 else None
+        if role is None or array.dtype.kind != "f":
+            continue
+        inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
+        if len(inner) > 1 and any(p.path in outer for p in places) and not _is_pair(result, inner[0], array):
+            continue
+        if any(array.shape == np.shape(v) and np.array_equal(array, v) for v in values.values()):
+            continue
+        held = "" if isinstance(_reached(result, inner), np.ndarray) else "list"
+        places.append(Place(path, axes, role, held))
+    if has_target:
+        return tuple(place for place in places if place.role == "loss")[:1]
+    return tuple(places)
+
+
+def _is_pair(result: Any, key: Any, array: Array) -> bool:
+    """Return whether all that stands at a place is arrays like this one: the last states, not what was kept aside."""
+    whole = result[key]
+    return isinstance(whole, tuple) and all(isinstance(a, np.ndarray) and a.shape == array.shape for a in whole)
+
+
+def _settling(
+    subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]
+) -> Iterator[Place]:
+    """Yield what is returned, and of T + 1 states those that inputs move: the initial one stands before or after."""
+    fresh = {p.name: p.role for p in calling.given if p.role in ("input", "index")}
+    moved = {**values, **{name: values_for(calling, 4)[name] for name in fresh}}
+    after = read(subject.run(calling, moved)[0], calling)
+    for place in calling.returned:
+        if place.path and place.path[-1] in ("1:", ":-1"):
+            axis = place.axes.index("T")
+            still = np.abs(after[place.path] - base[place.path]).max(
+                tuple(a for a in range(len(place.axes)) if a != axis)
+            )
+            if not still.all():
+                continue
+        elif "T+1" in place.axes:
+            ends = np.take(after[place.path] - base[place.path], 0, place.axes.index("T+1"))
+            if np.abs(ends).max() > 0:
+                continue
+        yield place
+
+
+def _parts_of(found: Mapping[Path, Array], calling: Calling) -> dict[Path, Array]:
+    """Return arrays by place, with T of T + 1 steps under the marks "1:" and ":-1"."""
+    long, arrays = calling.sizes["T"] + 1, {}
+    for path, array in found.items():
+        if array.ndim > 1 and long in array.shape:
+            axis = array.shape.index(long)
+            arrays[(*path, "1:")] = array.take(range(1, long), axis)
+            arrays[(*path, ":-1")] = array.take(range(long - 1), axis)
+        arrays[path] = array
+    return arrays
+
+
+def _reached(result: Any, path: Path) -> Any:
+    for part in path:
+        result = result[part]
+    return result
+
+
+def read(result: Any, calling: Calling) -> dict[Path, Array]:
+    """Return the arrays of what was returned, by place."""
+    found = _parts_of(dict(leaves(result, depth=2)), calling)
+    return {place.path: found[place.path] for place in calling.returned}
+
+
+def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array]) -> str:
+    """Return why time doesn't run along T, or samples mix along B: told from what a change of the input moves."""
+    place = next((p for p in calling.given if p.role in ("input", "index")), None)
+    if place is None:
+        return ""
+    where = tuple(0 if axis in "TB" else slice(None) for axis in place.axes)
+    moved = np.array(values[place.name])
+    if place.role == "input":
+        moved[where] += 0.5
+    else:
+        moved[where] = (moved[where] + 1) % calling.sizes["m"]
+    after = read(subject.run(calling, {**values, place.name: moved})[0], calling)
+    for out in calling.returned:
+        change = np.abs(after[out.path] - base[out.path]) > 1e-12
+        order = [out.axes.index(axis) for axis in ("T", "B") if axis in out.axes]
+        change = np.moveaxis(change, order, range(len(order)))
+        change = change.reshape(*change.shape[: len(order)], -1).any(-1)
+        if "B" in out.axes and change[..., 1:].any():
+            return f"time or samples: a change of one sample of {place.name} moves others"
+        first = change[..., 0] if "B" in out.axes else change
+        if "T" in out.axes and not first[1:].any():
+            return f"time: what is returned doesn't depend on earlier steps of {place.name}"
+    return ""

@@ -27,6 +27,7 @@ from bptt.analysis.verdicts.verdict import Fault, Verdict
 from bptt.derive.errors import Error
 
 TESTS = Path(__file__).parents[1] / "tests" / "analysis"
+EVERY = 20  # programs, after which the totals are printed
 MARKS = ("detected", "kind", "line", "mended")
 
 
@@ -126,13 +127,16 @@ def main() -> None:
     asked.add_argument("--parts", type=int, default=1)
     options = asked.parse_args()
     total: Counter[str] = Counter()
-    began = time.process_time()
+    slowest, began = 0.0, time.process_time()
     for number, each in enumerate([*right(), *wrong(options.most, options.seed)]):
         if number % options.parts != options.part:
             continue
         start = time.process_time()
         verdict = judged(each.text, each.name)
         spent = time.process_time() - start
+        slowest = max(slowest, spent)
+        if total.total() and sum(total[name] for name in ("right", "faults")) % EVERY == 0:
+            print(dict(total), f"slowest {slowest:.1f} s", flush=True)
         said = (
             verdict
             if isinstance(verdict, str)
@@ -152,7 +156,7 @@ def main() -> None:
             missed = ", ".join(name for name, good in marks.items() if not good)
             print(f"{each.title} {each.kinds[0]}: {each.says}", flush=True)
             print(f"    not {missed}; {spent:.1f} s; {str(said)[:300]}", flush=True)
-    print(dict(total), f"{time.process_time() - began:.0f} s of computing")
+    print(dict(total), f"slowest {slowest:.1f} s, {time.process_time() - began:.0f} s of computing in all")
 
 
 if __name__ == "__main__":

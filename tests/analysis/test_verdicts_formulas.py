@@ -427,3 +427,32 @@ def test_other_ways_of_writing_raise_no_alarm(name):
     verdict = bptt.check(text, cell=cell)
     assert [f for f in verdict.faults if f.kind != "dropped carry"] == [], str(verdict)
     assert verdict.correct or name in ("shares",), str(verdict)
+
+
+CARRIES = """dh = dh_out + W_hi.T @ da_i[t+1] + W_hf.T @ da_f[t+1] + W_ho.T @ da_o[t+1] + W_hg.T @ da_g[t+1]
+dc = {}
+da_i = dc * g * i * (1 - i)
+da_f = dc * c_prev * f * (1 - f)
+da_o = dh * tanh(c) * o * (1 - o)
+da_g = dc * i * (1 - g**2)
+"""
+OF_C = [
+    ("dh * o * (1 - tanh(c)**2) + dc_next * f_next", ""),
+    ("dh * o * (1 - tanh(c)**2)", "dropped carry"),
+    ("dh * o * (1 - tanh(c)**2) + dc_next", "missing factor"),
+    ("dh * o * (1 - tanh(c)**2) + dc_next * f", "time"),
+    ("dh * o * (1 - tanh(c)**2) + dc * f_next", "time"),
+    ("dh * o * (1 - tanh(c)**2) + dc_next * i_next", "mixed up"),
+    ("dh * o * (1 - c**2) + dc_next * f", "missing activation and time"),
+    ("dh * tanh(c) * (1 - tanh(c)) + dc_next * f_next", "wrong derivative and missing factor"),
+]
+
+
+@pytest.mark.parametrize(("line", "kind"), OF_C)
+def test_what_comes_back_is_written_out_and_two_edits_of_a_line_are_named(line, kind):
+    faults = bptt.check(CARRIES.format(line), cell="lstm").faults
+    assert [(fault.line, fault.kind) for fault in faults] == [(2, kind)] * bool(kind)
+    assert all(fault.proof.startswith("proved") for fault in faults)
+    for fault in faults:
+        right = CARRIES.format(fault.mended.removeprefix("dc = "))
+        assert bptt.check(right, cell="lstm").correct

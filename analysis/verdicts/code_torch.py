@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .code_adapter import Array
+from .code_search import bare
 
 
 def is_function(theirs: Any) -> bool:
@@ -100,6 +101,9 @@ def _told(backward: Callable[..., Any]) -> list[str]:
 
 def _tensors(given: dict[str, Any]) -> dict[str, Any]:
     """Return tensors for arrays, all complex where one is: complex steps differentiate the forward pass."""
+    given = {
+        name: tuple(map(bare, value)) if isinstance(value, tuple) else bare(value) for name, value in given.items()
+    }
     wide = any(np.iscomplexobj(value) for value in given.values())
     return {name: _tensor(value, wide) for name, value in given.items()}
 

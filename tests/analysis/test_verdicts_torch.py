@@ -94,38 +94,3 @@ def test_a_compiled_function_behind_a_callable_is_judged():
     found = check_code((forward, backward))
     assert found.correct and found.cell == "rnn"
     assert "extrapolated central differences" in found.reference
-
-
-def test_a_jitted_function_is_judged():
-    numba = pytest.importorskip("numba")
-
-    @numba.njit
-    def forward(x, h0, W, U, b):
-        hs = np.empty((x.shape[0], x.shape[1], h0.shape[1]))
-        h = h0
-        for t in range(x.shape[0]):
-            h = np.tanh(x[t] @ W + h @ U + b)
-            hs[t] = h
-        return hs
-
-    @numba.njit
-    def backward(dhs, x, h0, hs, W, U):
-        dx, dW, dU, db, dh = (
-            np.zeros_like(x),
-            np.zeros_like(W),
-            np.zeros_like(U),
-            np.zeros(W.shape[1]),
-            np.zeros_like(h0),
-        )
-        for t in range(x.shape[0] - 1, -1, -1):
-            before = hs[t - 1] if t > 0 else h0
-            da = (dhs[t] + dh) * (1 - hs[t] ** 2)
-            dW += x[t].T @ da
-            dU += before.T @ da
-            db += da.sum(0)
-            dx[t] = da @ W.T
-            dh = da @ U.T
-        return dx, dh, dW, dU, db
-
-    found = check_code((forward, backward))
-    assert found.correct and found.cell == "rnn"

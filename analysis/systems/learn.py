@@ -29,7 +29,7 @@ class Learned:
         training: as it stands after the last step: its kernel, task and parameters.
         initial: the parameters that it started from.
         measured: `loss` (training loss, mean over the steps since the point before) and `held_out` over `step`; `flow`
-            over (moment, state, lag), from `gradient_flow`; `parameters`, how many; `rate`, tokens a second.
+            over (moment, state, lag), from `gradient_flow`; `parameters`, how many; `rate`, targets a second of the processor's time.
     """
 
     training: Training
@@ -80,9 +80,9 @@ def learn(
     seconds = 0.0
     judge_every = max(1, steps // 4) if judge_every is None else judge_every
     for number in range(1, steps + 1):
-        began = time.perf_counter()
+        began = time.process_time()
         taken.append(advance(training))
-        seconds += time.perf_counter() - began
+        seconds += time.process_time() - began
         if number == steps or number % judge_every == 0:
             judged[number] = held_out_loss(training)
         progress(f"Training {label or model.name}", number, steps)
@@ -102,7 +102,11 @@ def learn(
             "flow": xr.concat(flows, xr.Variable("moment", list(MOMENTS)), combine_attrs="override"),
             "parameters": ((), sum(array.size for array in initial.values()), {"long_name": "parameters"}),
             "clipped": ((), float(np.mean([one.clipped for one in taken])), {"long_name": "steps clipped"}),
-            "rate": ((), sum(one.counted for one in taken) / seconds, {"long_name": "speed of training"}),
+            "rate": (
+                (),
+                sum(one.counted for one in taken) / seconds,
+                {"long_name": "speed of training, by time of the processor"},
+            ),
         },
         {"step": ("step", step, {"long_name": "step of training"})},
     )

@@ -29,7 +29,8 @@ class Learned:
         training: as it stands after the last step: its kernel, task and parameters.
         initial: the parameters that it started from.
         measured: `loss` (training loss, mean over the steps since the point before) and `held_out` over `step`; `flow`
-            over (moment, state, lag), from `gradient_flow`; `parameters`, how many; `rate`, targets a second of the processor's time.
+            over (moment, state, lag), from `gradient_flow`; `parameters`, how many; `rate`, targets a second of the
+            processor's time.
     """
 
     training: Training

@@ -187,6 +187,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     for slot in tables.slots(statement):
         match slot.node:
             case ast.BinOp(left=left, op=op, right=right) as node:
+                if isinstance(op, ast.Add | ast.Sub) and isinstance(right, ast.Constant) and right.value == 1:
+                    yield _at(slot, statement, 1, "time", left)
                 yield _at(slot, statement, 2, "factor", left)
                 yield _at(slot, statement, 2, "factor", right)
                 for other in _operators(op):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LINES: dict[str, Any] = {"solid": "solid", "dash": (0, (6, 2)), "dot": (0, (2, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
 DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all others flat
+LEGEND_LETTERS, HANDLE_LETTERS = 105, 8  # of a row of a legend across the page, and of a line before a name
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
     "svg.fonttype": "path",
@@ -128,13 +129,24 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
             list(shown.values()),
             list(shown),
             loc="outside upper center",
-            ncols=min(len(shown), 2 if narrow and max(map(len, shown), default=0) > 14 else 3 if narrow else 5) or 1,
+            ncols=_columns(list(shown), narrow),
             frameon=False,
             handlelength=2.4,
         )
         stream = io.BytesIO()
         canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
+
+
+def _columns(names: list[str], narrow: bool) -> int:
+    """Return how many names of a legend stand side by side.
+
+    >>> _columns(["rnn", "linear"], narrow=False), _columns(["a name that is rather long"] * 9, narrow=False)
+    (2, 3)
+    """
+    longest = max(map(len, names), default=0)
+    most = (2 if longest > 14 else 3) if narrow else LEGEND_LETTERS // (longest + HANDLE_LETTERS)
+    return max(1, min(len(names), most, 5))
 
 
 def _handles(axis: Axes) -> list[tuple[str, Any]]:

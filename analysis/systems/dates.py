@@ -145,7 +145,9 @@ def _sent_back(reach: Mapping[str, Array]) -> xr.DataArray:
         "Gradient of each written character (down) by step of the encoder (across): ln of its norm, less the largest"
     )
     about = {"show": "images", "long_name": title, "units": "nats"}
-    return xr.DataArray(least.clip(FAINTEST), {"picture": list(reach)}, ("picture", "output", "step_read"), attrs=about)
+    return xr.DataArray(
+        least.clip(FAINTEST), {"moment_of": list(reach)}, ("moment_of", "output", "step_read"), attrs=about
+    )
 
 
 SYSTEM = system("dates", measure)

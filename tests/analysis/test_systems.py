@@ -187,6 +187,10 @@ def test_numbers_are_spelled_both_ways(small):
 def test_dates_pass_by_attention(small):
     found = small("dates")
     assert at(found, "exact_low", "attention") > 0.95
+    # all of the gradient arrives at the last step, where there is one vector; with attention it goes straight back too
+    back = found.sent_back.sel(moment_of=["one vector, at the start", "attention, after training"])
+    assert back.notnull().all() and bool((back[0].argmax("step_read") == back.sizes["step_read"] - 1).all())
+    assert bool((back[1].argmax("step_read") < back.sizes["step_read"] - 1).any())
     assert at(found, "exact_high", "one vector") < at(found, "exact_low", "attention")
 
 

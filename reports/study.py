@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.claims.claim import over_seeds
+from ..analysis.studies.measures import MEASURES
 from ..analysis.studies.table import Row, rows
 from .document import Block, Code, Document, Figure, Heading, Inline, Listing, Note, Paragraph, Table, Text
 from .figures import picture
@@ -124,7 +125,7 @@ class _Report:
             key for key in ("cell", "size", "initialisation", "data") if len({getattr(r, key) for r in of_measure}) > 1
         ]
         keys = keys or ["cell"]
-        quantity = f"{of_measure[0].quantity} ({of_measure[0].unit})" if of_measure else ""
+        quantity = next((f"{row.quantity} ({row.unit})" for row in of_measure if row.quantity), measure)
         header: list[Text] = [(self.phrases.plain(f"study.{key}"),) for key in keys]
         header += [(self.phrases.plain("study.mean"),), (self.phrases.plain("study.interval"),)]
         body = []
@@ -163,7 +164,7 @@ class _Report:
             dash = DASHES[list(self.paints).index(key[2]) % len(DASHES)]
             curve = Curve(key[2], x, mean, low, high, self.paints[key[2]], dash, marks=True)
             panels.setdefault(self.titled(key[0], key[1]), []).append(curve)
-        first = of_measure[0]
+        first = next((row for row in of_measure if row.quantity), of_measure[0])
         is_log = bool(min(xs) > 0 and max(xs) / min(xs) >= LOG_FROM)
         shown = tuple(Panel(title, tuple(curves)) for title, curves in list(panels.items())[:MOST_PANELS])
         return [self.figure(Plot(shown, keys[0], f"{first.quantity} ({first.unit})", log_x=is_log))]
@@ -192,10 +193,11 @@ class _Report:
     def along(self, groups: list[_Group]) -> list[tuple[str, str]]:
         """Return the variables that are drawn, each with its axis: numbers over seeds and one axis of numbers."""
         drawn = {}
-        for found in (group.found for group in groups):
+        for group in groups:
+            found, aside = group.found, MEASURES[group.measure].aside
             axes = {str(dim) for dim, size in found.sizes.items() if dim not in AXES and size >= LEAST_POINTS}
             axes = {dim for dim in axes if dim in found.coords and found[dim].dtype.kind in "if"}
-            for name, variable in found.data_vars.items():
+            for name, variable in found.drop_vars(aside, errors="ignore").data_vars.items():
                 own = [str(dim) for dim in variable.dims if dim not in AXES]
                 if variable.dtype.kind == "f" and "seed" in variable.dims and len(own) == 1 and own[0] in axes:
                     drawn[str(name)] = own[0]

@@ -17,14 +17,22 @@ from ..ablation import measure_ablation
 from ..clipping import measure_clipping
 from ..gradient_flow import half_life, measure_flow
 from ..initialisation import initialise
+from ..lyapunov_exponents import DOUBTS, measure_lyapunov
 from ..noise import measure_noise
 from ..paths import measure_paths
 from ..precision import measure_precision
+from ..singular_values import measure_spectrum
 from ..strict import STRICT
 from ..truncation import measure_truncation, recommended_window
 
 Rule = Literal["gaussian", "xavier", "orthogonal", "identity"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+LIMITS: Mapping[str, Any] = {  # of settings, whatever the measure
+    "level": Field(gt=0, lt=1),
+    "tolerance": Field(gt=0),
+    "transient": Field(ge=0),
+    **dict.fromkeys(("window", "exponents"), Field(ge=1)),
+}
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,14 @@ class Measure:
         number: what a table of results says of it: a Dataset over seed and more -> a number for each seed.
         finite: variables in which inf or nan is an explosion.
         reach: settings -> how many steps a sequence must have.
+        aside: variables that a report doesn't draw.
     """
 
     function: Callable[..., xr.Dataset]
     number: Callable[[xr.Dataset], xr.DataArray]
     finite: tuple[str, ...] = ()
     reach: Callable[[Mapping[str, Any]], int] = lambda settings: 1
+    aside: tuple[str, ...] = ()
 
     @property
     def settings(self) -> type[BaseModel]:
@@ -52,6 +62,19 @@ class Measure:
 
 MEASURES: Mapping[str, Measure] = {
     "flow": Measure(measure_flow, lambda found: half_life(found.log_norm), ("log_norm",)),
+    "spectrum": Measure(
+        measure_spectrum,
+        lambda found: found.entropy_rank.isel(lag=-1).assign_attrs(long_name="effective rank at the longest lag"),
+        ("log_singular",),
+        reach=lambda settings: max(settings["lags"] or [1]),
+    ),
+    "lyapunov": Measure(
+        measure_lyapunov,
+        lambda found: found.exponent.isel(index=0).assign_attrs(long_name="largest Lyapunov exponent"),
+        ("exponent",),
+        reach=lambda settings: (settings["transient"] or 0) + max(2, settings["window"] or 2),
+        aside=("error", "low", "high", "block_length", *DOUBTS),
+    ),
     "paths": Measure(measure_paths, lambda found: half_life(found.log_norm), ("log_norm",)),
     "ablation": Measure(measure_ablation, lambda found: half_life(found.log_norm), ("log_norm",)),
     "truncation": Measure(
@@ -94,5 +117,7 @@ def settings_of(function: Callable[..., Any]) -> type[BaseModel]:
     """
     hints = get_type_hints(function, include_extras=True)
     keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    fields: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in keywords if p.name not in ("steps", "seed")}
+    keywords = [p for p in keywords if p.name not in ("steps", "seed")]
+    limited = {p.name: Annotated[hints[p.name], LIMITS[p.name]] for p in keywords if p.name in LIMITS}
+    fields: dict[str, Any] = {p.name: (limited.get(p.name, hints[p.name]), p.default) for p in keywords}
     return create_model(function.__name__, __config__=STRICT, **fields)

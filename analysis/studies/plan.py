@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sympy import Symbol
+
 from ...derive.cell import Cell
 from ...derive.errors import Error
+from ...derive.interpret import size
 from ...derive.syntax import closest
+from ...kernels.budget import check_fits
 from ...kernels.given import check_sizes
 from ..inputs import Feed, dimensions, plan_feed
 from .file import Data, StudyFile
+
+FLOAT = 8  # bytes
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,10 @@ def _misfits(feeds: tuple[Feed, ...], data: tuple[Data, ...]) -> Iterator[str]:
                 "Set no size for the dimension of such an input, or use data = 'noise'."
             )
         try:
-            check_sizes(feed.cell, feed.sizes)
+            sizes = check_sizes(feed.cell, feed.sizes)
+            shapes = [feed.cell.shapes[Symbol(name)] for name in feed.cell.params]
+            entries = sum(math.prod(size(part, sizes) for part in shape) for shape in shapes)
+            check_fits(FLOAT * entries, "its parameters need", "give smaller sizes")
         except Error as error:
             yield f"'{feed.cell.name}' at {dict(feed.sizes)}: {error}"
 

@@ -112,7 +112,8 @@ def show(tree: xr.DataTree, store: str) -> int:
     for row in found[:LONGEST]:
         table.add_row(row.cell, row.size, row.initialisation, row.data, *_numbers(row))
     console.print(table, highlight=False, markup=False)
-    for quantity in dict.fromkeys(f"{row.measure}: {row.quantity}, in {row.unit or 'no unit'}" for row in found):
+    known = (row for row in found if row.quantity)
+    for quantity in dict.fromkeys(f"{row.measure}: {row.quantity}, in {row.unit or 'no unit'}" for row in known):
         _say(console, quantity)
     if len(found) > LONGEST:
         _say(console, f"{len(found) - LONGEST} more rows are in the store.")

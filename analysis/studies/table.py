@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         cell, size, initialisation, data, measure: which point.
-        quantity, unit: what the number is.
+        quantity, unit: what the number is; '' where no run has numbers.
         number, low, high: its mean over seeds and the bounds of its 95 % interval; nan where there is none.
         seeds, failed, exploded: how many there are, how many have no numbers, and how many are past the largest float.
         message: why, at the first seed that failed or exploded.
@@ -68,7 +68,7 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
                 initialisation=str(at.initialisation.values),
                 data=str(at.data.values),
                 measure=measure,
-                quantity=str(numbers.attrs.get("long_name", "nothing")),
+                quantity=str(numbers.attrs.get("long_name", "")),
                 unit=str(numbers.attrs.get("units", "")),
                 number=number,
                 low=low,

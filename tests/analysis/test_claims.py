@@ -144,17 +144,45 @@ def test_the_run_certifies_itself():
     assert not Check("transpose", "a", math.nan, 1.0).holds and not Check("transpose", "a", 2.0, 1.0).holds
 
 
-def test_a_wrong_backward_pass_is_not_certified(monkeypatch):
-    kernel = bptt.compile(LINEAR)
-    right = kernel.backward
+def bent(name, change):
+    """A kernel one of whose functions gives other numbers."""
+    kernel = bptt.compile(bptt.parse(ACTIVATED.format("tanh"), "bent"))
+    right = getattr(kernel, name)
+    setattr(kernel, name, lambda *args, **settings: change(right(*args, **settings)))
+    return kernel
 
-    def wrong(run, cotangents):
-        found = right(run, cotangents)
-        found.state["h"][:, 0] *= 1.0001
-        return found
 
-    monkeypatch.setattr(kernel, "backward", wrong)
-    assert not any(check.holds for check in certify(BENCH, [kernel]) if check.name == "transpose")
+def larger(grads, factor):
+    for part in (grads.states["h"], grads.state["h"]):
+        part[...] = part * factor
+    return grads
+
+
+WRONG = {
+    "backward": (lambda grads: larger(grads, 1.02), {"transpose", "floor"}),
+    "tangent": (lambda moved: {"h": moved["h"] * 1.0001}, {"transpose"}),
+    "stretch": (lambda found: (found[0] * 1.0001, found[1]), {"volume", "trajectories"}),
+    "jacobians": (lambda found: found.swapaxes(2, 3) * 1.0001, {"volume"}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_passes_are_not_certified(name):
+    change, failing = WRONG[name]
+    assert {check.name for check in certify(BENCH, [bent(name, change)]) if not check.holds} == failing
+
+
+def test_checks_that_a_cell_has_no_part_in():
+    relu = bptt.parse(ACTIVATED.format("relu"), "kinked")
+    singular = bptt.parse("x: input[m]\nh: state[n]\nc: state[n]\nh = tanh(W @ c + U @ x)\nc = h * c", "singular")
+    found = certify(BENCH, [bptt.compile(relu), bptt.compile(singular)])
+    assert {(check.cell, check.name) for check in found} >= {("kinked", "floor"), ("singular", "trajectories")}
+    assert not {(check.cell, check.name) for check in found} & {("kinked", "trajectories"), ("singular", "volume")}
+
+
+def test_a_run_that_overflows_is_not_certified():
+    grows = bptt.parse("h: state[n]\nh = h * h * h * 9", "grows")
+    assert not any(check.holds for check in certify(BENCH, [bptt.compile(grows)]))
 
 
 CONSTANT = bptt.parse(

@@ -117,6 +117,17 @@ def test_a_mistake_is_named_with_its_path_and_value(load, tmp_path, line, messag
             'cells = "rnn"\nlengths = [30, 5]\n[measures.noise]\nlags = 6',
             r"measures.noise: lags = 6, .* reach over 6 steps, and lengths = \[30, 5\]",
         ),
+        (
+            'cells = "rnn"\nlengths = 30\n[measures.spectrum]\nlags = [1, 31]',
+            r"measures.spectrum: lags = \[1, 31\] reach over 31 steps, and lengths = \[30\]",
+        ),
+        (
+            'cells = "rnn"\nlengths = 30\n[measures.lyapunov]\ntransient = 29',
+            r"measures.lyapunov: transient = 29, .* reach over 31 steps, and lengths = \[30\]",
+        ),
+        ('cells = "rnn"\n[measures.lyapunov]\ntransient = -1', "measures.lyapunov.transient = -1: .* or equal to 0"),
+        ('cells = "rnn"\n[measures.lyapunov]\nlevel = 95.0', "measures.lyapunov.level = 95.0: .* less than 1"),
+        ('cells = "rnn"\n[measures.precision]\ntolerance = 0.0', "measures.precision.tolerance = 0.0: .* than 0"),
         ('cells = "rnn"\n[measures.truncation]\nwindows = 3', "measures.truncation.windows.* = 3: "),
         ('cells = "rnn"\nmeasures = "flwo"', "no key is called 'flwo'. Did you mean 'flow'"),
         ('cells = "rnn"\n[measures.flwo]', "measures.flwo = {}: no key is called 'flwo'. Did you mean 'flow'"),
@@ -153,6 +164,11 @@ def test_sizes_that_an_equation_does_not_allow(load, tmp_path):
     (tmp_path / "part.cell").write_text("x: input[m]\nh: state[n]\nh = tanh(W @ x + sum(h[0:4]) * h)")
     found = mistakes(load, 'cells = "part.cell"\nhidden = 3\nlengths = 9\nmeasures = "flow"')
     assert "cells[0]: 'part' at {'m': " in found and "0:4" in found
+
+
+def test_sizes_that_no_memory_holds(load):
+    found = mistakes(load, 'cells = "lstm"\nhidden = 10_000_000\nlengths = 9\ndata = "noise"\nmeasures = "flow"')
+    assert "'lstm' at {'m': " in found and "its parameters need" in found and "give smaller sizes" in found
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -125,17 +125,19 @@ class _Report:
             key for key in ("cell", "size", "initialisation", "data") if len({getattr(r, key) for r in of_measure}) > 1
         ]
         keys = keys or ["cell"]
-        quantity = next((f"{row.quantity} ({row.unit})" for row in of_measure if row.quantity), measure)
+        quantity = next((_with_unit(row.quantity, row.unit) for row in of_measure if row.quantity), measure)
         header: list[Text] = [(self.phrases.plain(f"study.{key}"),) for key in keys]
         header += [(self.phrases.plain("study.mean"),), (self.phrases.plain("study.interval"),)]
         body = []
         for row in of_measure:
             cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
-            bounds = "" if math.isnan(row.low) else f"{number(row.low)} – {number(row.high)}"
+            ends = {"first": number(row.low), "last": number(row.high)}
+            bounds = "" if math.isnan(row.low) else self.phrases.plain("claims.range", **ends)
             lost = row.failed == row.seeds
             cells += [(self.phrases.plain("study.none") if lost else number(row.number),), (bounds,)]
             body.append(tuple(cells))
-        caption = self.phrases.text("study.caption", quantity=quantity, seeds=str(len(self.plan["seeds"])))
+        about = quantity[:1].upper() + quantity[1:]
+        caption = self.phrases.text("study.caption", quantity=about, seeds=str(len(self.plan["seeds"])))
         return Table(tuple(header), tuple(body), "l" * len(keys) + "rr", caption)
 
     # figures
@@ -167,7 +169,7 @@ class _Report:
         first = next((row for row in of_measure if row.quantity), of_measure[0])
         is_log = bool(min(xs) > 0 and max(xs) / min(xs) >= LOG_FROM)
         shown = tuple(Panel(title, tuple(curves)) for title, curves in list(panels.items())[:MOST_PANELS])
-        return [self.figure(Plot(shown, keys[0], f"{first.quantity} ({first.unit})", log_x=is_log))]
+        return [self.figure(Plot(shown, keys[0], _with_unit(first.quantity, first.unit), log_x=is_log))]
 
     def titled(self, size: str, data: str, start: str = "") -> str:
         """Return the title of a panel: what distinguishes it from the others."""
@@ -262,5 +264,8 @@ def _said(start: Mapping[str, Any]) -> str:
 
 def _label(variable: Any, name: str) -> str:
     """Return what a variable is, with its unit."""
-    title, unit = str(variable.attrs.get("long_name", name)), str(variable.attrs.get("units", ""))
-    return f"{title} ({unit})" if unit not in ("", "1") else title
+    return _with_unit(str(variable.attrs.get("long_name", name)), str(variable.attrs.get("units", "")))
+
+
+def _with_unit(quantity: str, unit: str) -> str:
+    return f"{quantity} ({unit})" if unit not in ("", "1") else quantity

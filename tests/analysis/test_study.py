@@ -398,6 +398,10 @@ def test_every_measure_runs_in_a_study(tmp_path, here):
     found = rows(tree)
     assert [row.measure for row in found] == list(MEASURES)
     assert not any(row.message for row in found) and not any(np.isnan(row.number) for row in found)
+    for leaf in tree.leaves:
+        assert leaf.attrs["method"], leaf.path
+        numbers = leaf.data_vars.keys() - {"done", "status", "message"}
+        assert all({"units", "long_name"} <= leaf[name].attrs.keys() for name in numbers), leaf.path
 
 
 def test_initialisations_are_those_of_their_rules(tmp_path, here):

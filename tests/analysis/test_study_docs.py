@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bptt.analysis.studies.file import StudyFile
+from bptt.analysis.studies.measures import MEASURES
 from bptt.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -32,14 +33,17 @@ def test_the_table_and_the_python_of_the_page(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == BLOCKS[place + 1][1]
 
 
-def test_every_key_is_explained():
-    keys = [
-        key
-        for line in PAGE.splitlines()
-        if line.startswith("| `")
-        for key in re.findall(r"`(\w+)`", line.split("|")[1])
-    ]
-    assert sorted(keys) == sorted(StudyFile.model_fields)
+def keys(heading):
+    """The names in the first column of the table below a heading."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = (line for line in section.splitlines() if line.startswith("| `"))
+    return [key for line in lines for key in re.findall(r"`(\w+)`", line.split("|")[1])]
+
+
+def test_every_key_and_every_measure_is_explained():
+    assert sorted(keys("The file")) == sorted(StudyFile.model_fields)
+    assert keys("The measures") == list(MEASURES)
+    assert ", ".join(MEASURES) in PAGE
 
 
 @pytest.mark.parametrize("line", [line for _, text in BLOCKS for line in text.splitlines() if line.startswith("bptt ")])

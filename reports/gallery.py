@@ -285,8 +285,10 @@ def kept(path: Path) -> Dataset:
     from xarray import Dataset
 
     try:
-        return Dataset.from_dict(json.loads(path.read_text("utf-8")))
+        found = Dataset.from_dict(json.loads(path.read_text("utf-8")))
+        found.attrs["system"], found["model"]  # what every page needs
     except OSError as error:
         raise Error(f"{path}: can't be read: {(error.strerror or str(error)).lower()}. Run its system first.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Error(f"{path}: not the numbers of a system. Run its system again.") from None
+    return found

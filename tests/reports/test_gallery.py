@@ -15,7 +15,13 @@ from bptt.reports.markdown import text
 
 
 def found():
-    about = {"system": "s", "title": "A title", "question": "Why?", "learned": "That.", "method": "so"}
+    about: dict[str, object] = {
+        "system": "s",
+        "title": "A title",
+        "question": "Why?",
+        "learned": "That.",
+        "method": "so",
+    }
     about |= {"scale": "small", "seed": 0, "seconds": 1.0}
     about["texts"] = json.dumps({"one": bptt.load_model("hello").text})
     flow = np.array([np.nan, 0.0, -1.0, np.nan])

@@ -5,6 +5,8 @@ import pytest
 
 # The layers are collected through src/bptt, as `bptt.derive` and so on: here they would load twice.
 collect_ignore = ["derive", "kernels", "analysis", "reports"]
+# Programs of others that are judged, and scripts that import what lies beside them or isn't installed.
+collect_ignore += ["tests/analysis/theirs", "tests/analysis/weights", "benchmarks/check_code.py"]
 
 # No test is timed, since other work may share the machine.
 hypothesis.settings.register_profile("untimed", deadline=None)

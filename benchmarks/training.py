@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from bptt.analysis import text
 from bptt.analysis.learning import language
 from bptt.analysis.learning.trainer import Plan, Training, advance, begin
 
-torch: Any = import_module("torch")  # isn't among what bptt needs
+torch: Any = import_module("torch") if find_spec("torch") else None
 HIDDEN, EMBEDDING, BATCH, WINDOW, RATE, CLIP = 256, 64, 32, 64, 2e-3, 1.0
 COMPARED = 5  # steps whose losses must agree
 GATES = "ifgo"  # their order in PyTorch
@@ -35,6 +37,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
+    if torch is None:
+        print("PyTorch isn't installed, and there is nothing to compare with: pip install torch", file=sys.stderr)
+        return 2
     torch.set_num_threads(options.threads)
     model = bptt.load_model("character_language_model")
     task = language.next_token(model, language.of_characters(text()), window=WINDOW, batch=BATCH)

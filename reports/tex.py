@@ -71,6 +71,7 @@ CYRILLIC = r"""% Cyrillic letters; where their fonts are not installed, the code
 \newcommand{\cyr}[2]{#2}
 \newcommand{\cyrletter}[2]{{\fontencoding{T2A}\selectfont #1}}
 \IfFileExists{t2aenc.def}{\usepackage[T2A,OT1]{fontenc}\let\cyr\cyrletter}{}"""
+COLOURS = r"\usepackage{xcolor} % for text on coloured ground"
 
 
 def tex_source(document: Document) -> str:
@@ -87,6 +88,7 @@ def tex_source(document: Document) -> str:
         template.rstrip(),
         *([HANGUL] if has_hangul(written) else []),
         *([CYRILLIC] if r"\cyr{" in written else []),
+        *([COLOURS] if r"\colorbox" in written else []),
         r"\begin{document}",
         rf"{{\small {escaped(document.kind)}}}",
         "",

@@ -130,7 +130,7 @@ def opinions(templates: Sequence[Template], count: int, seed: int, name: str) ->
     """Return sentences of templates, as many of praise as of blame on average, by the seed.
 
     >>> opinions([Template("{s} was not {a}", turns=True)], 1, 0, "example").sentences
-    ('the ending was not brilliant',)
+    ('the acting was not bad',)
     """
     random = random_stream(seed, f"opinions {name}")
     places = {word: place for place, word in enumerate(vocabulary())}

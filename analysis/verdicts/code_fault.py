@@ -46,6 +46,7 @@ class Search:
         self.subject, self.calling, self.checks, self.theirs = subject, calling, checks, theirs
         self.comparison, self.errors, self.near, self.until = comparison, errors, near, until
         self.wrong = [name for name, error in errors.items() if error > near]
+        self.partly: list[Fault] = []
 
     @cached_property
     def ran(self) -> list[Ran]:
@@ -147,16 +148,19 @@ class Search:
         return f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {cells}"
 
     def _repaired(self) -> tuple[list[Fault], tuple[Line, ...]] | None:
-        """Return one fault for each repair, where all of them together make every gradient right."""
+        """Return one fault for each repair, where all of them together make every gradient right.
+
+        Where they don't, they are taken back, and kept as what is known of the faults.
+        """
         if self.bench is None:
             return None
         done = repairs(self.bench)
-        error = self._left()
-        if not done or not error <= self.near:
-            for repair in reversed(done):
-                repair.edit.restore(repair.old)
+        if not done:
             return None
-        proof = f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to {error:.0e}"
+        errors = self._left()
+        left = [name for name, error in errors.items() if not error <= self.near]
+        proof = "" if left else f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to "
+        proof += "" if left else f"{max(errors.values()):.0e}"
         lines = judged_lines(self.bench, {r.line: r.given for r in done})
         quantities = {line.number: line.quantity for line in lines}
         faults = []
@@ -169,19 +173,27 @@ class Search:
             faults.append(
                 Fault(0 if repair.edit.says == "inserted" else repair.line, kind, says, repair.given, text, proof)
             )
-        return sorted(faults, key=lambda fault: fault.line), lines
+        faults = sorted(faults, key=lambda fault: fault.line)
+        if not left:
+            return faults, lines
+        for repair in reversed(done):
+            repair.edit.restore(repair.old)
+        says = f"with the lines above mended, the gradients of {', '.join(left)} are still wrong, by no single edit"
+        self.partly = [*faults, Fault(0, "unknown", says, "")]
+        return None
 
-    def _left(self) -> float:
-        """Return the largest error on all probes with the repairs in force."""
+    def _left(self) -> dict[str, float]:
+        """Return each gradient's largest error on all probes, with the repairs in force."""
         assert self.bench is not None
-        worst = 0.0
+        worst = dict.fromkeys(self.errors, 0.0)
         try:
             with self.bench.in_force():
                 for values, seeds, right in self.checks:
                     left = left_behind(self.subject, self.calling, values, seeds)
-                    worst = max(worst, *differences(gradients(self.calling, left), right).values())
+                    for name, error in differences(gradients(self.calling, left), right).items():
+                        worst[name] = max(worst[name], error)
         except Exception:
-            return float("inf")
+            return dict.fromkeys(self.errors, float("inf"))
         return worst
 
     def _named(self, repair: Repair, count: int) -> tuple[str, str] | None:
@@ -216,7 +228,7 @@ class Search:
             given = self.subject.text.splitlines()[line - 1].strip() if line else ""
             says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
             return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-        return self.unexplained()
+        return self.partly or self.unexplained()
 
     def unexplained(self) -> list[Fault]:
         """Return the fault that says no more than which gradients are wrong."""

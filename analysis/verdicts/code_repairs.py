@@ -217,10 +217,11 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
                 by_statement.setdefault(id(edit.statement), []).append(edit)
     taken = bench.claimed(found)
     for at, execution in suspects[:6]:
-        feeders = [other for other, _ in suspects if other.order < at.order and _feeds(other, at)]
+        before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
+        feeders = [other for other in before if _feeds(other, at)]
         best: tuple[tuple[float, ...], Edit, Ran] | None = None
-        tried = 0
         for source in (*feeders, at):
+            tried = 0
             scope = _scope_before(bench, source, execution)
             if scope is None:
                 continue
@@ -348,6 +349,11 @@ def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:
                 begin, end = row.index(source.statement), row.index(at.statement)
                 return row[begin + 1 : end + 1] if begin < end else None
     return None
+
+
+def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:
+    """Return whether a statement, wrong from an execution on, is so when another is run for the given time."""
+    return len(source.values) != len(at.values) or first <= execution
 
 
 def _feeds(source: Watched, at: Watched) -> bool:

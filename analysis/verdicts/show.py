@@ -47,8 +47,7 @@ def _line(line: Line, holds: bool) -> Text:
 
 
 def _print_fault(console: Console, fault: Fault) -> None:
-    where = f"line {fault.line}" if fault.line else "a line is missing"
-    console.print(Text.assemble((where, "bold"), f", {fault.kind}: {fault.message}"))
+    console.print(Text.assemble((fault.where, "bold"), f", {fault.kind}: {fault.message}"))
     given, mended = difference(" ".join(fault.given.split()), fault.mended)
     for label, pieces, style in (("given ", given, "red"), ("mended", mended, "green")):
         if any(text for text, _ in pieces):

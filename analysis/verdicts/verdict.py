@@ -45,6 +45,13 @@ class Fault:
     mended: str = ""
     proof: str = ""
 
+    @property
+    def where(self) -> str:
+        """Where it is, in words."""
+        if self.line:
+            return f"line {self.line}"
+        return "elsewhere" if self.kind == "unknown" else "a line is missing"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -85,7 +92,7 @@ class Verdict:
         head = f"{self.name}: {found} (judged as {self.cell})"
         parts = [head, *(f"  {sentence}" for sentence in self.conventions)]
         for fault in self.faults:
-            where = f"line {fault.line}" if fault.line else "a line is missing"
+            where = fault.where
             parts += ["", f"{where}: {fault.message}"]
             parts += [f"  given   {fault.given}"] * bool(fault.given)
             parts += [f"  mended  {fault.mended}"] * bool(fault.mended)

@@ -280,3 +280,46 @@ def test_the_engine_is_the_oracle():
     for name in params:
         np.testing.assert_allclose(found["params"][name], right.params[name].astype(float), rtol=1e-10)
     np.testing.assert_allclose(found["inputs"]["x"], right.inputs["x"].astype(float), rtol=1e-10)
+
+
+def test_nine_faults_in_one_backward_pass_are_all_named():
+    text = (HERE / "nine_faults.py").read_text("utf-8")
+    marked = [number for number, line in enumerate(text.splitlines(), 1) if line.endswith("# fault")]
+    found = judge(find(str(HERE / "nine_faults.py"), Adapter()), None, Adapter(), print)
+    assert len(marked) == 9 and [fault.line for fault in found.faults] == marked
+    assert all(fault.mended and "all 15 gradients agree" in fault.proof for fault in found.faults)
+    kinds = [fault.kind for fault in found.faults]
+    carried, repeated = ("dropped carry", "accumulation")
+    assert kinds[0] == carried and repeated in kinds and "unknown" not in kinds
+
+
+def test_what_can_be_mended_is_said_where_something_else_cannot(tmp_path):
+    text = """
+import numpy as np
+
+
+def forward(x, h0, W, U, b):
+    h, hs = h0, []
+    for x_t in x:
+        h = np.tanh(x_t @ W + h @ U + b)
+        hs.append(h)
+    return np.array(hs)
+
+
+def backward(dhs, hs, x, h0, W, U, b):
+    dW, dU, db, dx, dh_next = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b), np.zeros_like(x), 0 * dhs[0]
+    for t in reversed(range(len(hs))):
+        before = hs[t - 1] if t else h0
+        da = (dhs[t] + dh_next) * (1 - hs[t] ** 2)
+        dW += x[t].T @ da
+        dU += hs[t].T @ da
+        db += da.sum(axis=0)
+        dx[t] = np.cos(da @ U @ U.T)[:, : x.shape[2]] * 3 + np.sign(x[t])
+        dh_next = da @ U.T
+    return dx, dh_next, dW, dU, db
+"""
+    found = verdict_on(text, "", tmp_path)
+    named, rest = found.faults
+    assert named.mended == "dU += before.T @ da" and named.line == text[: text.index("dU += hs")].count("\n") + 1
+    assert (rest.kind, rest.where) == ("unknown", "elsewhere")
+    assert "the gradients of x are still wrong" in rest.message

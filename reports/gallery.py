@@ -43,18 +43,17 @@ def gallery_page(found: Dataset, command: str = "bptt gallery", language: str = 
 
 
 def gallery_document(all_found: Sequence[Dataset], command: str = "bptt gallery", language: str = "en") -> Document:
-    """Return the gallery: what each system learned and how its gradient flows, then each system's figures."""
+    """Return the gallery: how the gradient reaches the first step of each system, then each system's page."""
     phrases = Phrases(language)
-    keys = ("system", "model", "learned", "before", "after")
+    keys = ("system", "model", "before", "after")
     header = tuple((phrases.plain(f"gallery.{key}"),) for key in keys)
     rows: list[tuple[Text, ...]] = []
     for found in all_found:
         for place, name in enumerate(found.model.values):
             first: Text = (found.attrs["title"],) if not place else ("",)
-            learned = (found.attrs["learned"],) if not place else ("",)
             shares = [_at(found, key, place) for key in ("first_step_before", "first_step_after")]
-            rows.append((first, (str(name),), learned, *((_shown(share),) for share in shares)))
-    blocks: list[Block] = [Table(header, tuple(rows), "lllrr", phrases.text("gallery.overview"), wide=2)]
+            rows.append((first, (str(name),), *((_shown(share),) for share in shares)))
+    blocks: list[Block] = [Table(header, tuple(rows), "llrr", phrases.text("gallery.overview"))]
     for found in all_found:
         blocks += [Heading(found.attrs["title"]), *_Page(found, phrases).blocks(level=2)]
     blocks += [Heading(phrases.plain("gallery.reproduce")), Listing((command,))]

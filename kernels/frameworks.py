@@ -7,7 +7,7 @@ or `lax.scan` over time, and the framework differentiates it.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -229,10 +229,14 @@ def _tuple(shape: tuple[str, ...]) -> str:
     return f"({', '.join(shape)}{',' * (len(shape) == 1)})"
 
 
+def _title(cell: Cell) -> str:
+    """Return what a cell is called, as it may stand in a docstring."""
+    return cell.title.replace("\\", "\\\\").replace('"', "'")
+
+
 def _doc(cell: Cell, framework: Framework) -> list[str]:
-    title = cell.title.replace("\\", "\\\\").replace('"', "'")
     return [
-        f'"""{title}.',
+        f'"""{_title(cell)}.',
         "",
         f"Written for {framework.title} by bptt {version('bptt')} from the cell's equations; it needs nothing of bptt.",
         '"""',
@@ -240,28 +244,28 @@ def _doc(cell: Cell, framework: Framework) -> list[str]:
     ]
 
 
-def _scale(cell: Cell, name: str) -> str:
-    """Return the standard deviation from which a parameter is drawn; '' for a bias, which starts at 0."""
-    shape = cell.params[name]
-    if is_bias(derive(cell), Symbol(name)):
-        return ""
-    columns = shape[-1] if shape else "1"
-    return f" / {columns}**0.5" if columns.isidentifier() else f" / ({columns}) ** 0.5"
+def _drawn(cell: Cell, normal: str, zeros: str) -> Iterator[tuple[str, str]]:
+    """Give (parameter, how it is drawn): a bias starts at 0, all else is Gaussian with variance 1 / columns.
+
+    Args:
+        cell: whose parameters they are.
+        normal, zeros: formats of a shape.
+    """
+    derivation = derive(cell)
+    for name, shape in cell.params.items():
+        columns = shape[-1] if shape else "1"
+        scale = f" / {columns}**0.5" if columns.isidentifier() else f" / ({columns}) ** 0.5"
+        bias = is_bias(derivation, Symbol(name))
+        yield name, zeros.format(_tuple(shape)) if bias else normal.format(_tuple(shape)) + scale
 
 
 def _torch(cell: Cell) -> str:
     names = [*cell.inputs, *cell.indices]
     lines = [*_doc(cell, TORCH), "import torch", "", "", *_step(cell, TORCH), "", ""]
     sizes = ", ".join(_sizes(cell))
-    lines += ["class Cell(torch.nn.Module):", f'    """{cell.title.replace(chr(34), chr(39))}, over sequences."""', ""]
+    lines += ["class Cell(torch.nn.Module):", f'    """{_title(cell)}, over sequences."""', ""]
     lines += [f"    def __init__(self{', ' if sizes else ''}{sizes}, dtype=None):", "        super().__init__()"]
-    for name, shape in cell.params.items():
-        scale = _scale(cell, name)
-        drawn = (
-            f"torch.randn({_tuple(shape)}, dtype=dtype){scale}"
-            if scale
-            else (f"torch.zeros({_tuple(shape)}, dtype=dtype)")
-        )
+    for name, drawn in _drawn(cell, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
         lines.append(f'        self.register_parameter("{name}", torch.nn.Parameter({drawn}))')
     shapes = ", ".join(f'"{name}": {_tuple(shape)}' for name, shape in cell.states.items())
     lines += [f"        self.shapes = {{{shapes}}}", ""]
@@ -309,14 +313,8 @@ def _jax(cell: Cell) -> str:
         '    """Return parameters, drawn anew."""',
     ]
     lines += [f"    keys = iter(jax.random.split(key, {max(1, len(cell.params))}))", "    return {"]
-    for name, shape in cell.params.items():
-        scale = _scale(cell, name)
-        drawn = (
-            f"jax.random.normal(next(keys), {_tuple(shape)}, dtype){scale}"
-            if scale
-            else (f"jnp.zeros({_tuple(shape)}, dtype)")
-        )
-        lines.append(f'        "{name}": {drawn},')
+    drawn = _drawn(cell, "jax.random.normal(next(keys), {}, dtype)", "jnp.zeros({}, dtype)")
+    lines += [f'        "{name}": {how},' for name, how in drawn]
     lines += ["    }", "", ""]
     lines += [
         "def run(params, inputs, states, steps=None):",

@@ -35,12 +35,12 @@ def to_torch(cell: Cell, sizes: Mapping[str, int], *, dtype: str = "float32", se
     if not find_spec("torch"):
         raise Error("to_torch makes a torch.nn.Module, and torch isn't installed: pip install torch")
     kernel = compile(cell, dtype, threads=threads)
-    return _classes()[0](kernel, kernel.init(sizes, seed=seed))
+    return _class()(kernel, kernel.init(sizes, seed=seed))
 
 
 @cache
-def _classes() -> tuple[Any, Any]:
-    """Return the module's class and its function's: made when torch is first asked for, since they inherit from it."""
+def _class() -> Any:
+    """Return the module's class, made when torch is first asked for, since it inherits from torch's."""
     torch = import_module("torch")
 
     class Passes(torch.autograd.Function):  # type: ignore[name-defined]  # torch is loaded here
@@ -85,4 +85,4 @@ def _classes() -> tuple[Any, Any]:
         def extra_repr(self) -> str:
             return f"cell={self.kernel.cell.name!r}, dtype={self.kernel.dtype}"
 
-    return Module, Passes
+    return Module

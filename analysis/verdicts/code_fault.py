@@ -159,8 +159,8 @@ class Search:
             return None
         errors = self._left()
         left = [name for name, error in errors.items() if not error <= self.near]
-        proof = "" if left else f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to "
-        proof += "" if left else f"{max(errors.values()):.0e}"
+        agree = f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to"
+        proof = "" if left else f"{agree} {max(errors.values()):.0e}"
         lines = judged_lines(self.bench, {r.line: r.given for r in done})
         quantities = {line.number: line.quantity for line in lines}
         faults = []

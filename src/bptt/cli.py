@@ -77,11 +77,16 @@ def compose(cell: str, output: Path | None, **choices: Any) -> None:
     Without -o it is printed. The text can be changed by hand, and read again.
     """
     text = bptt.compose(cell, **choices).text
+    if output is not None and output.suffix != ".model":
+        raise bptt.Error(f"{output}: a model's text is written to a .model file")
+    _give(text, output)
+
+
+def _give(text: str, output: Path | None) -> None:
+    """Write a text to a file, or print it where none is given."""
     if output is None:
         click.echo(text, nl=False)
         return
-    if output.suffix != ".model":
-        raise bptt.Error(f"{output}: a model's text is written to a .model file")
     from bptt.reports.files import write
 
     write(output, text.encode())
@@ -218,13 +223,7 @@ def kernel(
             text += f"\n{made.memory(sizes, steps, batch)}\n\n{roofline_here(made, sizes, steps, batch)}\n"
     elif size:
         raise bptt.Error("--size is for --schedule")
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    from bptt.reports.files import write
-
-    write(output, text.encode())
-    click.echo(f"Wrote {output}")
+    _give(text, output)
 
 
 @main.command()
@@ -251,15 +250,9 @@ def export(cell: str, framework: str, output: Path | None) -> None:
     from bptt.kernels.frameworks import export as exported
 
     text = exported(bptt.load(cell), framework)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    if output.suffix != ".py":
+    if output is not None and output.suffix != ".py":
         raise bptt.Error(f"{output}: a module is written to a .py file")
-    from bptt.reports.files import write
-
-    write(output, text.encode())
-    click.echo(f"Wrote {output}")
+    _give(text, output)
 
 
 def _sizes(given: tuple[str, ...]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from .cell import Cell, previous
 from .errors import Error
 from .jacobian import jacobians
 from .paths import Path, paths, unmixed
-from .program import Program, Step, forward_program, split
+from .program import Program, Step, depending, forward_program, split
 from .syntax import closest
 from .tangent import tangent_program
 from .through_time import LENGTH as LENGTH
@@ -100,6 +100,11 @@ class Derivation:
     def fixed(self) -> tuple[Symbol, ...]:
         """What is the same at every time: the parameters and the prologue's values."""
         return (*map(Symbol, self.cell.params), *self.prologue.outputs)
+
+    @property
+    def returned(self) -> tuple[Symbol, ...]:
+        """The prologue's values that parameters decide: the epilogue reads `incoming_<value>` of each."""
+        return depending(self.prologue, map(Symbol, self.cell.params))
 
     @cached_property
     def shares(self) -> dict[str, Expr]:
@@ -249,5 +254,7 @@ def derive(cell: Cell, outputs: Iterable[str] = (), losses: Iterable[str] = ()) 
     prologue, forward = split(replace(program, outputs=read), params)
     wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
     backward = adjoint_program(forward, map(Symbol, (*cell.states, *outputs)), wanted, map(Symbol, losses))
-    epilogue = adjoint_program(prologue, prologue.outputs, params if prologue.steps else ())
+    read = {symbol for step in prologue.steps for symbol in step.reads}
+    decided = depending(prologue, params)
+    epilogue = adjoint_program(prologue, decided, [symbol for symbol in params if symbol in read])
     return Derivation(cell, prologue, forward, backward, epilogue, outputs, losses)

@@ -134,6 +134,20 @@ def split(program: Program, constants: Iterable[Symbol]) -> tuple[Program, Progr
     return prologue, Program(program.inputs + made, tuple(always), program.outputs, program.shapes).check()
 
 
+def depending(program: Program, sources: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    """Return the targets that depend on any of `sources`, in order.
+
+    >>> from .cell import load
+    >>> depending(forward_program(load("rnn")), [Symbol("b_h")])
+    (a_h, h)
+    """
+    reached = set(sources)
+    for step in program.steps:
+        if step.reads & reached:
+            reached.add(step.target)
+    return tuple(step.target for step in program.steps if step.target in reached)
+
+
 class _Naming:
     """Collects the steps of the forward program and names the parts that need a name."""
 

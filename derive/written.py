@@ -96,11 +96,14 @@ def order_of_appearance(*exprs: Expr) -> dict[Symbol, int]:
 def arranged(expr: Expr, rank: Rank) -> Expr:
     """Return `expr` with factors and terms in the order in which a person would write them.
 
-    Numbers come first, then what holds symbols of low rank; in a sum, negative terms follow positive ones.
+    Numbers come first, then what holds symbols of low rank; in a sum, negative terms follow positive ones, and a common
+    number stands before the sum unless its terms would only get larger numbers: h/2 − z/2 but not h + 1/1000.
 
     >>> h, z, g = sympy.symbols("h z g")
     >>> arranged(g - h, {z: 0, h: 1, g: 2}).args
     (g, -h)
+    >>> print(arranged(h / 2 - z / 2, {}), arranged(h + sympy.Rational(1, 1000), {}))
+    (h - z)/2 h + 1/1000
     """
     if not expr.args:
         return expr
@@ -109,7 +112,7 @@ def arranged(expr: Expr, rank: Rank) -> Expr:
         return multiplied(*sorted(args, key=lambda factor: _place(factor, rank)))
     if isinstance(expr, sympy.Add):
         content, rest = expr.primitive()
-        if content != 1:
+        if content != 1 and (content.is_Integer or all(_is_unit(term) for term in rest.args)):
             return multiplied(content, arranged(rest, rank))
         return added(*sorted(args, key=lambda term: (_is_negative(term), _place(term, rank))))
     return expr.func(*args, evaluate=False) if isinstance(expr, sympy.Pow) else expr.func(*args)
@@ -118,6 +121,11 @@ def arranged(expr: Expr, rank: Rank) -> Expr:
 def _place(expr: Expr, rank: Rank) -> tuple[object, ...]:
     inner = [rank.get(node, len(rank)) for node in sympy.preorder_traversal(expr) if isinstance(node, Symbol)]
     return (not expr.is_number, min(inner, default=-1), bool(expr.args), len(inner), sorted(inner), str(expr))
+
+
+def _is_unit(term: Expr) -> bool:
+    """Return whether a term has no number before it but a sign."""
+    return abs(term.as_coeff_Mul()[0]) == 1
 
 
 def _is_negative(term: Expr) -> bool:

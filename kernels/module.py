@@ -116,19 +116,19 @@ class Module:
     @cached_property
     def ends(self) -> dict[str, dict[str, Symbol]]:
         """Part of the result of a backward pass -> name -> where it is."""
-        cell = self.schedule.derivation.cell
+        cell, epilogue = self.schedule.derivation.cell, self.schedule.derivation.epilogue
         return {
             "params": {name: delta(Symbol(name)) for name in cell.params},
             "inputs": {name: delta(Symbol(name)) for name in cell.inputs},
             "state": {name: delta(previous(name)) for name in cell.states},
             "states": {name: incoming(Symbol(name)) for name in cell.states},
-            "once": {name: once(delta(Symbol(name))) for name in cell.params if self.carried},
+            "once": {name: once(bar) for name in cell.params if (bar := delta(Symbol(name))) in epilogue.outputs},
         }
 
     @cached_property
     def carried(self) -> dict[str, Symbol]:
         """Array that the epilogue reads -> the gradient, summed over time, that it holds."""
-        return {self.array(incoming(v)): delta(v) for v in self.schedule.derivation.prologue.outputs}
+        return {self.array(incoming(value)): delta(value) for value in self.schedule.derivation.returned}
 
     def forward_shapes(self, sizes: Mapping[str, int], T: int, B: int) -> dict[str, tuple[int, ...]]:
         """Return the arrays that a forward pass needs beside parameters and inputs; states have a row more."""

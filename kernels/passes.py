@@ -223,7 +223,7 @@ class Passes:
         params = {} if not with_params else dict(views["params"])
         if module.carried and with_params:
             module.call("epilogue", task.numbers, {**(run.arrays if shared is None else shared), **arrays})
-            params = {name: array + views["once"][name] for name, array in params.items()}
+            params |= {name: params[name] + carried for name, carried in views["once"].items()}
         inputs, state, states = dict(views["inputs"]), dict(views["state"]), dict(views["states"])
         if run.reverse:
             inputs = {name: array[::-1] for name, array in inputs.items()}

@@ -149,7 +149,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     after = plan.lower(rest, ALL, TIME)
     first, summed = _sums(plan, shares)
     after += first
-    plan.keep(map(incoming, derivation.prologue.outputs), FIXED)
+    plan.keep(map(incoming, derivation.returned), FIXED)
     epilogue = fused(plan.lower(derivation.epilogue.steps, ONCE, FIXED, apart=True))
 
     moved = (*map(previous, cell.states), *states, *map(Symbol, moving))

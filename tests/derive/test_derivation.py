@@ -117,6 +117,20 @@ def test_gradients_through_a_prologue():
     assert [str(step) for step in derivation.epilogue.steps][-1] == "delta_W = delta_A - delta_A.T"
 
 
+def test_nothing_goes_back_through_a_prologue_that_no_parameter_decides():
+    layer_norm = bptt.derive(bptt.load(str(CELLS / "layer_norm.cell")))
+    assert str(layer_norm.prologue) == "u2_d = sum(ones(n))"
+    assert not layer_norm.returned and not layer_norm.epilogue.steps
+    cell = bptt.parse("x: input[n]\nh: state[n]\nA = W - W.T\nh = h + tanh(A @ h + U @ x + sum(h) / sum(ones(n)))")
+    assert [str(step.target) for step in bptt.derive(cell).epilogue.steps] == ["delta_A", "delta_W"]
+
+
+def test_numbers_in_a_sum_stay_as_written():
+    cell = bptt.parse("h: state[n]\nh = h / sqrt(0.001 + h**2)")
+    [first, *_] = [expr for symbol, expr in bptt.derive(cell).adjoints if str(symbol) == "delta_h_prev"]
+    assert "1000 *" not in spell(first)
+
+
 @pytest.mark.parametrize(
     "equations",
     ["h = tanh(h) * softmax(W @ x)", "h = h * sum(W @ x) + sum(W @ x)", "h = h / norm(W @ x)"],

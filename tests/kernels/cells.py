@@ -31,13 +31,13 @@ s: state
 h = tanh(W @ h + V @ x) + (P @ u) * (Q @ h) * s
 s = sigmoid(dot(w, h)) * s + max(sum(u), 0.5 * s) - h[0]
 """,
-    # what depends on parameters alone: run once, with an epilogue of its own
+    # what depends on parameters alone, and on nothing: run once, with an epilogue of its own
     "skew": """
 x: input[m]
 h: state[n]
 A = W - W.T
 G = exp(-softmax(g))
-h = h + 0.1 * tanh(A @ h - 0.01 * h + V @ x + b) * G
+h = h + 0.1 * tanh(A @ h - 0.01 * h + V @ x + b) * G - 0.1 * sum(h) / sum(ones(n))
 """,
     # a matrix as state
     "memory": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -76,7 +77,14 @@ def _told(what: str | Verdict) -> tuple[str, Any]:
 
 
 def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, patience: float) -> None:
-    """Judge, and send the verdict."""
+    """Judge, and send the verdict.
+
+    A fork holds its parent's garbage too. It is left alone: a finaliser of it would do its work a second time, and one
+    that raises within `ast.parse` would be told by a hook that parses, which CPython before 3.11.8 doesn't bear
+    (https://github.com/python/cpython/issues/106905).
+    """
+    gc.freeze()
+    sys.unraisablehook = sys.__unraisablehook__
     with suppress(Exception):
         import resource
 

@@ -147,12 +147,16 @@ def check_target(path: Path) -> None:
         raise Error(f"the folder {path.parent} isn't there")
 
 
+def as_data(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return rows, and what the machine is, as JSON takes them."""
+    return {"machine": {"cores": os.cpu_count(), "vector_bytes": BYTES}, "rows": [asdict(row) for row in rows]}
+
+
 def write(rows: list[Row], path: Path) -> None:
     """Write rows as JSON, with what the machine is, as tables in Markdown or as a plot, by the file's suffix."""
     check_target(path)
     if path.suffix == ".json":
-        machine = {"cores": os.cpu_count(), "vector_bytes": BYTES}
-        path.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1), "utf-8")
+        path.write_text(json.dumps(as_data(rows), indent=1), "utf-8")
     elif path.suffix == ".md":
         path.write_text(markdown(rows), "utf-8")
     else:

@@ -19,7 +19,7 @@ def test_everything_needed_is_listed(tmp_path):
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch):
-    from bptt import doctor
+    from bptt.commands import doctor
 
     monkeypatch.setattr(doctor, "requires", lambda name: ["no-such-package>=2", "dask>=1; extra == 'dask'"])
     run = CliRunner().invoke(main, ["doctor"])
@@ -29,7 +29,7 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_is_a_fault(monkeypatch, tmp_path):
-    from bptt import doctor
+    from bptt.commands import doctor
 
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     run = CliRunner().invoke(main, ["doctor"], env={"BPTT_CACHE": str(tmp_path)})

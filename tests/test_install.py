@@ -43,8 +43,12 @@ def test_wheel_holds_every_file_of_the_layers(origin, sdist, tmp_path):
         for path in (ROOT / layer).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    own = {path.name for path in (ROOT / "src" / "bptt").iterdir() if path.is_file()}
-    assert {"__init__.py", "__main__.py", "cli.py", "py.typed"} <= own
+    source = ROOT / "src" / "bptt"
+    own = {path.relative_to(source).as_posix() for path in (*source.glob("*"), *source.glob("commands/*.py"))} - set(
+        LAYERS
+    )
+    own -= {"commands", "__pycache__"}
+    assert {"__init__.py", "__main__.py", "cli.py", "commands/overview.py", "py.typed"} <= own
     assert held == layers | {f"bptt/{name}" for name in own}
     assert any(name.startswith("bptt/derive/zoo/") and name.endswith(".cell") for name in held)
 

@@ -214,6 +214,12 @@ def test_inspect_writes_pages_that_do_not_move(lined, suffix):
     assert written[:4] == b"%PDF" if suffix == ".pdf" else named in written
 
 
+def test_inspect_gives_scores_as_json(lined):
+    found = json.loads(call("inspect", "cat/best.safetensors", "cat.txt", "--json"))
+    assert {"feature", "unit", "r2", "chance", "f1"} == set(found[0])
+    assert "position in line" in {one["feature"] for one in found}
+
+
 def test_inspect_refuses(lined):
     def said(*arguments):
         return call("inspect", *arguments, status=2)

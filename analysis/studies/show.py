@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ...derive.errors import Error
 from .study import Progress as Tell
-from .table import Row, rows
+from .table import Row
 
 EVERY = 5.0  # seconds between lines of progress where there is no terminal
 LONGEST = 60  # rows that a terminal is given
@@ -97,9 +96,8 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def show(tree: xr.DataTree, store: str) -> int:
-    """Print what a study found, and return the exit status of the command: 0, 1 with trouble, 2 without numbers."""
-    found = rows(tree)
+def show(found: Sequence[Row], store: str) -> None:
+    """Print what a study found."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
@@ -120,10 +118,16 @@ def show(tree: xr.DataTree, store: str) -> int:
     _say(console, f"{len(found)} points are in {store}: xarray.open_datatree({store!r}, engine='zarr')")
     wrong = [row for row in found if row.failed or row.exploded]
     if not wrong:
-        return 0
+        return
     failed, exploded = (sum(counts) for counts in zip(*((row.failed, row.exploded) for row in wrong), strict=True))
     what = f"{len(wrong)} of them are not whole: {failed} runs failed and {exploded} exploded"
     _say(console, f"{what}. The first: {wrong[0].message}")
+
+
+def status(found: Sequence[Row]) -> int:
+    """Return the exit status of the command: 0, 1 with trouble, 2 without numbers."""
+    if not any(row.failed or row.exploded for row in found):
+        return 0
     return 2 if all(row.failed == row.seeds for row in found) else 1
 
 

@@ -1,5 +1,6 @@
 """A study runs on processes, keeps what it found, can be killed at any moment, and goes on where it stopped."""
 
+import json
 import os
 import re
 import sys
@@ -353,7 +354,10 @@ def test_the_command_prints_a_table(tmp_path, here):
     assert "2 of 2 runs" in result.output and "half-life of the gradient, in steps" in result.output
     refused = command(path)
     assert refused.exit_code == 2 and "by --resume" in refused.output and "Traceback" not in refused.output
-    assert command(path, "--resume").exit_code == 0
+    again = command(path, "--resume", "--json")
+    assert again.exit_code == 0 and "Wrote" in again.stderr
+    [point] = json.loads(again.stdout)["points"]
+    assert (point["cell"], point["seeds"], point["failed"]) == ("rnn", 2, 0)
     assert command(tmp_path / "missing.toml").exit_code == 2
 
 

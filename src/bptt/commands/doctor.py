@@ -1,8 +1,7 @@
-"""`bptt doctor`: what is installed, what this machine has, and what to do where something is missing."""
+"""The command about this installation: doctor."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -14,6 +13,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import click
 
 import bptt
+
+from .console import give_json
+from .options import JSON
 
 OPTIONAL = {
     "torch": "peers of `bptt bench`, `bptt.to_torch`, checks of torch code",
@@ -45,10 +47,24 @@ class Finding:
 MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", None)}
 
 
-def as_text(findings: Sequence[Finding], as_json: bool = False) -> str:
-    """Return findings as lines for people, or as JSON."""
+@click.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Say what is installed here, and what is missing.
+
+    Exit status 0: all is well, 1: something must be mended.
+    """
+    findings = examine()
     if as_json:
-        return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
+        give_json([asdict(finding) for finding in findings])
+    else:
+        click.echo(as_text(findings))
+    if any(finding.well is False for finding in findings):
+        raise SystemExit(1)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """Return findings as lines for people."""
     width = max(len(finding.what) for finding in findings)
     lines = []
     for finding in findings:
@@ -77,7 +93,7 @@ def _machine() -> list[Finding]:
     import numpy as np
     from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
-    from .analysis.studies.pool import cores
+    from bptt.analysis.studies.pool import cores
 
     features = {name for name, there in binding.get_host_cpu_features().items() if there}
     best = next((name for name in ("avx512f", "avx2", "neon", "sse4.2") if name in features), "none known")
@@ -92,7 +108,7 @@ def _machine() -> list[Finding]:
 
 
 def _cache() -> list[Finding]:
-    from .kernels import cache
+    from bptt.kernels import cache
 
     folder = cache.folder()
     nearest = next(place for place in (folder, *folder.parents) if place.exists())

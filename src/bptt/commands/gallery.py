@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from .console import progress
+from .console import progress, wrote
 
 
 @click.command()
 @click.argument("system", nargs=-1)
 @click.option("--list", "listing", is_flag=True, help="Name the systems and what they ask, and run nothing.")
-@click.option("--small", is_flag=True, help="Small trainings, seconds each, for a first look.")
+@click.option("--quick", "--small", "quick", is_flag=True, help="Small trainings, seconds each, for a first look.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--redraw", is_flag=True, help="Run nothing: draw again what the folder keeps.")
 @click.option("--docs", type=click.Path(path_type=Path), help="A folder for Markdown pages and their pictures too.")
@@ -20,12 +20,12 @@ from .console import progress
     "-o", "--output", type=click.Path(path_type=Path), default=Path("out/gallery"), show_default=True, help="Folder."
 )
 def gallery(
-    system: tuple[str, ...], listing: bool, small: bool, seed: int, redraw: bool, docs: Path | None, output: Path
+    system: tuple[str, ...], listing: bool, quick: bool, seed: int, redraw: bool, docs: Path | None, output: Path
 ) -> None:
-    """Train and measure sequence systems, and draw a page for each: what it learned, and how its gradient flows.
+    """Train and measure sequence systems, a page for each.
 
-    SYSTEM is one of those that `bptt gallery --list` names; all of them by default. The numbers of each are kept beside
-    its pages, as NAME.json.
+    The page says what it learned, and how its gradient flows. SYSTEM is one of those that `bptt gallery --list`
+    names; all of them by default. The numbers of each are kept beside its pages, as NAME.json.
     """
     from bptt.analysis.systems import SYSTEMS, load
     from bptt.reports.gallery import keep, kept, write_docs, write_gallery
@@ -43,12 +43,12 @@ def gallery(
     for one in chosen:
         if not redraw:
             with progress(kernels=True) as advance:
-                measured = one.run("small" if small else "full", seed, advance)
+                measured = one.run("small" if quick else "full", seed, advance)
             keep(measured, output / f"{one.name}.json")
             click.echo(f"{one.title}: {measured.attrs['learned']}")
         found.append(kept(output / f"{one.name}.json"))
-    command = "bptt gallery --small" if small else "bptt gallery"
+    command = "bptt gallery --quick" if quick else "bptt gallery"
     written = write_gallery(output, found, command, whole=len(found) > 1)
     written += write_docs(docs, found, command) if docs else []
     for path in written:
-        click.echo(f"Wrote {path}")
+        wrote(path)

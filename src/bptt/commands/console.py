@@ -1,13 +1,18 @@
-"""What commands share: how a run is made again, and bars that show how far it is."""
+"""What commands print: files and JSON, how a run is made again, and bars that show how far it is."""
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import click
 
 
 def command() -> str:
@@ -49,3 +54,39 @@ def progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]]
             bars.update(tasks[title], completed=done, total=total, description=stage)
 
         yield advance
+
+
+def give(text: str, output: Path | None) -> None:
+    """Write a text to a file, or print it where none is given."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from bptt.reports.files import write
+
+    write(output, text.encode())
+    wrote(output)
+
+
+def wrote(path: Path, as_json: bool = False) -> None:
+    """Say that a file was written: on standard error where standard output is for a machine."""
+    click.echo(f"Wrote {path}", err=as_json)
+
+
+def give_json(data: Any) -> None:
+    """Print data as JSON: not a number as null, and the infinities, which JSON lacks, as "inf" and "-inf"."""
+    click.echo(json.dumps(_plain(data), ensure_ascii=False, indent=2))
+
+
+def _plain(data: Any) -> Any:
+    """Return data in types that JSON has.
+
+    >>> _plain({"half_life": (1.5, float("inf"), float("nan"))})
+    {'half_life': [1.5, 'inf', None]}
+    """
+    if isinstance(data, Mapping):
+        return {str(name): _plain(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_plain(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None if math.isnan(data) else str(data)
+    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ import click
 
 import bptt
 
-from .console import command
+from .console import command, give_json, wrote
+from .options import JSON
 
 if TYPE_CHECKING:
-    from .analysis.learning.course import Judged
-    from .analysis.learning.trainer import Taken
+    from bptt.analysis.learning.course import Judged
+    from bptt.analysis.learning.trainer import Taken
 
 
 @click.command()
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on where the training stopped, bit for bit.")
 @click.option("--new", is_flag=True, help="Write FILE as a training to start from, and train nothing.")
 def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
-    """Train a sequence model with the generated kernels, as FILE (.toml) says.
+    """Train a sequence model, as a file says.
 
-    The folder gets last.safetensors, best.safetensors and history.jsonl.
+    FILE (.toml) says what is trained, with the generated kernels. The folder gets last.safetensors,
+    best.safetensors and history.jsonl.
     """
     from bptt.analysis.learning import course
     from bptt.analysis.learning.file import load, write_template
@@ -54,7 +57,7 @@ def _progress(steps: int) -> Iterator[Callable[[Taken | Judged], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from .analysis.learning.course import Judged
+    from bptt.analysis.learning.course import Judged
 
     text = TextColumn("loss {task.fields[loss]} gradient {task.fields[norm]} {task.fields[rate]} tokens/s")
     columns = (MofNCompleteColumn(), BarColumn(bar_width=20), text, TimeRemainingColumn())
@@ -82,7 +85,10 @@ def _progress(steps: int) -> Iterator[Callable[[Taken | Judged], None]]:
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1: what is likely; 0: always the likeliest.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed: int) -> None:
-    """Let a trained language model write text: PRIME, and what follows."""
+    """Let a trained language model write text.
+
+    It writes PRIME, and what follows.
+    """
     from bptt.analysis.learning import checkpoint as checkpoints
     from bptt.analysis.learning import language
 
@@ -107,12 +113,13 @@ def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed
 @click.argument("textfile", required=False, type=click.Path(dir_okay=False))
 @click.option("--unit", multiple=True, metavar="STATE[K]", help="A unit to show, such as c[12]; may be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A page: .html (with a choice of units) or .pdf.")
-def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], output: Path | None) -> None:
-    """Show what the hidden units of a trained language model hold over a text.
+@JSON
+def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], output: Path | None, as_json: bool) -> None:
+    """Show what the hidden units of a language model hold.
 
-    The units that best follow position in the line, quotes, brackets and indentation are found, with a score on text
-    that had no part in the choice. By default over the end of Python's own help texts, which a training on them held
-    out.
+    The units that best follow position in the line, quotes, brackets and indentation are found, with a score on
+    text that had no part in the choice. By default over the end of Python's own help texts, which a training on
+    them held out.
     """
     from bptt.analysis.learning import checkpoint as checkpoints
     from bptt.analysis.learning.inspection import inspect as look
@@ -125,11 +132,26 @@ def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], outpu
     held, scores = look(found, textfile)
     name = found.kernel().model.title
     document = inspection_document(held, scores, name, unit, command())
-    width = max(map(len, map(str, scores.feature.values)))
-    for place, feature in enumerate(map(str, scores.feature.values)):
-        one = scores.isel(feature=place)
-        f1 = f", F1 {float(one.f1):.2f}" if one.f1.notnull() else ""
-        line = f"{str(one.best.values):<8} r² {float(one.score):.2f} (by chance {float(one.chance):.2f}){f1}"
-        click.echo(f"{feature:<{width}}  {line}")
+    best = _best(scores)
+    width = max(len(one["feature"]) for one in best)
+    if as_json:
+        give_json(best)
+    else:
+        click.echo("\n".join(f"{one['feature']:<{width}}  {_score(one)}" for one in best))
     if output is not None:
-        click.echo(f"Wrote {bptt.save(document, output)}")
+        wrote(bptt.save(document, output), as_json)
+
+
+def _best(scores: Any) -> list[dict[str, Any]]:
+    """Return what each feature's best unit is, with its r², the r² of chance, and F1 where the feature is yes or no."""
+    ones = [scores.isel(feature=place) for place in range(scores.sizes["feature"])]
+    return [
+        {"feature": str(one.feature.values), "unit": str(one.best.values)}
+        | {"r2": float(one.score), "chance": float(one.chance), "f1": float(one.f1)}
+        for one in ones
+    ]
+
+
+def _score(one: dict[str, Any]) -> str:
+    f1 = "" if math.isnan(one["f1"]) else f", F1 {one['f1']:.2f}"
+    return f"{one['unit']:<8} r² {one['r2']:.2f} (by chance {one['chance']:.2f}){f1}"

@@ -1,0 +1,41 @@
+"""What the options and arguments of commands share: one name and one meaning each."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error.")
+DTYPES = click.Choice(["float32", "float64"])
+
+
+def shipped(suffix: str) -> list[str]:
+    """Return the names of the cells (.cell) or models (.model) that ship with bptt, without loading a layer.
+
+    >>> "rnn" in shipped(".cell")
+    True
+    """
+    folders = (entry for entry in (resources.files("bptt") / "derive").iterdir() if entry.is_dir())
+    files = (file.name for folder in folders for file in folder.iterdir())
+    return sorted(name.removesuffix(suffix) for name in files if name.endswith(suffix))
+
+
+class Shipped(click.ParamType):
+    """What ships with bptt or lies in a file. A shell completes names and, where none fits, paths."""
+
+    name = "cell"
+
+    def __init__(self, *suffixes: str) -> None:
+        self.suffixes = suffixes
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = [name for suffix in self.suffixes for name in shipped(suffix) if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+CELL = Shipped(".cell")
+CELL_OR_MODEL = Shipped(".cell", ".model")

@@ -12,7 +12,7 @@ from pathlib import Path
 import sympy
 from sympy import Expr, Rational, Symbol
 
-from . import functions, linear
+from . import display, functions, linear
 from .errors import Error, NotationError, Source
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
@@ -90,6 +90,9 @@ class Cell:
 
     def __str__(self) -> str:
         return self.text
+
+    _repr_html_ = display.html
+    _repr_latex_ = display.latex
 
 
 def parse(text: str, name: str = "cell") -> Cell:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sympy
 from sympy import Expr, Integer
 
+from . import display
 from .cell import Cell, Equation
 from .convention_cell import Grid, fused, renamed_cell
 from .convention_layout import LAYOUTS, BatchLayout, ColumnLayout, Layout, RowLayout
@@ -125,6 +126,9 @@ class Restated:
     derivation: Derivation
     layout: Layout = field(repr=False)
     blocks: Mapping[str, Grid]
+
+    _repr_html_ = display.html
+    _repr_latex_ = display.latex
 
     def prove(self, progress: Callable[[str], None] = lambda name: None) -> Proof:
         """Prove every gradient in this notation against `sympy.diff` on the loss that its own equations expand to.

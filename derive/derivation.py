@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sympy
 from sympy import Expr, Function, MatrixExpr, Symbol
 
+from . import display
 from .adjoint import adjoint_program, delta, incoming
 from .cell import Cell, previous
 from .errors import Error
@@ -59,6 +60,9 @@ class Derivation:
     epilogue: Program
     outputs: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+
+    _repr_html_ = display.html
+    _repr_latex_ = display.latex
 
     @property
     def steps(self) -> tuple[Step, ...]:

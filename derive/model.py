@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sympy import Expr, Symbol
 
+from . import display
 from .cell import Builder, Cell, load, previous, text_of, zoo
 from .errors import Error, ShapeError, Source
 from .inlining import OF
@@ -94,6 +95,9 @@ class Model:
 
     def __str__(self) -> str:
         return self.text
+
+    _repr_html_ = display.html
+    _repr_latex_ = display.latex
 
 
 def _targets(cell: Cell) -> set[Symbol]:

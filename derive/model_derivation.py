@@ -11,6 +11,7 @@ import sympy
 from sympy import Expr, Integer, Symbol
 from sympy.core.function import AppliedUndef
 
+from . import display
 from .adjoint import delta, incoming
 from .cell import Cell, previous
 from .derivation import Derivation
@@ -110,6 +111,9 @@ class ModelDerivation:
     layout: str = "column"
     adjoint: str = "delta"
     turned: frozenset[str] = frozenset()
+
+    _repr_html_ = display.html
+    _repr_latex_ = display.latex
 
     def clock(self, number: int) -> Clock:
         """Return how the quantities of a block carry their time."""

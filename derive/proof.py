@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Symbol
 
+from . import display
 from .cell import Cell
 from .derivation import Derivation
 from .errors import Error
@@ -80,6 +81,8 @@ class Proof:
     def entries(self) -> int:
         """How many scalar entries of gradients were compared."""
         return sum(check.entries for check in self.checks)
+
+    _repr_html_ = display.html
 
     def __str__(self) -> str:
         chosen = {**self.sizes, **({self.axis: self.steps} if self.axis else {})}

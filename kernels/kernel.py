@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from ..derive import display
 from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error
@@ -47,6 +48,8 @@ class Kernel:
         self._passed: dict[Any, Any] = {}
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: dict[str, int] | None = None
+
+    _repr_html_ = display.html
 
     def __repr__(self) -> str:
         return f"Kernel({self.cell.name!r}, dtype={self.dtype.name!r})"

@@ -11,6 +11,7 @@ import numpy as np
 import sympy
 from sympy import Symbol
 
+from ..derive import display
 from ..derive.cell import Cell
 from ..derive.derivation import Derivation
 from ..derive.errors import Error, ShapeError
@@ -101,6 +102,8 @@ class ModelKernel:
         self.model: Model = derivation.model
         self.kernels = tuple(compile_cell(block.cell, dtype, threads) for block in self.model.blocks)
         self.dtype = np.dtype(dtype)
+
+    _repr_html_ = display.html
 
     def __repr__(self) -> str:
         return f"ModelKernel({self.model.name!r}, dtype={self.dtype.name!r})"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import sympy
 from sympy import Expr, Symbol
 
+from ..derive import display
 from ..derive.adjoint import adjoint_program, delta, incoming
 from ..derive.cell import previous
 from ..derive.derivation import Derivation
@@ -81,6 +82,8 @@ class Schedule:
     blocks: dict[str, Block] = field(repr=False)
     places: dict[Symbol, Place] = field(repr=False)
     spent: dict[Symbol, Symbol] = field(repr=False)
+
+    _repr_html_ = display.html
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:

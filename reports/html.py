@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
+from collections.abc import Iterable
 from html import escape
 
 from .colouring import LEVELS, colour, level
@@ -75,7 +77,7 @@ def html_page(document: Document) -> str:
     True
     """
     page = _Page()
-    style = template("page.css")
+    style = template("page.css") + template("blocks.css")
     subtitle = "".join(f'<p class="source">{page.text(line)}</p>\n' for line in document.subtitle)
     body = "\n".join(page.block(block) for block in document.blocks)
     head = (
@@ -93,10 +95,32 @@ def html_page(document: Document) -> str:
     )
 
 
-class _Page:
-    """Writes blocks, and collects the mathematics that Typst will draw, one page each."""
+def html_part(title: str, blocks: Iterable[Block]) -> str:
+    """Return blocks under a title as a piece of HTML for a page of somebody else's, such as a notebook.
 
-    def __init__(self) -> None:
+    Its styles reach nothing outside it, its colours follow those of the text around it, and it has no headings, which
+    would stand in the contents of that page.
+
+    >>> '<p class="title">T</p>' in html_part("T", [Heading("Proof")])
+    True
+    """
+    page = _Page(is_part=True)
+    body = "\n".join(page.block(block) for block in blocks)
+    content, symbols = page.filled(f'<p class="title">{escape(title)}</p>\n{body}' if title else body)
+    style = f"{template('notebook.css')}.bptt {{\n{template('blocks.css')}}}"
+    drawn = f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>' if symbols else ""
+    return f'<div class="bptt">\n<style>\n{style}\n</style>\n{drawn}{content}\n</div>'
+
+
+class _Page:
+    """Writes blocks, and collects the mathematics that Typst will draw, one page each.
+
+    Args:
+        is_part: whether this is a part of a page on which there may be others: what is named there is named apart.
+    """
+
+    def __init__(self, is_part: bool = False) -> None:
+        self.is_part = is_part
         self.pictures: dict[tuple[str, str, str], int] = {}
         self.is_interactive = False
         self.is_coloured = False
@@ -116,6 +140,7 @@ class _Page:
         )
         made = compiled(source, "svg")
         pages = [made] if isinstance(made, bytes) else made
+        mine = f"b{hashlib.sha256(source.encode()).hexdigest()[:8]}-" if self.is_part else "g"
         names: dict[str, str] = {}
         symbols = []
         drawn = []
@@ -123,7 +148,7 @@ class _Page:
             svg = page.decode()
             for symbol, name in SYMBOLS.findall(svg):
                 if name not in names:
-                    names[name] = f"g{len(names)}"
+                    names[name] = f"{mine}{len(names)}"
                     symbols.append(symbol.replace(name, names[name]))
             drawn.append(_embedded(svg, kind, label, names))
         return HOLE.sub(lambda hole: drawn[int(hole[1])], content), "".join(symbols)
@@ -151,7 +176,8 @@ class _Page:
     def block(self, block: Block) -> str:
         match block:
             case Heading(text=title, level=level):
-                return f"<h{level + 1}>{escape(title)}</h{level + 1}>"
+                opening, closing = ('p class="heading"', "p") if self.is_part else (f"h{level + 1}",) * 2
+                return f"<{opening}>{escape(title)}</{closing}>"
             case Paragraph(text=parts):
                 return f"<p>{self.text(parts)}</p>"
             case Equations():

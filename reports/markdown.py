@@ -123,8 +123,8 @@ def _algorithm(algorithm: Algorithm) -> str:
     return "\n".join(written).strip()
 
 
-def _equations(equations: Equations) -> str:
-    """One display of aligned rows; reasons stand in a list below, since math and text don't mix well here."""
+def aligned(equations: Equations) -> str:
+    """Return the rows, aligned, as they stand in a display of LaTeX."""
     left = max(row.left.width for row in equations.rows)
     rows = []
     for row in equations.rows:
@@ -132,6 +132,11 @@ def _equations(equations: Equations) -> str:
         rows.append(rf"{clean(row.left).latex} &{LATEX.sign(row.relation)} {pieces[0].latex}")
         rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
     body = " \\\\\n".join(rows)
-    display = f"```math\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n```"
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+
+def _equations(equations: Equations) -> str:
+    """One display; reasons stand in a list below, since math and text don't mix well here."""
+    display = f"```math\n{aligned(equations)}\n```"
     reasons = [f"- ${clean(row.left).latex.strip()}$: {text(row.why)}" for row in equations.rows if row.why]
     return "\n\n".join([display, "\n".join(reasons)]) if reasons else display

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from ...derive import display
+
 
 @dataclass(frozen=True)
 class Line:
@@ -76,6 +78,8 @@ class Verdict:
     notes: tuple[str, ...]
     largest_error: float
     reference: str
+
+    _repr_html_ = display.html
 
     @property
     def correct(self) -> bool:

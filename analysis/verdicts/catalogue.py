@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .edits import Edit, Edits, Pool
+from .edits import Edit, Edits, Pool, replaces_all
 from .edits_of_sums import (
     delete_factor,
     delete_term,
@@ -33,7 +33,7 @@ from .edits_of_values import (
 )
 from .tree import Tree
 
-__all__ = ["RULES", "Edit", "Pool", "edits"]
+__all__ = ["RULES", "Edit", "Pool", "edits", "replaces_all"]
 # In the order in which a reader would suspect them: the first edit that mends a line names its fault.
 RULES: tuple[Edits, ...] = (
     insert_term,
@@ -47,13 +47,13 @@ RULES: tuple[Edits, ...] = (
     activation,
     other_name,
     power_changed,
+    inverse,
     scale,
     insert_factor,
     other_expression,
     product_or_sum,
     insert_inner_term,
     summed,
-    inverse,
 )
 
 

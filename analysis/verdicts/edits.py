@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...derive.functions import FUNCTIONS
 from .meanings import Meaning
-from .tree import Name, Path, Tree, number, places
+from .tree import Name, Path, Tree, add, number, places
 
 ONE = number(1)
 ADJOINT = ("total", "incoming", "carry", "loss")
@@ -79,6 +79,12 @@ def terms_of(tree: Tree) -> Iterator[tuple[Path, Tree]]:
         if path and parent(tree, path).head == "call" and parent(tree, path).leaf in ("ones", "pad"):
             continue
         yield path, part
+
+
+def replaces_all(edit: Edit, tree: Tree, pool: Pool) -> bool:
+    """Return whether an edit puts the whole of the right line beside what stands there, which says nothing of it."""
+    whole = pool.terms[0][0] if len(pool.terms) == 1 else None
+    return whole is not None and edit.tree == add(tree, whole)
 
 
 def is_value(part: Tree, pool: Pool) -> bool:

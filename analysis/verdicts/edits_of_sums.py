@@ -140,12 +140,14 @@ def product_or_sum(tree: Tree, pool: Pool) -> Iterator[Edit]:
                 message = ("{} and {} are added where they should be multiplied", left, right)
                 yield Edit("sum for product", "product for sum", message, replaced(tree, path, joined))
         elif part.head == "mul":
-            for index in range(1, len(part.args)):
-                left, right = mul(*part.args[:index]), mul(*part.args[index:])
-                if "inv" in (left.head, right.head) or ONE in (left, right):
-                    continue
-                message = ("{} and {} are multiplied where they should be added", left, right)
-                yield Edit("product for sum", "sum for product", message, replaced(tree, path, add(left, right)))
+            for stop in range(len(part.args), 1, -1):
+                for index in range(1, stop):
+                    left, right, rest = mul(*part.args[:index]), mul(*part.args[index:stop]), part.args[stop:]
+                    if "inv" in (left.head, right.head) or ONE in (left, right):
+                        continue
+                    message = ("{} and {} are multiplied where they should be added", left, right)
+                    new = mul(add(left, right), *rest)
+                    yield Edit("product for sum", "sum for product", message, replaced(tree, path, new))
 
 
 def _runs(length: int) -> Iterator[tuple[int, int, int]]:
@@ -174,7 +176,13 @@ def parentheses(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 
 def _opened(before: tuple[Tree, ...], terms: tuple[Tree, ...], after: tuple[Tree, ...]) -> Iterator[Tree]:
-    """Yield before * t1 + ... + tn * after, and before * (t1 + ...) + (... + tn) * after."""
+    """Yield the forms in which factors before belong to the first term alone, and those after to the last alone.
+
+    These are before * t1 + ... + tn * after, before * (t1 + ...) + (... + tn) * after, and those with one side.
+    """
+    if before and after:
+        yield mul(*before, add(*terms[:-1], _times(terms[-1], after)))
+        yield mul(add(mul(*before, terms[0]), *terms[1:]), *after)
     for at in range(1, len(terms)):
         left, right = add(*terms[:at]), add(*terms[at:])
         for first in {left, terms[0]}:

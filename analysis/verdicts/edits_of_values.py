@@ -81,7 +81,13 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Take a function off, or put one on: tanh(h) for h."""
-    held = {str(p.leaf) for s, _ in pool.slopes for _, p in places(s) if p.head == "call" and len(p.args) == 1}
+    right = [*(slope for slope, _ in pool.slopes), *(term for term, _ in pool.terms)]
+    held = {
+        str(p.leaf)
+        for one in right
+        for _, p in places(one)
+        if p.head == "call" and p.leaf in FUNCTIONS and len(p.args) == 1
+    }
     functions = sorted(held | {"tanh", "sigmoid"})
     for path, part in places(tree):
         if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
@@ -89,9 +95,8 @@ def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
             yield Edit("activated value", "missing activation", needless, replaced(tree, path, part.args[0]))
         elif isinstance(part.leaf, Name) and part.leaf in pool.names and pool.names[part.leaf][1] < 2:
             meaning = pool.names[part.leaf][0]
-            if meaning.kind != "value" or (
-                path and parent(tree, path).head == "call" and str(parent(tree, path).leaf) in FUNCTIONS
-            ):
+            above = parent(tree, path) if path else part
+            if meaning.kind != "value" or (above.leaf in FUNCTIONS and len(above.args) == 1):
                 continue
             for function in functions:
                 new = call(function, part)
@@ -132,6 +137,12 @@ def complement(tree: Tree, pool: Pool) -> Iterator[Edit]:
             inner = part.args[1].args[0]
             message = ("{} stands where {} belongs", part, inner)
             yield Edit("complement", "complement", message, replaced(tree, path, inner))
+        elif part.head == "mul" and len(part.args) > 2 and part.args[-2].head == "number":
+            inner = mul(*part.args[-2:])  # 4 x 2 h for 4 x (1 - 2 h)
+            new = mul(*part.args[:-2], add(ONE, neg(inner)))
+            yield Edit(
+                "complement", "complement", ("{} stands where 1 - {} belongs", inner, inner), replaced(tree, path, new)
+            )
         elif is_value(part, pool) or (part.head == "pow" and is_value(part.args[0], pool)):
             new = add(ONE, neg(part))
             message = ("{} stands where {} belongs", part, new)

@@ -46,6 +46,7 @@ class Statement:
         adds: whether it adds to its target.
         value: the right side.
         left: how the target is written, where that isn't what its name says.
+        aside: whether it stands in a sentence, where it may speak of anything.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Statement:
     adds: bool
     value: Tree
     left: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Formulas:
         timed: names that are written with a time.
         derivatives: lines that state a Jacobian.
         notes: what was read and isn't judged, in sentences.
+        ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
     """
 
     source: Source
@@ -98,6 +101,7 @@ class Formulas:
     timed: tuple[str, ...] = ()
     derivatives: tuple[Derivative, ...] = ()
     notes: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
 
 
 def read_formulas(source: Source) -> Formulas:

@@ -75,6 +75,30 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     return Forward(known, backward, True, sentences)
 
 
+def at_the_next(backward: Sequence[Statement], cell: Cell) -> tuple[tuple[Statement, ...], tuple[str, ...]]:
+    """Read `c_next` as what holds after this step, where a text has only states before and after: `dc_prev`, `dc_next`.
+
+    Returns:
+        The statements, and the names that are meant so.
+    """
+    every = [name for line in backward for name in (line.target, *names(line.value))]
+    of_states = [found for found in every if {found.base, adjoint_of(found.base)} & set(cell.states)]
+    values = {found for found in of_states if found.base in cell.states}
+    ahead = {found.base for found in of_states if found.offset == 1}
+    others = any(found.offset == 1 for found in every if found.base not in ahead)
+    if others or not any(found.offset == 1 for found in values) or any(found.offset == 0 for found in of_states):
+        return tuple(backward), ()
+
+    def now(found: Name) -> Name:
+        return found._replace(offset=0) if found.offset == 1 else found
+
+    made = (
+        replace(line, target=now(line.target), value=mapped(line.value, lambda found: Tree("name", (), now(found))))
+        for line in backward
+    )
+    return tuple(made), tuple(sorted(ahead))
+
+
 def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
     """Return whether a line after the states is part of the forward pass: a loss, or what has an adjoint."""
     return line.target.base in spoken or (line.value.head == "call" and line.value.leaf in LOSSES)

@@ -17,7 +17,7 @@ from .verdict import Fault
 ORDER = ("carry", "total", "incoming")
 
 
-def _unread_groups(reading: Reading) -> list[Group]:
+def unread_groups(reading: Reading) -> list[Group]:
     """Return the groups that give a value of their own which no judged line reads."""
     judged = [group for group in reading.groups.values() if reading.meanings[group.target] != OWN]
     read = {name for group in judged for name in (*reading.read_by(group), *upstream(reading, group))}
@@ -27,7 +27,7 @@ def _unread_groups(reading: Reading) -> list[Group]:
 def guess(reading: Reading) -> None:
     """Let `d_forget` be the adjoint of f where one edit makes it that, and nothing else says what it is."""
     translator, given = Translator(reading), set(reading.meanings.values())
-    for group in _unread_groups(reading):
+    for group in unread_groups(reading):
         words = (adjoint_of(without_version(group.target.base)) or "").split("_")
         for word in words:
             meaning = Meaning("total", word[:1])
@@ -44,7 +44,7 @@ def unjudged(reading: Reading) -> list[str]:
     return [
         f"line {line.number} isn't judged: nothing tells what {show(group.target)} is meant to be, and no other line "
         "reads it"
-        for group in _unread_groups(reading)
+        for group in unread_groups(reading)
         for line in group.lines
     ]
 

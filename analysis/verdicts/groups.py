@@ -40,7 +40,8 @@ def versioned(statements: Sequence[Statement]) -> list[Statement]:
     targets = {line.target for line in lines}
     for index, line in enumerate(lines):
         back = Name(line.target.base, -1)
-        if line.target.offset == 1 and back not in targets:
+        ahead = any(found.offset == 1 for found in names(line.value))
+        if line.target.offset == 1 and back not in targets and not ahead:
             lines[index] = replace(line, target=back, left=line.left or time_name(*line.target))
     assigned = Counter(line.target for line in lines if not line.adds)
     first = {line.target: line.adds for line in reversed(lines)}

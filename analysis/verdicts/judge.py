@@ -11,11 +11,11 @@ from ...derive.cell import Cell
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
 from .formulas import Formulas, Statement
-from .forward import Forward, read_forward
-from .gaps import guess, missing, unjudged
+from .forward import Forward, at_the_next, read_forward
+from .gaps import guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
-from .naming import read_meanings, reread
+from .naming import UnknownName, read_meanings, reread
 from .ours import Translator
 from .printing import speller_for
 from .probes import STEPS, Probes, probes, subject
@@ -37,7 +37,20 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     Raises:
         Error: where there is no cell, nothing to judge, or a name that matches nothing.
     """
+    try:
+        return _judged(formulas, cell)
+    except UnknownName as error:
+        if not error.line.aside:
+            raise
+        rest = tuple(line for line in formulas.statements if line.number != error.line.number or not line.aside)
+        note = f"line {error.line.number} stands in a sentence and isn't judged: {error.line.text}"
+        return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+
+
+def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     forward = read_forward(formulas, cell)
+    backward, ahead = at_the_next(forward.backward, forward.cell)
+    formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
     of = subject(forward.cell)
     batch = probes(of)
     if not forward.backward and not formulas.derivatives:
@@ -136,6 +149,10 @@ def _score(reading: Reading) -> float:
 def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     """Say what the names turned out to mean."""
     said = []
+    show = speller_for(reading.formulas).name
+    if reading.formulas.ahead:
+        after = " and ".join(show(Name(base)) for base in reading.formulas.ahead)
+        said.append(f"{after} are taken after this step, at t.")
     if reading.answers.turned or reading.rows:
         said.append("Vectors are rows: h W + x U.")
     if reading.answers.seeds != seeds:
@@ -143,13 +160,15 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
         summed = set(reading.answers.seeds) <= set(reading.answers.subject.losses)
         alone = f"The loss is the sum of {read} over t." if summed else f"The loss depends on {read} alone."
         said.append(alone)
-    show = speller_for(reading.formulas).name
     weights = {base: reading.meanings[found[0]].base for base, found in reading.weights.items()}
     if weights:
         said.append("Of their own names, " + ", ".join(f"{a} is {b}" for a, b in weights.items() if b) + ".")
+    silent = [id(group) for group in unread_groups(reading)]
+    every = (group for group in reading.groups.values() if id(group) not in silent)
+    spoken = {name for group in every for name in (group.target, *reading.read_by(group))}
     for name, meaning in reading.meanings.items():
         options = reading.options.get(name, [])
-        if any(name in found for found in reading.weights.values()):
+        if any(name in found for found in reading.weights.values()) or name not in spoken:
             continue
         if meaning.kind == "own" or meaning.kind == "value" and options:
             continue

@@ -17,8 +17,10 @@ from .jacobians import leaves_named
 from .latex_macros import expanded
 from .latex_parts import Function
 from .latex_rows import Equation, blanked, equations, prepared, unbroken
+from .latex_signs import spelled
 from .latex_symbols import MARK, Refused, Symbol, Unjudged
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
+from .probes import LOSSES
 from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
 
 __all__ = ["ACCEPTED", "MARK", "read_latex"]
@@ -59,8 +61,9 @@ class _Reading:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.worded = "\\" not in source.text
-        written = expanded(blanked(source.text, r"(?<!\\)%[^\n]*"))
-        self.places = written.places
+        signs = spelled(blanked(source.text, r"(?<!\\)%[^\n]*"))
+        written = expanded(signs.text)
+        self.places = tuple(signs.places[place] for place in written.places)
         self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(written.text))
         if self.worded:
             self.text = blanked(self.text, "#[^\\n]*")
@@ -74,6 +77,7 @@ class _Reading:
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
         self.notes: list[str] = []
+        self.of_losses: set[str] = set()
 
     def formulas(self) -> Formulas:
         """Read every equation."""
@@ -93,7 +97,11 @@ class _Reading:
         clean: list[Statement] = []
         derivatives: list[Derivative] = []
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
+        read = {name.base for line in self.statements for name in names(line.value)}
         for line in every:
+            if isinstance(line, Statement) and line.target.base in self.of_losses - read:
+                self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
+                continue
             value = leaves_named(resolved(line.value, builder.timed))
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
@@ -123,14 +131,14 @@ class _Reading:
     def _defines(self, equation: Equation) -> bool:
         """Take a function's name, as in phi = tanh; return whether that is what an equation does."""
         sides = [re.sub(r"\\mathrm|\\text|\\operatorname|[\\{}\s\x00]", "", self.text[a:b]) for a, b in equation.sides]
-        found = re.fullmatch(r"([A-Za-z]+)(?:\((?:x|z|\\cdot|cdot|a|u)\))?", sides[0])
-        if len(sides) != 2 or not found:
+        named = [re.fullmatch(r"([A-Za-z]+)(?:\((?:x|z|\\cdot|cdot|a|u)\))?", side) for side in sides[:-1]]
+        if len(sides) < 2 or not all(named):
             return False
-        right = re.sub(r"\((?:x|z|cdot|a|u)\)$", "", sides[1])
+        right = re.sub(r"\((?:x|z|cdot|a|u)\)$", "", sides[-1])
         if right in KNOWN and CALLED.get(right, right) in KNOWN | {"sigmoid"}:
-            self.builder.functions[found[1]] = right
+            self.builder.functions |= {found[1]: right for found in named if found}
             return True
-        return found[1] in KNOWN and "(" in sides[0]
+        return len(sides) == 2 and named[0] is not None and named[0][1] in KNOWN and "(" in sides[0]
 
     def _note(self, equation: Equation, what: str) -> None:
         self.notes.append(f"line {self._line(equation.start)} {what}: {self._written(equation)}")
@@ -150,8 +158,16 @@ class _Reading:
                 self._note(equation, "isn't judged: it is no equation")
                 return
             raise self.error(place, max(1, len(whole.split()[0])) if whole.split() else 1, "there is no = here", whole)
-        sides = [self._side(low, high) for low, high in equation.sides]
-        number, written = self._line(equation.start), self._written(equation)
+        (start, stop), *others = equation.sides
+        left = self._side(start, stop)
+        of_loss = isinstance(left, Symbol) and left.letter.removeprefix("mathcal") in self.builder.losses
+        try:
+            sides = [left, *(self._side(low, high) for low, high in others)]
+        except NotationError:
+            if not of_loss:
+                raise
+            self._note(equation, "says what the loss is, and wasn't read")
+            return
         if any(isinstance(side, Symbol) and side.edge for side in sides[:1]) or _starts(sides[0], self.builder.timed):
             self._note(equation, "speaks of the first or last step and isn't judged")
             return
@@ -162,18 +178,25 @@ class _Reading:
             return
         target = first
         for index, value in enumerate(trees[1:], 1):
+            place = equation.sides[index][0]
             if value is None or target is None:
-                raise self.error(equation.sides[index][0], 1, "a function stands here without its argument", whole)
-            self._enter(equation, number, written, target, equation.adds and index == 1, value)
+                raise self.error(place, 1, "a function stands here without its argument", whole)
+            place += len(self.text[place:]) - len(self.text[place:].lstrip(" \n\x00"))
+            self._enter(equation, self._line(equation.start if index == 1 else place), index, target, value, of_loss)
             if isinstance(value.leaf, Jacobian) or (
                 value.head == "name" and _is_adjoint(value, self.builder.templates)
             ):
                 target = value
 
-    def _enter(self, equation: Equation, number: int, written: str, target: Tree, adds: bool, value: Tree) -> None:
+    def _enter(self, equation: Equation, number: int, index: int, target: Tree, value: Tree, of_loss: bool) -> None:
+        """Take the link of a chain of equations that ends in its side `index`."""
         place = equation.sides[0][0]
         width = len(self.text[place : equation.sides[0][1]].strip())
         place += len(self.text[place:]) - len(self.text[place:].lstrip(" \n\x00"))
+        written = self._written(equation)
+        if len(equation.sides) > 2:
+            sides = [" ".join(self.text[low:high].replace("\x00", " ").split()) for low, high in equation.sides]
+            written = f"{sides[0]} = {sides[index]}"
         if isinstance(target.leaf, Jacobian):
             self.derivatives.append(Derivative(number, written, target.leaf, value))
             return
@@ -186,7 +209,10 @@ class _Reading:
         elif clocks:
             raise Unjudged(f"it speaks of steps {' and '.join(sorted(clocks))} beside t")
         assert isinstance(target.leaf, Name)
-        self.statements.append(Statement(number, written, target.leaf, adds, value))
+        adds = equation.adds and index == 1
+        if of_loss and value.leaf not in LOSSES:
+            self.of_losses.add(target.leaf.base)
+        self.statements.append(Statement(number, written, target.leaf, adds, value, aside=equation.inline))
 
     def _side(self, start: int, stop: int) -> Any:
         text = self.blank[:start] + unbroken(self.text[start:stop]).replace("\x00", " ")

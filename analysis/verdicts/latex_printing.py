@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .formulas import Statement
 from .jacobians import parts
@@ -20,16 +20,17 @@ class LatexSpeller(FormulaSpeller):
     Args:
         templates: name -> how it is written, with a mark where the time stands.
         clock: the letter of the time.
+        ahead: names that are written with "next" at t.
     """
 
     times = " \\odot "
 
-    def __init__(self, templates: Mapping[str, str], clock: str = "t") -> None:
-        super().__init__()
+    def __init__(self, templates: Mapping[str, str], clock: str = "t", ahead: Sequence[str] = ()) -> None:
+        super().__init__(ahead=ahead)
         self.templates, self.clock = templates, clock
 
     def name(self, quantity: Name) -> str:
-        base, offset = without_version(quantity.base), quantity.offset
+        base, offset = without_version(quantity.base), quantity.offset + (quantity.base in self.ahead)
         if found := parts(base):
             of, by, lag = found
             return f"\\frac{{\\partial {self.name(Name(of, offset))}}}{{\\partial {self.name(Name(by, offset - lag))}}}"

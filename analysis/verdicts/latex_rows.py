@@ -22,6 +22,7 @@ REGIONS = (
     r"\\\[(.*?)\\\]",
     r"(?<!\\)\$\$(.*?)\$\$",
 )
+COLUMNS = r"\\begin\{((?:x?x?align|flalign|alignat|aligned|alignedat|split)(\*?))\}(.*?)\\end\{\1\}"
 INLINE = (r"(?<![\\$])\$(?!\$)([^$]*?)(?<!\\)\$(?!\$)", r"\\\((.*?)\\\)")
 HELD = r"\\begin\{(d?cases|[bpvBV]?matrix)\}.*?\\end\{\1\}"
 ADDS = (
@@ -79,6 +80,7 @@ def prepared(text: str) -> str:
     text = blanked(text, r"(?<!\\)%[^\n]*")
     text = blanked(text, DROPPED)
     text = _without_words(text)
+    apart = {place for found in re.finditer(COLUMNS, text, re.DOTALL) for place in _apart(found[3], found.start(3))}
     for pattern in REGIONS:
         for found in re.finditer(pattern, text, re.DOTALL):
             start, stop = found.span(found.lastindex or 0)
@@ -89,8 +91,21 @@ def prepared(text: str) -> str:
         if letter == "&" and text[index - 1] != "\\":
             around = next((start for start, stop in held if start < index < stop), None)
             is_matrix = around is not None and "matrix" in text[around : around + 16]
-            made[index] = " " if around is None else "," if is_matrix else "&"
+            between = "\x00" if index in apart else " "
+            made[index] = between if around is None else "," if is_matrix else "&"
     return "".join(made)
+
+
+def _apart(body: str, start: int) -> Iterator[int]:
+    """Yield the places of every second & of a row, which part equations: a &= b & c &= d."""
+    hidden = blanked(body, HELD, "\x01", re.DOTALL)
+    edges = [0, *(edge for found in re.finditer(BREAKS, hidden) for edge in found.span()), len(hidden)]
+    for low, high in zip(edges[::2], edges[1::2], strict=True):
+        marks = [found.start() for found in re.finditer(r"(?<!\\)&", hidden[low:high])]
+        for before, mark in zip(marks[::2], marks[1::2], strict=False):
+            between = hidden[low + before + 1 : low + mark]
+            if not re.fullmatch(rf"\s*(?:{ADDS}|{EQUALS})?\s*", between):
+                yield start + low + mark
 
 
 def _without_words(text: str) -> str:
@@ -104,7 +119,8 @@ def _without_words(text: str) -> str:
             stop += 1
         inside = text[found.end() : stop - 1]
         prose = " " in inside.strip() or "," in inside or ":" in inside or inside.strip() in PROSE
-        prose = prose or "intertext" in found[0]
+        alone = re.search(r"(?:&|\\q?quad|\\hfill)\s*\Z", before) and re.match(r"\s*(?:\\\\|&|\\end|\Z)", text[stop:])
+        prose = prose or "intertext" in found[0] or ("math" not in found[0] and alone is not None)
         if prose and (not before or before[-1] not in "_^"):
             for index in range(found.start(), stop):
                 if made[index] != "\n":

@@ -83,6 +83,8 @@ class Builder(Transformer[Any, Any]):
                     if not isinstance(of, Symbol):
                         raise Refused(script, "a gradient is by one quantity")
                     return Gradient(of)
+                if atom.letter == "partial" and inside(script) == "+":  # the derivative of the equation alone
+                    continue
                 atom, more = scripted(atom, script, self.clocks)
                 left += more
             elif isinstance(atom, Differential) and script.type in ("SUB", "SUP"):
@@ -279,6 +281,9 @@ class Builder(Transformer[Any, Any]):
                 (of, *rest) = self._applied(items)
                 if not isinstance(of, Symbol):
                     raise Refused(item.token, f"{item.shown} stands before one quantity")
+                if of.bare and of.letter == "p" and rest and isinstance(rest[0], Symbol) and "_" in rest[0].letter:
+                    after = rest.pop(0)  # dp\tilde{c}, of the argument of \tilde{c}
+                    of = replace(after, letter=f"p_{after.letter}", shown=f"p{after.shown}")
                 made += [Differential(item, of), *rest]
                 break
             elif isinstance(item, Gradient):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +98,17 @@ class Answers:
                 whole = np.swapaxes(whole, 1, 2)
             self.made[meaning] = whole
         return self.made[meaning]
+
+    @cached_property
+    def quantities(self) -> list[Meaning]:
+        """All that a name of somebody's own may mean: adjoints first, then gradients and values; none that is 0."""
+        first = self.records[0]
+        found = [Meaning("total", name) for name in first.adjoint if name not in self.params and name[-5:] != "_prev"]
+        found += [Meaning(kind, name) for kind in ("incoming", "carry", "loss") for name in first.loss]
+        found += [Meaning("carry", name, -1) for name in first.carry]
+        found += [Meaning("share", name) for name in self.subject.cell.params]
+        found += [Meaning("value", name) for name in first.forward if name not in self.params]
+        return [m for m in found if self.has(m) and np.abs(self.array(m)).max(initial=0) > 0]
 
     def jacobian(self, meaning: Meaning) -> Tree | None:
         """Return a Jacobian as a formula in the forward pass's own names; None where it has none."""
@@ -229,7 +241,7 @@ def _of_seed(
         return found[:2] + found[3:] + found[2:3] if not given else found
     if offset == -1:
         return [Meaning(kind, state, -1) for kind in ("carry", "total", "incoming", "loss")]
-    carried, whole = any(n.offset == -1 for n in assigned), Name(base, 0) in assigned
+    carried, whole = Name(base, -1) in assigned, Name(base, 0) in assigned
     found = [Meaning("carry", state, 0)] * (carried or not whole)
     found += [Meaning("total", state, 1), Meaning("incoming", state, 1)] * (whole or not carried)
     return found

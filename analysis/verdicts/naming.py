@@ -21,6 +21,14 @@ MOST_JOINT = 512
 GIVEN = ("e", "err", "error", "epsilon")  # names of a gradient that comes from outside
 
 
+class UnknownName(NotationError):
+    """A name that matches nothing; `line` reads it."""
+
+    def __init__(self, line: Statement, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answers, rows: bool) -> Reading:
     """Find what every name means.
 
@@ -83,9 +91,8 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     ) and base_of not in reading.answers.params:
         return [Meaning("loss", seed, name.offset) for seed in reading.answers.seeds]
     line = next(line for line in statements if name in names(line.value))
-    first = reading.answers.records[0]
-    known = [*first.forward, *(g.base for g in reading.groups)]
-    raise NotationError(_pointed(reading.formulas, line, name, closest(name.base, known)))
+    known = [*reading.answers.records[0].forward, *(g.base for g in reading.groups)]
+    raise UnknownName(line, _pointed(reading.formulas, line, name, closest(name.base, known)))
 
 
 def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
@@ -132,7 +139,7 @@ def _resolve(reading: Reading) -> None:
         _choose_starts(reading)
         _name_unknown(reading)
         _shift(reading)
-        if reading.meanings == before:
+        if reading.meanings == before and not _choose_together(reading, clusters):
             break
     match_weights(reading, True)
     for found in reading.weights.values():
@@ -140,12 +147,12 @@ def _resolve(reading: Reading) -> None:
             if reading.meanings[name] == OWN and name not in reading.groups:
                 line = next(line for g in reading.groups.values() for line in g.lines if name in names(line.value))
                 hint = closest(name.base, list(reading.answers.params))
-                raise NotationError(_pointed(reading.formulas, line, name, hint))
+                raise UnknownName(line, _pointed(reading.formulas, line, name, hint))
 
 
 def reread(reading: Reading) -> None:
     """Let a name mean what its line gives, where lines that read it bear that out: delta_h of the candidate's sum."""
-    every = [meaning for meaning in _all_meanings(reading.answers) if meaning.kind == "total"]
+    every = [meaning for meaning in reading.answers.quantities if meaning.kind == "total"]
     for name, options in reading.options.items():
         readers = [group for group in reading.touching({name}) if not reading.holds(group)]
         of = adjoint_of(name.base) or ""
@@ -237,7 +244,7 @@ def _alike(base: str, param: str) -> float:
 
 def _choices(reading: Reading, cluster: list[Name]) -> Iterator[dict[Name, Meaning]]:
     options = [reading.options[name] for name in cluster]
-    if np.prod([len(found) for found in options]) <= MOST_JOINT:
+    if _count(reading, cluster) <= MOST_JOINT:
         for chosen in itertools.product(*options):
             yield dict(zip(cluster, chosen, strict=True))
     else:
@@ -255,13 +262,44 @@ def _choose(reading: Reading, cluster: list[Name]) -> None:
         reading.assign(chosen)
         rank = sum(reading.options[name].index(meaning) for name, meaning in chosen.items())
         score = sum(reading.holds(group) * len(group.lines) for group in touched) - 0.01 * rank
+        score += 0.5 * sum(reading.meanings[g.target] == OWN and _recognised(reading, g.target) for g in touched)
         if score > best_score:
             best, best_score = chosen, score
     reading.assign(best)
 
 
+def _choose_together(reading: Reading, clusters: dict[str, list[Name]]) -> bool:
+    """Choose the meanings of clusters together where a line fails that reads names of several; return a change."""
+    before = dict(reading.meanings)
+    for group in [group for group in reading.groups.values() if not reading.holds(group)]:
+        spoken = {group.target, *reading.read_by(group)}
+        joint = [name for cluster in clusters.values() if spoken & set(cluster) for name in cluster]
+        if (
+            sum(bool(spoken & set(cluster)) for cluster in clusters.values()) > 1
+            and _count(reading, joint) <= MOST_JOINT
+        ):
+            _choose(reading, joint)
+    return reading.meanings != before
+
+
+def _count(reading: Reading, cluster: list[Name]) -> int:
+    """Return in how many ways the names of a cluster may be meant."""
+    return int(np.prod([len(reading.options[name]) for name in cluster]))
+
+
+def _recognised(reading: Reading, name: Name) -> bool:
+    """Return whether a value of their own is a known adjoint."""
+    found = reading.value(name)
+    known = (meaning for meaning in reading.answers.quantities if meaning.kind == "total")
+    return found is not None and any(agree(found, reading.answers.array(meaning)) for meaning in known)
+
+
 def _own_readers(reading: Reading, wanted: set[Name]) -> set[Name]:
-    return {g.target for g in reading.touching(wanted) if reading.meanings[g.target].kind == "own"}
+    """Return the names of their own that read one of the names, directly or through others."""
+    found: set[Name] = set()
+    while more := {g.target for g in reading.touching(wanted | found) if reading.meanings[g.target] == OWN} - found:
+        found |= more
+    return found
 
 
 def _choose_starts(reading: Reading) -> None:
@@ -290,7 +328,7 @@ def _name_unknown(reading: Reading) -> None:
     for name in unknown:
         reading.meanings[name] = OWN
     reading.own.clear()
-    every = _all_meanings(reading.answers)
+    every = reading.answers.quantities
     for _ in range(2):
         _shift(reading)
         for name in unknown:
@@ -331,15 +369,3 @@ def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:
         if (score := sum(map(reading.holds, readers))) > most:
             best, most = meaning, score
     reading.assign({name: best})
-
-
-def _all_meanings(answers: Answers) -> list[Meaning]:
-    first = answers.records[0]
-    found = [
-        Meaning("total", name) for name in first.adjoint if name not in answers.params and not name.endswith("_prev")
-    ]
-    found += [Meaning(kind, name) for kind in ("incoming", "carry", "loss") for name in first.loss]
-    found += [Meaning("carry", name, -1) for name in first.carry]
-    found += [Meaning("share", name) for name in answers.params]
-    found += [Meaning("value", name) for name in first.forward if name not in answers.params]
-    return [m for m in found if answers.has(m) and np.abs(answers.array(m)).max(initial=0) > 0]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .arithmetic import Array
-from .catalogue import Edit, Pool, edits
+from .catalogue import Edit, Pool, edits, replaces_all
 from .tree import Tree, add, mul, neg, places, rebuilt, replaced
 
 ENTRIES = 5  # of a value, by which it is looked up
@@ -75,7 +75,7 @@ def in_turn(
     simple = [edit for edit in edits(tree, pool) if edit.mends in SIMPLE]
     for one in simple[:FIRST]:
         for other in edits(one.tree, pool):
-            found = value(other.tree)
+            found = None if replaces_all(other, one.tree, pool) else value(other.tree)
             if found is not None and right(found):
                 return _as_one(one, other, other.tree)
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .formulas import Formulas, Statement
 from .tree import Name, Speller, time_name, without_version
 
@@ -11,12 +13,15 @@ class FormulaSpeller(Speller):
 
     Args:
         brackets: whether time stands in brackets, h[t-1].
+        ahead: names that are written with `_next` at t.
     """
 
-    def __init__(self, brackets: bool = False) -> None:
-        self.brackets = brackets
+    def __init__(self, brackets: bool = False, ahead: Sequence[str] = ()) -> None:
+        self.brackets, self.ahead = brackets, ahead
 
     def name(self, quantity: Name) -> str:
+        if quantity.base in self.ahead and not quantity.offset:
+            quantity = quantity._replace(offset=1)
         if self.brackets and quantity.offset:
             return f"{without_version(quantity.base)}[t{quantity.offset:+d}]"
         return time_name(*quantity)
@@ -35,5 +40,5 @@ def speller_for(formulas: Formulas) -> FormulaSpeller:
     if formulas.kind == "latex":
         from .latex_printing import LatexSpeller
 
-        return LatexSpeller(dict(formulas.spellings))
-    return FormulaSpeller("[t-1]" in formulas.source.text or "[t+1]" in formulas.source.text)
+        return LatexSpeller(dict(formulas.spellings), ahead=formulas.ahead)
+    return FormulaSpeller("[t-1]" in formulas.source.text or "[t+1]" in formulas.source.text, formulas.ahead)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .arithmetic import Array, Evaluator, Misfit, Missing
-from .catalogue import Edit, Pool, edits
+from .catalogue import Edit, Pool, edits, replaces_all
 from .exact import Residue, apply_arrays, points
 from .formulas import Statement, tree_from
 from .groups import Group
@@ -49,6 +49,9 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
         if name in reading.meanings and (name != group.target or name in own):
             enter(name, reading.meanings[name])
     first = answers.records[0]
+    for name in wanted:
+        if name.base in first.forward and not name.base.endswith("_prev"):
+            enter(name, Meaning("value", *name))
     for offset in (0, -1, 1):
         for base in first.forward:
             if (
@@ -117,7 +120,7 @@ def repair(reading: Reading, group: Group, translator: Translator) -> Repair:
         evaluator.values = {**reading_values(reading, pool), **evaluator.values}
         single: list[tuple[Edit, Array]] = []
         for edit in edits(line.value, pool):
-            found = value_of(evaluator, edit.tree)
+            found = None if replaces_all(edit, line.value, pool) else value_of(evaluator, edit.tree)
             if found is None:
                 continue
             if _is(wanted, found):
@@ -178,12 +181,13 @@ def repair_auxiliary(
             reading.assign({target: meant})
             continue
         evaluator.values = {**reading_values(reading, pool), **evaluator.values}
+        held = [g for g in reading.groups.values() if target in upstream(reading, g) and reading.holds(g)]
         for edit in edits(line.value, pool):
             found = value_of(evaluator, edit.tree)
             if found is None:
                 continue
             reading.own = {target: found}
-            if all(map(reading.holds, readers)):
+            if all(map(reading.holds, [*readers, *held])):
                 reading.own = {}
                 return Repair(line, edit), readers
         reading.assign({target: meant})

@@ -110,6 +110,11 @@ class Derivation:
         """The prologue's values that parameters decide: the epilogue reads `incoming_<value>` of each."""
         return depending(self.prologue, map(Symbol, self.cell.params))
 
+    @property
+    def idle(self) -> tuple[Symbol, ...]:
+        """The prologue's values that no parameter decides: nobody needs their adjoints."""
+        return tuple(value for value in self.prologue.outputs if value not in self.returned)
+
     @cached_property
     def shares(self) -> dict[str, Expr]:
         """One step's share of the gradient of each parameter, and of each value of the prologue."""

@@ -45,6 +45,15 @@ def test_derive_prints_steps_and_proof(cell_file):
     assert "Proved: 23 entries" in output
 
 
+def test_derive_leaves_out_steps_that_lead_nowhere(tmp_path):
+    cell = tmp_path / "mean.cell"
+    cell.write_text("h: state[n]\nh = tanh((U - U.T) @ h - sum(h) / sum(ones(n)))\n")
+    lines = invoke("derive", cell).output.splitlines()
+    assert lines.count("delta_U = delta_u_h - delta_u_h.T") == 1
+    assert not [line for line in lines if line.endswith(" = 0")]
+    assert "u3_h = sum(ones(n))" in lines and not [line for line in lines if line.startswith("delta_u3_h")]
+
+
 def test_kernel_prints_its_schedule(cell_file):
     printed = invoke("kernel", cell_file, "--schedule").output
     assert "Forward, at each step" in printed and "Roofline" not in printed

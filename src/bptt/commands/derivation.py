@@ -128,9 +128,16 @@ def _notation(file: str | None, gates: str | None, names: str | None, **choices:
 
 
 def _steps(derivation: bptt.Derivation) -> str:
-    """Return the programs of a derivation as text, each under its heading."""
-    parts = {title: getattr(derivation, name) for name, title in PROGRAMS.items()}
-    return "\n\n".join(f"{title}\n{program}" for title, program in parts.items() if program.steps)
+    """Return the programs of a derivation as text, each under its heading, without steps that lead nowhere."""
+    from bptt.derive.adjoint import delta
+
+    later, idle = set(derivation.epilogue.outputs), {delta(value) for value in derivation.idle}
+    parts = {title: getattr(derivation, name).steps for name, title in PROGRAMS.items()}
+    told = {
+        title: [step for step in steps if step.target not in idle and (step.expr != 0 or step.target not in later)]
+        for title, steps in parts.items()
+    }
+    return "\n\n".join("\n".join([title, *map(str, steps)]) for title, steps in told.items() if steps)
 
 
 def _as_data(name: str, derivation: bptt.Derivation | bptt.ModelDerivation, proof: bptt.Proof) -> dict[str, Any]:

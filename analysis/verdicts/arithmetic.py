@@ -58,6 +58,7 @@ class Evaluator:
         rows: whether vectors are rows, so that `u.T @ v` is an outer product.
         apply: what an elementwise function does to arrays.
         one: the number 1.
+        loose: whether `*` of a matrix, or of a vector and a transposed one, is their product.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Evaluator:
         rows: bool = False,
         apply: Apply = apply_floats,
         one: Any = 1.0,
+        loose: bool = False,
     ) -> None:
         self.values = values
         self.sizes = sizes
@@ -75,6 +77,7 @@ class Evaluator:
         self.rows = rows
         self.apply = apply
         self.one = one
+        self.loose = loose
         self.known: dict[Tree, Array] = {}
 
     def __call__(self, tree: Tree) -> Array:
@@ -139,7 +142,16 @@ class Evaluator:
         return made
 
     def _product(self, factors: tuple[Tree, ...]) -> Array:
-        return reduce(lambda a, b: self._both(np.multiply, a, b), map(self, factors))
+        return reduce(self._times, map(self, factors))
+
+    def _times(self, left: Array, right: Array) -> Array:
+        ranks = left.ndim - 1, right.ndim - 1
+        outer = ranks == (1, 1) and isinstance(left, Row) != isinstance(right, Row)
+        if self.loose and (ranks in ((1, 2), (2, 1)) or outer):
+            if outer:
+                return left.view(np.ndarray)[:, :, None] * right.view(np.ndarray)[:, None, :]
+            return self._matmul(left, right)
+        return self._both(np.multiply, left, right)
 
     def _power(self, base: Array, exponent: Fraction) -> Array:
         if exponent.denominator == 1:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...derive.cell import Cell, load, text_of
-from ...derive.errors import Error, Source
+from ...derive.errors import Error, NotationError, Source
 from .verdict import Verdict
 
 FORMULAS = (".txt", ".cell", ".formulas", ".grad", ".tex", ".md", "")
+PROGRAMMED = re.compile(r"\*\*|@|\b(?:np|numpy|jnp|torch)\.|\[t|\b(?:import|def|return|for)\b")  # signs of a program
 
 
 def check(
@@ -52,12 +53,20 @@ def _suffix(theirs: str | os.PathLike[str]) -> str:
 
 def _read(theirs: str | os.PathLike[str]) -> Any:
     from .formulas import read_formulas
+    from .latex import read_latex
 
     text = os.fspath(theirs)
     is_path = isinstance(theirs, os.PathLike) or ("\n" not in text and "=" not in text)
     source = Source(text, text_of(Path(text))) if is_path else Source("formulas", text)
     if Path(source.name).suffix == ".tex" or "\\" in source.text or re.search(r"[_^]\{", source.text):
-        from .latex import read_latex
-
         return read_latex(source)
-    return read_formulas(source)
+    try:
+        return read_formulas(source)
+    except NotationError:
+        if PROGRAMMED.search(source.text):
+            raise
+        try:
+            return read_latex(source)  # W^T da: what stands side by side is a product
+        except NotationError:
+            pass
+        raise

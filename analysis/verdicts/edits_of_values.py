@@ -8,7 +8,7 @@ from fractions import Fraction
 from ...derive.functions import FUNCTIONS
 from .edits import ONE, Edit, Pool, is_value, parent
 from .meanings import Meaning
-from .tree import Name, Tree, add, call, mul, neg, places, power, replaced, transposed
+from .tree import Name, Tree, add, call, matmul, mul, neg, places, power, replaced, transposed
 
 Known = tuple[Tree, Meaning, int]
 
@@ -60,6 +60,17 @@ def _exchanged(tree: Tree, pool: Pool, old: Iterable[Known], new: Iterable[Known
             yield Edit(kind, made, message, replaced(tree, path, other))
 
 
+def other_part(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Take another part of a vector: x[:n] for x[n:]."""
+    bounds = dict.fromkeys(p.bounds for term, _ in pool.terms for _, p in places(term) if p.head == "part")
+    for path, part in places(tree):
+        for wanted in bounds:
+            if part.head == "part" and part.bounds != wanted:
+                new = Tree("part", part.args, wanted)
+                message = ("{} is the wrong part of its vector; {} belongs there", part, new)
+                yield Edit("wrong part", "wrong part", message, replaced(tree, path, new))
+
+
 def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Transpose a matrix, or exchange the sides of an outer product."""
     for path, part in places(tree):
@@ -74,9 +85,12 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
             yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
     for path, part in places(tree):
         if part.head == "matmul":
-            swapped = Tree("matmul", part.args[::-1])
+            left, right = part.args
             message = ("the sides of {} are exchanged", part)
-            yield Edit("transpose", "transpose", message, replaced(tree, path, swapped))
+            yield Edit("transpose", "transpose", message, replaced(tree, path, matmul(right, left)))
+            if (left.head == "T") != (right.head == "T"):
+                outer = matmul(transposed(right), transposed(left))
+                yield Edit("transpose", "transpose", message, replaced(tree, path, outer))
 
 
 def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:

@@ -16,6 +16,7 @@ from ...derive.functions import FUNCTIONS
 from ...derive.notation import spell as spelled
 from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
 from . import tree as trees
+from .plain_text import notation
 from .tree import Jacobian, Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
 
 HINT = (
@@ -103,6 +104,11 @@ class Formulas:
     notes: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
 
+    @property
+    def loose(self) -> bool:
+        """Whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one."""
+        return self.kind == "formulas" and not re.search(r"@|//|\b(?:dot|outer|matmul)\(", self.source.text)
+
 
 def read_formulas(source: Source) -> Formulas:
     """Read formulas in the cell notation.
@@ -113,40 +119,34 @@ def read_formulas(source: Source) -> Formulas:
     >>> read_formulas(Source("mine", "da_f = dc * c[t-1] * f * (1 - f)")).statements[0].target
     Name(base='da_f', offset=0)
     """
-    prose = {number: line for number, line in enumerate(source.lines, 1) if PROSE.fullmatch(line)}
-    notes = tuple(f"line {number} is no formula, and was left alone: {line.strip()}" for number, line in prose.items())
-    kept = ["" if number in prose else line for number, line in enumerate(source.lines, 1)]
-    source = Source(source.name, plain("\n".join(kept)))
+    text, notes = notation(source.text)
+    source = Source(source.name, text)
     module, doc = tree_of(source)
-    text = Text(source, doc, (), ())
+    place = Text(source, doc, (), ())
     declarations, statements = [], []
     for line in (single for whole in module.body for single in _singly(whole)):
         if isinstance(line, ast.AnnAssign):
             declarations.append(ast.unparse(line))
             continue
         if isinstance(line, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.For | ast.Return):
-            raise text.fail(line, "this is not a formula", f"Code is judged from a .py file. {HINT}")
+            raise place.fail(line, "this is not a formula", f"Code is judged from a .py file. {HINT}")
         if not isinstance(line, ast.Assign | ast.AugAssign):
-            raise text.fail(line, "this is not a formula", HINT)
+            raise place.fail(line, "this is not a formula", HINT)
         targets = line.targets if isinstance(line, ast.Assign) else [line.target]
-        reader = _Reader(text)
+        reader = _Reader(place)
         target = reader.tree(targets[0])
         value, left = reader.tree(line.value), ""
         if target.head == "call" and target.leaf == "lookup":
             left = ast.unparse(targets[0])
             target, value = target.args[0], call("scatter", value, target.args[1])
         if len(targets) != 1 or not isinstance(target.leaf, Name):
-            raise text.fail(targets[0], "a formula assigns to one name", HINT)
+            raise place.fail(targets[0], "a formula assigns to one name", HINT)
         adds = isinstance(line, ast.AugAssign) and isinstance(line.op, ast.Add | ast.Sub)
         if isinstance(line, ast.AugAssign):
-            value = _augmented(text, line, target, value)
+            value = _augmented(place, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
         statements.append(Statement(line.lineno, written, target.leaf, adds, value, left))
     return Formulas(source, tuple(declarations), doc, tuple(statements), notes=notes)
-
-
-# a line of words: a capital letter, no sign of a formula
-PROSE = re.compile(r"\s*[A-Z][A-Za-z]*(?:[ ,;'’()-]+[A-Za-z(][\w(),;'’-]*)+\s*[.:]?\s*")
 
 
 def _singly(line: ast.stmt) -> list[ast.stmt]:
@@ -156,41 +156,6 @@ def _singly(line: ast.stmt) -> list[ast.stmt]:
             pairs = zip(targets, values, strict=True)
             return [ast.copy_location(ast.Assign([target], value), line) for target, value in pairs]
     return [line]
-
-
-# signs of mathematics -> the notation; those with as many letters first, so that places in a line stay
-SIGNS = (
-    (r"[⊙∘·×∗⋅]", "*"),
-    ("−", "-"),
-    ("[∂𝜕]", "d"),
-    ("𝛿", "δ"),
-    (r"\b(d[LJE]|dLoss|dloss)/(?=d[A-Za-z_])", r"\1_"),
-    (r"\b(?:d[LJE])_?(?:t|\[t\])[/_](d[A-Za-z]\w*)", r"\1_loss"),
-    (r"ₜ₋₁", "[t-1]"),
-    (r"ₜ₊₁", "[t+1]"),
-    (r"ₜ", "[t]"),
-    (r"⊗", "//"),  # read as the outer product
-    (r"\s*(?:\^\s*(?:T\b|⊤|\{T\})|ᵀ|⊤)", ".T"),
-    (r"\^(?=\s*[\d(])", "**"),
-    ("²", "**2"),
-    ("³", "**3"),
-    (r"(?<=\w)['′](?=\()", "_prime"),
-)
-
-
-def plain(text: str) -> str:
-    """Return a text with signs of mathematics in the notation of formulas.
-
-    >>> plain("∂h = Wᵀ @ ∂a ⊙ (1 − h²)")
-    'dh = W.T @ da * (1 - h**2)'
-    """
-    kept = []
-    for line in text.split("\n"):
-        code, mark, comment = line.partition("#")
-        for pattern, sign in SIGNS:
-            code = re.sub(pattern, sign, code)
-        kept.append(code + mark + comment)
-    return "\n".join(kept)
 
 
 @cache

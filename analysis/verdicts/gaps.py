@@ -14,6 +14,7 @@ from .repair import repair, upstream
 from .tree import Name, Tree, names, number, without_version
 from .verdict import Fault
 
+CONSTANT = ("alpha", "tau", "eta", "kappa", "rho", "lambda", "epsilon", "zeta")  # of an author who trains none of them
 ORDER = ("carry", "total", "incoming")
 
 
@@ -65,7 +66,12 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         adds = any(line.adds for g in reading.groups.values() for line in g.lines)
         kind = shares[0].kind
         have = {meaning.base for meaning in shares}
-        wanted += [Meaning(kind, base) for base in answers.subject.cell.params if base not in have]
+        numbers = {base for base, shape in answers.subject.cell.params.items() if not shape or base in CONSTANT}
+        held = numbers - have if not numbers & have else set()
+        if held:
+            said = " and ".join(speller_for(reading.formulas).name(Name(base)) for base in sorted(held))
+            notes.append(f"no gradient of {said} is given: taken as constant")
+        wanted += [Meaning(kind, base) for base in answers.subject.cell.params if base not in have | held]
     elif given:
         notes.append("no gradient of a parameter is given")
         adds = False

@@ -10,6 +10,7 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
+from .concatenated import concatenated, concatenates
 from .formulas import Formulas, Statement
 from .forward import Forward, at_the_next, read_forward
 from .gaps import guess, missing, unjudged, unread_groups
@@ -51,12 +52,11 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     forward = read_forward(formulas, cell)
     backward, ahead = at_the_next(forward.backward, forward.cell)
     formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
-    of = subject(forward.cell)
-    batch = probes(of)
     if not forward.backward and not formulas.derivatives:
         said = "".join(f"; {note}" for note in formulas.notes)
         raise Error(f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
-    reading = _best_reading(formulas, forward, batch)
+    reading, forward = _on_best_cell(formulas, forward)
+    batch, of = reading.answers.probes, reading.answers.subject
     reread(reading)
     guess(reading)
     if not formulas.derivatives and all(reading.meanings[target] == OWN for target in reading.groups):
@@ -91,6 +91,28 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
         max(errors, default=0.0),
         reference,
     )
+
+
+def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forward]:
+    """Read a text on the cell; where it puts vectors together, also on the cell with matrices for both."""
+    forms = [forward]
+    if not forward.own and concatenates(forward.backward):
+        for other in concatenated(forward.cell):
+            forms.append(replace(forward, cell=other.cell, sentences=(*forward.sentences, other.sentence)))
+    best: tuple[float, Reading, Forward] | None = None
+    failure: Error | None = None
+    for form in forms:
+        try:
+            reading = _best_reading(formulas, form, probes(subject(form.cell)))
+        except Error as error:
+            failure = failure or error
+            continue
+        if best is None or _score(reading) > best[0]:
+            best = _score(reading), reading, form
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best[1:]
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
@@ -178,7 +200,7 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     shares = [g for g in reading.groups.values() if reading.meanings[g.target].kind == "share"]
     if shares and not any(line.adds for group in shares for line in group.lines):
         said.append("Gradients of parameters are one step's share, to be added up over t.")
-    return said
+    return list(dict.fromkeys(said))
 
 
 def _common_scale(reading: Reading) -> tuple[float, list[str]]:

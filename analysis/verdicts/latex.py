@@ -16,10 +16,11 @@ from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
 from .latex_macros import expanded
 from .latex_parts import Function
-from .latex_rows import Equation, blanked, equations, prepared, unbroken
+from .latex_rows import Equation, blanked, displayed, equations, prepared, unbroken
 from .latex_signs import spelled
 from .latex_symbols import MARK, Refused, Symbol, Unjudged
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
+from .plain_text import without_prose
 from .probes import LOSSES
 from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
 
@@ -61,7 +62,8 @@ class _Reading:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.worded = "\\" not in source.text
-        signs = spelled(blanked(source.text, r"(?<!\\)%[^\n]*"))
+        text, prose = without_prose(source.text) if not displayed(source.text) else (source.text, ())
+        signs = spelled(blanked(text, r"(?<!\\)%[^\n]*"))
         written = expanded(signs.text)
         self.places = tuple(signs.places[place] for place in written.places)
         self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(written.text))
@@ -76,7 +78,7 @@ class _Reading:
         self.builder = Builder(states, self.fragment)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
-        self.notes: list[str] = []
+        self.notes = list(prose)
         self.of_losses: set[str] = set()
 
     def formulas(self) -> Formulas:

@@ -71,6 +71,11 @@ def blanked(text: str, pattern: str, mark: str = " ", flags: int = 0) -> str:
     return re.sub(pattern, lambda found: re.sub(r"[^\n]", mark, found[0]), text, flags=flags)
 
 
+def displayed(text: str) -> bool:
+    """Return whether a text has formulas in environments, displays or sentences; else each line is one."""
+    return any(re.search(pattern, text, re.DOTALL) for pattern in (*REGIONS, *INLINE))
+
+
 def prepared(text: str) -> str:
     """Return a text without comments, marks of layout and prose inside of formulas.
 

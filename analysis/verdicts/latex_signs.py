@@ -9,9 +9,9 @@ from .latex_macros import Expanded
 
 SIGNS = {
     "⊙": "\\odot", "∘": "\\circ", "◦": "\\circ", "·": "\\cdot", "⋅": "\\cdot", "×": "\\times", "∗": "*",
-    "⊗": "\\otimes",     "∂": "\\partial", "∇": "\\nabla", "∑": "\\sum", "∏": "\\prod", "⊤": "\\top", "ᵀ": "^\\top", "−": "-", "–": "-",
-    "′": "'", "≥": "\\geq", "≤": "\\leq", "⟨": "\\langle", "⟩": "\\rangle", "…": "\\ldots", "←": "\\leftarrow",
-    "≡": "\\equiv", "≔": ":=", "ϵ": "\\epsilon", "ϕ": "\\phi", "ℓ": "\\ell", "∈": "\\in",
+    "⊗": "\\otimes", "∂": "\\partial", "∇": "\\nabla", "∑": "\\sum", "∏": "\\prod", "⊤": "\\top", "ᵀ": "^\\top",
+    "−": "-", "–": "-", "′": "'", "≥": "\\geq", "≤": "\\leq", "⟨": "\\langle", "⟩": "\\rangle", "…": "\\ldots",
+    "←": "\\leftarrow", "≡": "\\equiv", "≔": ":=", "ϵ": "\\epsilon", "ϕ": "\\phi", "ℓ": "\\ell", "∈": "\\in",
     "≈": "\\approx", "∝": "\\propto",
 }  # fmt: skip
 SMALL = {"\N{COMBINING TILDE}": "\\tilde", "\N{COMBINING CIRCUMFLEX ACCENT}": "\\hat", "\N{COMBINING MACRON}": "\\bar"}

@@ -216,7 +216,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     elif target in cell.inputs or answers.has(Meaning("total", target)):
         found.append(Meaning("total", target, offset))
     outside = [meaning.kind for meaning in found] == ["loss"]
-    if not outside and (offset == 0 or target not in answers.subject.seeds):
+    told = exact and target in answers.subject.seeds and (offset != 0 or not given)  # dh that comes from outside
+    if not outside and not told and (offset == 0 or target not in answers.subject.seeds):
         found += [Meaning("total", argument, offset) for argument in argument_of(answers.subject).get(target, [])]
     return [meaning for meaning in dict.fromkeys(found) if answers.has(meaning)]
 

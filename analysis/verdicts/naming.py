@@ -18,7 +18,7 @@ from .reading import OWN, Reading, agree
 from .tree import Name, names, places, time_name, without_version
 
 MOST_JOINT = 512
-GIVEN = ("e", "err", "error", "epsilon")  # names of a gradient that comes from outside
+GIVEN = re.compile(r"(?:e|g|err|error|epsilon|gamma|G)_?(\w*)")  # names of a gradient that comes from outside
 
 
 class UnknownName(NotationError):
@@ -85,11 +85,13 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     base = Name(name.base, 0)
     if base in reading.groups:
         return []
-    base_of = adjoint_of(name.base) or ""
-    if (
-        base_of or name.base in GIVEN or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
-    ) and base_of not in reading.answers.params:
-        return [Meaning("loss", seed, name.offset) for seed in reading.answers.seeds]
+    base_of, seeds = adjoint_of(name.base) or "", reading.answers.seeds
+    short = GIVEN.fullmatch(name.base)
+    if short and (not short[1] or short[1] in seeds):
+        return [Meaning("loss", seed, name.offset) for seed in ([short[1]] if short[1] else seeds)]
+    outside = base_of or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
+    if outside and base_of not in reading.answers.params:
+        return [Meaning("loss", seed, name.offset) for seed in seeds]
     line = next(line for line in statements if name in names(line.value))
     known = [*reading.answers.records[0].forward, *(g.base for g in reading.groups)]
     raise UnknownName(line, _pointed(reading.formulas, line, name, closest(name.base, known)))
@@ -191,14 +193,16 @@ def reread(reading: Reading) -> None:
 def own_weights(every: Iterable[Name], answers: Answers, groups: Mapping[Name, Group]) -> dict[str, list[Name]]:
     """Return the names that a text has of its own for parameters, where it uses none of the cell's."""
     params, found = answers.params, dict[str, list[Name]]()
+    every = list(every)
+    named = [Meaning("value", param) for n in every for param in (n.base, adjoint_of(n.base)) if param in params]
+    taken = {answers.array(meaning).ndim == 3 for meaning in named}  # whether matrices and vectors are the cell's
     for name in every:
         base = without_version(name.base)
         of = adjoint_of(base) if name in groups else None
-        if {base, adjoint_of(base)} & params:
-            return {}
         held = of or base
         is_weight = re.fullmatch(r"(?:[A-Z](?!elta)|b(?:ias)?(?:_|[a-z]{0,2}$)|w_)\w*", held) is not None
-        if is_weight and not answers.has(Meaning("total", held)) and (of is not None or name not in groups):
+        known = answers.has(Meaning("total", held)) or held[:1].isupper() in taken
+        if is_weight and not known and (of is not None or name not in groups):
             found.setdefault(held, []).append(name)
     return found
 
@@ -340,12 +344,13 @@ def _name_unknown(reading: Reading) -> None:
             if reading.meanings[name].kind == "own":
                 _name_by_use(reading, name, every)
     for name in soft:
-        if reading.meanings[name].kind == "own":
-            readers = [group for group in reading.touching({name}) if group.target != name]
-            without = sum(map(reading.holds, readers))
-            reading.assign({name: before[name]})
-            if sum(map(reading.holds, readers)) < without:
-                reading.assign({name: OWN})
+        touched, valued = reading.touching({name}), reading.meanings[name]
+        if valued == OWN:
+            touched = [group for group in touched if group.target != name]
+        as_valued = sum(map(reading.holds, touched))
+        reading.assign({name: before[name]})
+        if sum(map(reading.holds, touched)) < as_valued + (valued != OWN):
+            reading.assign({name: valued})
 
 
 def _shift(reading: Reading) -> None:

@@ -9,7 +9,7 @@ from .formulas import tree_from
 from .jacobians import WAYS
 from .meanings import Meaning, style_of
 from .reading import Reading
-from .tree import Name, Tree, add, call, mapped, name, neg, rebuilt, transposed
+from .tree import Name, Tree, add, call, mapped, name, names, neg, rebuilt, transposed
 
 
 class Translator:
@@ -25,11 +25,15 @@ class Translator:
         for spelled, meaning in reading.meanings.items():
             if meaning.kind != "own" and spelled not in self.named.values():
                 self.named.setdefault(meaning, spelled)
+        for base, found in reading.weights.items():
+            if param := reading.meanings[found[0]].base:
+                self.named.setdefault(Meaning("value", param), Name(base))
         self.subject = reading.answers.subject
         self.steps: dict[str, Step] = {step.target.name: step for step in self.subject.backward.steps}
         self.style = style_of(spelled.base for spelled in reading.meanings)
         self.turned = reading.answers.turned
         theirs = {symbol.name for symbol in self.subject.cell.shapes} | {spelled.base for spelled in reading.meanings}
+        self.spoken = theirs
         self.inner = {s.target.name: s.expr for s in self.subject.forward.steps if s.target.name not in theirs}
 
     def called(self, meaning: Meaning) -> Name:
@@ -85,8 +89,12 @@ class Translator:
     def carried(self, state: str, offset: int, depth: int) -> Tree:
         """Return what comes back from the next step, by name if there is one."""
         carry = Meaning("carry", state, offset)
-        if self.knows(carry) or offset > 0 or depth > 2 or Meaning("total", state, 0) not in self.named:
+        if self.knows(carry) or offset > 0 or depth > 2:
             return Tree("name", (), self.called(carry))
+        if Meaning("total", state, 0) not in self.named:
+            written = self.line(carry, depth + 1)
+            known = written is not None and all(name.base in self.spoken for name in names(written))
+            return written if written is not None and known else Tree("name", (), self.called(carry))
         if Meaning("carry", state, -1) in self.named:
             return Tree("name", (), self.called(carry))
         return self.line(carry, depth + 1) or Tree("name", (), self.called(carry))

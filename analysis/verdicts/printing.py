@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .formulas import Formulas, Statement
-from .tree import Name, Speller, time_name, without_version
+from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, time_name, without_version
 
 
 class FormulaSpeller(Speller):
@@ -14,10 +14,11 @@ class FormulaSpeller(Speller):
     Args:
         brackets: whether time stands in brackets, h[t-1].
         ahead: names that are written with `_next` at t.
+        loose: whether products of matrices are written with `*`.
     """
 
-    def __init__(self, brackets: bool = False, ahead: Sequence[str] = ()) -> None:
-        self.brackets, self.ahead = brackets, ahead
+    def __init__(self, brackets: bool = False, ahead: Sequence[str] = (), loose: bool = False) -> None:
+        self.brackets, self.ahead, self.loose = brackets, ahead, loose
 
     def name(self, quantity: Name) -> str:
         if quantity.base in self.ahead and not quantity.offset:
@@ -25,6 +26,15 @@ class FormulaSpeller(Speller):
         if self.brackets and quantity.offset:
             return f"{without_version(quantity.base)}[t{quantity.offset:+d}]"
         return time_name(*quantity)
+
+    def spell_matmul(self, tree: Tree) -> tuple[str, int]:
+        text, level = super().spell_matmul(tree)
+        return text.replace(" @ ", " * ") if self.loose else text, level
+
+    def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if self.loose and tree.leaf == "outer":
+            return f"{self.show(tree.args[0], POWER)} * {self.show(tree.args[1], ATOM)}.T", PRODUCT
+        return super().spell_call(tree)
 
     def line(self, statement: Statement) -> str:
         """Return a whole line."""
@@ -41,4 +51,5 @@ def speller_for(formulas: Formulas) -> FormulaSpeller:
         from .latex_printing import LatexSpeller
 
         return LatexSpeller(dict(formulas.spellings), ahead=formulas.ahead)
-    return FormulaSpeller("[t-1]" in formulas.source.text or "[t+1]" in formulas.source.text, formulas.ahead)
+    text = formulas.source.text
+    return FormulaSpeller("[t-1]" in text or "[t+1]" in text, formulas.ahead, formulas.loose)

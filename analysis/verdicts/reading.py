@@ -87,7 +87,7 @@ class Reading:
             if (array := self.value(name)) is not None:
                 later = self._later(name, line) if line is not None else 0.0
                 values[name] = array if isinstance(later, float) else array - later
-        return Evaluator(values, self.sizes, STEPS, self.rows, self.apply, self.one)
+        return Evaluator(values, self.sizes, STEPS, self.rows, self.apply, self.one, self.formulas.loose)
 
     def _later(self, name: Name, line: Statement) -> Array | float:
         """Return what lines further down still add to a name."""

@@ -71,7 +71,9 @@ def _equations(reading: Reading, *sides: Tree) -> dict[Name, Tree]:
             tree = translator.line(meaning)
         elif meaning == OWN and name in reading.groups:
             tree = add(*(line.value for line in reading.groups[name].lines))
-        elif name.base in written and name.base not in params and name.offset == 0:
+        elif meaning is not None and meaning.kind == "value" and meaning.offset == 0 and meaning.base in written:
+            tree = translator.translated(tree_from(written[meaning.base]), 0, 0)
+        elif meaning is None and name.base in written and name.base not in params and name.offset == 0:
             tree = tree_from(written[name.base])
         if tree is not None and name not in set(names(tree)):
             found[name] = tree
@@ -94,13 +96,13 @@ def _equal(reading: Reading, theirs: Tree, ours: Tree, equations: dict[Name, Tre
         draw = random.uniform(0.2, 1.0, (1 if fixed else STEPS, *shape))
         values[name] = np.broadcast_to(draw, (STEPS, *shape))
     for _ in range(len(equations)):
-        evaluator = Evaluator(values, reading.sizes, STEPS, reading.rows)
+        evaluator = Evaluator(values, reading.sizes, STEPS, reading.rows, loose=reading.formulas.loose)
         try:
             for name, tree in equations.items():
                 values[name] = np.broadcast_to(evaluator.plain(tree), values[name].shape)
         except (Misfit, Missing, ValueError):
             return False
-    evaluator = Evaluator(values, reading.sizes, STEPS, reading.rows)
+    evaluator = Evaluator(values, reading.sizes, STEPS, reading.rows, loose=reading.formulas.loose)
     try:
         return agree(evaluator.plain(theirs), evaluator.plain(ours))
     except (Misfit, Missing):

@@ -59,7 +59,7 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
                 and not base.endswith("_prev")
                 and (offset == 0 or base not in answers.params)
             ):
-                enter(Name(base, offset), Meaning("value", base, offset))
+                enter(translator.called(Meaning("value", base, offset)), Meaning("value", base, offset))
     unnamed = [Meaning("loss", base) for base in first.loss]
     unnamed += [Meaning("carry", base) for base in first.carry if translator.carried(base, 0, 0).head == "name"]
     unnamed += [Meaning("total", b, o) for b in first.adjoint if b not in answers.params for o in (0, 1)]

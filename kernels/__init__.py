@@ -3,6 +3,7 @@
 from .frameworks import export
 from .kernel import Kernel
 from .model_kernel import ModelGradients, ModelKernel, ModelRun, compile
+from .onnx_model import to_onnx
 from .run import Gradients, Run
 from .schedule import Schedule, schedule
 from .torch_module import to_torch
@@ -18,5 +19,6 @@ __all__ = [
     "compile",
     "export",
     "schedule",
+    "to_onnx",
     "to_torch",
 ]

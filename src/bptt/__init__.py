@@ -29,6 +29,7 @@ _PUBLIC = {
     "Kernel": "bptt.kernels",
     "compile": "bptt.kernels",
     "export": "bptt.kernels",
+    "to_onnx": "bptt.kernels",
     "to_torch": "bptt.kernels",
     "Study": "bptt.analysis",
     "Verdict": "bptt.analysis",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from .kernels import Kernel as Kernel
     from .kernels import compile as compile
     from .kernels import export as export
+    from .kernels import to_onnx as to_onnx
     from .kernels import to_torch as to_torch
     from .reports import save as save
 

@@ -40,6 +40,28 @@ STRANGE = {
         h = relu(E[w] + U @ h) - log(1 + exp(p[w])) * arctan(h)
         p: param[k]
     """,
+    "sizes": """
+        x: input[m]
+        h: state[n]
+        S: state[n, n]
+        R: state[n, n]
+        k: state
+        q: state
+        a = (x @ V + S.T @ h - h @ R) / (n + 1) - n * k
+        h = tanh(a) ** 3 / sqrt(2) - U @ ones(n) * min(1, k)
+        S = (S @ R).T - 2 / (1 + sum(abs(S)))
+        R = outer(h, concat(b, h)[1:n + 1]) + U.T @ S
+        k = x[0] * h[n - 1] - dot(h, h)
+        q = 0.5
+        b: param[2]
+    """,
+    "table": """
+        w: index[k]
+        E: state[k, n]
+        h: state[n]
+        h = tanh(E[w] + U @ h)
+        E = 0.9 * E
+    """,
 }
 SIZES = {"m": 3, "n": 4, "k": 6, "p": 5, "q": 2}
 
@@ -184,7 +206,7 @@ def test_the_command(tmp_path):
     assert CliRunner().invoke(main, ["export", "gru", "--to", "jax", "-o", str(path)]).exit_code == 0
     assert "jax.lax.scan" in path.read_text()
     wrong = CliRunner().invoke(main, ["export", "gru", "-o", "cell.txt"])
-    assert wrong.exit_code == 2 and "a module is written to a .py file" in wrong.output
+    assert wrong.exit_code == 2 and "--to torch is written to a .py file; try -o cell.py" in wrong.output
     with pytest.raises(bptt.Error, match="no framework is called 'tensorflow'"):
         export(bptt.load("rnn"), "tensorflow")
 

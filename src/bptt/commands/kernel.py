@@ -49,19 +49,34 @@ def kernel(
 
 @click.command()
 @click.argument("cell", type=CELL)
-@click.option("--to", "framework", type=click.Choice(["torch", "jax"]), default="torch", show_default=True)
+@click.option("--to", "framework", type=click.Choice(["torch", "jax", "onnx"]), default="torch", show_default=True)
+@click.option("--dtype", type=DTYPES, default="float32", show_default=True, help="Of an ONNX model.")
 @OUTPUT
-def export(cell: str, framework: str, output: Path | None) -> None:
-    """Write a cell as a module of PyTorch or JAX.
+def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
+    """Write a cell as a module of PyTorch or JAX, or for ONNX.
 
-    It is readable source, from the cell's equations, and stands alone.
+    For PyTorch and JAX it is readable source, from the cell's equations, that stands alone (.py). For ONNX (.onnx) it
+    is a scan over a function for the step; parameters and the state before the first step are inputs of the graph.
+    Without -o it is printed.
     """
-    from bptt.kernels.frameworks import export as exported
+    suffix = ".onnx" if framework == "onnx" else ".py"
+    if output is not None and output.suffix != suffix:
+        raise bptt.Error(
+            f"{output}: --to {framework} is written to a {suffix} file; try -o {output.with_suffix(suffix)}"
+        )
+    if framework != "onnx":
+        give(bptt.export(bptt.load(cell), framework), output)
+        return
+    model = bptt.to_onnx(bptt.load(cell), dtype=dtype)
+    if output is None:
+        from onnx.printer import to_text
 
-    text = exported(bptt.load(cell), framework)
-    if output is not None and output.suffix != ".py":
-        raise bptt.Error(f"{output}: a module is written to a .py file; try -o {output.with_suffix('.py')}")
-    give(text, output)
+        click.echo(to_text(model))
+        return
+    from bptt.reports.files import write
+
+    write(output, model.SerializeToString())
+    wrote(output)
 
 
 def _sizes(given: tuple[str, ...]) -> dict[str, int]:

@@ -129,7 +129,8 @@ def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], outpu
     for place, feature in enumerate(map(str, scores.feature.values)):
         one = scores.isel(feature=place)
         f1 = f", F1 {float(one.f1):.2f}" if one.f1.notnull() else ""
-        line = f"{str(one.best.values):<8} r² {float(one.score):.2f} (by chance {float(one.chance):.2f}){f1}"
+        best = f"{str(one.best.values):<8} r² {float(one.score):.2f} (by chance {float(one.chance):.2f}){f1}"
+        line = f"{best}; all units r² {float(one.probe):.2f} ({float(one.probe_chance):.2f})"
         click.echo(f"{feature:<{width}}  {line}")
     if output is not None:
         click.echo(f"Wrote {bptt.save(document, output)}")

@@ -258,6 +258,23 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """A page to be shown on a wall: wide, in columns, and in print never more than one page.
+
+    Attributes:
+        title: at its head.
+        level: of the title as a heading; 0 where the document's own title says the same.
+        lead: across all columns.
+        columns: side by side where there is room.
+    """
+
+    title: str
+    level: int
+    lead: tuple[Block, ...]
+    columns: tuple[tuple[Block, ...], ...]
+
+
+@dataclass(frozen=True)
 class Coloured:
     """A text coloured by numbers: blue for positive and orange for negative ones, the deeper the larger.
 
@@ -277,7 +294,19 @@ class Coloured:
 
 
 Block = (
-    Coloured | Heading | Paragraph | Equations | Table | Figure | Diagram | Algorithm | Note | Listing | Sides | Frame
+    Coloured
+    | Heading
+    | Paragraph
+    | Equations
+    | Table
+    | Figure
+    | Diagram
+    | Algorithm
+    | Note
+    | Listing
+    | Sides
+    | Frame
+    | Sheet
 )
 
 

@@ -77,17 +77,20 @@ def flow_figure(
     return drawn(flow_plot(summary, titles, labels), narrow)
 
 
-def picture(plot: Plot, alt: str, caption: Text) -> Figure:
+def picture(plot: Plot, alt: str, caption: Text, height: float | None = None) -> Figure:
     """Return a plot as a figure of a document: drawn wide and narrow, and as data for a page that answers to hands."""
-    return Figure(drawn(plot), alt, caption, narrow=drawn(plot, narrow=True), interactive=specification(plot))
+    return Figure(
+        drawn(plot, height=height), alt, caption, narrow=drawn(plot, narrow=True), interactive=specification(plot)
+    )
 
 
-def drawn(plot: Plot, narrow: bool = False) -> bytes:
+def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> bytes:
     """Draw a plot as SVG; text in it is paths.
 
     Args:
         plot: what to draw.
         narrow: put the panels below each other, for a narrow screen.
+        height: of a row of panels, in inches, the whole being 7.2 wide; by default what suits a page of text.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -98,9 +101,8 @@ def drawn(plot: Plot, narrow: bool = False) -> bytes:
         count = len(plot.panels)
         columns = 1 if narrow else min(count, 2)
         rows = math.ceil(count / columns)
-        canvas = Canvas(
-            figsize=(4.2 if narrow else 7.2, (2.6 if count == 1 else 2.9) * rows + 0.35), layout="constrained"
-        )
+        height = height or (2.6 if count == 1 else 2.9)
+        canvas = Canvas(figsize=(4.2 if narrow else 7.2, height * rows + 0.35), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         low, high = limits(plot)

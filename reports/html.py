@@ -30,6 +30,7 @@ from .document import (
     Note,
     Paragraph,
     Row,
+    Sheet,
     Sides,
     Strong,
     Table,
@@ -202,6 +203,11 @@ class _Page:
             case Frame():
                 inside = "".join(map(self.block, block.blocks))
                 return f'<section class="boxed frame"><h3>{escape(block.title)}</h3>{inside}</section>'
+            case Sheet():
+                title = self.block(Heading(block.title, block.level)) if block.level else ""
+                lead = "".join(map(self.block, block.lead))
+                columns = (f"<div>{''.join(map(self.block, blocks))}</div>" for blocks in block.columns)
+                return f'<section class="sheet">{title}{lead}<div class="columns">{"".join(columns)}</div></section>'
             case Sides():
                 inner = (
                     f"<section><h3>{escape(s.title)}</h3>{''.join(map(self.block, s.blocks))}</section>"

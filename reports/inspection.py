@@ -65,12 +65,11 @@ def inspection_document(
 
 
 def _scores(scores: Dataset, phrases: Phrases) -> Table:
-    columns = ("feature", "unit", "score", "chance", "f1")
+    columns = ("feature", "unit", "score", "chance", "f1", "probe", "probe_chance")
     header = tuple((phrases.plain(f"inspection.{name}"),) for name in columns)
     rows: list[tuple[Text, ...]] = []
     for place, feature in enumerate(map(str, scores.feature.values)):
-        f1 = float(scores.f1[place])
-        found = (number(float(scores[name][place])) for name in ("score", "chance"))
-        cells = (feature, str(scores.best.values[place]), *found, "" if np.isnan(f1) else number(f1))
+        found = [float(scores[name][place]) for name in columns[2:]]
+        cells = (feature, str(scores.best.values[place]), *("" if np.isnan(one) else number(one) for one in found))
         rows.append(tuple((cell,) for cell in cells))
-    return Table(header, tuple(rows), "llrrr", phrases.text("inspection.scored"))
+    return Table(header, tuple(rows), "llrrrrr", phrases.text("inspection.scored"))

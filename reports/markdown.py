@@ -24,6 +24,7 @@ from .document import (
     Mark,
     Note,
     Paragraph,
+    Sheet,
     Sides,
     Strong,
     Table,
@@ -101,6 +102,9 @@ def block(block: Block) -> str:
             return "\n".join(["```", *block.lines, "```"])
         case Frame():
             return "\n\n".join([f"### {escaped(block.title)}", *map(_block, block.blocks)])
+        case Sheet():
+            heading = [_block(Heading(block.title, block.level))] if block.level else []
+            return "\n\n".join([*heading, *(_block(b) for part in (block.lead, *block.columns) for b in part)])
         case Sides():
             titled = [[f"### {escaped(side.title)}", *map(_block, side.blocks)] for side in block.sides]
             return "\n\n".join(part for side in titled for part in side)

@@ -65,8 +65,8 @@ def model_document(
 
 
 def model_equations(derivation: ModelDerivation, language: str = "en") -> list[Block]:
-    """Return the equations of a model as blocks of a page, under their heading."""
-    return _Page(derivation, Phrases(language)).forward()
+    """Return the equations of a model as blocks of a page, without the sum of its losses."""
+    return _Page(derivation, Phrases(language)).loops()
 
 
 class _Page:
@@ -207,8 +207,8 @@ class _Page:
 
     # forward
 
-    def forward(self) -> list[Block]:
-        blocks: list[Block] = [self.heading("model")]
+    def loops(self) -> list[Block]:
+        blocks: list[Block] = []
         for number in self.numbers:
             block, math, clock = self.model.blocks[number], self.maths[number], self.derivation.clock(number)
             blocks += self._lead(number)
@@ -218,6 +218,10 @@ class _Page:
                     left = self.loss_name(line.target.name, number) or math.formula(line.target)
                     rows.append(Row(left, math.formula(clock.at(line.written))))
                 blocks.append(Equations(tuple(rows), boxed=True))
+        return blocks
+
+    def forward(self) -> list[Block]:
+        blocks = [self.heading("model"), *self.loops()]
         if len(self.losses) == 1 and self.model.blocks[self.losses[0][0]].axis is None:
             return blocks
         whole = Equations((Row(self.math.call("bare_loss"), self._whole_loss()),))

@@ -30,6 +30,7 @@ from .document import (
     Note,
     Paragraph,
     Row,
+    Sheet,
     Sides,
     Strong,
     Table,
@@ -268,6 +269,11 @@ def _sides(sides: Sides, ems: float) -> str:
     return "\n\n".join(parts)
 
 
+def _sheet(sheet: Sheet, ems: float) -> str:
+    title = [block(Heading(sheet.title, sheet.level))] if sheet.level else []
+    return "\n\n".join([*title, *(block(b, ems) for part in (sheet.lead, *sheet.columns) for b in part)])
+
+
 def _frame(frame: Frame, ems: float) -> str:
     rule = r"\medskip\hrule\medskip"
     title = rf"\paragraph*{{{escaped(frame.title)}}}"
@@ -312,4 +318,5 @@ WRITERS: dict[type, Callable[..., str]] = {
     Note: _note,
     Sides: _sides,
     Frame: _frame,
+    Sheet: _sheet,
 }

@@ -32,6 +32,7 @@ from .document import (
     Note,
     Paragraph,
     Row,
+    Sheet,
     Sides,
     Strong,
     Table,
@@ -49,6 +50,7 @@ GLYPH = re.compile(r"the text `(.+?)` could not be displayed")
 PAGE_EMS = 43.5
 REASON_SHARE = 0.36
 SIDE_EMS = 21.0
+SHEET_EMS = 34.0  # of a column of a sheet
 UNBROKEN_EMS = 16.0
 WHY_EMS = 17.0  # of the smaller letters beside an equation
 COLUMN_EMS = 14.0  # of a column of a table that isn't wide
@@ -73,8 +75,9 @@ def typst_source(document: Document) -> str:
         f"#let running = [{escaped(shorten(document.title, MOST_RUNNING, placeholder=' …'))}]",
         page,
         diagram,
-        f"#title-block([{escaped(document.kind)}], [{escaped(document.title)}], ({subtitle}))",
     ]
+    if not document.blocks or not isinstance(document.blocks[0], Sheet):  # which has its title at its own head
+        head.append(f"#title-block([{escaped(document.kind)}], [{escaped(document.title)}], ({subtitle}))")
     source = "\n".join([*head, "", body])
     return (
         source.replace("#let extra-fonts = ()", f"#let extra-fonts = ({quoted(FAMILY)},)")
@@ -124,7 +127,7 @@ def compiled(source: str, kind: Literal["pdf", "svg"], standard: Literal["a-2b"]
 def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
     """Return blocks one after the other; a lead sentence stays on the page of what it announces."""
     written = []
-    for this, following in zip(blocks, (*blocks[1:], None), strict=True):
+    for this, following in zip(blocks, (*blocks[1:], None), strict=False):  # of no blocks, nothing
         source = block(this, ems)
         announces = isinstance(this, Paragraph) and isinstance(
             following, Equations | Table | Listing | Figure | Diagram | Algorithm
@@ -259,6 +262,12 @@ def _sides(sides: Sides, ems: float) -> str:
     return f"#sides(\n{items})"
 
 
+def _sheet(sheet: Sheet, ems: float) -> str:
+    columns = "".join(f"[{flowing(blocks, SHEET_EMS)}], " for blocks in sheet.columns)
+    level = max(sheet.level, 1)
+    return f"#sheet({level}, [{escaped(sheet.title)}], [{flowing(sheet.lead)}], ({columns}))"
+
+
 def _coloured(block: Coloured, ems: float) -> str:
     """Return a text once for each series that is shown, in runs of one colour."""
     written = [text(block.caption)]
@@ -290,4 +299,5 @@ WRITERS: dict[type, Callable[..., str]] = {
     Note: _note,
     Sides: _sides,
     Frame: _frame,
+    Sheet: _sheet,
 }

@@ -21,7 +21,7 @@ from ...kernels import ModelKernel, compile
 from .batches import Array
 from .trainer import Plan, Training, judged_params
 
-FORMAT = "bptt checkpoint 1"
+FORMAT = "bptt checkpoint 2"
 PARAM, SLOT, STATE = "param", "slot", "state"  # a tensor is called param/W, slot/mean/W, state/h
 
 
@@ -82,8 +82,8 @@ def write(training: Training, path: Path, settings: str = "") -> None:
         "task": json.dumps({"name": training.task.name, "about": dict(training.task.about)}),
         "done": str(training.done),
         "plan": json.dumps({**asdict(training.plan), "clip": repr(training.plan.clip)}),
-        "digest": _digest(tensors),
     }
+    about["digest"] = _digest(tensors, about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +114,8 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         raise Error(f"{name}: not a whole checkpoint ({error}). Take an earlier one.") from None
     if about.get("format") != FORMAT:
         raise Error(f"{name}: a safetensors file, but no checkpoint of bptt: {FORMAT!r} is not in its metadata")
-    if about["digest"] != _digest(tensors):
-        raise Error(f"{name}: the numbers aren't those that were written. Take an earlier checkpoint.")
+    if about.pop("digest", "") != _digest(tensors, about):
+        raise Error(f"{name}: what it holds isn't what was written. Take an earlier checkpoint.")
     plan = json.loads(about["plan"])
     slots: dict[str, dict[str, Array]] = {}
     for key, array in tensors.items():
@@ -140,8 +140,8 @@ def _under(tensors: Mapping[str, Array], kind: str) -> dict[str, Array]:
     return {key.removeprefix(f"{kind}/"): array for key, array in tensors.items() if key.startswith(f"{kind}/")}
 
 
-def _digest(tensors: Mapping[str, Array]) -> str:
-    found = hashlib.sha256()
+def _digest(tensors: Mapping[str, Array], about: Mapping[str, str]) -> str:
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
         found.update(name.encode())
         found.update(tensors[name].tobytes())

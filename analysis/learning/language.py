@@ -19,6 +19,7 @@ from ..data import Characters, Indices, random_stream
 from .batches import Array, Batch, Task, streams
 
 JUDGED_STREAMS = 8  # parallel streams of a text that is held out
+MOST_NAMED = 100  # characters of a vocabulary, in a message
 UNKNOWN = "<unk>"
 WORD = re.compile(r"\w+|[^\w\s]|\n")
 
@@ -89,7 +90,7 @@ def roles(model: Model) -> Roles:
     """Return what the parts of a language model do.
 
     Raises:
-        Error: where the model isn't one that reads a token and predicts one, of one vocabulary, at each step.
+        Error: where the model isn't one that reads a token and predicts one at each step.
 
     >>> from ...derive.model import load_model
     >>> roles(load_model("character_language_model"))
@@ -106,12 +107,12 @@ def roles(model: Model) -> Roles:
     predicted = [node.args[1].args[1].name for node in losses]
     read = [name for name in model.indices if name not in predicted]
     at_steps = all(len(dims) == 2 for dims in model.indices.values())
-    one_vocabulary = len({dims[-1] for dims in model.indices.values()}) == 1
-    if len(losses) != 1 or len(read) != 1 or model.inputs or not at_steps or not one_vocabulary:
+    if len(losses) != 1 or len(read) != 1 or model.inputs or not at_steps:
         found = ", ".join([*model.inputs, *model.indices]) or "nothing"
         raise Error(
             f"model {model.name} reads {found}: a language model reads one index[T, V] and its loss another, "
-            "as in 'w: index[T, V]', 'y: index[T, V]', 'loss += cross_entropy(u, y[t])'"
+            "as in 'w: index[T, V]', 'y: index[T, V]', 'loss += cross_entropy(u, y[t])'. "
+            "'bptt compose CELL --embedding' writes one around any cell"
         )
     if not isinstance(losses[0].args[0], Symbol):
         raise Error(f"model {model.name}: give the first argument of cross_entropy a name: 'u = ...' on a line before")
@@ -143,10 +144,9 @@ def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 3
         here = stream[number * window : (number + 1) * window + 1]
         return Batch({parts.reads: here[:-1], parts.predicts: here[1:]}, here[1:].size, continues=number > 0)
 
-    size = model.indices[parts.reads][-1]
     return Task(
         "next token",
-        {size: len(tokens.vocabulary)},
+        dict.fromkeys([model.indices[name][-1] for name in (parts.reads, parts.predicts)], len(tokens.vocabulary)),
         lambda number: cut(laid, number % windows),
         lambda: [cut(aside, number) for number in range(judged_windows)],
         {"vocabulary": list(tokens.vocabulary), "joint": tokens.joint, "source": tokens.source},
@@ -178,7 +178,10 @@ def numbered(text: str, vocabulary: Sequence[str], joint: str) -> Indices:
     found = list(text) if not joint else WORD.findall(text)
     if UNKNOWN not in places and (unknown := [token for token in found if token not in places]):
         known = "".join(token for token in vocabulary if token.isprintable())
-        raise Error(f"{unknown[0]!r} wasn't in the text that the model learned from. It knows: {known}")
+        more = f" … ({len(known)} characters in all)" if len(known) > MOST_NAMED else ""
+        raise Error(
+            f"{unknown[0]!r} wasn't in the text that the model learned from. It knows: {known[:MOST_NAMED]}{more}"
+        )
     return np.array([places.get(token, places.get(UNKNOWN, -1)) for token in found], dtype=np.intp)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.linalg import cho_factor, cho_solve
 
 from ...derive.errors import Error
 from ...kernels import ModelKernel
@@ -20,6 +21,7 @@ from .language import numbered, roles
 WINDOW = 256  # tokens that are run at a time, with the state carried on
 BLOCKS = 20  # of a text: on every other one units are chosen, on the rest they are scored
 SHIFTS = 200  # of a feature against the units, for what chance gives
+RIDGE = 1e-3  # of a linear probe, over the mean variance of the units
 
 
 def line_position(text: str) -> Array:
@@ -65,13 +67,27 @@ def bracket_depth(text: str) -> Array:
 
 
 def indentation(text: str) -> Array:
-    """Return by how many spaces the line of each character is indented.
+    """Return by how many columns each line is indented, as far as it was read: spaces so far, then all of them.
+
+    A tab goes to the next column that is a multiple of 8, and an empty line keeps the indentation of the one before.
 
     >>> indentation("a\\n  b").tolist()
-    [0.0, 0.0, 2.0, 2.0, 2.0]
+    [0.0, 0.0, 1.0, 2.0, 2.0]
     """
-    lines = text.splitlines(keepends=True)
-    return np.concatenate([np.zeros(0), *(np.full(len(line), len(line) - len(line.lstrip(" "))) for line in lines)])
+    found = np.zeros(len(text))
+    kept, column, is_leading = 0, 0, True
+    for place, character in enumerate(text):
+        if character == "\n":
+            found[place] = kept
+            column, is_leading = 0, True
+            continue
+        is_leading = is_leading and character in " \t"
+        if is_leading:
+            column += 8 - column % 8 if character == "\t" else 1
+        else:
+            kept = column
+        found[place] = column
+    return found
 
 
 FEATURES: Mapping[str, Callable[[str], Array]] = {
@@ -127,12 +143,15 @@ def activations(kernel: ModelKernel, params: Mapping[str, Array], about: Mapping
 
 
 def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -> xr.Dataset:
-    """Score how well single units follow features of a text.
+    """Score how well single units, and all units together, follow features of a text.
 
     A text is cut into 20 blocks. For each feature the unit with the largest squared correlation over every other block
     is chosen; its score is the squared correlation over the rest, which had no part in the choice. What chance gives is
     found in the same way with the feature shifted around the text: its structure stays, what it has to do with the
-    units goes.
+    units goes. A linear probe, fitted to all units over the blocks for choice, is scored alike: what it knows more than
+    the best unit is spread over units.
+
+    Alain, G. and Bengio, Y. (2017). Understanding intermediate layers using linear classifier probes. ICLR workshop.
 
     Args:
         found: from `activations`.
@@ -140,9 +159,10 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
         seed: of the shifts.
 
     Returns:
-        Over feature: `unit`, `score` (share of the feature's variance over the rest that the unit gives by a straight
-        line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below), and for features that are
-        0 or 1 `f1` of the unit beyond a threshold, chosen on the same blocks.
+        Over feature: `best`, the unit; `score` (share of the feature's variance over the rest that the unit gives by a
+        straight line, from 0 to 1), `chance` (the score that 95 % of the shifts stay below), `probe` and
+        `probe_chance`, the same of all units together, and for features that are 0 or 1 `f1` of the unit beyond a
+        threshold, chosen on the same blocks.
 
     Raises:
         Error: where a feature has another length than the text.
@@ -150,6 +170,7 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
     values = np.asarray(found.value, float)
     choosing = np.arange(len(values)) * BLOCKS // len(values) % 2 == 0
     parts = [_centred(values[choosing]), _centred(values[~choosing])]
+    weigh = _ridge(values[choosing])
     random = np.random.default_rng(seed)
     rows = []
     for name, feature in features.items():
@@ -160,21 +181,41 @@ def followers(found: xr.Dataset, features: Mapping[str, Array], seed: int = 0) -
         first, second = _centred(moved[:, choosing].T).T, _centred(moved[:, ~choosing].T).T
         units = np.argmax((first @ parts[0]) ** 2, axis=1)
         scores = np.sum(second.T * parts[1][:, units], axis=0) ** 2
+        told = _centred(values[~choosing] @ weigh(moved[:, choosing].T))
+        probes = np.sum(second.T * told, axis=0) ** 2
         unit = int(units[0])
         f1 = _f1(values[:, unit], feature > 0, choosing) if set(np.unique(feature)) <= {0.0, 1.0} else np.nan
-        rows.append((str(found.unit.values[unit]), float(scores[0]), float(np.quantile(scores[1:], 0.95)), f1))
-    best, score, chance, f1s = zip(*rows, strict=True)
-    about = {"long_name": "squared correlation over the blocks for scores", "units": "1"}
+        by_chance = (float(np.quantile(several[1:], 0.95)) for several in (scores, probes))
+        rows.append((str(found.unit.values[unit]), float(scores[0]), float(probes[0]), f1, *by_chance))
+    best, *columns = zip(*rows, strict=True)
+    titles = {
+        "score": "squared correlation over the blocks for scores",
+        "probe": "squared correlation of a linear probe of all units",
+        "f1": "F1 over the blocks for scores",
+        "chance": "95 % of shifted features score less",
+        "probe_chance": "95 % of shifted features score less by a probe",
+    }
+    numbers = {
+        name: ("feature", list(column), {"long_name": title, "units": "1"})
+        for (name, title), column in zip(titles.items(), columns, strict=True)
+    }
     return xr.Dataset(
-        {
-            "best": ("feature", list(best)),
-            "score": ("feature", list(score), about),
-            "chance": ("feature", list(chance), about | {"long_name": "95 % of shifted features score less"}),
-            "f1": ("feature", list(f1s), about | {"long_name": "F1 over the blocks for scores"}),
-        },
+        {"best": ("feature", list(best)), **numbers},
         {"feature": list(features)},
-        {"method": f"unit chosen on every other of {BLOCKS} blocks, scored on the rest; {SHIFTS} shifts for chance"},
+        {"method": f"unit and probe chosen on every other of {BLOCKS} blocks, scored on the rest; {SHIFTS} shifts"},
     )
+
+
+def _ridge(values: Array) -> Callable[[Array], Array]:
+    """Return a function that gives, for targets (place, target), the weights (unit, target) of a ridge regression.
+
+    The ridge is a thousandth of the mean variance: enough for units that hold the same.
+    """
+    centred = values - values.mean(axis=0)
+    square = centred.T @ centred
+    square[np.diag_indices_from(square)] += RIDGE * max(float(np.trace(square)) / len(square), 1e-300)
+    factor = cho_factor(square)
+    return lambda targets: cho_solve(factor, centred.T @ (targets - targets.mean(axis=0)))
 
 
 def _centred(columns: Array) -> Array:

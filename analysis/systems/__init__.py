@@ -12,6 +12,7 @@ SYSTEMS = (
     "hello",
     "characters",
     "words",
+    "units",
     "depth",
     "series",
     "long_range",

@@ -20,13 +20,7 @@ def language_model(cell: str) -> Model:
     >>> language.roles(language_model("lstm")).logits
     'u'
     """
-    return parse_model(one_vocabulary(compose(cell, embedding=True)), cell)
-
-
-def one_vocabulary(model: Model) -> str:
-    """Return the text of a model that was composed with an embedding, in which targets are tokens like its inputs."""
-    read, predicted = (model.indices[name][-1] for name in ("x", "y"))
-    return model.text.replace(f"y: index[T, {predicted}]", f"y: index[T, {read}]")
+    return parse_model(compose(cell, embedding=True).text, cell)
 
 
 def first_part(settings: Settings) -> Tokens:
@@ -41,14 +35,14 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     tokens = first_part(settings)
     told = {name: settings[name] for name in ("window", "batch", "held_out")}
     learned = {}
-    for cell in settings["cells"]:
+    for cell, hidden in settings["cells"].items():
         model = language_model(cell)
         task = language.next_token(model, tokens, **told)
         learned[cell] = learn(
             model,
             task,
             plan_of(settings, seed, model),
-            settings["sizes"],
+            {**settings["sizes"], "n": hidden},
             settings["steps"],
             judge_every=settings["judge_every"],
             label=cell,
@@ -73,18 +67,16 @@ def beside_counts(learned: dict[str, Learned], tokens: Tokens, settings: Setting
     method = (
         f"{tokens.source}, {len(tokens.indices):,} tokens of {len(tokens.vocabulary)} kinds, the last "
         f"{settings['held_out']:.0%} held out; {settings['steps']} steps with windows of {settings['window']} and the "
-        f"state carried on (truncated BPTT), {settings['batch']} streams; judged with averaged parameters"
+        f"state carried on (truncated BPTT), {settings['batch']} streams; judged with averaged parameters; units: "
+        + ", ".join(f"{cell} {hidden}" for cell, hidden in settings["cells"].items())
     )
     found = gathered(learned, method).reindex(model=[*learned, label])
     losses = [float(one.measured.held_out.isel(step=-1)) for one in learned.values()]
     perplexity = np.exp([*losses, ngrams.cross_entropy(grams, judged)])
     found["perplexity"] = ("model", perplexity, {"long_name": "held-out perplexity", "units": "1"})
-    best = int(np.argmin(perplexity[:-1]))
-    says = (
-        f"Held-out perplexity {perplexity[best]:.3f} ({list(learned)[best]}), and {perplexity[-1]:.3f} of the {label}"
-    )
+    said = ", ".join(f"{name} {value:.3f}" for name, value in zip(found.model.values, perplexity, strict=True))
     sparse = f"of all possible {order}-grams the text has {grams.seen:.2g}"
-    return found.assign_attrs(learned=f"{says}; {sparse}.")
+    return found.assign_attrs(learned=f"Held-out perplexity: {said}; {sparse}.")
 
 
 def written_by(learned: Learned | None, settings: Settings, seed: int, temperature: float) -> str:

@@ -14,7 +14,7 @@ from ..data import random_stream
 from ..learning import language
 from ..learning.batches import Array, Batch, Task, streams
 from ..learning.language import Tokens
-from .characters import first_part, one_vocabulary
+from .characters import first_part
 from .learn import MOMENTS, gathered, learn, plan_of
 from .system import Progress, Settings, system
 
@@ -36,7 +36,7 @@ def layered(cell: str, layers: int) -> Model:
         u = W_hy @ h__layer2[t] + b_y
         loss += cross_entropy(u, y[t])
     """
-    text = one_vocabulary(compose(cell, layers=layers, embedding=True))
+    text = compose(cell, layers=layers, embedding=True).text
     head, _, body = text.partition(f"{LOOP}\n")
     loops: list[str] = []
     states: set[str] = set()
@@ -57,7 +57,7 @@ def restoring(cell: str, both: bool) -> Model:
     [1, 3]
     """
     name = f"{cell}_{'both_directions' if both else 'forwards'}"
-    return parse_model(one_vocabulary(compose(cell, embedding=True, bidirectional=both)), name)
+    return parse_model(compose(cell, embedding=True, bidirectional=both).text, name)
 
 
 def blanks_task(model: Model, tokens: Tokens, settings: Settings, seed: int) -> Task:
@@ -78,7 +78,7 @@ def blanks_task(model: Model, tokens: Tokens, settings: Settings, seed: int) -> 
 
     return Task(
         "restore blanks",
-        {model.indices["x"][-1]: blank + 1},
+        {dims[-1]: blank + 1 for dims in model.indices.values()},
         lambda number: cut(laid, number % windows, f"blanks {number}"),
         lambda: [cut(aside, number, f"judged blanks {number}") for number in range(judged_windows)],
     )

@@ -107,6 +107,7 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
         place = MOMENTS.index(moment)
         for name, title in (("steps", "the pass through time"), ("gradients", "gradients of the parameters")):
             about = {"show": "table", "long_name": f"Every number of {title}, {moment}", "units": "1"}
+            about |= {"only": "sheet"} if (place, name) == (0, "steps") else {}
             found[f"{name}_{place}"] = tables[name].assign_attrs(about)
     written = spelled(kernel, params, letters, word[0], len(word))
     found["written"] = ("model", [written], {"long_name": f"What it writes after '{word[0]}'"})

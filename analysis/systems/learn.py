@@ -119,6 +119,8 @@ def learn(
         "rate": "targets/s",
     }.items():
         found[name].attrs["units"] = units
+    for name in ("clipped", "rate"):
+        found[name].attrs["only"] = "details"
     return Learned(training, initial, found)
 
 

@@ -8,7 +8,10 @@ What a system measures is a Dataset that says of itself how it is shown, so that
   those of one `attrs["figure"]`, the label of its y, stand side by side;
 - text over `model` is a listing; text over `model` and another axis, a listing for each entry;
 - `flow` is drawn last: `learn.gradient_flow` before and after training;
+- `attrs["only"] = "details"`: not on the one page that is shown of the system, but below it; a table is on that page
+  only with `"sheet"`;
 - `attrs["show"] = "table"`: a table over (row, column); `"images"`: heat maps over (picture, row, column);
+  `"coloured"`: numbers from -1 to 1 over (series, place) that colour the text in the coordinate `attrs["pieces"]`;
 - every number has `long_name` and `units`; the Dataset has `method`, `learned` (a sentence on what came out), and
   `texts`: label -> text of the model, as JSON.
 """

@@ -161,7 +161,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     with pytest.raises(bptt.Error, match="not a whole checkpoint"):
         checkpoint.read(file)
     file.write_bytes(whole[:-8] + b"\0\0\0\0\0\0\xf0?")
-    with pytest.raises(bptt.Error, match="the numbers aren't those that were written"):
+    with pytest.raises(bptt.Error, match="what it holds isn't what was written"):
+        checkpoint.read(file)
+    assert b'"done":"0"' in whole
+    file.write_bytes(whole.replace(b'"done":"0"', b'"done":"9"'))  # nothing but what is told of the numbers
+    with pytest.raises(bptt.Error, match="what it holds isn't what was written"):
         checkpoint.read(file)
     from safetensors.numpy import save_file
 
@@ -212,14 +216,21 @@ def test_draws_follow_the_softmax():
     np.testing.assert_allclose(np.bincount(draws) / 20_000, expected, atol=3 * np.sqrt(0.25 / 20_000))
 
 
-@pytest.mark.parametrize(
-    ("read", "declared"), [("x[t]", "x: input[T, m]"), ("E[w[t]]", "E: param[V, m]\nw: index[T, V]")]
-)
-def test_a_model_that_is_no_language_model_is_told_what_one_is(read, declared):
-    lines = [declared, "y: index[T, k]", "for t in range(T):", f"    h = rnn({read})", "    u = W @ h"]
-    model = bptt.parse_model("\n".join([*lines, "    loss += cross_entropy(u, y[t])"]))
-    with pytest.raises(bptt.Error, match="reads [wx], y: a language model reads one index"):
-        language.roles(model)
+def test_a_model_that_is_no_language_model_is_told_what_one_is():
+    with pytest.raises(bptt.Error, match="reads x, y: a language model reads one index.* --embedding"):
+        language.roles(bptt.compose("rnn"))
+
+
+def test_a_model_around_any_cell_is_a_language_model():
+    model = bptt.compose("gru", embedding=True, layers=2)
+    made = language.next_token(model, language.of_characters(characters(TEXT)), window=8, batch=4)
+    vocabulary = len(set(TEXT))
+    assert made.sizes == {"V": vocabulary, "k": vocabulary}
+
+
+def test_a_message_names_no_more_characters_than_fit():
+    with pytest.raises(bptt.Error, match=r"'!' wasn't .* It knows: 가각갂.{97} … \(500 characters in all\)$"):
+        language.numbered("!", [chr(0xAC00 + k) for k in range(500)], "")
 
 
 def test_a_text_that_is_too_short_says_so():

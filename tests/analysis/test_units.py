@@ -28,6 +28,20 @@ def test_a_planted_unit_is_found_with_its_share_of_the_variance():
     assert found.score.item() > found.chance.item()
 
 
+def test_what_is_spread_over_units_is_found_by_the_probe():
+    """Eight units that each hold a little of the feature: no one scores high, all together do."""
+    random = np.random.default_rng(0)
+    feature = random.standard_normal(5000)
+    values = random.standard_normal((5000, 20))
+    values[:, :8] += 0.4 * feature[:, None]
+    dataset = xr.Dataset({"value": (("place", "unit"), values)}, {"unit": [f"h[{i}]" for i in range(20)]})
+    found = units.followers(dataset, {"it": feature})
+    # one unit: 0.16 / 1.16 of its variance; eight: 8 * 0.16 / (1 + 8 * 0.16)
+    assert found.score.item() == pytest.approx(0.14, abs=0.06)
+    assert found.probe.item() == pytest.approx(0.56, abs=0.06)
+    assert found.probe.item() > found.probe_chance.item() + 0.3
+
+
 def test_noise_scores_as_chance_does():
     random = np.random.default_rng(1)
     scores = []
@@ -43,7 +57,8 @@ def test_features_of_a_text():
     text = '"a(b)"\n  [c\n\n"d'
     assert units.in_quotes(text).tolist() == [1] * 5 + [0] * 8 + [1, 1]
     assert units.bracket_depth(text).tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
-    assert units.indentation(text).tolist() == [0] * 7 + [2] * 5 + [0] * 3
+    assert units.indentation(text).tolist() == [0] * 7 + [1, 2, 2, 2, 2, 2] + [0] * 2
+    assert units.indentation("\t x\ny").tolist() == [8, 9, 9, 9, 0]
     assert units.line_position(text).tolist() == [*range(7), *range(5), 0, 0, 1]
     for feature in units.FEATURES.values():
         assert feature(text).shape == (len(text),)

@@ -1,17 +1,21 @@
 """Pages of the gallery: drawn from what a system measured, whatever its numbers; and files that aren't such numbers."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
+from pypdf import PdfReader
 
 import bptt
+from bptt.analysis.systems import load
 from bptt.cli import main
 from bptt.reports import gallery
-from bptt.reports.document import Figure, Listing, Table
+from bptt.reports.document import Coloured, Equations, Figure, Listing, Sheet, Table
 from bptt.reports.markdown import text
+from bptt.reports.typst import pdf
 
 
 def found():
@@ -45,15 +49,56 @@ def found():
     )
 
 
+def blocks_of(page, kind):
+    [sheet] = [block for block in page.blocks if isinstance(block, Sheet)]
+    on_it = [block for column in sheet.columns for block in column]
+    return [[block for block in blocks if isinstance(block, kind)] for blocks in (on_it, page.blocks)]
+
+
 def test_a_page_shows_each_variable_as_what_it_is():
     page = gallery.gallery_page(found())
-    [table] = [block for block in page.blocks if isinstance(block, Table)]
+    [[table], more] = blocks_of(page, Table)
     assert [[text(cell) for cell in row] for row in table.rows] == [["error (m)", "0.500 (0.400 – 0.600)", ""]]
-    figures = [block for block in page.blocks if isinstance(block, Figure)]
-    assert len(figures) == 2 and "one goes from 1.00 to 3.00" in figures[0].alt
-    assert "at the start (one, h) goes from 0 to −1.00" in figures[1].alt
-    listings = [block.lines for block in page.blocks if isinstance(block, Listing)]
-    assert listings == [("two", "lines"), ("bptt gallery",)]
+    assert more == []  # what the sheet shows isn't shown again
+    [[curve, flow], [by_state]] = blocks_of(page, Figure)
+    assert "one goes from 1.00 to 3.00" in curve.alt
+    assert "one (at the start) goes from 0 to −1.00" in flow.alt and "one (after training)" in flow.alt
+    assert "at the start (one, h) goes from 0 to −1.00" in by_state.alt
+    listings = [block.lines for blocks in blocks_of(page, Listing) for block in blocks]
+    assert listings == [("two", "lines"), ("two", "lines"), ("bptt gallery",)]
+    [shown, rest] = blocks_of(page, Equations)
+    assert shown and not rest
+
+
+def test_each_system_takes_one_page_of_the_gallery():
+    """Also one with more than fits: it is drawn smaller."""
+    full = found().assign(
+        {
+            f"more_{k}": (("model", "x"), [[1.0, k, 3.0], [np.nan] * 3], {"long_name": f"m{k}", "units": "1"})
+            for k in range(4)
+        }
+    )
+    lstms = {f"lstm {k}": bptt.compose("lstm", layers=2).text for k in range(3)}
+    full.attrs |= {"texts": json.dumps(lstms), "learned": "Much was learned. " * 9, "title": "A full page"}
+    reader = PdfReader(io.BytesIO(pdf(gallery.gallery_document([found(), full]))))
+    pages = [page.extract_text() for page in reader.pages]
+    assert [title in page for title, page in zip(("A gallery", "A title", "A full page"), pages, strict=True)] == [
+        True
+    ] * 3
+    assert "lag k" in pages[2] or "at its least" in pages[2] or "gradient" in pages[2]
+    assert [page.mediabox.width > page.mediabox.height for page in reader.pages] == [True] * 3
+    own = PdfReader(io.BytesIO(pdf(gallery.gallery_page(full))))
+    assert own.pages[0].mediabox.width > own.pages[1].mediabox.width
+
+
+def test_a_text_is_coloured_by_its_numbers():
+    about = {"show": "coloured", "pieces": "letters", "long_name": "A text", "units": "1"}
+    letters = [*"one\n" * 40]
+    coloured = found().assign(seen=(("series", "letter"), np.full((2, len(letters)), 0.5), about))
+    coloured = coloured.assign_coords(series=["h[1]: lines", "h[2]: more"], letters=("letter", letters))
+    [[brief], [whole]] = blocks_of(gallery.gallery_page(coloured), Coloured)
+    assert "".join(whole.pieces) == "".join(letters) and whole.shown == (0, 1)
+    assert len(brief.pieces) < len(letters) and brief.shown == (0,) and brief.names == ("h[1]: lines", "h[2]: more")
 
 
 def test_kept_numbers_are_the_same_and_pictures_lie_beside_the_page(tmp_path):
@@ -64,6 +109,13 @@ def test_kept_numbers_are_the_same_and_pictures_lie_beside_the_page(tmp_path):
     page = (tmp_path / "s.md").read_text()
     assert "](s-1.svg)" in page and "](s-2.svg)" in page and "base64" not in page
     assert b"<svg" in (tmp_path / "s-2.svg").read_bytes()
+    assert gallery.kept(tmp_path / "s.json").identical(found())
+
+
+def test_the_contents_name_what_has_a_page(tmp_path):
+    (tmp_path / "hello.md").write_text("")
+    page = gallery.write_contents(tmp_path, [load("hello"), load("dates")], "bptt gallery").read_text()
+    assert "| [Hello: four characters, every number](hello.md) | How does" in page and "dates" not in page
 
 
 def test_what_is_not_kept_is_said(tmp_path):

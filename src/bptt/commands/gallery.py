@@ -28,7 +28,7 @@ def gallery(
     names; all of them by default. The numbers of each are kept beside its pages, as NAME.json.
     """
     from bptt.analysis.systems import SYSTEMS, load
-    from bptt.reports.gallery import keep, kept, write_docs, write_gallery
+    from bptt.reports.gallery import keep, kept, write_contents, write_docs, write_gallery
     from bptt.reports.report import made_folder
 
     chosen = [load(name) for name in system or SYSTEMS]
@@ -49,6 +49,7 @@ def gallery(
         found.append(kept(output / f"{one.name}.json"))
     command = "bptt gallery --quick" if quick else "bptt gallery"
     written = write_gallery(output, found, command, whole=len(found) > 1)
-    written += write_docs(docs, found, command) if docs else []
+    if docs:
+        written += [*write_docs(docs, found, command), write_contents(docs, [load(name) for name in SYSTEMS], command)]
     for path in written:
         wrote(path)

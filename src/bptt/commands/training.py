@@ -143,15 +143,20 @@ def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], outpu
 
 
 def _best(scores: Any) -> list[dict[str, Any]]:
-    """Return what each feature's best unit is, with its r², the r² of chance, and F1 where the feature is yes or no."""
+    """Return what each feature's best unit is, with its r², the r² of chance, and F1 where the feature is yes or no.
+
+    `probe` is the r² of all units together.
+    """
     ones = [scores.isel(feature=place) for place in range(scores.sizes["feature"])]
     return [
         {"feature": str(one.feature.values), "unit": str(one.best.values)}
         | {"r2": float(one.score), "chance": float(one.chance), "f1": float(one.f1)}
+        | {"probe": float(one.probe), "probe_chance": float(one.probe_chance)}
         for one in ones
     ]
 
 
 def _score(one: dict[str, Any]) -> str:
     f1 = "" if math.isnan(one["f1"]) else f", F1 {one['f1']:.2f}"
-    return f"{one['unit']:<8} r² {one['r2']:.2f} (by chance {one['chance']:.2f}){f1}"
+    best = f"{one['unit']:<8} r² {one['r2']:.2f} (by chance {one['chance']:.2f}){f1}"
+    return f"{best}; all units r² {one['probe']:.2f} ({one['probe_chance']:.2f})"

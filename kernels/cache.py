@@ -26,6 +26,7 @@ COMPILED_IN = (  # modules
     "functions",
     "graded",
     "gram_schmidt",
+    "meeting",
     "orthogonal",
     "panels",
     "products",

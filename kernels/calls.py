@@ -8,7 +8,7 @@ from ..derive.linear import transpose
 from ..derive.notation import spell
 from ..derive.program import quantities
 from .instructions import ALL, BATCH, TANGENT_BATCH, TANGENT_TIME, TIME, Dot, OuterSum, targets
-from .lines import free, indented
+from .lines import free
 from .writer import Writer
 
 
@@ -47,7 +47,7 @@ def _pack(writer: Writer, dot: Dot) -> list[str]:
         shape = shapes[symbol][::-1] if turned else shapes[symbol]
         at = f"{size(columns)}, {size(length)}, {size(column)}, {size(k)}"
         of = f"{writer.scalar.arrays[symbol]}, {size(shape[0])}, {size(shape[1])}, {int(not turned)}"
-        lines.append(f"pack({name}, {at}, {of})")
+        lines.append(f"pack_part({name}, {at}, {of}, part, parts)")
         if len(dot.targets) > 1:
             column += shapes[dot.targets[number]][0]
         else:
@@ -67,23 +67,22 @@ def write_dot(writer: Writer, dot: Dot) -> list[str]:
     if len(dot.vectors) > 1:
         terms = " + ".join(f"{factor}{m} @ {v}" for _, m, v in products)
         lines = [f"# {dot.targets[0]} {sign} {terms}{whole}"]
-    rows = "last - first"
-    first = {TIME: "t * B + first", BATCH: "first"}
+    rows, back, shared = "below - above, 1, 0", "t % 2", "piece, pieces"
+    first = {TIME: "t * B + above", BATCH: "above"}
     if writer.section == "tangent":
-        rows = "(last - first) * K"
+        rows, shared = "(last - first) * K, 1, 0", "0, 1"
         first = {TANGENT_TIME: "(t * B + first) * K", TANGENT_BATCH: "first * K"}
     elif dot.scope == ALL:
-        rows = "together * (last - first)"
+        rows, back = "rows, times, B", "0"
+        first = {TIME: "start * B + above"}
 
     def place(symbol: Symbol) -> str:
         where = writer.schedule.places[symbol]
         return f"{writer.scalar.arrays[symbol]}, {first[writer.schedule.kept[symbol]]}, {size(where.start)}"
 
     counts = f"{rows}, {size(columns)}, {size(length)}, {_float(dot.coefficient)}, {int(dot.accumulate)}"
-    arguments = (place(dot.targets[0]), place(dot.vectors[0]), writer.packed[_key(dot)], counts)
-    call = ["multiply(", *(f"    {argument}," for argument in arguments), ")"]
-    steps = "for t in range(start, stop, together):"
-    return [*lines, steps, *indented(call)] if dot.scope == ALL else [*lines, *call]
+    arguments = (place(dot.targets[0]), place(dot.vectors[0]), writer.packed[_key(dot)], counts, f"{back}, {shared}")
+    return [*lines, "multiply_part(", *(f"    {argument}," for argument in arguments), ")"]
 
 
 def write_outer_sum(writer: Writer, outer: OuterSum) -> list[str]:

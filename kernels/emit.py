@@ -39,16 +39,23 @@ from .writer import Writer
 
 DECORATOR = '@njit(cache=True, error_model="numpy", nogil=True)'
 HELPER = '@njit(error_model="numpy")'  # compiled into its callers, whose code is what the cache keeps
-SPAN = "span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read"
-TOGETHER = "    together = stop - start if last - first == B else 1"
+# Of products a thread does the rows of its own samples, or, where they are split, its piece of the columns of all rows.
+SHARES = "above, below, piece, pieces = (0, B, part, parts) if split else (first, last, 0, 1)"
+SPAN = "span = max(1, 128 // max(1, below - above))  # steps whose values stay in the cache until they are read"
+TOGETHER = "    rows, times = ((stop - start) * B, 1) if below - above == B else (below - above, stop - start)"
 SPANS = {
     "forward": [SPAN, "for start in range(0, T, span):", "    stop = min(start + span, T)", TOGETHER],
     "backward": [SPAN, "for stop in range(T, 0, -span):", "    start = max(0, stop - span)", TOGETHER],
 }
+MEET = "meet(meeting, pieces)"
+SHARED = "T", "B", "first", "last", "part", "parts", "split", "meeting"
 COUNTS = {
-    "forward": ("T", "B", "first", "last"),
-    "backward": ("T", "B", "first", "last"),
+    "prologue": ("part", "parts", "meeting"),
+    "forward": SHARED,
+    "pack_backward": ("part", "parts"),
+    "backward": SHARED,
     "sums": ("T", "B", "part", "parts"),
+    "pack_tangent": ("part", "parts"),
     "tangent": ("T", "B", "K", "first", "last"),
 }
 WRITERS: dict[type[Any], Callable[[Writer, Any], list[str]]] = {
@@ -88,8 +95,8 @@ def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
     >>> from ..derive import load, derive
     >>> from .schedule import schedule
     >>> module = emit(schedule(derive(load("rnn"))))
-    >>> module.arguments["forward"]
-    ('T', 'B', 'first', 'last', 'size_n', 'size_m', 'active', 'x', 'a_h', 'h_prev', 'b_h', 'h', 'packed1', 'packed2')
+    >>> module.arguments["pack_backward"]
+    ('part', 'parts', 'size_n', 'size_m', 'W_xh', 'W_hh', 'packed3', 'packed4')
     """
     writer = Writer(schedule)
     cell = schedule.derivation.cell
@@ -116,8 +123,9 @@ def _imports(text: str, dtype: str) -> str:
     """Import what the functions use."""
     names = {
         "functions": sorted(function_name(name) for name in functions.PLAIN),
+        "meeting": ["meet"],
         "orthogonal": ["orthonormalise"],
-        "products": ["multiply", "outer_sum", "pack", "share"],
+        "products": ["multiply_part", "outer_sum", "pack_part", "share"],
         "vector": ["by_lane", "lanes", "load", "store", "total", "within"],
     }
     used_from = {
@@ -155,7 +163,7 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
     lines: list[str] = []
     for direction, run in parts:
         writer.unstored = locals_of(run, writer.schedule)
-        body = [line for instruction in run for line in WRITERS[type(instruction)](writer, instruction)]
+        body = _in_order(writer, run)
         if direction and run:
             body = [f"for t in {direction}:", *indented(_held(writer, body))]
         lines += body
@@ -163,12 +171,27 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
     if lines and name in SPANS:
         many = any(run and not direction for direction, run in parts)
         lines = [*SPANS[name], *indented(lines)] if many else ["start, stop = 0, T", *lines]
+        lines = [SHARES, *lines] if any("above" in line for line in lines) else lines
+    packs = write_packs(writer)
+    if lines and name == "prologue":
+        lines = ["if part == 0:", *indented(lines), *(["meet(meeting, parts)"] if packs else [])]
     if any("masked" in line for line in lines):
         lines = ["masked = len(active) > 0", *lines]
-    lines += write_packs(writer)
+    lines += packs
     arguments = _arguments(writer, instructions, lines)
     body = [f'"""{PURPOSE[name]}"""', *lines] if lines else [f'"""{PURPOSE[name]} Nothing here."""']
     return _text(name, body, arguments), arguments
+
+
+def _in_order(writer: Writer, run: tuple[Instruction, ...]) -> list[str]:
+    """Return the lines of instructions; where threads share a product, they meet before the first and after each."""
+    lines: list[str] = []
+    for instruction in run:
+        made = WRITERS[type(instruction)](writer, instruction)
+        if isinstance(instruction, Dot) and writer.section in SPANS:
+            made = [*([] if lines[-1:] == [MEET] else [MEET]), *made, MEET]
+        lines += made
+    return lines
 
 
 def _text(name: str, body: list[str], arguments: tuple[str, ...]) -> str:
@@ -187,7 +210,8 @@ def _arguments(writer: Writer, instructions: list[Instruction], lines: list[str]
     symbols += [symbol for matrices, _ in writer.packed for matrix in matrices for symbol in quantities(matrix)]
     arrays = dict.fromkeys(writer.scalar.arrays[symbol] for symbol in symbols)
     named = [*(writer.sizes[name] for name in dims), "active", "space", *arrays]
-    return (*COUNTS.get(writer.section, ()), *(name for name in named if name in seen), *packed)
+    counts = [name for name in COUNTS.get(writer.section, ()) if writer.section == "tangent" or name in seen]
+    return (*counts, *(name for name in named if name in seen), *packed)
 
 
 def _carried(writer: Writer) -> list[Symbol]:

@@ -16,7 +16,7 @@ from ..derive.interpret import size
 from .emit import Emitted
 from .given import Array
 from .instructions import BATCH, FIXED, TANGENT_BATCH, TANGENT_TIME, TIME
-from .products import SUMMED_AT_ONCE, packed_size
+from .products import packed_size, space_size
 from .schedule import Schedule
 from .table import Table
 
@@ -82,7 +82,7 @@ def layout_at(schedule: Schedule, emitted: Emitted, sizes: Mapping[str, int], dt
             shapes[name] = 1, width + (lanes if len(dims) > 1 and width % (8 * lanes) == 0 else 0)
     packed = {name: packed_size(number(a), number(b), dtype) for name, (a, b) in emitted.packed.items()}
     widest = max([1, *(width for name, (_, width) in shapes.items() if kinds[name] == TIME)])
-    return Layout(dict(sizes), kinds, shapes, packed, SUMMED_AT_ONCE * (widest + lanes))
+    return Layout(dict(sizes), kinds, shapes, packed, space_size(widest, dtype))
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ from .given import Array
 from .instructions import FIXED, TIME, OuterSum, targets
 from .kept import worked_out
 from .lower import once
+from .meeting import compiled
 from .memory import Layout, layout_at
 from .products import prepare
 from .schedule import Schedule, loss, schedule
 from .table import COUNTS, SPREAD, Caller, caller
+from .vector import WITHOUT_NUMBA
 
 FORWARD = "prologue", "forward"
 BACKWARD = "pack_backward", "backward", "sums"
@@ -58,6 +60,8 @@ class Module:
     def loaded(self) -> ModuleType:
         """The module itself."""
         prepare(self.dtype.name)
+        if not WITHOUT_NUMBA:
+            compiled("meet")
         return load_module(self.emitted.source, f"{self.schedule.derivation.cell.name}_{self.dtype}")
 
     @cached_property

@@ -9,64 +9,100 @@ point to entries; strides and offsets count entries. `products.py` says what eac
 
 from numba import njit
 
-from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, read, tile, turn_block, write
+from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, read, spread_rows, tile, turn_block, write
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
-ROWS_AT_ONCE = 128  # of the left matrix: they stay in the L2 cache while all panels pass
-SUMMED_AT_ONCE = 256  # rows of a sum over time: a block of the right matrix is packed for them
+LINE = 16 if DTYPE == "float32" else 8  # entries of a cache line
+SUMMED_AT_ONCE = 128  # rows of a panel: they stay in the first level of the cache while all rows on the left pass
+ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
 
 
 @njit(error_model="numpy")
-def _width(columns):
-    """Return the vectors and the columns of the first panel of a matrix, and what the last vector holds of them."""
+def _panel(number, columns):
+    """Return the first column of a panel, its vectors and columns, and what its last vector holds of them."""
     vectors = (columns + LANES - 1) // LANES
     panels = (vectors + VECTORS - 1) // VECTORS
-    vectors = (vectors + panels - 1) // panels
-    width = min(vectors * LANES, columns)
-    return vectors, width, width - (vectors - 1) * LANES
+    many, more = vectors // panels, vectors % panels
+    first = (number * many + min(number, more)) * LANES
+    vectors = many + (number < more)
+    width = min(vectors * LANES, columns - first)
+    return first, vectors, width, width - (vectors - 1) * LANES
 
 
 @njit(error_model="numpy")
-def _times_panel(c, c_row, a, a_row, a_step, panel, rows, vectors, length, alpha, accumulate, left):
+def _count(columns):
+    """Return into how many panels a matrix is cut."""
+    return (columns + LANES * VECTORS - 1) // (LANES * VECTORS)
+
+
+@njit(error_model="numpy")
+def _share(columns, part, parts):
+    """Return the first panel of one of `parts` shares of a matrix, and that behind its last."""
+    count = _count(columns)
+    return count * part // parts, count * (part + 1) // parts
+
+
+@njit(error_model="numpy")
+def _times_panel(c, c_row, a, a_row, panel, rows, vectors, length, alpha, accumulate, left):
     for m in range(0, rows, ROWS):
-        c_here, a_here = at(c, m * c_row), at(a, m * a_row)
-        many = min(ROWS, rows - m)
-        tile(many, vectors, c_here, c_row, a_here, a_row, a_step, panel, length, alpha, accumulate, left)
+        many, c_here, a_here = min(ROWS, rows - m), at(c, m * c_row), at(a, m * a_row)
+        later = at(panel, (vectors * LANES + min(m // ROWS, vectors) * LINE) * length)  # a part of the next block
+        tile(many, vectors, c_here, c_row, a_here, a_row, 1, panel, length, alpha, accumulate, left, later)
 
 
-def multiply(c, c_row, a, a_row, panels, rows, columns, length, alpha, accumulate):
-    for first in range(0, rows, ROWS_AT_ONCE):
-        count, column = min(ROWS_AT_ONCE, rows - first), 0
-        while column < columns:
-            vectors, width, left = _width(columns - column)
-            c_here, a_here, panel = at(c, first * c_row + column), at(a, first * a_row), at(panels, column * length)
-            _times_panel(c_here, c_row, a_here, a_row, 1, panel, count, vectors, length, alpha, accumulate, left)
-            column += width
+def multiply_part(
+    c, c_row, a, a_row, panels, rows, times, apart, columns, length, alpha, accumulate, back, part, parts
+):
+    low, high = _share(columns, part, parts)
+    for place in range(low, high):
+        number = low + high - 1 - place if back else place
+        column, vectors, _, left = _panel(number, columns)
+        for k in range(0, length, SUMMED_AT_ONCE):
+            deep, adds = min(SUMMED_AT_ONCE, length - k), 1 if accumulate or k > 0 else 0
+            panel = at(panels, column * length + k * vectors * LANES)
+            for time in range(times):
+                row = time * apart
+                c_here, a_here = at(c, row * c_row + column), at(a, row * a_row + k)
+                _times_panel(c_here, c_row, a_here, a_row, panel, rows, vectors, deep, alpha, adds, left)
 
 
-def outer_sum(c, c_row, a, a_row, b, b_row, panels, rows, columns, length, alpha, accumulate):
+def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):
+    panels = at(space, ROWS_AT_ONCE * SUMMED_AT_ONCE)
     for first in range(0, length, SUMMED_AT_ONCE):
         count = min(SUMMED_AT_ONCE, length - first)
         _pack_rows(panels, b, b_row, first, count, columns)
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):
-            many, column = min(ROWS_AT_ONCE, rows - row), 0
-            while column < columns:
-                vectors, width, left = _width(columns - column)
-                c_here, a_here = at(c, row * c_row + column), at(a, first * a_row + row)
-                panel = at(panels, column * count)
-                _times_panel(c_here, c_row, a_here, 1, a_row, panel, many, vectors, count, alpha, adds, left)
-                column += width
+            many = min(ROWS_AT_ONCE, rows - row)
+            _pack_columns(space, at(a, first * a_row + row), a_row, many, count)
+            for number in range(_count(columns)):
+                column, vectors, _, left = _panel(number, columns)
+                c_here, panel = at(c, row * c_row + column), at(panels, column * count)
+                for m in range(0, many, ROWS):
+                    here, a_here, later = at(c_here, m * c_row), at(space, m * count), at(space, (m + ROWS) * count)
+                    height = min(ROWS, many - m)
+                    tile(height, vectors, here, c_row, a_here, 1, ROWS, panel, count, alpha, adds, left, later)
+
+
+@njit(error_model="numpy")
+def _pack_columns(to, a, a_row, columns, rows):
+    """Copy a block so that a tile finds the entries of its columns, row by row, one behind the other."""
+    whole = columns // LANES * LANES if LANES >= ROWS else 0
+    for j in range(0, whole, LANES):
+        for k in range(rows):
+            spread_rows(to, j * rows + k * ROWS, ROWS * rows, a, k * a_row + j)
+    for j in range(whole, columns):
+        for k in range(rows):
+            write(to, j // ROWS * ROWS * rows + k * ROWS + j % ROWS, read(a, k * a_row + j))
 
 
 @njit(error_model="numpy")
 def _pack_rows(panels, b, b_row, first, count, columns):
     zero = read(panels, 0) * 0
-    column = 0
-    while column < columns:
-        vectors, width, _ = _width(columns - column)
+    for number in range(_count(columns)):
+        column, vectors, width, _ = _panel(number, columns)
         padded, whole = vectors * LANES, width // LANES * LANES
         for k in range(count):
             to, source = column * count + k * padded, (first + k) * b_row + column
@@ -76,15 +112,13 @@ def _pack_rows(panels, b, b_row, first, count, columns):
                 write(panels, to + j, read(b, source + j))
             for j in range(width, padded):
                 write(panels, to + j, zero)
-        column += width
 
 
-def pack(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed):
+def pack_part(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed, part, parts):
     column_step, k_step = (matrix_row, 1) if transposed else (1, matrix_row)
     zero = read(matrix, 0) * 0
-    start = 0
-    while start < columns:
-        vectors, width, _ = _width(columns - start)
+    for number in range(*_share(columns, part, parts)):
+        start, vectors, width, _ = _panel(number, columns)
         padded = vectors * LANES
         low, high = max(start, column), min(start + width, column + count)
         base = start * length + k * padded - start
@@ -96,7 +130,6 @@ def pack(panels, columns, length, column, k, matrix, matrix_row, count, depth, t
             for i in range(depth):
                 for j in range(start + width, start + padded):
                     write(panels, base + i * padded + j, zero)
-        start += width
 
 
 @njit(error_model="numpy")

@@ -16,14 +16,17 @@ from . import orthogonal
 from .budget import check_fits
 from .given import Array, Held
 from .instructions import TIME
+from .meeting import meeting_place
 from .memory import Groups, MakeTable, MakeViews, Piece, Plan, Pool, planned
 from .module import BACKWARD, FORWARD, Module
 from .run import Gradients, Run, Views
 from .sections import STRETCHING
-from .shards import Shards
+from .shards import Shards, shared
 from .table import Table, address_of, called, changed, enter, numbered
+from .workers import run_all
 
 Arrays = Mapping[str, Array]
+ALONE = {"part": 0, "parts": 1}  # of a function that runs in one thread
 REMEMBERED = 256  # sizes for which tasks are kept
 
 
@@ -138,18 +141,16 @@ class Passes:
         return arrays
 
     def _call(self, module: Module, shards: Shards, table: Table, *sections: str) -> None:
-        """Call functions of the module in turn, for all shares of the batch."""
+        """Call functions of the module in turn, in each thread for its share."""
+        call = module.caller(*sections)
         if shards.parts == 1:
-            called(module.caller(*sections), table)
+            called(call, table)
             return
-        for section in sections:
-            call = partial(called, module.caller(section))
-            if section == "sums":
-                shards.each(partial(_of_share, call, table, ("part", "parts")))
-            elif section in ("forward", "backward"):
-                shards.run(partial(_of_share, call, table, ("first", "last")))
-            else:
-                call(table)
+        place = meeting_place()
+        there = {"meeting": address_of(place)}
+        tables = [changed(table, counts | there) for counts in shards.counts()]
+        if status := run_all(call, tables):
+            raise RuntimeError(f"compiled code ended with status {status}")
 
     def _forward_task(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         def views(arrays: dict[str, Array]) -> Groups:
@@ -274,7 +275,7 @@ class Passes:
             whole[: B * K] = np.reshape(start[name], (B * K, whole.shape[1])) if name in start else 0
             arrays[before], arrays[after] = whole[: T * B * K], whole[B * K :]
             found[name] = arrays[after].reshape(T, B, K, *module.shape(Symbol(name), sizes))
-        numbers = module.numbers(sizes, T, B) | {"K": K, "first": 0, "last": B}
+        numbers = module.numbers(sizes, T, B) | {"K": K, "first": 0, "last": B, **ALONE}
         module.call("pack_tangent", numbers, arrays)
         module.call("tangent", numbers, arrays)
         return found
@@ -301,7 +302,7 @@ class Passes:
             arrays[before], arrays[after] = whole[: B * K], whole[B * K :]
         arrays["vectors"], arrays["norms"] = vectors.reshape(B * K, width), np.empty((T, B * K), self.dtype)
         arrays["space"] = np.empty(orthogonal.space_size(K, width, self.dtype), self.dtype)
-        numbers = module.numbers(run.sizes, T, B) | {"K": K}
+        numbers = module.numbers(run.sizes, T, B) | {"K": K, **ALONE}
         module.call("pack_tangent", numbers, arrays)
         module.call(STRETCHING, numbers, arrays)
         return arrays["norms"].reshape(T, B, K), vectors
@@ -324,7 +325,9 @@ class Passes:
         return self._tasks[key]
 
     def _shards(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Shards:
-        return Shards(self.threads, B, T, module.layout(sizes).work)
+        layout = module.layout(sizes)
+        at_each_step = sum(layout.packed.values()) // 2  # half of them forward, half back
+        return shared(self.threads, T, B, layout.work, at_each_step * self.dtype.itemsize)
 
     def _zero(self, count: int) -> tuple[Array, int]:
         """Return so many zeros, or more, that nothing writes to, and where they lie."""
@@ -332,10 +335,6 @@ class Passes:
             zeros = np.zeros(count, self.dtype)
             self._zeros = zeros, address_of(zeros)
         return self._zeros
-
-
-def _of_share(call: Callable[[Table], None], table: Table, names: tuple[str, str], low: int, high: int) -> None:
-    call(changed(table, dict(zip(names, (low, high), strict=True))))
 
 
 def part_of(run: Run, module: Module, first: int, last: int, steps: int) -> Run:

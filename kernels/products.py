@@ -2,6 +2,10 @@
 
 Matrices are two-dimensional and contiguous; a (row, column) says where in one a block starts. A packed matrix is made
 by `pack` for `multiply`, of `packed_size` entries. With Numba switched off the same names work with NumPy.
+
+`multiply_part` and `pack_part` do one of `parts` shares of a packed matrix's columns. The first takes `rows` rows
+`times` times, `apart` rows from each other; with `back` it goes through the columns from the last on: taken in turns,
+each product then begins with those that the one before left in the cache.
 """
 
 from __future__ import annotations
@@ -29,17 +33,22 @@ WHOLE = "whole"  # an array: its address and width
 PACKED = "packed"  # an array: its address
 COUNT, NUMBER = "count", "number"
 ARGUMENTS = {
-    "multiply": (BLOCK, BLOCK, PACKED, COUNT, COUNT, COUNT, NUMBER, COUNT),
+    "multiply_part": (BLOCK, BLOCK, PACKED, *(COUNT,) * 5, NUMBER, *(COUNT,) * 4),
     "outer_sum": (BLOCK, BLOCK, BLOCK, PACKED, COUNT, COUNT, COUNT, NUMBER, COUNT),
-    "pack": (PACKED, COUNT, COUNT, COUNT, COUNT, WHOLE, COUNT, COUNT, COUNT),
+    "pack_part": (PACKED, COUNT, COUNT, COUNT, COUNT, WHOLE, COUNT, COUNT, COUNT, COUNT, COUNT),
 }
-SUMMED_AT_ONCE = 256
+SUMMED_AT_ONCE = 128  # rows of a sum, and of its left matrix: a block of both is packed
 
 
 def packed_size(columns: int, length: int, dtype: Any) -> int:
     """Return how many entries a packed matrix takes: its columns are filled up to whole vectors."""
     many = 1 if WITHOUT_NUMBA else lanes(dtype)
     return -(-columns // many) * many * length
+
+
+def space_size(columns: int, dtype: Any) -> int:
+    """Return how many entries of workspace a sum of outer products takes, of vectors up to so many columns."""
+    return SUMMED_AT_ONCE * (SUMMED_AT_ONCE + packed_size(columns, 1, dtype))
 
 
 @numba.njit(error_model="numpy")
@@ -142,7 +151,7 @@ def _width(context: Any, builder: Any, kind: Any, array: Any) -> Any:
 
 if WITHOUT_NUMBA:
 
-    def multiply(
+    def multiply_part(
         target: Any,
         row: int,
         column: int,
@@ -151,15 +160,20 @@ if WITHOUT_NUMBA:
         left_column: int,
         packed: Any,
         rows: int,
+        times: int,
+        apart: int,
         columns: int,
         length: int,
         alpha: float,
         accumulate: int,
+        *_: int,
     ) -> None:
-        found = left[left_row : left_row + rows, left_column : left_column + length]
-        found = alpha * (found @ packed[: length * columns].reshape(length, columns))
-        block = target[row : row + rows, column : column + columns]
-        block[...] = block + found if accumulate else found
+        right = packed[: length * columns].reshape(length, columns)
+        for first in range(0, times * apart if apart else 1, apart or 1):
+            start = left_row + first
+            found = alpha * (left[start : start + rows, left_column : left_column + length] @ right)
+            block = target[row + first : row + first + rows, column : column + columns]
+            block[...] = block + found if accumulate else found
 
     def outer_sum(
         target: Any,
@@ -183,7 +197,7 @@ if WITHOUT_NUMBA:
         found = alpha * (one.T @ right[right_row : right_row + length, right_column : right_column + columns])
         block[...] = block + found if accumulate else found
 
-    def pack(
+    def pack_part(
         packed: Any,
         columns: int,
         length: int,
@@ -193,9 +207,63 @@ if WITHOUT_NUMBA:
         count: int,
         depth: int,
         transposed: int,
+        *_: int,
     ) -> None:
         block = packed[: length * columns].reshape(length, columns)[k : k + depth, column : column + count]
         block[...] = np.reshape(matrix, (count, depth)).T if transposed else np.reshape(matrix, (depth, count))
 
 else:
-    multiply, outer_sum, pack = (exported(*one) for one in ARGUMENTS.items())
+    multiply_part, outer_sum, pack_part = (exported(*one) for one in ARGUMENTS.items())
+
+
+@numba.njit(error_model="numpy")
+def multiply(
+    target: Any,
+    row: int,
+    column: int,
+    left: Any,
+    left_row: int,
+    left_column: int,
+    packed: Any,
+    rows: int,
+    columns: int,
+    length: int,
+    alpha: float,
+    accumulate: int,
+) -> None:
+    """Multiply rows with a packed matrix: target = alpha · left · matrix, plus what is there where `accumulate`."""
+    multiply_part(
+        target,
+        row,
+        column,
+        left,
+        left_row,
+        left_column,
+        packed,
+        rows,
+        1,
+        0,
+        columns,
+        length,
+        alpha,
+        accumulate,
+        0,
+        0,
+        1,
+    )
+
+
+@numba.njit(error_model="numpy")
+def pack(
+    packed: Any,
+    columns: int,
+    length: int,
+    column: int,
+    k: int,
+    matrix: Any,
+    count: int,
+    depth: int,
+    transposed: int,
+) -> None:
+    """Pack a matrix into some columns and rows of a packed one of `columns` columns and `length` rows."""
+    pack_part(packed, columns, length, column, k, matrix, count, depth, transposed, 0, 1)

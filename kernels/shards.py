@@ -1,37 +1,49 @@
-"""Shares of a batch, or of a sum over it, that run at the same time, with no lock between steps."""
+"""How the work of a pass is shared among threads: each takes samples of its own, or columns of every product."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from .workers import run_all
+from .vector import WITHOUT_NUMBA
+from .workers import cores
 
-SMALL = 30_000_000  # entries touched in a pass, about a millisecond, below which more threads cost more than they save
+SMALL = 8_000_000  # entries touched in a pass, some hundred microseconds, below which one thread is as fast
+NEAR = 1_000_000  # bytes of matrices for each step that stay near a core from one step to the next
+FEW = 4  # rows of a thread: fewer don't fill a tile, and reading such matrices takes longer than multiplying
 
 
+@dataclass(frozen=True)
 class Shards:
-    """How a pass is split.
+    """How a pass is shared.
 
     Attributes:
         batch: samples.
-        count: shares of the batch; 1 for small work.
-        parts: shares of what is summed over it.
+        parts: threads.
+        split: whether each takes columns of every product, at each step, instead of its own samples' rows. Then they
+            wait for each other twice a product, but each reads only its part of the matrices.
     """
 
-    def __init__(self, threads: int, batch: int, steps: int, work: int) -> None:
-        self.batch = batch
-        self.parts = threads if batch * steps * work >= SMALL else 1
-        self.count = max(1, min(self.parts, batch))
+    batch: int
+    parts: int
+    split: bool
 
-    def run(self, part: Callable[[int, int], None]) -> None:
-        """Call part(first, last) for each share of the samples, and wait for all."""
-        if self.count == 1:
-            return part(0, self.batch)
-        bounds = [self.batch * number // self.count for number in range(self.count + 1)]
-        run_all([lambda a=a, b=b: part(a, b) for a, b in zip(bounds, bounds[1:], strict=False)])  # type: ignore[misc]
+    def counts(self) -> Iterator[dict[str, int]]:
+        """Give each thread's share as the counts of a table."""
+        bounds = [self.batch * number // self.parts for number in range(self.parts + 1)]
+        for part in range(self.parts):
+            first, last = bounds[part : part + 2]
+            yield {"first": first, "last": last, "part": part, "parts": self.parts, "split": int(self.split)}
 
-    def each(self, part: Callable[[int, int], None]) -> None:
-        """Call part(number, count) for each share of the sums, and wait for all."""
-        if self.parts == 1:
-            return part(0, 1)
-        run_all([lambda n=n: part(n, self.parts) for n in range(self.parts)])  # type: ignore[misc]
+
+def shared(threads: int, steps: int, batch: int, work: int, matrices: int) -> Shards:
+    """Choose how to share a pass.
+
+    Args:
+        threads: at most.
+        steps, batch: T and B.
+        work: entries that one step of one sample touches.
+        matrices: bytes of those that are multiplied with at each step of a pass.
+    """
+    many = 1 if WITHOUT_NUMBA or steps * batch * work < SMALL else min(threads, cores())
+    return Shards(batch, many, batch < many or matrices > NEAR and batch < FEW * many)

@@ -18,9 +18,10 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
+from .meeting import compiled
 from .vector import WITHOUT_NUMBA
 
-COUNTS = ("T", "B", "first", "last", "part", "parts")
+COUNTS = ("T", "B", "first", "last", "part", "parts", "split", "meeting")
 SPREAD = 3  # words of an array: its address, rows and width; those of a number: one
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -88,11 +89,13 @@ def _compiled(functions: Sequence[tuple[Any, Sequence[Argument]]], dtype: np.dty
     kind = ir.FunctionType(STATUS, [WORD.as_pointer()])
     builder = ir.IRBuilder(ir.Function(module, kind, f"bptt_caller_{len(_kept)}").append_basic_block("entry"))
     status = STATUS(0)
-    for function, arguments in functions:
+    for number, (function, arguments) in enumerate(functions):
+        if number:
+            _meet(builder)
         kinds = tuple(types.Array(from_dtype(dtype), axes, "C") if axes else types.int64 for _, axes in arguments)
         function.compile(kinds)
-        compiled = function.overloads[kinds]
-        address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        made = function.overloads[kinds]
+        address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
         values = [_value(context, builder, kind, place) for kind, (place, _) in zip(kinds, arguments, strict=True)]
         status = builder.or_(status, _call(context, builder, address, kinds, values))
     builder.ret(status)
@@ -106,12 +109,21 @@ def _compiled(functions: Sequence[tuple[Any, Sequence[Argument]]], dtype: np.dty
 _kept: list[Any] = []  # what machine code needs to stay where it is
 
 
+def _meet(builder: Any) -> None:
+    """Wait for the other threads of the pass, before a function that reads what the one before wrote."""
+    meeting, parts = (_word(builder, COUNTS.index(name)) for name in ("meeting", "parts"))
+    with builder.if_then(builder.icmp_signed(">", parts, WORD(1)), likely=False):
+        callee = builder.inttoptr(WORD(compiled("meet").address), ir.FunctionType(WORD, [WORD, WORD]).as_pointer())
+        builder.call(callee, [meeting, parts])
+
+
+def _word(builder: Any, place: int) -> Any:
+    return builder.load(builder.gep(builder.function.args[0], [WORD(place)]))
+
+
 def _value(context: Any, builder: Any, kind: Any, place: int) -> Any:
     """Read an argument from the table."""
-    words = [
-        builder.load(builder.gep(builder.function.args[0], [WORD(place + offset)]))
-        for offset in range(SPREAD if isinstance(kind, types.Array) else 1)
-    ]
+    words = [_word(builder, place + offset) for offset in range(SPREAD if isinstance(kind, types.Array) else 1)]
     if not isinstance(kind, types.Array):
         return words[0]
     made = context.make_array(kind)(context, builder)

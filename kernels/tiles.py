@@ -19,6 +19,7 @@ from .vector import BYTES, FEATURES, INDEX, Vector, _mask
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
 WORD = ir.IntType(64)
+NEAR, FAR = 3, 2  # into the first and the second level of the cache
 
 
 def _tile(
@@ -35,11 +36,13 @@ def _tile(
     alpha: Any,
     accumulate: Any,
     left: Any,
+    ahead: Any,
 ) -> Any:
     """c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`, for 1 to 4 rows and some vectors.
 
     Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step` apart; the last vector of a row of c has
-    `left` entries.
+    `left` entries. In a full tile, a cache line for each k is
+    fetched from `ahead`, which is read later.
     """
     kind = Vector(c.dtype)
 
@@ -56,7 +59,7 @@ def _tile(
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(*(INDEX,) * 2, c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX), lower
+    return types.void(*(INDEX,) * 2, c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX, panel), lower
 
 
 def _fill(
@@ -74,21 +77,27 @@ def _fill(
     alpha: Any,
     accumulate: Any,
     left: Any,
+    ahead: Any,
 ) -> None:
     """Write the code of a tile of one size."""
     tile = _Builder(builder, kind, left)
     sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
     lines = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
+    adds = builder.icmp_signed("!=", accumulate, WORD(0))
+    with builder.if_then(adds):
+        for r, v in itertools.product(range(rows), range(vectors)):
+            tile.fetch(builder.gep(c, [builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))]), NEAR)
     with cgutils.for_range(builder, length) as loop:
         here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
         right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
+        if rows == ROWS:
+            tile.fetch(builder.gep(ahead, [builder.mul(loop.index, WORD(64 // tile.bytes))]), FAR)
         at = builder.mul(loop.index, a_step)
         for r in range(rows):
             spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
             for v in range(vectors):
                 builder.store(tile.multiply_add(spread, right[v], builder.load(sums[r][v])), sums[r][v])
     scale = tile.spread(alpha)
-    adds = builder.icmp_signed("!=", accumulate, WORD(0))
     for r in range(rows):
         for v in range(vectors):
             at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
@@ -121,6 +130,14 @@ class _Builder:
         single = self.builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.machine.count), [0] * self.machine.count)
         return self.builder.shuffle_vector(single, empty, zeros)
+
+    def fetch(self, pointer: Any, near: int) -> None:
+        """Begin to bring a cache line near."""
+        number = ir.IntType(32)
+        pointer = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [pointer, number(0), number(near), number(1)])
 
     def multiply_add(self, left: Any, right: Any, total: Any) -> Any:
         if not FEATURES.get("fma"):  # llvm.fma would call a library there
@@ -188,6 +205,25 @@ def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> 
     return types.void(target, INDEX, source, INDEX), lower
 
 
+def _spread_rows(typing: Any, target: Any, to: Any, gap: Any, source: Any, start: Any) -> Any:
+    """Copy a vector's entries in pieces as long as a tile has rows, each `gap` behind the one before."""
+    kind = Vector(target.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target, to, gap, source, start = args
+        tile = _Builder(builder, kind, WORD(kind.lanes))
+        value = tile.load(builder.gep(source, [start]))
+        piece, number = ir.VectorType(kind.machine.element, ROWS), ir.IntType(32)
+        for first in range(0, kind.lanes, ROWS):
+            places = ir.Constant(ir.VectorType(number, ROWS), list(range(first, first + ROWS)))
+            part = builder.shuffle_vector(value, ir.Constant(kind.machine, ir.Undefined), places)
+            place = builder.gep(target, [builder.add(to, builder.mul(gap, WORD(first // ROWS)))])
+            builder.store(part, builder.bitcast(place, piece.as_pointer())).align = tile.bytes
+        return context.get_dummy_value()
+
+    return types.void(target, INDEX, INDEX, source, INDEX), lower
+
+
 def _turn_block(typing: Any, target: Any, to: Any, to_step: Any, source: Any, start: Any, step: Any) -> Any:
     """Transpose a square block as wide as a vector: target[k, j] = source[j, k]."""
     kind = Vector(target.dtype)
@@ -223,4 +259,4 @@ def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
 
 compiled: Any = intrinsic
 tile, at, read, write = map(compiled, (_tile, _at, _read, _write))
-copy_vector, turn_block = map(compiled, (_copy_vector, _turn_block))
+copy_vector, spread_rows, turn_block = map(compiled, (_copy_vector, _spread_rows, _turn_block))

@@ -1,7 +1,7 @@
-"""`Worker`: a thread that takes calls, and waits awake for a moment before it sleeps.
+"""`Worker`: a thread that runs its share of a pass, and waits awake for the next one before it sleeps.
 
-Between the steps of one pass, and between passes that follow each other, there are only some microseconds: a thread
-that slept would be late for its share.
+Between passes that follow each other there are only some microseconds: a thread that slept would be late for its share.
+Python has no part in it while a worker is awake: who leads a pass writes what is asked for into the worker's mailbox.
 """
 
 from __future__ import annotations
@@ -11,86 +11,72 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core.ccallback import CFunc
 
-from .cache import load_module, survive_damage
-from .vector import WITHOUT_NUMBA
+from .awake import WORDS
+from .meeting import ARGUMENTS, compiled
 
-LOOKS = 20_000  # before a thread sleeps: about half a millisecond
+LOOKS = 20_000  # before a thread sleeps: about a millisecond
+PATIENCE = 2_000  # looks for a thread that is waking up, before it is woken again
 
-Call = Callable[[], None]
+Table = Any  # an array of machine words
 
 
 class Worker:
-    """A thread with one caller at a time: `start` a call, then `join` it."""
+    """A thread with a mailbox."""
 
     def __init__(self) -> None:
-        self._asked, self._done = np.zeros(16, np.int64), np.zeros(16, np.int64)  # on cache lines of their own
-        self._call: Call = lambda: None
-        self._error: BaseException | None = None
-        self._started, self._finished = threading.Event(), threading.Event()
-        self._looks = 0
+        self._words = np.zeros(3 * WORDS, np.int64)
+        self.mailbox = self._words[-self._words.ctypes.data // 8 % 8 :].ctypes.data  # from a cache line on
+        self._wanted = threading.Event()
         threading.Thread(target=self._work, name="bptt", daemon=True).start()
 
-    def start(self, call: Call, looks: int) -> None:
-        """Let the thread call something; it looks so many times for what is next before it sleeps."""
-        self._call, self._error, self._looks = call, None, looks
-        self._asked[0] += 1
-        self._started.set()
-
-    def join(self) -> BaseException | None:
-        """Wait for the call, and return what it raised."""
-        _wait_for(self._done, int(self._asked[0]), self._looks, self._finished)
-        return self._error
+    def wake(self) -> None:
+        self._wanted.set()
 
     def _work(self) -> None:
-        number = 0
+        serve = _function("serve")
         while True:
-            number += 1
-            _wait_for(self._asked, number, self._looks, self._started)
-            try:
-                self._call()
-            except BaseException as error:
-                self._error = error
-            self._call = lambda: None
-            self._done[0] = number
-            self._finished.set()
+            self._wanted.wait()
+            self._wanted.clear()
+            serve(self.mailbox, LOOKS)
 
 
-def _wait_for(place: np.ndarray[Any, Any], number: int, looks: int, told: threading.Event) -> None:
-    """Wait until a number is reached: awake at first, then asleep until it is told."""
-    if looks:
-        _wait()(place.ctypes.data, number, looks)
-    while place[0] < number:
-        told.wait()
-        told.clear()
+def run_all(function: Any, tables: Sequence[Table]) -> int:
+    """Run a compiled function on several tables at the same time, the first in this thread, and wait for all.
 
+    Args:
+        function: of ctypes, which takes an address and returns an int.
+        tables: of which it gets the addresses.
 
-def run_all(calls: Sequence[Call]) -> None:
-    """Run calls at the same time, the first in this thread, and wait for all.
-
-    Raises:
-        BaseException: what the first of them raised.
+    Returns:
+        What the function returned, bits of all calls joined.
     """
     with _lock:
-        workers = [_idle.pop() if _idle else Worker() for _ in calls[1:]]
-    looks = LOOKS if _cores() >= len(calls) and not WITHOUT_NUMBA else 0
-    for worker, call in zip(workers, calls[1:], strict=True):
-        worker.start(call, looks)
+        workers = [_idle.pop() if _idle else Worker() for _ in tables[1:]]
+    addresses = np.array([table.buffer_info()[0] for table in tables])
+    mails = np.array([0, *(worker.mailbox for worker in workers)])
+    given = mails.ctypes.data, addresses.ctypes.data, len(tables), ctypes.cast(function, ctypes.c_void_p).value
     try:
-        calls[0]()
+        lead: Any = _function("lead")
+        looks = 1
+        while (status := lead(*given, looks)) < 0:
+            workers[-status - 1].wake()
+            looks = PATIENCE
     finally:
-        errors = [worker.join() for worker in workers]
         with _lock:
             _idle.extend(workers)
-    for error in errors:
-        if error is not None:
-            raise error
+    return status
+
+
+@cache
+def _function(name: str) -> Callable[..., int]:
+    """Return a function of `awake.py`, compiled; it doesn't hold Python's lock."""
+    kinds = (ctypes.c_int64,) * (1 + ARGUMENTS[name])
+    address: Any = compiled(name).address
+    return ctypes.CFUNCTYPE(*kinds)(address)
 
 
 _idle: list[Worker] = []
@@ -108,24 +94,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return on how many cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def _wait() -> Callable[[int, int, int], int]:
-    """Return `wait` of `awake.py`, compiled; it doesn't hold Python's lock."""
-    module = load_module((Path(__file__).parent / "awake.py").read_text("utf-8"), "awake")
-    kinds = (types.CPointer(types.int64), types.int64, types.int64), types.int64
-    function: Any = CFunc(module.wait, kinds, {}, {"error_model": "numpy"})
-    function.enable_caching()
-    survive_damage(function._cache, "waiting")
-    function.compile()
-    _kept.append(function)
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-    found: Callable[[int, int, int], int] = kind(function.address)
-    return found
-
-
-_kept: list[Any] = []

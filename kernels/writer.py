@@ -17,10 +17,10 @@ from .sections import SECTIONS, STRETCHING
 
 INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "moved_row", "left", "first", "last"}
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
-VARIABLES |= {"vectors", "norms"}
+VARIABLES |= {"vectors", "norms", "above", "below", "piece", "pieces", "rows", "times", "split", "meeting"}
 MODULES = {"np", "math", "njit", "sqrt"}
-IMPORTED = {"LANES", "by_lane", "lanes", "load", "multiply", "orthonormalise", "outer_sum", "pack", "share", "store"}
-IMPORTED |= {"total", "within"}
+IMPORTED = {"LANES", "by_lane", "lanes", "load", "meet", "multiply_part", "orthonormalise", "outer_sum", "pack_part"}
+IMPORTED |= {"share", "store", "total", "within"}
 RESERVED = INDICES | VARIABLES | MODULES | IMPORTED | {"low", "high"} | set(dir(builtins))
 SKIPPED = ["if masked and active[row, 0] == 0.0:", "    continue"]
 

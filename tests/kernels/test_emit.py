@@ -132,7 +132,7 @@ def test_the_module_imports_nothing_of_the_cell(case):
     assert modules <= {
         "math",
         "numba",
-        *(f"bptt.kernels.{name}" for name in ("functions", "orthogonal", "products", "vector")),
+        *(f"bptt.kernels.{name}" for name in ("functions", "meeting", "orthogonal", "products", "vector")),
     }
     defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     assert defined[-len(SECTIONS) - 1 :] == [*SECTIONS, STRETCHING]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bptt.kernels.products import multiply, outer_sum, pack, packed_size, prepare, share
+from bptt.kernels.products import multiply, outer_sum, pack, packed_size, prepare, share, space_size
 
 SIZES = [(1, 1, 1), (3, 5, 7), (4, 64, 16), (5, 63, 17), (2, 129, 33), (7, 200, 50), (133, 40, 9)]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # relative to the largest entry
@@ -55,7 +55,7 @@ def test_summed(dtype, rows, columns, length):
         drawn(dtype, length + 1, rows + 5),
         drawn(dtype, length + 1, columns + 2),
     )
-    space = np.empty(packed_size(columns, 256, dtype), dtype)
+    space = np.empty(space_size(columns, dtype), dtype)
     whole = a[1:, 3 : 3 + rows].T @ b[1:, 1 : 1 + columns]
     for accumulate in (0, 1):
         found, expected = c.copy(), c.copy()

@@ -15,46 +15,56 @@ h = tanh(W_hh @ h + W_xh @ x + b_h)
 from numba import njit
 
 from bptt.kernels.functions import tanh
+from bptt.kernels.meeting import meet
 from bptt.kernels.orthogonal import orthonormalise
-from bptt.kernels.products import multiply, outer_sum, pack, share
+from bptt.kernels.products import multiply_part, outer_sum, pack_part, share
 from bptt.kernels.vector import lanes, load, store, within
 
 LANES = lanes("float64")
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def prologue(size_n, size_m, W_xh, W_hh, packed1, packed2):
+def prologue(part, parts, size_n, size_m, W_xh, W_hh, packed1, packed2):
     """Compute what depends on parameters alone, and pack the matrices of the forward pass."""
     # packed1: W_xh for one product
-    pack(packed1, size_n, size_m, 0, 0, W_xh, size_n, size_m, 1)
+    pack_part(packed1, size_n, size_m, 0, 0, W_xh, size_n, size_m, 1, part, parts)
     # packed2: W_hh for one product
-    pack(packed2, size_n, size_n, 0, 0, W_hh, size_n, size_n, 1)
+    pack_part(packed2, size_n, size_n, 0, 0, W_hh, size_n, size_n, 1, part, parts)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, packed1, packed2):
+def forward(
+    T, B, first, last, part, parts, split, meeting, size_n, size_m, active, x, a_h, h_prev, b_h, h,
+    packed1, packed2,
+):
     """Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it."""
     masked = len(active) > 0
-    span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read
+    above, below, piece, pieces = (0, B, part, parts) if split else (first, last, 0, 1)
+    span = max(1, 128 // max(1, below - above))  # steps whose values stay in the cache until they are read
     for start in range(0, T, span):
         stop = min(start + span, T)
-        together = stop - start if last - first == B else 1
+        rows, times = ((stop - start) * B, 1) if below - above == B else (below - above, stop - start)
+        meet(meeting, pieces)
         # a_h = W_xh @ x, for `span` steps at once
-        for t in range(start, stop, together):
-            multiply(
-                a_h, t * B + first, 0,
-                x, t * B + first, 0,
-                packed1,
-                together * (last - first), size_n, size_m, 1.0, 0,
-            )
+        multiply_part(
+            a_h, start * B + above, 0,
+            x, start * B + above, 0,
+            packed1,
+            rows, times, B, size_n, size_m, 1.0, 0,
+            0, piece, pieces,
+        )
+        meet(meeting, pieces)
         for t in range(start, stop):
+            meet(meeting, pieces)
             # a_h += W_hh @ h_prev
-            multiply(
-                a_h, t * B + first, 0,
-                h_prev, t * B + first, 0,
+            multiply_part(
+                a_h, t * B + above, 0,
+                h_prev, t * B + above, 0,
                 packed2,
-                last - first, size_n, size_n, 1.0, 1,
+                below - above, 1, 0, size_n, size_n, 1.0, 1,
+                t % 2, piece, pieces,
             )
+            meet(meeting, pieces)
             for s in range(first, last):
                 row = t * B + s
                 if masked and active[row, 0] == 0.0:
@@ -77,25 +87,26 @@ def forward(T, B, first, last, size_n, size_m, active, x, a_h, h_prev, b_h, h, p
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def pack_backward(size_n, size_m, W_xh, W_hh, packed3, packed4):
+def pack_backward(part, parts, size_n, size_m, W_xh, W_hh, packed3, packed4):
     """Pack the matrices of the backward pass."""
     # packed3: W_hh.T for one product
-    pack(packed3, size_n, size_n, 0, 0, W_hh, size_n, size_n, 0)
+    pack_part(packed3, size_n, size_n, 0, 0, W_hh, size_n, size_n, 0, part, parts)
     # packed4: W_xh.T for one product
-    pack(packed4, size_m, size_n, 0, 0, W_xh, size_m, size_n, 0)
+    pack_part(packed4, size_m, size_n, 0, 0, W_xh, size_m, size_n, 0, part, parts)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def backward(
-    T, B, first, last, size_n, size_m, active, delta_h_prev, incoming_loss_h, incoming_h, h, delta_a_h,
-    delta_x, packed3, packed4,
+    T, B, first, last, part, parts, split, meeting, size_n, size_m, active, delta_h_prev, incoming_loss_h,
+    incoming_h, h, delta_a_h, delta_x, packed3, packed4,
 ):
     """Go back through all steps, from the gradients that reach each state from outside."""
     masked = len(active) > 0
-    span = max(1, 128 // max(1, last - first))  # steps whose values stay in the cache until they are read
+    above, below, piece, pieces = (0, B, part, parts) if split else (first, last, 0, 1)
+    span = max(1, 128 // max(1, below - above))  # steps whose values stay in the cache until they are read
     for stop in range(T, 0, -span):
         start = max(0, stop - span)
-        together = stop - start if last - first == B else 1
+        rows, times = ((stop - start) * B, 1) if below - above == B else (below - above, stop - start)
         for t in range(stop - 1, start - 1, -1):
             if masked:
                 for s in range(first, last):
@@ -120,27 +131,32 @@ def backward(
                     h_j = load(h, row, j, left)
                     delta_a_h_j = delta_h_j * (1.0 - h_j * h_j)
                     store(delta_a_h, row, j, left, delta_a_h_j)
+            meet(meeting, pieces)
             # delta_h_prev = W_hh.T @ delta_a_h
-            multiply(
-                delta_h_prev, first, 0,
-                delta_a_h, t * B + first, 0,
+            multiply_part(
+                delta_h_prev, above, 0,
+                delta_a_h, t * B + above, 0,
                 packed3,
-                last - first, size_n, size_n, 1.0, 0,
+                below - above, 1, 0, size_n, size_n, 1.0, 0,
+                t % 2, piece, pieces,
             )
+            meet(meeting, pieces)
             if masked:
                 for s in range(first, last):
                     row = t * B + s
                     if active[row, 0] == 0.0:
                         for j0 in range(size_n):
                             delta_h_prev[s, j0] = incoming_h[row, j0]
+        meet(meeting, pieces)
         # delta_x = W_xh.T @ delta_a_h, for `span` steps at once
-        for t in range(start, stop, together):
-            multiply(
-                delta_x, t * B + first, 0,
-                delta_a_h, t * B + first, 0,
-                packed4,
-                together * (last - first), size_m, size_n, 1.0, 0,
-            )
+        multiply_part(
+            delta_x, start * B + above, 0,
+            delta_a_h, start * B + above, 0,
+            packed4,
+            rows, times, B, size_m, size_n, 1.0, 0,
+            0, piece, pieces,
+        )
+        meet(meeting, pieces)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -167,8 +183,8 @@ def sums(
         space[part], high - low, size_m, T * B, 1.0, 0,
     )
     if part == 0:
-        for low in range(0, T * B, 256):
-            high = min(low + 256, T * B)
+        for low in range(0, T * B, 128):
+            high = min(low + 128, T * B)
             for j in range(0, size_n, LANES):
                 left = size_n - j
                 delta_b_h_j = within(load(delta_b_h, 0, j, left), 0)
@@ -197,11 +213,12 @@ def tangent(T, B, K, first, last, size_n, active, tangent_h_prev, tangent_a_h, h
     masked = len(active) > 0
     for t in range(T):
         # tangent_a_h = W_hh @ tangent_h_prev
-        multiply(
+        multiply_part(
             tangent_a_h, first * K, 0,
             tangent_h_prev, (t * B + first) * K, 0,
             packed2,
-            (last - first) * K, size_n, size_n, 1.0, 0,
+            (last - first) * K, 1, 0, size_n, size_n, 1.0, 0,
+            t % 2, 0, 1,
         )
         for s in range(first, last):
             row = t * B + s

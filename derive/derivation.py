@@ -263,7 +263,7 @@ def derive(cell: Cell, outputs: Iterable[str] = (), losses: Iterable[str] = ()) 
     prologue, forward = split(replace(program, outputs=read), params)
     wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *params, *prologue.outputs)
     backward = adjoint_program(forward, map(Symbol, (*cell.states, *outputs)), wanted, map(Symbol, losses))
-    read = {symbol for step in prologue.steps for symbol in step.reads}
+    once = {symbol for step in prologue.steps for symbol in step.reads}
     decided = depending(prologue, params)
-    epilogue = adjoint_program(prologue, decided, [symbol for symbol in params if symbol in read])
+    epilogue = adjoint_program(prologue, decided, [symbol for symbol in params if symbol in once])
     return Derivation(cell, prologue, forward, backward, epilogue, outputs, losses)

@@ -12,6 +12,11 @@ import sympy
 
 from .functions import Elementwise
 
+# functions for which SciPy, and all of NumPy, needn't be imported: that takes a second
+NUMPY: Mapping[str, Callable[..., Any]] = {
+    "exp": np.exp, "log": np.log, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "atan": np.arctan, "sinh": np.sinh,
+    "cosh": np.cosh, "Abs": np.abs, "sqrt": np.sqrt,
+}  # fmt: skip
 # functions with kinks, for each module that gives the others
 KINKS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "mpmath": {
@@ -37,6 +42,10 @@ def _function(function: type[Elementwise], module: str, slope: int | None = None
     if slope is not None:
         meaning = sympy.sympify(function.rule.slopes[slope](*names, meaning))
         meaning = meaning.replace(lambda e: isinstance(e, Elementwise), lambda e: e.rule.definition(*e.args))
+    every = {type(part) for part in sympy.preorder_traversal(sympy.sympify(meaning)) if part.args}
+    called = {kind.__name__ for kind in every - {sympy.Add, sympy.Mul, sympy.Pow}}
+    if module == "scipy" and called <= NUMPY.keys():
+        return sympy.lambdify(names, meaning, [NUMPY])
     return sympy.lambdify(names, meaning, [KINKS[module], module])
 
 

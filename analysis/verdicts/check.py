@@ -62,8 +62,8 @@ def _read(theirs: str | os.PathLike[str]) -> Any:
         return read_latex(source)
     try:
         return read_formulas(source)
-    except NotationError:
-        if PROGRAMMED.search(source.text):
+    except NotationError as error:
+        if PROGRAMMED.search(source.text) or "invalid syntax" not in str(error):
             raise
         try:
             return read_latex(source)  # W^T da: what stands side by side is a product

@@ -8,7 +8,7 @@ from fractions import Fraction
 from ...derive.functions import FUNCTIONS
 from .edits import ONE, Edit, Pool, is_value, parent
 from .meanings import Meaning
-from .tree import Name, Tree, add, call, matmul, mul, neg, places, power, replaced, transposed
+from .tree import Name, Path, Tree, add, call, matmul, mul, neg, places, power, replaced, transposed
 
 Known = tuple[Tree, Meaning, int]
 
@@ -166,6 +166,8 @@ def complement(tree: Tree, pool: Pool) -> Iterator[Edit]:
 def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Take a square off, or put one on."""
     for path, part in places(tree):
+        if _in_condition(tree, path):
+            continue
         if part.head == "pow" and isinstance(part.leaf, Fraction):
             for exponent in {Fraction(1), part.leaf + 1, part.leaf - 1} - {part.leaf, Fraction(0)}:
                 new = part.args[0] if exponent == 1 else power(part.args[0], exponent)
@@ -178,3 +180,12 @@ def power_changed(tree: Tree, pool: Pool) -> Iterator[Edit]:
                 continue
             new = power(part, 2)
             yield Edit("power", "power", ("the square of {} is missing", part), replaced(tree, path, new))
+
+
+def _in_condition(tree: Tree, path: Path) -> bool:
+    """Return whether a place is inside of a condition such as p > 0, where a square says something else."""
+    for index in path:
+        if tree.leaf == "step":
+            return True
+        tree = tree.args[index]
+    return False

@@ -260,6 +260,8 @@ class _Reader:
     def _difference(self, left: ast.expr, right: ast.expr) -> Tree:
         if isinstance(right, ast.Constant) and right.value == 0:
             return self.tree(left)
+        if isinstance(left, ast.Constant) and left.value == 0:
+            return neg(self.tree(right))
         return add(self.tree(left), neg(self.tree(right)))
 
     def _subscript(self, node: ast.Subscript, value: ast.expr, index: ast.expr) -> Tree:

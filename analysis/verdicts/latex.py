@@ -173,7 +173,10 @@ class _Reading:
         if any(isinstance(side, Symbol) and side.edge for side in sides[:1]) or _starts(sides[0], self.builder.timed):
             self._note(equation, "speaks of the first or last step and isn't judged")
             return
-        trees: list[Tree | None] = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
+        try:
+            trees = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
+        except Refused as error:
+            raise self.refused(error) from None
         first = trees[0]
         if first is not None and first.head == "number" or isinstance(sides[0], Function):
             self._note(equation, "isn't judged: its left side is no quantity")

@@ -23,7 +23,7 @@ class LatexSpeller(FormulaSpeller):
         ahead: names that are written with "next" at t.
     """
 
-    times = " \\odot "
+    times, at_least = " \\odot ", "\\geq"
 
     def __init__(self, templates: Mapping[str, str], clock: str = "t", ahead: Sequence[str] = ()) -> None:
         super().__init__(ahead=ahead)
@@ -70,7 +70,12 @@ class LatexSpeller(FormulaSpeller):
         base = tree.args[0]
         if base.head == "call" and base.leaf in FUNCTIONS:
             return f"{FUNCTIONS[str(base.leaf)]}{self.raised(tree)}({self.show(base.args[0])})", POWER
-        return f"{self.show(base, ATOM)}{self.raised(tree)}", POWER
+        return f"{self._base(base)}{self.raised(tree)}", POWER
+
+    def _base(self, tree: Tree) -> str:
+        """Return what gets a superscript: in parentheses where it has one."""
+        text = self.show(tree, ATOM)
+        return f"({text})" if re.search(r"\^(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[a-z]+|.)\Z", text) else text
 
     @staticmethod
     def raised(tree: Tree) -> str:
@@ -83,12 +88,14 @@ class LatexSpeller(FormulaSpeller):
         return f"{self.show(left, POWER)} {self.show(right, POWER)}", POWER
 
     def spell_T(self, tree: Tree) -> tuple[str, int]:
-        return f"{self.show(tree.args[0], ATOM)}^\\top", ATOM
+        return f"{self._base(tree.args[0])}^\\top", ATOM
 
     def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if condition := self.condition(tree):
+            return f"\\mathbb{{1}}[{condition}]", ATOM
         label, args = str(tree.leaf), [self.show(argument) for argument in tree.args]
         if label == "outer":
-            return f"{self.show(tree.args[0], POWER)} {self.show(tree.args[1], ATOM)}^\\top", POWER
+            return f"{self.show(tree.args[0], POWER)} {self._base(tree.args[1])}^\\top", POWER
         if label == "concat":
             return f"[{', '.join(args)}]", ATOM
         if label == "sum":

@@ -159,7 +159,7 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
             ):
                 raise Refused(token, f"{unknown[0]} in an index or a superscript isn't understood")
             word = re.sub(r"[()\\]|[-/]", "", stripped).replace("'", "prime")
-            if not re.fullmatch(r"[A-Za-z0-9_]*", word):
+            if not re.fullmatch(r"[A-Za-z0-9_]*", word) or stripped.count("(") != stripped.count(")"):
                 raise Refused(
                     token, f"the {'index' if token.type == 'SUB' else 'superscript'} {piece.strip()} isn't understood"
                 )
@@ -178,7 +178,9 @@ def _spaced(piece: str) -> str:
 
 def _time(piece: str, clocks: Iterable[str]) -> tuple[str, int] | None:
     """Return (letter, offset) of a script that is a time such as t-1, (t) or \\langle t\\rangle."""
-    text = re.sub(r"\\langle|\\rangle|[<>()\[\]]", "", plain(piece))
+    text = plain(piece).replace("\\langle", "<").replace("\\rangle", ">")
+    if enclosed := re.fullmatch(r"\((.*)\)|\[(.*)\]|<(.*)>", text):
+        text = next(filter(None, enclosed.groups()), "")
     found = re.fullmatch(r"(\\?[A-Za-z]+)(?:([-+])(\d+))?", text)
     if found is None or found[1].lstrip("\\") not in clocks:
         return None

@@ -189,7 +189,7 @@ class Builder(Transformer[Any, Any]):
         a, b = self.tree(left), self.tree(right)
         if str(order) in ("<", "\\le", "\\leq", "\\lt"):
             a, b = b, a
-        return Group((call("step", a if b == number(0) else add(a, neg(b))),))
+        return Group((call("step", a if b == number(0) else neg(b) if a == number(0) else add(a, neg(b))),))
 
     def fraction(self, _: Token, above: Any, below: Any) -> Any:
         if isinstance(above, Differential) and isinstance(below, Differential):

@@ -27,8 +27,9 @@ SIGNS = (
     ("²", "**2"),
     ("³", "**3"),
     (r"(?<=\w)['′](?=\()", "_prime"),
-    (r"(?<=[\w)\]])'(?![\w'])", ".T"),
 )
+QUOTED = re.compile(r"(?<![\w)\]'])'")  # the beginning of a text
+
 SUM = re.compile(r"[Σ∑]\s*(?:_?\s*(?:\{\s*t\s*\}|t\b|\[t\])|ₜ)|\bsum_t\b(?!\s*\()|\bsum_\{t\}")
 
 
@@ -96,7 +97,7 @@ def plain_line(code: str) -> str:
     """
     for pattern, sign in SIGNS:
         code = re.sub(pattern, sign, code)
-    return code
+    return code if QUOTED.search(code) else re.sub(r"(?<=[\w)\]])'(?![\w'])", ".T", code)
 
 
 def summed(code: str) -> str:

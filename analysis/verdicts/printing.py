@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .formulas import Formulas, Statement
-from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, time_name, without_version
+from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, number, time_name, without_version
 
 
 class FormulaSpeller(Speller):
@@ -27,14 +27,31 @@ class FormulaSpeller(Speller):
             return f"{without_version(quantity.base)}[t{quantity.offset:+d}]"
         return time_name(*quantity)
 
+    at_least = ">="
+
     def spell_matmul(self, tree: Tree) -> tuple[str, int]:
         text, level = super().spell_matmul(tree)
         return text.replace(" @ ", " * ") if self.loose else text, level
 
     def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if condition := self.condition(tree):
+            return f"({condition})", ATOM
         if self.loose and tree.leaf == "outer":
             return f"{self.show(tree.args[0], POWER)} * {self.show(tree.args[1], ATOM)}.T", PRODUCT
         return super().spell_call(tree)
+
+    def condition(self, tree: Tree) -> str:
+        """Return p > 1 for step(p - 1), and p >= 1 for geq(p, 1); "" for what is no condition."""
+        if tree.leaf == "geq":
+            return f"{self.show(tree.args[0])} {self.at_least} {self.show(tree.args[1])}"
+        if tree.leaf != "step":
+            return ""
+        (inner,) = tree.args
+        if inner.head == "neg":
+            return f"{self.show(inner.args[0])} < 0"
+        difference = inner.head == "add" and len(inner.args) == 2 and inner.args[1].head == "neg"
+        left, right = (inner.args[0], inner.args[1].args[0]) if difference else (inner, number(0))
+        return f"{self.show(left)} > {self.show(right)}"
 
     def line(self, statement: Statement) -> str:
         """Return a whole line."""

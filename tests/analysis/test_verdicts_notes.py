@@ -43,3 +43,37 @@ def test_a_fault_put_into_right_notes_is_found():
         unjudged = any("isn't judged" in note for note in verdict.notes)
         missed += [path.name] * (verdict.correct and not unjudged)
     assert not missed
+
+
+# (file, right, wrong, kind): one fault in notes that are right
+PLANTED = [
+    ("odyssey_whole.tex", r"\mathbf{p}_i \odot \boldsymbol{\delta}\bar{\mathbf{i}}^{t+1} + ", "", "dropped carry"),
+    ("odyssey_whole.tex", r"\mathbf{c}^{t-1} \odot \sigma'", r"\mathbf{c}^{t} \odot \sigma'", "time"),
+    ("article_with_macros.tex", r"\diag(1 - \vh_{t+1}^2) W", r"W \diag(1 - \vh_{t+1}^2)", "transpose"),
+    ("numbered_memory.tex", r"W_{hf}^T \delta_4", r"W_{hf}^T \delta_5", "wrong adjoint"),
+    ("numbered_memory.tex", "c_{t-1}", "c_t", "time"),
+    ("rows_quotients.tex", r"W_{hh}^\top", "W_{hh}", "transpose"),
+    ("two_columns.tex", r"(1-\alpha)\epsilon_{t+1}", r"\alpha\epsilon_{t+1}", "complement"),
+    ("two_columns.tex", r"\delta_t u_t^\top", r"u_t \delta_t^\top", "transpose"),
+    ("after_this_step.txt", "* cct * da_next) * it", "* cct * da_next) * ft", "mixed up"),
+    ("after_this_step.txt", "dc_next * c_prev + ot", "dc_next * c_prev * ot", "product for sum"),
+    ("both_together.txt", "dz[:n]", "dz[n:]", "wrong part"),
+    ("both_together.txt", "Wo.T @ dao", "Wi.T @ dao", "wrong weight"),
+    ("matlab.txt", "W_hh' * da", "W_hh * da", "transpose"),
+    ("typed_quotients.txt", "h_{t-1}^T", "h_t^T", "time"),
+    ("typed_deltas.txt", "W_hh^T δ_{t+1}", "W_hh^T δ_t", "time"),
+    ("soft_memory.txt", "outer(a, dr)", "outer(dr, a)", "transpose"),
+    ("coupled_output.txt", "dc * (1 - f)\n", "dc * f\n", "complement"),
+    ("clamped.txt", " * (p > -1)", "", "kink ignored"),
+    ("rectified.txt", " * (h > 0)", "", "kink ignored"),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "kind"), PLANTED)
+def test_a_planted_fault_is_placed_named_and_mended(name, right, wrong, kind):
+    path = Path(__file__).parent / "notes" / name
+    text, cell = path.read_text("utf-8"), said(path)[0]
+    assert right in text
+    (fault,) = bptt.check(text.replace(right, wrong, 1), cell=cell).faults
+    assert (fault.line, fault.kind) == (text[: text.index(right)].count("\n") + 1, kind)
+    assert fault.mended and fault.proof

@@ -5,13 +5,17 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN = .venv/bin
 
-.PHONY: report test lint bench clean
+.PHONY: report test docs lint bench clean
 
 report: .venv/installed
 	$(BIN)/bptt report -o out/ $(ARGS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# Pages in docs/_build/html; nothing is fetched, and a warning is an error.
+docs: .venv/installed
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -23,7 +27,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/check.py --sample 40
 
 clean:
-	rm -rf .venv out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv out dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml constraints.txt

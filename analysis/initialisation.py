@@ -55,11 +55,13 @@ def initialise(
     """Draw the parameters of a cell.
 
     Rules, of which each is scaled by the gain; biases are 0, other vectors as `Kernel.init` draws them:
-      'gaussian'    matrices from N(0, gain²/columns), as `Kernel.init` draws them;
-      'xavier'      matrices uniform in ±gain √(6 / (rows + columns)) (Glorot, X., Bengio, Y. (2010). AISTATS, 249-256);
-      'orthogonal'  recurrent matrices with orthonormal rows or columns, Haar distributed (Saxe, A., McClelland, J.,
-                    Ganguli, S. (2014). arXiv:1312.6120; Mezzadri, F. (2007). Notices of the AMS 54, 592-604);
-      'identity'    recurrent matrices the identity (Le, Q., Jaitly, N., Hinton, G. (2015). arXiv:1504.00941).
+
+    - 'gaussian': matrices from N(0, gain²/columns), as `Kernel.init` draws them;
+    - 'xavier': matrices uniform in ±gain √(6 / (rows + columns)) (Glorot, X., Bengio, Y. (2010). AISTATS, 249-256);
+    - 'orthogonal': recurrent matrices with orthonormal rows or columns, Haar distributed (Saxe, A., McClelland, J.,
+      Ganguli, S. (2014). arXiv:1312.6120; Mezzadri, F. (2007). Notices of the AMS 54, 592-604);
+    - 'identity': recurrent matrices the identity (Le, Q., Jaitly, N., Hinton, G. (2015). arXiv:1504.00941).
+
     The last two draw other matrices as 'gaussian' does. A recurrent matrix multiplies what depends on the states
     before; of one that multiplies several pieces at once, as in W @ concat(h, x), the columns of each piece count as a
     matrix.

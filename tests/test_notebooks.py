@@ -1,0 +1,40 @@
+"""The example notebooks: their code runs, and prints what they say."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def cells(path):
+    return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def printed(cell):
+    return "".join("".join(out["text"]) for out in cell["outputs"] if out["output_type"] == "stream")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_prints_what_it_says(path):
+    matplotlib.use("agg")
+    namespace: dict[str, object] = {}
+    for cell in cells(path):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile("".join(cell["source"]), path.name, "exec"), namespace)
+        assert out.getvalue() == printed(cell)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_kept_with_its_outputs(path):
+    assert [cell["execution_count"] for cell in cells(path)] == list(range(1, len(cells(path)) + 1))
+    shown = [kind for cell in cells(path) for out in cell["outputs"] for kind in out.get("data", ())]
+    assert {"text/html", "text/plain"} <= set(shown)
+    assert path.stat().st_size < 300_000
+    assert not any(out["output_type"] == "error" for cell in cells(path) for out in cell["outputs"])

@@ -62,6 +62,7 @@ class Model:
         params: name -> dimensions.
         blocks: in order.
         shapes: symbol -> shape at one step.
+        cells: name -> text of each cell that it calls and that isn't the zoo's; with `text` it says all of the model.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Model:
     params: Mapping[str, tuple[str, ...]]
     blocks: tuple[Block, ...]
     shapes: Shapes = field(repr=False)
+    cells: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -134,7 +136,15 @@ def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None
 
 def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
     """Read a model from its text; a cell that `find` doesn't know is the zoo's."""
-    taken = read_model(Source(name, text), _with_zoo(find))
+    own: dict[str, str] = {}
+
+    def own_cell(called: str) -> Cell | None:
+        cell = find(called)
+        if cell is not None:
+            own[called] = cell.text
+        return cell
+
+    taken = read_model(Source(name, text), _with_zoo(own_cell))
     whole = _for_inference(taken)
     shapes, sizes = infer(whole, taken.free, taken.expected)
     names = _size_names(sizes, shapes)
@@ -158,7 +168,8 @@ def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
     symbols = {symbol: shape for block in blocks for symbol, shape in block.cell.shapes.items()}
     symbols |= {Symbol(n): shapes[n] for n in (*params, *taken.axes)}
     doc, text = taken.text.doc, text.strip() + "\n"
-    return Model(Path(name).stem, doc, text, dimensions("input"), dimensions("index"), params, tuple(blocks), symbols)
+    inputs, indices = dimensions("input"), dimensions("index")
+    return Model(Path(name).stem, doc, text, inputs, indices, params, tuple(blocks), symbols, own)
 
 
 def _with_zoo(find: Callable[[str], Cell | None]) -> Callable[[str], Cell | None]:

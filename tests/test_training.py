@@ -238,6 +238,25 @@ def test_inspect_refuses(lined):
         assert "not a whole checkpoint" in call(command, "cut.safetensors", status=2)
 
 
+def test_a_model_around_a_cell_of_ones_own(folder):
+    """Its checkpoint holds the cell: it is used where the cell isn't, and not gone on with another."""
+    (folder / "cells").mkdir()
+    cell = folder / "cells" / "mine.cell"
+    cell.write_text("x: input[m]\nh: state[n]\nf = sigmoid(W @ x + b)\nh = f * h + (1 - f) * tanh(U @ x + V @ h)\n")
+    call("compose", str(cell), "--embedding", "-o", "cells/mine.model")
+    (folder / "cat.txt").write_bytes("고양이가 앉았다.\r\n쥐도!\r\n".encode() * 60)
+    (folder / "cat.toml").write_text(FILE.replace("character_language_model", "cells/mine.model"))
+    call("train", "cat.toml")
+    (folder / "cat").rename(folder / "elsewhere")
+    written = call(
+        "generate", "elsewhere/best.safetensors", "--prime", "고양", "--length", "30", "--temperature", "0.5"
+    )
+    assert written.startswith("고양") and set(written) <= set("고양이가 앉았다.\n쥐도!")
+    assert "position in line" in call("inspect", "elsewhere/best.safetensors", "cat.txt")
+    cell.write_text(cell.read_text().replace("tanh", "sigmoid"))
+    assert "of another model than mine" in call("train", "cat.toml", "-o", "elsewhere", "--resume", status=2)
+
+
 def test_a_training_is_not_gone_on_with_another_model(lined):
     (lined / "cat.toml").write_text(FILE.replace("character_language_model", "mine.model"))
     text = bptt.load_model("character_language_model").text.replace("lstm", "gru").replace("h, c", "h")

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ...derive.cell import parse
 from ...derive.errors import Error
 from ...derive.model import Model, parse_model
 from ...kernels import ModelKernel, compile
@@ -31,7 +32,7 @@ class Checkpoint:
 
     Attributes:
         path: of the file.
-        model: its text.
+        model, cells: its text, and those of cells that it calls beside the zoo's.
         settings: what the training was told, as its file says it.
         task: name and what the task said of itself.
         done: steps taken.
@@ -41,6 +42,7 @@ class Checkpoint:
 
     path: Path
     model: str
+    cells: Mapping[str, str]
     settings: str
     task: Mapping[str, Any]
     done: int
@@ -57,7 +59,8 @@ class Checkpoint:
     def kernel(self) -> ModelKernel:
         """Return the kernel of its model, in its dtype."""
         first = next(iter(self.params.values()))
-        return compile(parse_model(self.model, self.path.stem), first.dtype.name)
+        cells = {name: parse(text, name) for name, text in self.cells.items()}
+        return compile(parse_model(self.model, self.path.stem, cells), first.dtype.name)
 
 
 def write(training: Training, path: Path, settings: str = "") -> None:
@@ -78,6 +81,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     about = {
         "format": FORMAT,
         "model": training.kernel.model.text,
+        "cells": json.dumps(dict(training.kernel.model.cells)),
         "settings": settings,
         "task": json.dumps({"name": training.task.name, "about": dict(training.task.about)}),
         "done": str(training.done),
@@ -126,6 +130,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(
         name,
         about["model"],
+        json.loads(about["cells"]),
         about["settings"],
         json.loads(about["task"]),
         int(about["done"]),
@@ -155,7 +160,7 @@ def take_up(training: Training, found: Checkpoint) -> None:
         Error: where the checkpoint is of another model, task or plan, with what differs.
     """
     model: Model = training.kernel.model
-    if found.model != model.text:
+    if (found.model, found.cells) != (model.text, model.cells):
         raise Error(
             f"{found.path}: of another model than {model.name}. Start again, or give the model it was made with."
         )

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bptt.kernels.vector import FEATURES
+from bptt.kernels.values import FEATURES
 
 LOOKS = 2000  # before a thread lets others have its core: some ten microseconds
 SOON = 256  # the same of one that nobody waits for

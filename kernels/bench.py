@@ -212,7 +212,10 @@ def _competitor(
 
 
 def measured(competitors: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Return the seconds of one call of each competitor, in each of some rounds."""
+    """Return the seconds of one call of each competitor, in each of some rounds.
+
+    A call that isn't counted goes before each turn: the threads of whoever was there before are then at rest.
+    """
     repeats = {}
     for name, run in competitors.items():
         run()
@@ -222,6 +225,7 @@ def measured(competitors: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS)
     times: dict[str, list[float]] = {name: [] for name in competitors}
     for _ in range(rounds):
         for name, run in competitors.items():
+            run()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 run()

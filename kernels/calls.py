@@ -100,12 +100,12 @@ def write_outer_sum(writer: Writer, outer: OuterSum) -> list[str]:
     ]
     rows = sum((shapes[left][0] for left in outer.lefts), Integer(0))
     first, left = places[outer.targets[0]].start, places[outer.lefts[0]].start
-    adds = int(bool(set(outer.targets) & _written_before(writer, outer)))
+    adds = "1" if set(outer.targets) & _written_before(writer, outer) else "start"
     arguments = (
         f"{arrays[outer.targets[0]]}, {_from(size(first))}, 0",
-        f"{arrays[outer.lefts[0]]}, 0, {_from(size(left))}",
-        f"{arrays[outer.right]}, 0, {size(places[outer.right].start)}",
-        f"space[part], high - low, {size(shapes[outer.right][0])}, T * B, {_float(outer.coefficient)}, {adds}",
+        f"{arrays[outer.lefts[0]]}, start, {_from(size(left))}",
+        f"{arrays[outer.right]}, start, {size(places[outer.right].start)}",
+        f"space[part], high - low, {size(shapes[outer.right][0])}, stop - start, {_float(outer.coefficient)}, {adds}",
     )
     call = ["outer_sum(", *(f"    {argument}," for argument in arguments), ")"]
     return [*equations, f"low, high = share({size(rows)}, part, parts)", *call]

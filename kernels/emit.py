@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sympy
 from sympy import Expr, Symbol
 
 from ..derive.adjoint import delta, incoming
@@ -31,6 +32,7 @@ from .instructions import (
 from .lines import indented, safe, words, wrapped
 from .loops import write_loop
 from .printer import function_name, power_name
+from .products import SUMMED_AT_ONCE
 from .reductions import write_contract, write_cross_entropy, write_row_sum, write_softmax, write_total
 from .schedule import Schedule, loss
 from .sections import PURPOSE, SECTIONS, STRETCHING, locals_of, parts_of
@@ -47,6 +49,7 @@ SPANS = {
     "forward": [SPAN, "for start in range(0, T, span):", "    stop = min(start + span, T)", TOGETHER],
     "backward": [SPAN, "for stop in range(T, 0, -span):", "    start = max(0, stop - span)", TOGETHER],
 }
+IN_CACHE = 2**17  # entries of a block of rows
 MEET = "meet(meeting, pieces)"
 SHARED = "T", "B", "first", "last", "part", "parts", "split", "meeting"
 COUNTS = {
@@ -172,6 +175,8 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
         many = any(run and not direction for direction, run in parts)
         lines = [*SPANS[name], *indented(lines)] if many else ["start, stop = 0, T", *lines]
         lines = [SHARES, *lines] if any("above" in line for line in lines) else lines
+    if lines and name == "sums":
+        lines = _in_blocks(writer, parts[0][1])
     packs = write_packs(writer)
     if lines and name == "prologue":
         lines = ["if part == 0:", *indented(lines), *(["meet(meeting, parts)"] if packs else [])]
@@ -181,6 +186,21 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
     arguments = _arguments(writer, instructions, lines)
     body = [f'"""{PURPOSE[name]}"""', *lines] if lines else [f'"""{PURPOSE[name]} Nothing here."""']
     return _text(name, body, arguments), arguments
+
+
+def _in_blocks(writer: Writer, run: tuple[Instruction, ...]) -> list[str]:
+    """Return the lines of sums, all of them over a block of rows that stays in the cache before those of the next."""
+    whole, blocked = ([i for i in run if isinstance(i, RowSum) == kind] for kind in (True, False))
+    read = dict.fromkeys(s for i in blocked if isinstance(i, OuterSum) for s in (*i.lefts, i.right))
+    lines = _in_order(writer, tuple(blocked))
+    if lines:
+        size = writer.scalar.size(sympy.Add(1, *(writer.schedule.shapes[symbol][0] for symbol in read)))
+        head = [
+            f"block = max({SUMMED_AT_ONCE}, {IN_CACHE} // ({size}))  # rows",
+            "for start in range(0, T * B, block):",
+        ]
+        lines = [*head, "    stop = min(start + block, T * B)", *indented(lines)]
+    return [*lines, *_in_order(writer, tuple(whole))]
 
 
 def _in_order(writer: Writer, run: tuple[Instruction, ...]) -> list[str]:

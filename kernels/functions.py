@@ -47,15 +47,14 @@ def _reduced(x: Value) -> tuple[Value, Value]:
     return n, (x - n * high) - n * low
 
 
-def _exp_times(factor: Value | float, x: Value) -> Value:
-    """Return factor · eˣ, scaled in two steps so that no power of two overflows and denormals are rounded once."""
-    n, r = _reduced(x.at_most(LARGEST[x.bits]).at_least(SMALLEST[x.bits]))
-    half = (n * 0.5).call("rint")
-    return (_expm1_reduced(r) + 1.0) * factor * half.power_of_two() * (n - half).power_of_two()
+def _shrunk(x: Value) -> Value:
+    """Return eˣ for x up to 0."""
+    n, r = _reduced(x.at_least(SMALLEST[x.bits]))
+    return (_expm1_reduced(r) + 1.0).scaled(n)
 
 
 def _exp(x: Value) -> Value:
-    return _exp_times(1.0, x)
+    return _shrunk(x.at_most(LARGEST[x.bits]))
 
 
 def _tanh(x: Value) -> Value:
@@ -64,13 +63,13 @@ def _tanh(x: Value) -> Value:
     n, r = _reduced(size + size)
     scale = n.power_of_two()
     grown = _expm1_reduced(r) * scale + (scale - 1.0)
-    return (grown / (grown + 2.0)).call("copysign", x)
+    return grown.over(grown + 2.0).call("copysign", x)
 
 
 def _sigmoid(x: Value) -> Value:
     """Return 1 / (1 + e⁻ˣ), or eˣ / (1 + eˣ) where x < 0: nothing overflows and small values keep their digits."""
-    shrunk = _exp(-x.call("fabs"))
-    return x.if_less(0.0, shrunk, 1.0) / (shrunk + 1.0)
+    shrunk = _shrunk(-x.call("fabs"))
+    return x.if_less(0.0, shrunk, shrunk.spread(1.0)).over(shrunk + 1.0)
 
 
 def _log(x: Value) -> Value:
@@ -101,7 +100,7 @@ def _log_of_parts(n: Value, m: Value) -> Value:
 
 def _softplus(x: Value) -> Value:
     """Return max(x, 0) + log(1 + e^−|x|), with what rounding took from 1 + e^−|x| put back."""
-    shrunk = _exp(-x.call("fabs"))
+    shrunk = _shrunk(-x.call("fabs"))
     grown = shrunk.spread(1.0).exactly(shrunk, "fadd")
     lost = shrunk.exactly(grown.exactly(shrunk.spread(1.0), "fsub"), "fsub")
     n, m = grown.split(math.sqrt(0.5))
@@ -110,9 +109,10 @@ def _softplus(x: Value) -> Value:
 
 def _silu(x: Value) -> Value:
     """Return x / (1 + e⁻ˣ), with x multiplied in before eˣ may become denormal."""
-    size = -x.call("fabs")
+    n, r = _reduced((-x.call("fabs")).at_least(SMALLEST[x.bits]))
+    grown = _expm1_reduced(r) + 1.0
     finite = x.at_least(-1e4)  # −∞ · 0 is 0 here
-    return x.if_less(0.0, _exp_times(finite, size), x) / (_exp(size) + 1.0)
+    return x.if_less(0.0, (grown * finite).scaled(n), x) / (grown.scaled(n) + 1.0)
 
 
 PLAIN: dict[str, Callable[..., Any]] = {

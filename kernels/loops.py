@@ -20,10 +20,11 @@ def write_loop(writer: Writer, loop: Loop) -> list[str]:
     if writer.section == "sums":
         lines = _summed_in_vectors(writer, loop) if vectors else _summed_one_by_one(writer, loop)
         blocks = [
-            f"for low in range(0, T * B, {SUMMED_AT_ONCE}):",
-            f"    high = min(low + {SUMMED_AT_ONCE}, T * B)",
+            f"for low in range(start, stop, {SUMMED_AT_ONCE}):",
+            f"    high = min(low + {SUMMED_AT_ONCE}, stop)",
         ]
-        return ["if part == 0:", *indented([*blocks, *indented(lines)])]
+        lines = [*blocks, *indented(lines)]
+        return lines if vectors else ["if part == 0:", *indented(lines)]
     return writer.over(loop.scope, _in_vectors(writer, loop) if vectors else _one_by_one(writer, loop))
 
 
@@ -53,7 +54,7 @@ def _summed_in_vectors(writer: Writer, loop: Loop) -> list[str]:
         rows.append(f"{variable} = {variable} + {writer.vector.entry_of(statement.expr, indices)}")
     writer.known = set()
     inner = [*before, "for row in range(low, high):", *indented([*SKIPPED, *rows]), *after]
-    return _nest_in_vectors(writer, loop, inner)
+    return _nest_in_vectors(writer, loop, inner, "part * LANES", "parts * LANES")
 
 
 def _one_by_one(writer: Writer, loop: Loop) -> list[str]:
@@ -85,10 +86,10 @@ def _in_vectors(writer: Writer, loop: Loop) -> list[str]:
     return _nest_in_vectors(writer, loop, inner)
 
 
-def _nest_in_vectors(writer: Writer, loop: Loop, inner: list[str]) -> list[str]:
+def _nest_in_vectors(writer: Writer, loop: Loop, inner: list[str], first: str = "0", step: str = "LANES") -> list[str]:
     """Put lines into the loops over vectors of entries."""
     last = writer.scalar.size(loop.shape[-1])
-    lines = [f"for j in range(0, {last}, LANES):", f"    left = {last} - j", *indented(inner)]
+    lines = [f"for j in range({first}, {last}, {step}):", f"    left = {last} - j", *indented(inner)]
     return writer.nest([("j0", loop.shape[0])], lines) if len(loop.shape) == 2 else lines
 
 

@@ -70,8 +70,10 @@ def multiply_part(
 
 def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):
     panels = at(space, ROWS_AT_ONCE * SUMMED_AT_ONCE)
-    for first in range(0, length, SUMMED_AT_ONCE):
-        count = min(SUMMED_AT_ONCE, length - first)
+    blocks = (length + SUMMED_AT_ONCE - 1) // SUMMED_AT_ONCE
+    for block in range(blocks):
+        first = length * block // blocks
+        count = length * (block + 1) // blocks - first
         _pack_rows(panels, b, b_row, first, count, columns)
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):

@@ -46,4 +46,5 @@ def shared(threads: int, steps: int, batch: int, work: int, matrices: int) -> Sh
         matrices: bytes of those that are multiplied with at each step of a pass.
     """
     many = 1 if WITHOUT_NUMBA or steps * batch * work < SMALL else min(threads, cores())
-    return Shards(batch, many, batch < many or matrices > NEAR and batch < FEW * many)
+    split = many > 1 and (batch < many or matrices > NEAR and batch < FEW * many)
+    return Shards(batch, many, split)

@@ -13,8 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .values import FUSED
-from .vector import BYTES, FEATURES, INDEX, Vector, _mask
+from .values import FEATURES, FUSED
+from .vector import BYTES, INDEX, Vector, _mask
 
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3

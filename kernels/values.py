@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
+from llvmlite import binding, ir  # type: ignore[import-untyped]  # it carries no types
 from numba.core import cgutils
 
+FEATURES = dict(binding.get_host_cpu_features())
 FUSED = ("contract",)  # a product and a sum may become one operation with one rounding
 Number = float | int
 
@@ -72,6 +73,41 @@ class Value:
             f"llvm.{name}.v{kind.count}f{self.bits}",
         )
         return self._made(self.builder.call(function, [self.value, *(other.value for other in others)]))
+
+    def over(self, divisor: Value) -> Value:
+        """Return the quotient by a divisor from 1 to 2¹⁰⁰: where the processor estimates reciprocals, without dividing.
+
+        Newton's iteration doubles the 14 digits of the estimate, and what is left over corrects the quotient.
+        """
+        if not self._is_wide():
+            return self / divisor
+        kind = {32: "ps", 64: "pd"}[self.bits]
+        guess = self._wide(f"rcp14.{kind}.512", divisor, divisor)
+        one, away = self.spread(1.0), -divisor
+        for _ in range(self.bits // 32):
+            guess = guess.call("fma", away.call("fma", guess, one), guess)
+        found = self * guess
+        return away.call("fma", found, self).call("fma", guess, found)
+
+    def scaled(self, n: Value) -> Value:
+        """Return self · 2ⁿ for whole numbers n, rounded once where that is denormal."""
+        if self._is_wide():
+            kind = {32: "ps", 64: "pd"}[self.bits]
+            return self._wide(f"mask.scalef.{kind}.512", self, n, self, rounding=4)
+        half = (n * 0.5).call("rint")
+        return self * half.power_of_two() * (n - half).power_of_two()
+
+    def _is_wide(self) -> bool:
+        return bool(FEATURES.get("avx512f")) and self.bits * self.value.type.count == 512
+
+    def _wide(self, name: str, *values: Value, rounding: int | None = None) -> Value:
+        """Call an instruction of AVX-512 on all lanes."""
+        lanes = ir.IntType(self.value.type.count)
+        given = [*(value.value for value in values), lanes(-1)]
+        given += [] if rounding is None else [ir.IntType(32)(rounding)]
+        kind = ir.FunctionType(self.value.type, [one.type for one in given])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.x86.avx512.{name}")
+        return self._made(self.builder.call(function, given))
 
     def exactly(self, other: Value, operation: str) -> Value:
         """Add or subtract with a rounding of its own, never joined with a product."""

@@ -14,15 +14,14 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]  # it carries no types
+from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from .values import Value, as_value
+from .values import FEATURES, Value, as_value
 
-FEATURES = dict(binding.get_host_cpu_features())
 BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
 WITHOUT_NUMBA = bool(getattr(numba.config, "DISABLE_JIT", False))
 PLAIN_LANES = 2**40  # with Numba switched off, one vector holds any row

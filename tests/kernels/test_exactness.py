@@ -112,6 +112,7 @@ def in_double(arrays):
 @pytest.mark.parametrize("name", ["lstm", "attention", "memory", "two_inputs"])
 def test_twice_the_same_bit_for_bit(make_case, monkeypatch, name, threads):
     monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
+    monkeypatch.setattr("bptt.kernels.shards.cores", lambda: threads)
     case = make_case(name, 40, 7, (("n", 19), ("m", 11), ("k", 5)))
     bits = []
     for _ in range(2):

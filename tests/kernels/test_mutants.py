@@ -37,9 +37,9 @@ MUTANTS = [
     ("a sign turned", "backward", r"\(1\.0 - f_j\)", "(1.0 + f_j)"),
     ("a cotangent ignored", "backward", r"= delta_h_prev_j \+ incoming_loss_h_j", "= delta_h_prev_j"),
     ("a state one step too early in a sum", "sums", r"load\(c_prev, row", "load(c_prev, max(row - B, 0)"),
-    ("the last step left out of a product's sum", "sums", r"T \* B, 1\.0, 0", "(T - 1) * B, 1.0, 0"),
-    ("the last row left out of a sum", "sums", r"T \* B\)\n", "T * B - 1)\n"),
-    ("rows summed twice", "sums", r"range\(0, T \* B, \d+\)", "range(0, T * B, 8)"),
+    ("the last step left out of a product's sum", "sums", r"stop - start, 1\.0, start", "stop - start - B, 1.0, start"),
+    ("the last row left out of a sum", "sums", r"min\(low \+ \d+, stop\)", "min(low + 128, stop - 1)"),
+    ("rows summed twice", "sums", r"range\(start, stop, \d+\)", "range(start, stop, 8)"),
     ("steps past the end computed", "forward", r"== 0\.0", "== 2.0"),
     ("gradients changed past the end", "backward", r"== 0\.0", "== 2.0"),
 ]

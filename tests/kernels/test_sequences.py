@@ -5,6 +5,7 @@ import pytest
 
 import bptt
 from bptt.kernels import compile
+from bptt.kernels.shards import shared
 
 TOLERANCE = 1e-12  # rounding of some hundred operations, relative to the largest entry
 
@@ -131,18 +132,47 @@ def test_tangents_need_a_direction(make_case):
         case.kernel.tangent(case.run, {})
 
 
-def test_threads_share_a_batch(make_case, assert_close, monkeypatch):
+@pytest.mark.parametrize("near", [0, 2**40], ids=["columns", "samples"])
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("name", ["lstm", "attention", "memory", "two_inputs", "skew"])
+def test_threads_change_no_bit(make_case, assert_close, monkeypatch, name, batch, near):
+    """Whether each takes samples of its own, or columns of every product: of one panel, or of several."""
     monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
-    case = make_case("lstm", 6, 5, (("n", 9), ("m", 3)))
-    shared = compile(case.kernel.derivation, threads=3)
-    results = []
-    for _ in range(2):
-        run = shared.forward(case.params, case.inputs, case.state)
-        results.append((run.states, shared.backward(run, case.cotangents)))
-    assert_close(results[0][0], case.run.states, TOLERANCE)
-    for group in ("params", "inputs", "state", "states"):
-        assert_close(getattr(results[0][1], group), getattr(case.grads, group), TOLERANCE)
-        assert_close(getattr(results[0][1], group), getattr(results[1][1], group), 0)
+    monkeypatch.setattr("bptt.kernels.shards.NEAR", near)
+    monkeypatch.setattr("bptt.kernels.shards.cores", lambda: 3)
+    case = make_case(name, 6, batch, (("n", 70), ("m", 3)))
+    many = compile(case.kernel.derivation, threads=3)
+    many._modules = case.kernel._modules
+    for lengths in (None, [6, 0, 3, 1, 5][:batch]):
+        runs = [kernel.forward(case.params, case.inputs, case.state, lengths=lengths) for kernel in (case.kernel, many)]
+        alone, together = (
+            kernel.backward(run, case.cotangents) for kernel, run in zip((case.kernel, many), runs, strict=True)
+        )
+        assert_close(runs[1].states, runs[0].states, 0)
+        for group in ("params", "inputs", "state", "states"):
+            assert_close(getattr(together, group), getattr(alone, group), 0)
+
+
+@pytest.mark.parametrize(
+    ("threads", "steps", "batch", "matrices", "expected"),
+    [
+        (2, 50, 16, 10, (2, False)),
+        (2, 50, 1, 10, (2, True)),
+        (2, 50, 4, 10**7, (2, True)),
+        (2, 50, 64, 10**7, (2, False)),
+        (2, 1, 1, 10, (1, False)),
+        (9, 50, 16, 10, (4, False)),
+    ],
+    ids=["samples", "one sample", "few samples, large matrices", "many samples", "little work", "few cores"],
+)
+def test_how_a_pass_is_shared(monkeypatch, threads, steps, batch, matrices, expected):
+    monkeypatch.setattr("bptt.kernels.shards.cores", lambda: 4)
+    found = shared(threads, steps, batch, 1_000_000, matrices)
+    counts = list(found.counts())
+    assert (found.parts, found.split) == expected
+    assert [one["part"] for one in counts] == list(range(found.parts))
+    assert counts[0]["first"] == 0 and counts[-1]["last"] == batch
+    assert all(one["last"] == two["first"] for one, two in zip(counts, counts[1:], strict=False))
 
 
 def test_threads_are_counted(make_case):

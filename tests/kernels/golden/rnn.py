@@ -166,26 +166,28 @@ def sums(
 ):
     """Sum the gradients of parameters over steps and samples."""
     masked = len(active) > 0
-    # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
-    low, high = share(size_n, part, parts)
-    outer_sum(
-        delta_W_hh, low, 0,
-        delta_a_h, 0, low,
-        h_prev, 0, 0,
-        space[part], high - low, size_n, T * B, 1.0, 0,
-    )
-    # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
-    low, high = share(size_n, part, parts)
-    outer_sum(
-        delta_W_xh, low, 0,
-        delta_a_h, 0, low,
-        x, 0, 0,
-        space[part], high - low, size_m, T * B, 1.0, 0,
-    )
-    if part == 0:
-        for low in range(0, T * B, 128):
-            high = min(low + 128, T * B)
-            for j in range(0, size_n, LANES):
+    block = max(128, 131072 // (1 + size_m + 2 * size_n))  # rows
+    for start in range(0, T * B, block):
+        stop = min(start + block, T * B)
+        # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
+        low, high = share(size_n, part, parts)
+        outer_sum(
+            delta_W_hh, low, 0,
+            delta_a_h, start, low,
+            h_prev, start, 0,
+            space[part], high - low, size_n, stop - start, 1.0, start,
+        )
+        # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
+        low, high = share(size_n, part, parts)
+        outer_sum(
+            delta_W_xh, low, 0,
+            delta_a_h, start, low,
+            x, start, 0,
+            space[part], high - low, size_m, stop - start, 1.0, start,
+        )
+        for low in range(start, stop, 128):
+            high = min(low + 128, stop)
+            for j in range(part * LANES, size_n, parts * LANES):
                 left = size_n - j
                 delta_b_h_j = within(load(delta_b_h, 0, j, left), 0)
                 for row in range(low, high):

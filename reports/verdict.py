@@ -9,6 +9,9 @@ from ..analysis.verdicts.verdict import Fault, Line, Verdict
 from .document import Block, Code, Document, Heading, Inline, Mark, Note, Paragraph, Strong, Table, Text
 from .phrases import Phrases
 
+# with which sentences of a verdict may start; names such as dh keep their small letter
+WORDS = ("what", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients", "another", "agrees")
+
 
 def verdict_document(verdict: Verdict, language: str = "en") -> Document:
     """Return the page of a verdict; what the verdict itself says is in English.
@@ -86,6 +89,6 @@ def _row(line: Line, holds: bool) -> tuple[Text, ...]:
 
 def _sentence(text: str) -> Text:
     """Return a text that starts with a capital letter, where it starts with a word, and ends with a full stop."""
-    first = text.split(" ")[0].rstrip(":,")
-    text = text[:1].upper() + text[1:] if first.isalpha() and first.islower() and len(first) > 1 else text
+    if text.split(" ")[0].rstrip(":,") in WORDS:
+        text = text[:1].upper() + text[1:]
     return (text if text.endswith((".", "!", "?")) else f"{text}.",)

@@ -9,7 +9,8 @@ SIGN = re.compile(r"(?:np|numpy|jnp|torch)\.|[A-Za-z_]\w*|\d+(?:\.\d+)?|\s+|\*\*
 SILENT = re.compile(r"\s+|(?:np|numpy|jnp|torch)\.")
 LATEX_SIGN = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.DOTALL)
 LATEX_SILENT = re.compile(
-    r"\s+|[&{}*]|\\(?:left|right|odot|circ|cdot|times|displaystyle|nonumber|notag|mathrm|operatorname)|\\[,;:!> ]"
+    r"\s+|[&{}*]|\\(?:left|right|odot|circ|cdot|times|displaystyle|nonumber|notag|mathrm|operatorname)|\\[,;:!> ]|"
+    r"\\(?:mathbf|boldsymbol|bm|mathsf|mathcal)"
 )
 ALIKE = 0.3  # below it, the lines have so little in common that marks would confuse
 

@@ -54,7 +54,8 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
     if not forward.backward and not formulas.derivatives:
         said = "".join(f"; {note}" for note in formulas.notes)
-        raise Error(f"{formulas.source.name}: no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
+        what = f"only the forward pass of {forward.cell.name} stands here, and " if formulas.statements else ""
+        raise Error(f"{formulas.source.name}: {what}no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
     reading, forward = _on_best_cell(formulas, forward)
     batch, of = reading.answers.probes, reading.answers.subject
     reread(reading)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .formulas import Formulas, Statement
 from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, number, time_name, without_version
+
+NUMPY: dict[object, str] = {"max": "maximum", "min": "minimum"} | {
+    name: name for name in ("tanh", "exp", "log", "sqrt", "sin", "cos", "arctan", "abs", "sum", "outer", "dot")
+}
 
 
 class FormulaSpeller(Speller):
@@ -19,6 +24,7 @@ class FormulaSpeller(Speller):
 
     def __init__(self, brackets: bool = False, ahead: Sequence[str] = (), loose: bool = False) -> None:
         self.brackets, self.ahead, self.loose = brackets, ahead, loose
+        self.module, self.dotted = "", False  # of NumPy in the line at hand, and whether it writes dot(a, b)
 
     def name(self, quantity: Name) -> str:
         if quantity.base in self.ahead and not quantity.offset:
@@ -30,6 +36,8 @@ class FormulaSpeller(Speller):
     at_least = ">="
 
     def spell_matmul(self, tree: Tree) -> tuple[str, int]:
+        if self.dotted:
+            return f"{self.module}dot({self.show(tree.args[0])}, {self.show(tree.args[1])})", ATOM
         text, level = super().spell_matmul(tree)
         return text.replace(" @ ", " * ") if self.loose else text, level
 
@@ -38,6 +46,8 @@ class FormulaSpeller(Speller):
             return f"({condition})", ATOM
         if self.loose and tree.leaf == "outer":
             return f"{self.show(tree.args[0], POWER)} * {self.show(tree.args[1], ATOM)}.T", PRODUCT
+        if self.module and tree.leaf in NUMPY:
+            return f"{self.module}{NUMPY[tree.leaf]}({', '.join(map(self.show, tree.args))})", ATOM
         return super().spell_call(tree)
 
     def condition(self, tree: Tree) -> str:
@@ -54,7 +64,9 @@ class FormulaSpeller(Speller):
         return f"{self.show(left)} > {self.show(right)}"
 
     def line(self, statement: Statement) -> str:
-        """Return a whole line."""
+        """Return a whole line, with NumPy's functions where it has them."""
+        found = re.search(r"\b(?:np|numpy|jnp|torch)\.", statement.text)
+        self.module, self.dotted = found[0] if found else "", bool(re.search(r"(?<!\))\bdot\(", statement.text))
         left = statement.left or self.name(statement.target)
         value = statement.value
         if left.endswith("]") and value.head == "call" and value.leaf == "scatter":

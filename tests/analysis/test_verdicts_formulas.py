@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -131,7 +132,7 @@ FAULTS = [
     ("lecture", "db_f += da_f", "db_f = da_f", "overwritten", "+="),
     ("lecture", "db_f += da_f", "db_f += np.sum(da_f)", "wrong axis", "da_f"),
     ("lecture", "dc_prev = dc * f", "dc_prev = dc + f", "sum for product", "dc * f"),
-    ("lecture", "+ np.dot(W_ho.T, da_o) ", "- np.dot(W_ho.T, da_o) ", "sign", "+ W_ho.T @ da_o"),
+    ("lecture", "+ np.dot(W_ho.T, da_o) ", "- np.dot(W_ho.T, da_o) ", "sign", "+ np.dot(W_ho.T, da_o)"),
     ("numbered", "delta1 = (1 - z) * delta0", "delta1 = z * delta0", "complement", "1 - z"),
     ("numbered", "delta2 = delta0 * (k - h[t-1])", "delta2 = delta0 * k - h[t-1]", "parentheses", "(k - h[t-1])"),
     ("numbered", "r * h[t-1])\n", "h[t-1])\n", "missing factor", "r"),
@@ -220,7 +221,7 @@ BAD = [
     ("import os", "lstm", "this is not a formula"),
     ("da_f = __import__('os').system('x')", "lstm", "do not know the method|not a function"),
     ("da = dh * (1 - h**2)", None, "Which cell is this"),
-    ("x: input[m]\nh: state[n]\nh = tanh(W @ x + U @ h)", None, "no line of a backward pass"),
+    ("x: input[m]\nh: state[n]\nh = tanh(W @ x + U @ h)", None, "only the forward pass .* no line of a backward pass"),
     ("da_h = dh * h[t-2]", "rnn", "know t-1, t and t\\+1"),
     ("db_h += np.sum(da_h, axis=0)", "rnn", "no keywords such as axis="),
 ]
@@ -245,6 +246,21 @@ def test_the_command_line(tmp_path):
     assert "✗   6  df = dc * c" in text and "\x1b" not in text
     assert CliRunner().invoke(main, ["check", str(path)]).exit_code == 2
     assert CliRunner().invoke(main, ["check", str(tmp_path / "none.txt"), "--cell", "lstm"]).exit_code == 2
+
+
+def test_the_fields_of_the_json_are_those_that_the_page_names():
+    verdict = bptt.check("da_h = dh * (1 - h)", cell="rnn")
+    found = json.loads(verdict.to_json())
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text("utf-8")
+    table = page[page.index("| field |") : page.index("## What it compares")]
+    named = set(re.findall(r"`(\w+)`", table))
+    assert named == {*found, *found["lines"][0], *found["faults"][0]}
+
+
+def test_a_mended_line_keeps_the_functions_of_its_author():
+    text = "da_h = np.multiply(dh, 1 - h**2)\ndh_prev = np.dot(W_hh, da_h) + np.tanh(0 * h)"
+    (fault,) = [fault for fault in bptt.check(text, cell="rnn").faults if fault.line == 2]
+    assert fault.mended == "dh_prev = np.dot(W_hh.T, da_h) + np.tanh(0 * h)"
 
 
 def test_the_message_of_the_assertion_is_the_diagnosis():

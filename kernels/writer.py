@@ -17,7 +17,7 @@ from .sections import SECTIONS, STRETCHING
 
 INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "moved_row", "left", "first", "last"}
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
-VARIABLES |= {"vectors", "norms"}
+VARIABLES |= {"vectors", "norms", "samples", "directions"}
 MODULES = {"np", "math", "njit", "sqrt"}
 IMPORTED = {"LANES", "by_lane", "lanes", "load", "multiply", "orthonormalise", "outer_sum", "pack", "share", "store"}
 IMPORTED |= {"total", "within"}

@@ -61,8 +61,9 @@ def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:
     """
     for kind, arrays in {"parameter": params, "input": inputs, "initial state": state}.items():
         for name, array in arrays.items():
-            bad = np.argwhere(~np.isfinite(array)).tolist()
-            if bad:
+            finite = np.isfinite(array)
+            if not finite.all():
+                bad = np.argwhere(~finite).tolist()
                 where = f" at {bad[0]}" if bad[0] else ""
                 count = f"{len(bad)} values that aren't" if len(bad) > 1 else "a value that isn't"
                 found = f"the {kind} '{name}' holds {count} finite ({np.asarray(array)[tuple(bad[0])]}{where})"

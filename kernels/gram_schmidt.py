@@ -2,9 +2,11 @@
 # Numba finds the types.
 """Gram–Schmidt on the rows of a matrix, compiled once for each dtype; `orthogonal.py` says what it is for.
 
-Rows are made orthonormal a block at a time, and all later rows are then projected with two matrix products: the
-modified method (Björck 1994, Numerics of Gram–Schmidt orthogonalization). A row of which little is left is projected
-once more (Daniel, Gragg, Kaufman and Stewart 1976), so that rows are orthogonal to rounding whatever was given.
+Four rows at a time are made orthonormal by the Cholesky factor of their products, where these are far enough from
+dependent for that to be exact to rounding, and else one by one; later rows are then projected, four at a time within a
+block and the others with two matrix products: the modified method (Björck 1994, Numerics of Gram–Schmidt
+orthogonalization). A row of which little is left is projected once more (Daniel, Gragg, Kaufman and Stewart 1976), so
+that rows are orthogonal to rounding whatever was given.
 """
 
 import math
@@ -13,13 +15,15 @@ import numpy as np
 from numba import carray, njit
 
 from bptt.kernels.products import multiply, pack
-from bptt.kernels.vector import lanes, load, store, total
+from bptt.kernels.vector import lanes, load, store, total, within
 
 DTYPE = "float64"  # `orthogonal.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
 EPSILON = float(np.finfo(DTYPE).eps)
-BLOCK = 32  # rows
+TINY = float(np.finfo(DTYPE).tiny) / EPSILON
+BLOCK = 16  # rows
 LEFT = 0.01  # share of a row's norm below which projecting once is not enough
+APART = 0.1  # share of a square that must be left beside the rows before it, for four rows to be taken at once
 
 
 @njit(error_model="numpy")
@@ -37,45 +41,57 @@ def _subtract(rows, j, factor, i, width):
 
 
 @njit(error_model="numpy")
-def _clear(rows, i, first, end, width):
-    """Take out of rows from `first` to `end` what lies along row i; four at a time, so that their sums overlap."""
-    j = first
-    while j + 4 <= end:
-        unit = load(rows, i, 0, width)
-        sums0, sums1 = unit * load(rows, j, 0, width), unit * load(rows, j + 1, 0, width)
-        sums2, sums3 = unit * load(rows, j + 2, 0, width), unit * load(rows, j + 3, 0, width)
-        for k in range(LANES, width, LANES):
-            left = width - k
-            unit = load(rows, i, k, left)
-            sums0 = sums0 + unit * load(rows, j, k, left)
-            sums1 = sums1 + unit * load(rows, j + 1, k, left)
-            sums2 = sums2 + unit * load(rows, j + 2, k, left)
-            sums3 = sums3 + unit * load(rows, j + 3, k, left)
-        share0, share1, share2, share3 = total(sums0), total(sums1), total(sums2), total(sums3)
-        for k in range(0, width, LANES):
-            left = width - k
-            unit = load(rows, i, k, left)
-            store(rows, j, k, left, load(rows, j, k, left) - share0 * unit)
-            store(rows, j + 1, k, left, load(rows, j + 1, k, left) - share1 * unit)
-            store(rows, j + 2, k, left, load(rows, j + 2, k, left) - share2 * unit)
-            store(rows, j + 3, k, left, load(rows, j + 3, k, left) - share3 * unit)
-        j += 4
-    while j < end:
-        _subtract(rows, j, _dot(rows, i, j, width), i, width)
-        j += 1
-
-
-@njit(error_model="numpy")
 def _scale(rows, i, factor, width):
     for k in range(0, width, LANES):
         store(rows, i, k, width - k, factor * load(rows, i, k, width - k))
 
 
 @njit(error_model="numpy")
+def _add_shares(sums, rows, i, j, k, left):
+    """Add to four sums the products of entries k and on of row j with the four rows from i on."""
+    a, b, c, d = sums
+    row = load(rows, j, k, left)
+    a, b = a + row * load(rows, i, k, left), b + row * load(rows, i + 1, k, left)
+    return a, b, c + row * load(rows, i + 2, k, left), d + row * load(rows, i + 3, k, left)
+
+
+@njit(error_model="numpy")
+def _take_out(rows, i, j, k, left, shares):
+    """Subtract from entries k and on of row j these shares of the four rows from i on."""
+    rest = load(rows, j, k, left) - shares[0] * load(rows, i, k, left) - shares[1] * load(rows, i + 1, k, left)
+    rest = rest - shares[2] * load(rows, i + 2, k, left) - shares[3] * load(rows, i + 3, k, left)
+    store(rows, j, k, left, rest)
+
+
+@njit(error_model="numpy")
+def _totals(sums):
+    return total(sums[0]), total(sums[1]), total(sums[2]), total(sums[3])
+
+
+@njit(error_model="numpy")
+def _clear_row(rows, i, end, j, width):
+    """Take out of row j what lies along the orthonormal rows from i to end - 1."""
+    whole = width // LANES * LANES
+    zero = within(load(rows, j, 0, width), 0)
+    while i + 4 <= end:
+        sums = (zero, zero, zero, zero)
+        for k in range(0, whole, LANES):
+            sums = _add_shares(sums, rows, i, j, k, LANES)
+        if whole < width:
+            sums = _add_shares(sums, rows, i, j, whole, width - whole)
+        shares = _totals(sums)
+        for k in range(0, width, LANES):
+            _take_out(rows, i, j, k, LANES if k < whole else width - k, shares)
+        i += 4
+    while i < end:
+        _subtract(rows, j, _dot(rows, i, j, width), i, width)
+        i += 1
+
+
+@njit(error_model="numpy")
 def _project(rows, i, width):
     """Take out of a row what lies along the rows before it, and return the norm of the rest."""
-    for j in range(i):
-        _subtract(rows, i, _dot(rows, i, j, width), j, width)
+    _clear_row(rows, 0, i, i, width)
     return math.sqrt(_dot(rows, i, i, width))
 
 
@@ -112,15 +128,128 @@ def _settle(rows, i, before, width):
 
 
 @njit(error_model="numpy")
+def _settle_one_by_one(rows, norms, first, end, width):
+    for i in range(first, end):
+        norms[i] = _settle(rows, i, norms[i], width)
+        for j in range(i + 1, end):
+            _clear_row(rows, i, i + 1, j, width)
+
+
+@njit(error_model="numpy")
+def _add_products(sums, rows, i, k, left):
+    """Add to ten sums the products of entries k and on of four rows with each other."""
+    a, b = load(rows, i, k, left), load(rows, i + 1, k, left)
+    c, d = load(rows, i + 2, k, left), load(rows, i + 3, k, left)
+    aa, ba, bb, ca, cb, cc, da, db, dc, dd = sums
+    aa, ba, bb, ca, cb = aa + a * a, ba + b * a, bb + b * b, ca + c * a, cb + c * b
+    return aa, ba, bb, ca, cb, cc + c * c, da + d * a, db + d * b, dc + d * c, dd + d * d
+
+
+@njit(error_model="numpy")
+def _combine(rows, i, k, left, m):
+    """Replace entries k and on of four rows by their combinations: `m` holds a lower triangle, row by row."""
+    a, b = load(rows, i, k, left), load(rows, i + 1, k, left)
+    c, d = load(rows, i + 2, k, left), load(rows, i + 3, k, left)
+    store(rows, i + 3, k, left, m[6] * a + m[7] * b + m[8] * c + m[9] * d)
+    store(rows, i + 2, k, left, m[3] * a + m[4] * b + m[5] * c)
+    store(rows, i + 1, k, left, m[1] * a + m[2] * b)
+    store(rows, i, k, left, m[0] * a)
+
+
+@njit(error_model="numpy")
+def _is_left(square, before, projected):
+    """Return whether so much of a row is left beside those before it that projecting it once is enough."""
+    return square > max(TINY, APART * projected, LEFT * LEFT * before * before)
+
+
+@njit(error_model="numpy")
+def _settle_four(rows, norms, i, width):
+    """Make four rows orthonormal at once, unless that could cost digits: then return False, and leave them."""
+    whole = width // LANES * LANES
+    zero = within(load(rows, i, 0, width), 0)
+    sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+    for k in range(0, whole, LANES):
+        sums = _add_products(sums, rows, i, k, LANES)
+    if whole < width:
+        sums = _add_products(sums, rows, i, whole, width - whole)
+    aa, bb, cc, dd = total(sums[0]), total(sums[2]), total(sums[5]), total(sums[9])
+    # The rows' products are L Lᵀ; a to d are 1 over the diagonal of L, and what is left of each square its square.
+    a = 1 / math.sqrt(aa)
+    ba, ca, da = a * total(sums[1]), a * total(sums[3]), a * total(sums[6])
+    left_b = bb - ba * ba
+    b = 1 / math.sqrt(left_b)
+    cb, db = b * (total(sums[4]) - ca * ba), b * (total(sums[7]) - da * ba)
+    left_c = cc - ca * ca - cb * cb
+    c = 1 / math.sqrt(left_c)
+    dc = c * (total(sums[8]) - da * ca - db * cb)
+    left_d = dd - da * da - db * db - dc * dc
+    d = 1 / math.sqrt(left_d)
+    if not (
+        _is_left(aa, norms[i], 0.0)
+        and _is_left(left_b, norms[i + 1], bb)
+        and _is_left(left_c, norms[i + 2], cc)
+        and _is_left(left_d, norms[i + 3], dd)
+        and aa + bb + cc + dd < math.inf
+    ):
+        return False
+    norms[i], norms[i + 1], norms[i + 2], norms[i + 3] = aa * a, left_b * b, left_c * c, left_d * d
+    # The inverse of L, row by row.
+    m_ba, m_cb, m_dc = -b * ba * a, -c * cb * b, -d * dc * c
+    m_ca, m_db = -c * (ca * a + cb * m_ba), -d * (db * b + dc * m_cb)
+    m = (a, m_ba, b, m_ca, m_cb, c, -d * (da * a + db * m_ba + dc * m_ca), m_db, m_dc, d)
+    for k in range(0, whole, LANES):
+        _combine(rows, i, k, LANES, m)
+    if whole < width:
+        _combine(rows, i, whole, width - whole, m)
+    return True
+
+
+@njit(error_model="numpy")
+def _clear_four(rows, i, j, width):
+    """Take out of the four rows from j on what lies along the four from i on."""
+    whole = width // LANES * LANES
+    zero = within(load(rows, i, 0, width), 0)
+    p = q = r = s = (zero, zero, zero, zero)
+    for k in range(0, whole, LANES):
+        p, q = _add_shares(p, rows, i, j, k, LANES), _add_shares(q, rows, i, j + 1, k, LANES)
+        r, s = _add_shares(r, rows, i, j + 2, k, LANES), _add_shares(s, rows, i, j + 3, k, LANES)
+    if whole < width:
+        left = width - whole
+        p, q = _add_shares(p, rows, i, j, whole, left), _add_shares(q, rows, i, j + 1, whole, left)
+        r, s = _add_shares(r, rows, i, j + 2, whole, left), _add_shares(s, rows, i, j + 3, whole, left)
+    of_j, of_next, of_third, of_last = _totals(p), _totals(q), _totals(r), _totals(s)
+    for k in range(0, width, LANES):
+        left = LANES if k < whole else width - k
+        _take_out(rows, i, j, k, left, of_j)
+        _take_out(rows, i, j + 1, k, left, of_next)
+        _take_out(rows, i, j + 2, k, left, of_third)
+        _take_out(rows, i, j + 3, k, left, of_last)
+
+
+@njit(error_model="numpy")
+def _settle_block(rows, norms, first, end, width):
+    """Make the rows of a block orthonormal."""
+    for i in range(first, end, 4):
+        after = min(i + 4, end)
+        if after - i < 4 or not _settle_four(rows, norms, i, width):
+            _settle_one_by_one(rows, norms, i, after, width)
+        j = after
+        while j + 4 <= end:
+            _clear_four(rows, i, j, width)
+            j += 4
+        while j < end:
+            _clear_row(rows, i, after, j, width)
+            j += 1
+
+
+@njit(error_model="numpy")
 def _orthonormalise(rows, norms, across, along, products):
     count, width = rows.shape
     for i in range(count):
         norms[i] = math.sqrt(_dot(rows, i, i, width))
     for first in range(0, count, BLOCK):
         end = min(count, first + BLOCK)
-        for i in range(first, end):
-            norms[i] = _settle(rows, i, norms[i], width)
-            _clear(rows, i, i + 1, end, width)
+        _settle_block(rows, norms, first, end, width)
         many, rest = end - first, count - end
         if rest:
             block = rows[first:end]

@@ -22,6 +22,7 @@ from .module import BACKWARD, FORWARD, Module
 from .run import Gradients, Run, Views
 from .sections import STRETCHING
 from .shards import Shards, shared
+from .stretching import together
 from .table import Table, address_of, called, changed, enter, numbered
 from .workers import run_all
 
@@ -293,16 +294,17 @@ class Passes:
         """
         orthogonal.prepare(self.dtype.name)
         (B, K, width), T, arrays = vectors.shape, run.steps, dict(run.arrays)
-        plan = planned(module.tangent_shapes(run.sizes, 1, B, K, set(arrays)), self.dtype)
-        check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
+        check_fits(T * B * K * self.dtype.itemsize, "the stretching needs", "take fewer directions or steps at a time")
+        samples, directions = together(B, K)
+        plan = planned(module.tangent_shapes(run.sizes, 1, samples, directions, set(arrays)), self.dtype)
         _, own = self.pool.take(plan)
         arrays |= own
         for before, after in module.tangents.values():
             whole = arrays.pop(f"{after} and before")
-            arrays[before], arrays[after] = whole[: B * K], whole[B * K :]
+            arrays[before], arrays[after] = whole[: samples * directions], whole[samples * directions :]
         arrays["vectors"], arrays["norms"] = vectors.reshape(B * K, width), np.empty((T, B * K), self.dtype)
         arrays["space"] = np.empty(orthogonal.space_size(K, width, self.dtype), self.dtype)
-        numbers = module.numbers(run.sizes, T, B) | {"K": K, **ALONE}
+        numbers = module.numbers(run.sizes, T, B) | {"K": K, "together": samples, **ALONE}
         module.call("pack_tangent", numbers, arrays)
         module.call(STRETCHING, numbers, arrays)
         return arrays["norms"].reshape(T, B, K), vectors

@@ -11,6 +11,17 @@ from .lines import indented, words, wrapped
 from .sections import PURPOSE, STRETCHING
 from .writer import Writer
 
+AT_ONCE = 16  # directions: what is computed of them stays in the nearest cache
+
+
+def together(samples: int, directions: int) -> tuple[int, int]:
+    """Return of how many samples, and how many directions of each, tangents are computed at a time.
+
+    >>> together(8, 256), together(8, 3)
+    ((1, 16), (5, 3))
+    """
+    return min(samples, max(1, AT_ONCE // max(1, directions))), min(AT_ONCE, directions)
+
 
 def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines of the function, and its arguments; none where no state moves, or more than the states.
@@ -26,22 +37,27 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
     if not pairs or not {name for name, kind in kinds.items() if kind == TANGENT_TIME} <= {*before, *after}:
         return [], ()
     lasting = ["active", *(name for name, kind in kinds.items() if kind == TIME)]
-    one_step = {"T": "1", "first": "0", "last": "B"} | {name: f"{name}[t * B : (t + 1) * B]" for name in lasting}
+    one_step = {"T": "1", "B": "samples", "K": "directions", "first": "0", "last": "samples"}
+    one_step |= {name: f"{name}[row : row + samples]" for name in lasting}
     call = wrapped("tangent(", tuple(one_step.get(name, name) for name in given), ")").split("\n")
     take, give, start = [], [], Integer(0)
     for (symbol, _), array, into in zip(pairs, before, after, strict=True):
         width = prod(schedule.shapes[symbol], start=Integer(1))
         place = f"{size(start)} + j" if start else "j"
-        loop = [f"for j in range(0, {size(width)}, LANES):", f"    left = {size(width)} - j"]
-        take += [*loop, f"    store({array}, q, j, left, load(vectors, q, {place}, left))"]
-        give += [*loop, f"    store(vectors, q, {place}, left, load({into}, q, j, left))"]
+        loop = f"for j in range({size(width)}):"
+        take += [loop, f"    {array}[k, j] = vectors[moved + k, {place}]"]
+        give += [loop, f"    vectors[moved + k, {place}] = {into}[k, j]"]
         start += width
-    each = "for q in range(B * K):"
-    steps = [each, *indented(take), *call, each, *indented(give), "for s in range(B):"]
-    steps.append("    orthonormalise(vectors, s * K, 0, K, norms, t, s * K, space)")
-    lines = ["for t in range(T):", *indented(steps)]
+    each = "for k in range(samples * directions):"
+    some = [f"directions, moved = min({AT_ONCE}, K - q), s * K + q"]
+    some += [each, *indented(take), *call, each, *indented(give)]
+    steps = ["samples, row = min(together, B - s), t * B + s", f"for q in range(0, K, {AT_ONCE}):"]
+    steps += indented(some)
+    steps += ["for k in range(s, s + samples):"]
+    steps += ["    orthonormalise(vectors, k * K, 0, K, norms, t, k * K, space)"]
+    lines = ["for t in range(T):", *indented(["for s in range(0, B, together):", *indented(steps)])]
     seen = set(words("\n".join(lines)))
-    counts = ("T", "B", "K", *(name for name in writer.sizes.values() if name in seen))
+    counts = ("T", "B", "K", "together", *(name for name in writer.sizes.values() if name in seen))
     arrays = [name for name in given if name not in (*counts, "first", "last")]
     arguments = (*counts, "vectors", "norms", "space", *dict.fromkeys([*arrays, *before, *after]))
     return [f'"""{PURPOSE[STRETCHING]}"""', *lines], arguments

@@ -168,8 +168,16 @@ class _Report:
                 parts = {"cell": name, "data": self.kind(kind), "value": signed(end), "lag": self.lags}
                 curves.append(self.phrases.plain("comparison.alt_curve", **parts))
         alt = self.phrases.plain("comparison.alt", curves="; ".join(curves))
+        settings = self.study.attrs
+        sizes = {**_shared(settings.get("sizes", {})), "T": settings.get("steps", self.lags)}
         caption = self.phrases.text(
-            "comparison.caption", norm=self.math.call("log_norm"), k=self.math.call("letter", "k")
+            "comparison.caption",
+            norm=self.math.call("log_norm"),
+            k=self.math.call("letter", "k"),
+            conditions=", ".join(f"{name} = {size}" for name, size in sizes.items()),
+            B=str(settings.get("batch", "")),
+            S=str(self.study.sizes["seed"]),
+            level=f"{self.summary.attrs.get('level', 0.95):.0%}",
         )
         return [Heading(self.phrases.plain("comparison.flow")), picture(plot, alt, caption)]
 

@@ -109,7 +109,8 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
         for place, (axis, panel) in enumerate(zip(axes, plot.panels, strict=False)):
             if plot.log_x:
                 axis.set_xscale("log", base=2)
-                axis.set_xticks(ticks(plot), minor=False)
+            if (named := ticks(plot)).size:
+                axis.set_xticks(named, minor=False)
                 axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
             if plot.log_y:
                 axis.set_yscale("log")

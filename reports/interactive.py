@@ -159,11 +159,11 @@ def _wrapped(label: str) -> str:
 
 def _x_axis(plot: Plot) -> dict[str, Any]:
     xs = np.unique(np.concatenate([curve.x for panel in plot.panels for curve in panel.curves]))
+    shown = ticks(plot)
+    named = {"tickvals": _numbers(shown), "ticktext": [f"{value:g}" for value in shown]} if shown.size else {}
     if plot.log_x:
-        shown = ticks(plot)
         edges = np.log10(xs[[0, -1]]) + np.array([-0.04, 0.04])
-        named = {"tickvals": _numbers(shown), "ticktext": [f"{value:g}" for value in shown]}
         return {"type": "log", "range": edges.tolist(), **named}
     low, high = float(xs[0]), float(xs[-1])
     margin = 0.0 if len(xs) > 30 else 0.04 * (high - low) or 1.0
-    return {"range": [low - margin, high + margin]}
+    return {"range": [low - margin, high + margin], **named}

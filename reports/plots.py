@@ -15,6 +15,7 @@ SHADES = ("#E08A1E", "#D1495B", "#A23B72", "#6A3D9A", "#3B4BA3", "#14303F")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_POINTS = 250
 MOST_ENDS = 12  # triangles along an edge
+MOST_TICKS = 7  # of an axis whose points are named
 
 Array = NDArray[np.float64]
 
@@ -137,9 +138,14 @@ def limits(plot: Plot) -> tuple[float, float]:
 
 
 def ticks(plot: Plot) -> Array:
-    """Return which of the x are named on a logarithmic scale: at most seven."""
+    """Return which of the x are named: all where they are few, some on a logarithmic scale, else none in particular.
+
+    >>> layers = np.array([2.0, 3.0, 4.0])
+    >>> ticks(Plot((Panel("", (Curve("a", layers, layers, layers, layers, "#000000"),)),), "layers", "y")).tolist()
+    [2.0, 3.0, 4.0]
+    """
     xs = np.unique(np.concatenate([curve.x for panel in plot.panels for curve in panel.curves]))
-    return xs[:: -(-len(xs) // 7)]
+    return xs[:: -(-len(xs) // MOST_TICKS)] if plot.log_x or len(xs) <= MOST_TICKS else xs[:0]
 
 
 def ends(curve: Curve) -> list[tuple[bool, Array]]:

@@ -247,21 +247,24 @@ def tangent(T, B, K, first, last, size_n, active, tangent_h_prev, tangent_a_h, h
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def stretching(
-    T, B, K, size_n, vectors, norms, space, active, tangent_h_prev, tangent_a_h, h, tangent_h, packed2,
+    T, B, K, together, size_n, vectors, norms, space, active, tangent_h_prev, tangent_a_h, h, tangent_h,
+    packed2,
 ):
     """Carry K directions per sample, rows of `vectors`, and make them orthonormal after each step."""
     for t in range(T):
-        for q in range(B * K):
-            for j in range(0, size_n, LANES):
-                left = size_n - j
-                store(tangent_h_prev, q, j, left, load(vectors, q, j, left))
-        tangent(
-            1, B, K, 0, B, size_n, active[t * B : (t + 1) * B], tangent_h_prev, tangent_a_h,
-            h[t * B : (t + 1) * B], tangent_h, packed2,
-        )
-        for q in range(B * K):
-            for j in range(0, size_n, LANES):
-                left = size_n - j
-                store(vectors, q, j, left, load(tangent_h, q, j, left))
-        for s in range(B):
-            orthonormalise(vectors, s * K, 0, K, norms, t, s * K, space)
+        for s in range(0, B, together):
+            samples, row = min(together, B - s), t * B + s
+            for q in range(0, K, 16):
+                directions, moved = min(16, K - q), s * K + q
+                for k in range(samples * directions):
+                    for j in range(size_n):
+                        tangent_h_prev[k, j] = vectors[moved + k, j]
+                tangent(
+                    1, samples, directions, 0, samples, size_n, active[row : row + samples], tangent_h_prev, tangent_a_h,
+                    h[row : row + samples], tangent_h, packed2,
+                )
+                for k in range(samples * directions):
+                    for j in range(size_n):
+                        vectors[moved + k, j] = tangent_h[k, j]
+            for k in range(s, s + samples):
+                orthonormalise(vectors, k * K, 0, K, norms, t, k * K, space)

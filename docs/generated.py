@@ -39,7 +39,8 @@ def functions() -> str:
         rule = kind.rule
         bound = "none" if rule.lipschitz is None else _tex(rule.lipschitz)
         low, high = map(sympy.latex, rule.image)
-        rows.append(f"| `{name}` | {_slopes(rule)} | {bound} | $[{low}, {high}]$ | {rule.kink} |")
+        left, right = "(" if rule.image[0] == -sympy.oo else "[", ")" if rule.image[1] == sympy.oo else "]"
+        rows.append(f"| `{name}` | {_slopes(rule)} | {bound} | ${left}{low}, {high}{right}$ | {rule.kink} |")
     return "\n".join(rows)
 
 

@@ -190,7 +190,7 @@ class _Page:
             case Diagram():
                 drawn = self.picture(drawing(block), "d", block.alt)
                 caption = f'<figcaption class="caption">{self.text(block.caption)}</figcaption>'
-                return f'<figure class="diagram"><div>{drawn}</div>{caption}</figure>'
+                return f'<figure class="diagram"><div tabindex="0">{drawn}</div>{caption}</figure>'
             case Algorithm():
                 return self.algorithm(block)
             case Note():
@@ -199,7 +199,7 @@ class _Page:
             case Coloured():
                 return self.coloured(block)
             case Listing():
-                return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
+                return f'<pre tabindex="0"><code>{escape(chr(10).join(block.lines))}</code></pre>'
             case Frame():
                 inside = "".join(map(self.block, block.blocks))
                 return f'<section class="boxed frame"><h3>{escape(block.title)}</h3>{inside}</section>'

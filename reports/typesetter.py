@@ -190,9 +190,10 @@ class Typesetter(Printer):
         if isinstance(expr, sigma_max):
             name = self.dialect.scripts(self.dialect.greek("sigma").strip(), self.dialect.operator("max"))
             return self.dialect.call(name, self.show(expr.args[0])), ATOM
-        if expr is sympy.pi:
-            return self.dialect.greek("pi"), ATOM
         return super().other(expr)
+
+    def constant(self, number: sympy.NumberSymbol) -> Piece:
+        return (self.dialect.greek("pi"), ATOM) if number is sympy.pi else super().constant(number)
 
     def max_abs(self, vector: Expr) -> Piece:
         """Typeset the largest |entry|, of a number its absolute value."""

@@ -60,6 +60,20 @@ def test_every_picture_says_what_it_shows(built):
         assert [tag for tag in pictures if not re.search(r'alt="[^"]', tag)] == [], path.name
 
 
+@pytest.mark.parametrize("name", ["index", "tutorial", "notation", "mathematics", "examples/checking", "systems/hello"])
+def test_nothing_troubles_a_reader(name, built, browser):
+    for width, dark in ((400, False), (1200, False), (1200, True)):
+        browser.open(built / f"{name}.html", width, dark)
+        assert browser.audit() == []
+
+
+def test_formulas_are_drawn(built, browser):
+    browser.open(built / "mathematics.html")
+    browser.run("MathJax.startup.promise")
+    assert browser.run("document.querySelectorAll('mjx-container svg').length") > 20
+    assert browser.run("document.querySelectorAll('mjx-merror').length") == 0
+
+
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_every_public_name_is_in_the_reference(name):
     last = name.rpartition(".")[2]

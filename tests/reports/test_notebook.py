@@ -84,6 +84,11 @@ def test_what_a_cell_is_given():
     assert "<em>input</em>" not in page
 
 
+def test_pi_is_a_letter():
+    derivation = bptt.derive(bptt.parse("h: state[n]\nh = erf(U @ h)"))
+    assert r"\sqrt{\pi }" in derivation._repr_latex_() and "√(π)" in derivation._repr_html_()
+
+
 def test_text_of_others_stays_text():
     cell = bptt.parse('"""<script>alert(1)</script>"""\nh: state[n]\nh = tanh(U @ h)')
     assert "<script" not in html(cell)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LINES: dict[str, Any] = {"solid": "solid", "dash": (0, (6, 2)), "dot": (0, (2, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
 DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all others flat
 LEGEND_LETTERS, HANDLE_LETTERS = 105, 8  # of a row of a legend across the page, and of a line before a name
+LETTERS_PER_INCH = 13  # of a label along an axis
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
     "svg.fonttype": "path",
@@ -101,6 +102,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
         count = len(plot.panels)
         columns = 1 if narrow else min(count, 2)
         rows = math.ceil(count / columns)
+        letters = MOST_LETTERS if height is None else int(LETTERS_PER_INCH * height)
         height = height or (2.6 if count == 1 else 2.9)
         canvas = Canvas(figsize=(4.2 if narrow else 7.2, height * rows + 0.35), layout="constrained")
         FigureCanvasSVG(canvas)
@@ -117,7 +119,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             _draw(axis, panel, low, high)
             axis.set_title(panel.title, fontsize=9.5)
             if rows == 1 and place == 0:
-                axis.set_ylabel(fill(plot.y, MOST_LETTERS))
+                axis.set_ylabel(fill(plot.y, letters))
             if place + columns >= count:
                 axis.set_xlabel(plot.x)
                 axis.tick_params(labelbottom=True)

@@ -98,15 +98,14 @@ def write_contents(folder: Path, systems: Sequence[System], command: str) -> Pat
     text = f"""# Sequence systems
 
 Each is trained with the generated kernels, and shown with its data, equations, numbers and pictures, and the gradient's
-flow before and after training. `NAME.json` holds the numbers of a page.
+flow before and after training. `NAME.json`, where it is there, holds the numbers of a page.
 
 | System | What it asks |
 |:--|:--|
 {rows}
 ```
-{command} --docs {folder.name}          # train all, and write these pages again
-{command} NAME --small                  # one of them, in seconds
-{command} --redraw -o {folder.name} --docs {folder.name}     # draw again, without training
+{command} NAME --docs {folder}     # train a system, and write its page again; without NAME, all of them
+{command} NAME --redraw -o {folder} --docs {folder}     # draw its page again from its numbers
 ```
 """
     write(folder / "README.md", text.encode())

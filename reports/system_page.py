@@ -40,11 +40,12 @@ MOST_PANELS = 6
 DEEPEST = -40.0  # of a log norm that is drawn
 LEAST_POINTS = 2  # of a curve
 MOST_PICTURES = 2  # of a sheet, beside the flow
-MOST_ROWS = 18  # of equations on a sheet, where each frame around some takes the room of another
+MOST_ROWS = 18  # of equations on a sheet
 COURSE = "step"  # the axis of what is told of training itself
 FLAT = 1.9  # inches: the height of panels
 MOST_LISTED, MOST_LETTERS = 7, 88  # lines of a text on a sheet, and letters of each
-MOST_ACROSS = 4  # models that stand side by side in a table of numbers
+MOST_ACROSS = 36  # letters of the names of models that stand side by side in a table of numbers
+FEW_ROWS = 8  # of equations that leave room for a table below them
 
 
 class SystemPage:
@@ -77,7 +78,8 @@ class SystemPage:
         pictures += self.curves(but=COURSE)
         pictures = pictures or [*self.curves(only=COURSE)]
         right: list[Block] = [*pictures[:MOST_PICTURES], *self.flow_of_models()]
-        right += [*self.tables(is_brief=True), *self.texts(is_brief=True)]
+        (left if self.rows_of(self.fitting()) < FEW_ROWS else right).extend(self.tables(is_brief=True))
+        right += self.texts(is_brief=True)
         return Sheet(attrs["title"], level, lead, (tuple(left), tuple(right)))
 
     def details(self, level: int) -> list[Block]:
@@ -100,21 +102,26 @@ class SystemPage:
 
     @cached_property
     def models_equations(self) -> dict[str, list[Block]]:
-        """Label -> equations of the model."""
-        texts = json.loads(self.found.attrs["texts"])
+        """Label -> equations of the model; the labels of one text stand together."""
+        labels: dict[str, list[str]] = {}
+        for label, text in json.loads(self.found.attrs["texts"]).items():
+            labels.setdefault(text, []).append(label)
         language = self.phrases.language
-        return {label: model_equations(derive(parse_model(text, label)), language) for label, text in texts.items()}
+        return {
+            "; ".join(several): model_equations(derive(parse_model(text, several[0])), language)
+            for text, several in labels.items()
+        }
 
     def fitting(self) -> list[str]:
         """Return the labels of the models whose equations a sheet has room for: the first at least."""
-        labels: list[str] = []
-        rows = 0
-        for label, blocks in self.models_equations.items():
-            rows += sum(len(block.rows) + 1 for block in blocks if isinstance(block, Equations))
-            if labels and rows > MOST_ROWS:
-                break
-            labels.append(label)
-        return labels
+        labels = list(self.models_equations)
+        several = range(len(labels), 1, -1)
+        return labels[: next((count for count in several if self.rows_of(labels[:count]) <= MOST_ROWS), 1)]
+
+    def rows_of(self, labels: Sequence[str]) -> int:
+        """Return the rows that the equations of models take; a frame around some takes the room of another."""
+        blocks = [block for label in labels for block in self.models_equations[label]]
+        return sum(len(block.rows) + 1 for block in blocks if isinstance(block, Equations))
 
     def equations(self, labels: Sequence[str]) -> list[Block]:
         """Return the equations of models, each under its label."""
@@ -140,7 +147,7 @@ class SystemPage:
         model = self.phrases.plain("gallery.model")
         titles = [_label(one, name) for name, one in kept]
         cells = [[self.number(name, place) for place in range(len(self.models))] for name, _ in kept]
-        if len(self.models) > MOST_ACROSS:
+        if sum(map(len, self.models)) > MOST_ACROSS:
             cells, titles, tops = [list(row) for row in zip(*cells, strict=True)], self.models, titles
         else:
             tops = self.models

@@ -68,6 +68,10 @@ def test_a_page_shows_each_variable_as_what_it_is():
     assert listings == [("two", "lines"), ("two", "lines"), ("bptt gallery",)]
     [shown, rest] = blocks_of(page, Equations)
     assert shown and not rest
+    twice = found()
+    twice.attrs["texts"] = json.dumps(dict.fromkeys(["one", "again"], bptt.load_model("hello").text))
+    [once, rest] = blocks_of(gallery.gallery_page(twice), Equations)
+    assert once == shown and not rest
 
 
 def test_each_system_takes_one_page_of_the_gallery():

@@ -26,7 +26,7 @@ from ..derive.program import quantities
 from ..derive.syntax import closest
 from .initial import is_bias
 
-RESERVED = {"torch", "jax", "jnp", "params", "inputs", "states", "state", "self", "step", "sizes"}
+RESERVED = {"torch", "jax", "jnp", "params", "inputs", "states", "state", "self", "step", "sizes", "dtype"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class _Printer(Printer):
         return self.mapped("lookup" if len(shape_of(table, self.shapes)) > 1 else "lookup_number", table, index)
 
     def ones(self, *sizes: Expr) -> Piece:
-        return f"{self.framework.module}.ones(({', '.join(map(self.show, sizes))},))", ATOM
+        return f"{self.framework.module}.ones(({', '.join(map(self.show, sizes))},), dtype=dtype)", ATOM
 
     def part(self, vector: Expr, start: Expr, stop: Expr) -> Piece:
         return f"{self.show(vector, ATOM)}[..., {self.show(start)}:{self.show(stop)}]", ATOM
@@ -197,6 +197,8 @@ def _step(cell: Cell, framework: Framework) -> list[str]:
             if symbol in used:
                 lines.append(f'    {names[symbol]} = {table}["{name}"]')
     lines += [f"    {line}" for line in _lengths(cell, names, used)]
+    if any("dtype=dtype" in line for line in body):
+        lines.append("    dtype = next(iter(states.values())).dtype")
     lines += [f"    {line}" for line in body]
     results = ", ".join(f'"{name}": {names[Symbol(name)]}' for name in cell.states)
     return [*lines, f"    return {{{results}}}"]

@@ -15,9 +15,12 @@ from .torch_names import from_torch
 READERS: dict[str, Callable[[str | os.PathLike[str]], Trained]] = {
     ".pt": from_torch,
     ".pth": from_torch,
+    ".ckpt": from_torch,
+    ".bin": from_torch,
     ".safetensors": from_torch,
     ".keras": from_keras,
     ".h5": from_keras,
+    ".hdf5": from_keras,
     ".onnx": from_onnx,
 }
 
@@ -33,4 +36,6 @@ def read_weights(path: str | os.PathLike[str]) -> Trained:
         raise Error(f"{where}: files of weights end in {', '.join(READERS)}")
     if not where.is_file():
         raise Error(f"{where}: there is no such file")
+    if not where.stat().st_size:
+        raise Error(f"{where}: the file is empty. Write or copy it again.")
     return READERS[where.suffix](where)

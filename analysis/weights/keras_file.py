@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +29,10 @@ ROLES = ("kernel", "recurrent_kernel", "bias")
 def from_keras(path: str | os.PathLike[str]) -> Trained:
     """Return the recurrent layers of a model that Keras has saved; Keras need not be installed, h5py must be.
 
-    The three recurrent layers, also in Bidirectional, of Sequential and functional models. A layer is taken to
-    read the one before it in the file's order where only layers without effect at inference stand between them.
+    The three recurrent layers, their cells in an RNN, and both in Bidirectional, of Sequential and functional models. A
+    layer is taken to read the one before it in the file's order where only layers without effect at inference stand
+    between them. Keras gives the steps of a layer that goes backwards in the order in which it took them; here each
+    stands at its time, and layers above run the other way.
 
     Args:
         path: of a .keras archive, or of a .h5 file with its configuration. A file of weights alone doesn't say which
@@ -56,12 +59,17 @@ def from_keras(path: str | os.PathLike[str]) -> Trained:
                 config = json.loads(file.attrs["model_config"])
                 version = _word(file.attrs.get("keras_version", "2"))
                 found = {name: _listed(group) for name, group in file["model_weights"].items()}
+    except Error:
+        raise
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise Error(f"{where}: can't be read as a model of Keras: {error}") from None
+        why = f"can't be read as a model of Keras: {error}"
+        raise Error(f"{where}: {why}. If it should be one, copy it again, and whole.") from None
     stacks = list(_stacks(config["config"]["layers"], found, str(where), version))
     if not stacks:
-        kinds = ", ".join(layer["class_name"] for layer in config["config"]["layers"])
-        raise Error(f"{where}: no recurrent layer is in it. There: {kinds}.")
+        kinds = [layer["class_name"] for layer in config["config"]["layers"]]
+        inside = {"Sequential", "Functional", "Model"} & set(kinds)
+        advice = " A model inside a model isn't looked into: save it alone." if inside else ""
+        raise Error(f"{where}: no recurrent layer is in it. There: {', '.join(kinds)}.{advice}")
     embeddings = [
         found[layer["config"]["name"]][0]
         for layer in config["config"]["layers"]
@@ -115,18 +123,22 @@ def _stacks(
     layers: Sequence[Mapping[str, Any]], found: Mapping[str, Arrays], where: str, version: str
 ) -> Iterator[Stack]:
     depths: list[tuple[Layer, ...]] = []
-    merge = "concat"
+    merge, turned = "concat", False
     for layer in layers:
         made, how = _layers(layer, found, where, version)
         if made:
             if depths and (not _follows(depths[-1], made, merge) or len(depths[-1]) > 1 and how != merge):
                 yield Stack(depths[0][0].name, tuple(depths), merge)
-                depths = []
+                depths, turned = [], False
+            back = len(made) == 1 and made[0].reverse
+            if turned:
+                made = tuple(replace(one, reverse=not one.reverse) for one in made)
+            turned ^= back
             merge = how if len(made) > 1 else merge
             depths.append(made)
         elif depths and layer["class_name"] not in SEEN_THROUGH:
             yield Stack(depths[0][0].name, tuple(depths), merge)
-            depths = []
+            depths, turned = [], False
     if depths:
         yield Stack(depths[0][0].name, tuple(depths), merge)
 
@@ -140,19 +152,30 @@ def _layers(
     layer: Mapping[str, Any], found: Mapping[str, Arrays], where: str, version: str
 ) -> tuple[tuple[Layer, ...], str]:
     """Return what one layer of the file is here, and how its directions become one; nothing if it isn't recurrent."""
-    config = layer["config"]
-    if layer["class_name"] == "Bidirectional" and config["layer"]["class_name"] in table()["keras"]:
-        merge = config.get("merge_mode") or "concat"
-        arrays, label = found.get(config["name"], []), config["name"]
-        half, at = len(arrays) // 2, config["layer"]
-        kind, chosen = at["class_name"], at["config"]
-        forward = _layer(kind, chosen, label, arrays[:half], False, where, version)
-        return (forward, _layer(kind, chosen, f"{label}_reverse", arrays[half:], True, where, version)), merge
-    if layer["class_name"] in table()["keras"]:
-        back = bool(config.get("go_backwards"))
-        arrays = found.get(config["name"], [])
-        return (_layer(layer["class_name"], config, config["name"], arrays, back, where, version),), "concat"
+    name = layer["config"]["name"]
+    arrays = found.get(name, [])
+    if layer["class_name"] == "Bidirectional":
+        both = layer["config"]["layer"], layer["config"].get("backward_layer") or layer["config"]["layer"]
+        (one, chosen), (other, chosen_back) = map(_plain, both)
+        if one in table()["keras"] and other in table()["keras"]:
+            count = 2 + bool(chosen.get("use_bias", True))
+            forward = _layer(one, chosen, name, arrays[:count], False, where, version)
+            backward = _layer(other, chosen_back, f"{name}_reverse", arrays[count:], True, where, version)
+            return (forward, backward), layer["config"].get("merge_mode") or "concat"
+    kind, config = _plain(layer)
+    if kind in table()["keras"]:
+        back = bool(layer["config"].get("go_backwards"))
+        return (_layer(kind, config, name, arrays, back, where, version),), "concat"
+    if kind == "RNN":
+        raise Error(f"{where}, layer {name}: its cells aren't known here. Known: {', '.join(table()['keras'])}.")
     return (), "concat"
+
+
+def _plain(layer: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a layer's class and configuration; of an RNN around one cell those of the layer that is the same."""
+    cell = layer["config"].get("cell") or {}
+    kind = str(cell.get("class_name", "")).removesuffix("Cell")
+    return (kind, cell["config"]) if kind in table()["keras"] else (layer["class_name"], layer["config"])
 
 
 def _layer(

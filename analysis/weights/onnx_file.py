@@ -39,7 +39,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
     try:
         graph = onnx.load(where).graph
     except Exception as error:  # protobuf's own errors share no class
-        raise Error(f"{where}: can't be read as ONNX: {str(error) or type(error).__name__}") from None
+        why = str(error) or type(error).__name__
+        raise Error(f"{where}: can't be read as ONNX: {why}. If it should be one, copy it again, and whole.") from None
     values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and (given := [a for a in node.attribute if a.name == "value"]):

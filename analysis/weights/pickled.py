@@ -1,7 +1,8 @@
 """State dicts in torch's own format (.pt, .pth), read without torch: nothing in the file is executed.
 
 A .pt file is a zip archive of a pickle and of raw numbers. A pickle is a program; here it may name nothing but ordered
-dictionaries and the parts of tensors, and whatever else it names is refused before it is looked up.
+dictionaries and the parts of tensors; a few kinds of things that training scripts add are left out unread, and
+whatever else it names is refused before it is looked up.
 """
 
 from __future__ import annotations
@@ -37,6 +38,33 @@ STORAGES = {
 HEADER = b"PK\x03\x04"
 
 
+class Left:
+    """Stands for an object beside the numbers, such as a script's arguments, and keeps nothing of it."""
+
+    def __init__(self, *parts: Any) -> None:
+        pass
+
+    def _ignored(self, *parts: Any) -> None:
+        pass
+
+    __setstate__ = __setitem__ = append = extend = add = _ignored
+
+
+LEFT = {
+    "argparse": ("Namespace",),
+    "builtins": ("set", "frozenset", "list", "dict", "int", "float", "complex"),
+    "collections": ("defaultdict", "Counter", "deque"),
+    "datetime": ("datetime", "timedelta"),
+    "numpy": ("dtype", "ndarray", "float64"),
+    "numpy.core.multiarray": ("scalar", "_reconstruct"),
+    "numpy._core.multiarray": ("scalar", "_reconstruct"),
+    "pathlib": ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
+    "torch": ("device", "float64", "float32", "float16", "bfloat16", "int64", "int32"),
+    "_codecs": ("encode",),
+}  # what training scripts write beside a state dict
+OLDER = {"__builtin__": "builtins"}  # what modules are called in pickles for Python 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """What `torch.FloatStorage` and its like stand for."""
@@ -61,7 +89,9 @@ def read_pickled(path: Path) -> dict[str, NDArray[Any]]:
             )
         with zipfile.ZipFile(path) as archive:
             return _flat(_unpickled(archive, path), path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
+        raise Error(f"{path}: its end is missing or damaged ({error}). Copy it again, and whole.") from None
+    except OSError as error:
         raise Error(f"{path}: can't be read: {error}") from None
 
 
@@ -98,6 +128,10 @@ class _Reader(pickle.Unpickler):
             return TENSORS[module, name]
         if module == "torch" and name in STORAGES:
             return _Kind(STORAGES[name])
+        if name in LEFT.get(OLDER.get(module, module), ()):
+            return Left
+        if module == "torch" and name.endswith("Storage"):
+            raise Error(f"{self.path}: holds a {name}, whose numbers aren't read. Known: {', '.join(STORAGES)}.")
         raise Error(
             f"{self.path}: holds a Python object, '{module}.{name}', that only running code could make, which is not "
             "done here. Write the numbers alone: torch.save(model.state_dict(), ...), or safetensors."
@@ -145,6 +179,8 @@ def _flat(tree: Any, path: Path) -> dict[str, NDArray[Any]]:
     while waiting:
         prefix, branch = waiting.pop(0)
         for name, value in branch.items():
+            if isinstance(value, list | tuple):
+                value = dict(enumerate(value))
             if isinstance(value, Mapping):
                 waiting.append((f"{prefix}{name}.", value))
             elif isinstance(value, np.ndarray):

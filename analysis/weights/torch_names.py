@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str], activation: s
         raise Error(f"{where}: no recurrent layer is in it; one has arrays such as weight_ih_l0. There: {some}.")
     notes: list[str] = []
     stacks = tuple(_stack(name, layers, activation, where, notes) for name, layers in found.items())
-    return Trained(where, "PyTorch", stacks, _embedding(arrays, stacks[0]), tuple(dict.fromkeys(notes)))
+    return Trained(where, "PyTorch", stacks, _embedding(arrays, stacks), tuple(dict.fromkeys(notes)))
 
 
 def _stack(
@@ -74,7 +74,10 @@ def _stack(
     for (depth, reverse), arrays in sorted(layers.items()):
         label = f"{name}.l{depth}".lstrip(".") + "_reverse" * reverse
         if missing := {"weight_ih", "weight_hh"} - set(arrays):
-            raise Error(f"{where}: layer {label} has no {' and no '.join(sorted(missing))}")
+            raise Error(
+                f"{where}: layer {label} has no {' and no '.join(sorted(missing))}. A parametrised weight is made "
+                "whole before state_dict(), with remove_parametrizations or remove_weight_norm of torch.nn.utils"
+            )
         blocks, rest = divmod(len(arrays["weight_ih"]), arrays.get("weight_hr", arrays["weight_hh"]).shape[-1])
         key = f"{blocks}{'_projected' * ('weight_hr' in arrays)}"
         if rest or key not in table()["torch"]:
@@ -90,18 +93,21 @@ def _stack(
     return Stack(name, tuple(tuple(found) for _, found in sorted(depths.items())))
 
 
-def _embedding(arrays: Mapping[str, NDArray[Any]], stack: Stack) -> NDArray[np.floating] | None:
-    """Return the table of input vectors, where one array is called so and fits the first layer."""
-    width = stack.depths[0][0].width
-    fit = [a for name, a in arrays.items() if "emb" in name.lower() and a.ndim == 2 and a.shape[1] == width]
+def _embedding(arrays: Mapping[str, NDArray[Any]], stacks: Sequence[Stack]) -> NDArray[np.floating] | None:
+    """Return the table of input vectors, where one array is called so and fits the first layer of a stack."""
+    widths = {stack.depths[0][0].width for stack in stacks}
+    fit = [a for name, a in arrays.items() if "emb" in name.lower() and a.ndim == 2 and a.shape[1] in widths]
     return fit[0].astype(np.float64) if len(fit) == 1 else None
 
 
 def _safetensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         parts = safetensors.deserialize(path.read_bytes())
+        parts.sort(key=lambda part: part[0])  # they come in an order that says nothing
         return {name: widened(part["dtype"], bytes(part["data"])).reshape(part["shape"]) for name, part in parts}
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except safetensors.SafetensorError as error:
+        raise Error(f"{path}: can't be read as safetensors: {error}. Copy it again, and whole.") from None
+    except (OSError, ValueError) as error:
         raise Error(f"{path}: can't be read as safetensors: {error}") from None
 
 

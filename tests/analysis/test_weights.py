@@ -1,6 +1,7 @@
 """Weights of other frameworks: read, run, and held against what the frameworks themselves have computed from them."""
 
 import io
+import json
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from safetensors.numpy import save_file
 
 import bptt
@@ -16,9 +20,14 @@ from bptt.analysis.weights.conventions import cell_of, function, table, unpack
 from bptt.analysis.weights.files import read_weights
 from bptt.analysis.weights.layers import MERGES, Layer, run_stack
 from bptt.analysis.weights.memory import trained_flow
+from bptt.analysis.weights.pickled import read_pickled
 from bptt.kernels.oracle import answer
 
 FILES = Path(__file__).parent / "weights"
+SHIPPED = {
+    ".pt": "torch.pt", ".safetensors": "torch.safetensors", ".keras": "model.keras", ".h5": "model.h5",
+    ".onnx": "operators.onnx",
+}  # fmt: skip
 OUTPUTS = dict(np.load(FILES / "outputs.npz"))
 X = OUTPUTS["x"].astype(float)
 
@@ -82,6 +91,65 @@ def test_files_of_keras_give_what_keras_gives(name):
         for depth in stack.depths:
             x = MERGES[stack.merge]([computed(layer, x) for layer in depth])
             np.testing.assert_allclose(x, OUTPUTS[f"keras {depth[0].name}"], atol=2e-6)
+
+
+def _model_of_keras(path, *layers):
+    """A .h5 file of layers (class, configuration, shapes of arrays), as Keras lays them out."""
+    told = [{"class_name": kind, "config": {"name": f"l{at}"} | given} for at, (kind, given, _) in enumerate(layers)]
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps({"config": {"layers": told}})
+        for at, (_, _, shapes) in enumerate(layers):
+            group = file.create_group(f"model_weights/l{at}")
+            names = [f"a{place}" for place in range(len(shapes))]
+            group.attrs["weight_names"] = names
+            for name, shape in zip(names, shapes, strict=True):
+                group[name] = np.full(shape, at + 1.0)
+    return path
+
+
+def test_layers_above_one_that_goes_backwards_run_the_other_way(tmp_path):
+    """Keras hands on the steps in the order in which they were taken, so that what is first there is last in time."""
+    plain = {"activation": "tanh", "use_bias": False}
+    cell = {"cell": {"class_name": "SimpleRNNCell", "config": plain}, "go_backwards": True}
+    own = {"class_name": "SimpleRNN", "config": {**plain, "use_bias": True}}
+    both = {"layer": {"class_name": "SimpleRNN", "config": plain}, "backward_layer": own}
+    path = _model_of_keras(
+        tmp_path / "a.h5",
+        ("SimpleRNN", {**plain, "go_backwards": True}, [(4, 3), (3, 3)]),
+        ("SimpleRNN", plain, [(3, 3), (3, 3)]),
+        ("RNN", cell, [(3, 2), (2, 2)]),
+        ("Bidirectional", both, [(2, 2), (2, 2), (2, 2), (2, 2), (2,)]),
+    )
+    [stack] = bptt.from_keras(path).stacks
+    assert [[layer.reverse for layer in depth] for depth in stack.depths] == [[True], [True], [False], [False, True]]
+    assert [layer.params["b_h"][0] for layer in stack.depths[-1]] == [0, 4]
+
+
+def test_cells_of_keras_that_cannot_be_read(tmp_path):
+    stacked = {"cell": {"class_name": "StackedRNNCells", "config": {"cells": []}}}
+    with pytest.raises(bptt.Error, match="layer l0: its cells aren't known here. Known: SimpleRNN"):
+        bptt.from_keras(_model_of_keras(tmp_path / "a.h5", ("RNN", stacked, [])))
+    with pytest.raises(bptt.Error, match="There: Sequential. A model inside a model isn't looked into: save it alone"):
+        bptt.from_keras(_model_of_keras(tmp_path / "b.h5", ("Sequential", {"layers": []}, [])))
+
+
+def test_the_batch_may_come_first_in_onnx(tmp_path):
+    """`layout` moves the batch of inputs and states, not the weights; states may come from outside the graph."""
+    rng = np.random.default_rng(0)
+    weights = {"W": (1, 12, 4), "R": (1, 12, 3), "B": (1, 24)}
+    arrays = {name: rng.standard_normal(shape).astype("f4") for name, shape in weights.items()}
+    node = helper.make_node("LSTM", ["X", *weights, "", "h", "c"], ["Y"], hidden_size=3, layout=1)
+    given = [helper.make_tensor_value_info(name, 1, None) for name in "Xhc"]
+    found = [helper.make_tensor_value_info("Y", 1, None)]
+    values = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    model = helper.make_model(helper.make_graph([node], "g", given, found, values), ir_version=8,
+                              opset_imports=[helper.make_opsetid("", 14)])  # fmt: skip
+    onnx.save(model, tmp_path / "a.onnx")
+    [layer] = bptt.from_onnx(tmp_path / "a.onnx").layers
+    states = {name: rng.standard_normal((1, 3, 1, 3)).astype("f4")[0] for name in "hc"}
+    [want] = ReferenceEvaluator(model).run(None, {"X": X.astype("f4").transpose(1, 0, 2), **states})
+    started = {name: array[:, 0].astype(float) for name, array in states.items()}
+    np.testing.assert_allclose(computed(layer, X, started).transpose(1, 0, 2), np.asarray(want)[:, :, 0], atol=2e-6)
 
 
 def test_operators_of_onnx_give_what_onnxruntime_gives():
@@ -179,6 +247,17 @@ def test_nothing_of_python_itself_is_given_to_a_pickle(tmp_path, name):
         bptt.from_torch(tmp_path / "a.pt")
 
 
+def test_a_checkpoint_of_a_training_is_read():
+    """With an optimizer, arguments and scores beside the model, and a projected layer in both directions."""
+    trained = bptt.from_torch(FILES / "checkpoint.pt")
+    [stack] = trained.stacks
+    assert stack.name == "model.module.encoder.rnn" and len(stack.depths) == 2
+    assert trained.embedding is not None and trained.embedding.shape == (7, 4)
+    arrays = read_pickled(FILES / "checkpoint.pt")
+    assert not any("args" in name or "log" in name for name in arrays) and "history.1" in arrays
+    np.testing.assert_allclose(top(stack, arrays["x"].astype(float)), arrays["want"], atol=2e-6)
+
+
 def _tensor_program(offset, shape, stride) -> bytes:
     """A pickle of {'weight_ih_l0': a tensor of this geometry over a storage of four numbers}."""
 
@@ -195,8 +274,6 @@ def _tensor_program(offset, shape, stride) -> bytes:
 def test_a_tensor_stays_inside_its_storage(tmp_path):
     data = {"0": np.arange(4, dtype="<f4").tobytes()}
     _Pickled(tmp_path / "good.pt", _tensor_program(1, (1, 3), (3, 1)), data)
-    from bptt.analysis.weights.pickled import read_pickled
-
     np.testing.assert_array_equal(read_pickled(tmp_path / "good.pt")["weight_ih_l0"], [[1, 2, 3]])
     for offset, shape, stride in ((2, (1, 3), (3, 1)), (0, (2, 2), (9, 1)), (0, (4,), (-1,)), (0, (10**6, 9), (0, 0))):
         _Pickled(tmp_path / "bad.pt", _tensor_program(offset, shape, stride), data)
@@ -215,7 +292,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
         with pytest.raises(bptt.Error, match=match):
             read_weights(path)
 
-    refused(tmp_path / "a.bin", r"files of weights end in \.pt, \.pth")
+    refused(tmp_path / "a.npy", r"files of weights end in \.pt, \.pth")
     refused(tmp_path / "a.pt", "there is no such file")
     for suffix, match in {
         ".pt": "not a file that torch.save has written since version 1.6",
@@ -226,6 +303,11 @@ def test_what_cannot_be_read_is_said(tmp_path):
     }.items():
         (tmp_path / f"a{suffix}").write_bytes(b"nothing of this kind" * 9)
         refused(tmp_path / f"a{suffix}", match)
+    for suffix in (".pt", ".safetensors", ".keras", ".h5", ".onnx"):
+        (tmp_path / f"cut{suffix}").write_bytes((FILES / SHIPPED[suffix]).read_bytes()[:3000])
+        refused(tmp_path / f"cut{suffix}", "[Cc]opy it again, and whole")
+        (tmp_path / f"empty{suffix}").touch()
+        refused(tmp_path / f"empty{suffix}", "the file is empty")
     with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
         archive.writestr("readme", "hello")
     refused(tmp_path / "zip.pt", "there is no data.pkl in it")
@@ -248,7 +330,7 @@ def test_arrays_that_do_not_fit_are_said():
     ):
         with pytest.raises(bptt.Error, match=match):
             bptt.from_torch({**good, **changed})
-    with pytest.raises(bptt.Error, match="layer rnn.l0 has no weight_hh"):
+    with pytest.raises(bptt.Error, match="layer rnn.l0 has no weight_hh.*remove_parametrizations"):
         bptt.from_torch({"rnn.weight_ih_l0": np.ones((8, 3))})
     layout = {"cell": "simple", "W": ["W_xh"]}
     with pytest.raises(bptt.Error, match=r"mine: nothing there gives W_hh, \(n, n\). There: W."):

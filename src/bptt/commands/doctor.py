@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -18,12 +19,15 @@ from .console import give_json
 from .options import JSON
 
 OPTIONAL = {
-    "torch": "peers of `bptt bench`, `bptt.to_torch`, checks of torch code",
-    "jax": "peers of `bptt bench`",
+    "torch": "`bptt bench`, `bptt.to_torch` and checks of torch code: pip install torch",
+    "jax": "`bptt bench`: pip install jax",
     "distributed": "studies on a cluster: pip install 'bptt[dask]'",
     "h5py": "weights of Keras: pip install 'bptt[weights]'",
-    "onnx": "weights in ONNX files: pip install 'bptt[weights]'",
+    "onnx": "ONNX files, in and out: pip install 'bptt[weights]'",
     "koreanize-matplotlib": "PDFs in Korean: pip install 'bptt[korean]'",
+    "babel": "the gallery's dates: pip install 'bptt[systems]'",
+    "scikit-learn": "the gallery's images: pip install 'bptt[systems]'",
+    "statsmodels": "the gallery's sunspots: pip install 'bptt[systems]'",
 }
 
 
@@ -44,6 +48,7 @@ class Finding:
     advice: str = ""
 
 
+ROOM = 0.5  # GiB that kernels may need
 MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", None)}
 
 
@@ -54,29 +59,40 @@ def doctor(as_json: bool) -> None:
 
     Exit status 0: all is well, 1: something must be mended.
     """
-    findings = examine()
+    sections = examine()
+    findings = [finding for section in sections.values() for finding in section]
     if as_json:
         give_json([asdict(finding) for finding in findings])
     else:
-        click.echo(as_text(findings))
+        click.echo(as_text(sections))
     if any(finding.well is False for finding in findings):
         raise SystemExit(1)
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """Return findings as lines for people."""
+def as_text(sections: Mapping[str, Sequence[Finding]]) -> str:
+    """Return findings as lines for people, and in the last line what must be mended."""
+    findings = [finding for section in sections.values() for finding in section]
     width = max(len(finding.what) for finding in findings)
     lines = []
-    for finding in findings:
-        mark, colour = MARKS[finding.well]
-        line = f"{click.style(mark, fg=colour)} {finding.what:<{width}}  {finding.found}"
-        lines.append(f"{line}  {finding.advice}".rstrip())
-    return "\n".join(lines)
+    for heading, section in sections.items():
+        lines.append(click.style(heading, bold=True))
+        for finding in section:
+            mark, colour = MARKS[finding.well]
+            line = f"  {click.style(mark, fg=colour)} {finding.what:<{width}}  {finding.found}"
+            lines.append(f"{line}  {finding.advice}".rstrip())
+        lines.append("")
+    wrong = [finding.what for finding in findings if finding.well is False]
+    return "\n".join([*lines, f"To be mended, as said above: {', '.join(wrong)}" if wrong else "All is well."])
 
 
-def examine() -> list[Finding]:
-    """Return everything that was looked at."""
-    return [*_python(), *_machine(), *_cache(), *_needed(), *_chosen()]
+def examine() -> dict[str, list[Finding]]:
+    """Return everything that was looked at, under headings."""
+    return {
+        "This installation": [*_python(), *_cache(), *_fonts()],
+        "This machine": _machine(),
+        "Packages that bptt needs": _needed(),
+        "Packages for more": [_package(name, f"for {use}", None) for name, use in OPTIONAL.items()],
+    }
 
 
 def _python() -> list[Finding]:
@@ -118,24 +134,48 @@ def _cache() -> list[Finding]:
     held = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
     size = sum(path.stat().st_size for path in held) / 2**20
     room = shutil.disk_usage(nearest).free / 2**30
-    return [Finding("kernel cache", f"{folder}: {size:.0f} MiB, {room:.0f} GiB free", room > 0.5)]
+    advice = "" if room > ROOM else "make room there, or set BPTT_CACHE to a folder that has some"
+    return [Finding("kernel cache", f"{folder}: {size:.0f} MiB, {room:.1f} GiB free", room > ROOM, advice)]
+
+
+def _fonts() -> list[Finding]:
+    from bptt.reports.fonts import FAMILY, hangul_folder
+
+    korean = f", Hangul: {FAMILY}" if hangul_folder() else ", no Hangul"
+    return [Finding("fonts of PDFs", f"those of Typst{korean}", None)]
 
 
 def _needed() -> list[Finding]:
-    found = []
-    for line in requires("bptt") or []:
-        if "extra ==" not in line:
-            name = line.split(">=")[0].split(";")[0].strip()
-            found.append(_package(name) or Finding(name, "not installed", False, f"pip install '{line}'"))
-    return found
+    lines = [line for line in requires("bptt") or [] if "extra ==" not in line]
+    return [_package(line.partition(">=")[0].strip(), f"pip install '{line}'", False) for line in lines]
 
 
-def _chosen() -> list[Finding]:
-    return [_package(name) or Finding(name, "not installed", None, f"for {use}") for name, use in OPTIONAL.items()]
-
-
-def _package(name: str) -> Finding | None:
+def _package(name: str, advice: str, missing: bool | None) -> Finding:
+    """Return what is found of a package: it may be missing, or older than bptt asks for."""
     try:
-        return Finding(name, version(name), True)
+        found = version(name)
     except PackageNotFoundError:
-        return None
+        return Finding(name, "not installed", missing, advice)
+    [least, *_] = [*(_least(line) for line in requires("bptt") or [] if line.partition(">=")[0].strip() == name), ""]
+    if least and _numbers(found) < _numbers(least):
+        return Finding(name, found, False, f"older than {least}: pip install '{name}>={least}'")
+    return Finding(name, found, True)
+
+
+def _least(requirement: str) -> str:
+    """Return the lowest version that a requirement allows.
+
+    >>> _least("h5py>=3.12; extra == 'weights'"), _least("click")
+    ('3.12', '')
+    """
+    return requirement.partition(">=")[2].partition(";")[0].partition(",")[0].strip()
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with.
+
+    >>> _numbers("2.13.0+cpu") > _numbers("2.9"), _numbers("1.0rc1")
+    (True, (1, 0))
+    """
+    found = re.match(r"\d+(\.\d+)*", release)
+    return tuple(map(int, found[0].split("."))) if found else ()

@@ -5,7 +5,9 @@ python tests/analysis/weights/make.py
 """
 
 import os
-from pathlib import Path
+from argparse import Namespace
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
 
 os.environ["KERAS_BACKEND"] = "torch"
 
@@ -69,6 +71,36 @@ def keras_files() -> None:
         found = layer(found)
         found = found.detach().numpy()
         outputs[f"keras {layer.name}"] = found.transpose(1, 0, 2)
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(7, WIDTH)
+        self.encoder = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(WIDTH, 3, 2, bidirectional=True, proj_size=2)})
+        self.head = torch.nn.Linear(4, 2)
+
+
+def checkpoint() -> None:
+    """A checkpoint as training scripts write it and what the layer gives."""
+    torch.manual_seed(1)
+    net = torch.nn.DataParallel(Encoder())
+    optimizer = torch.optim.Adam(net.parameters())
+    given = torch.from_numpy(x)
+    net.module.encoder["rnn"](given)[0].sum().backward()
+    optimizer.step()
+    things = {
+        "model": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "args": Namespace(lr=0.1, folder=PurePosixPath("runs"), device=torch.device("cpu"), dtype=torch.float32),
+        "best": np.float64(0.5),
+        "log": defaultdict(list, loss=[1.0, 0.5]),
+        "seen": {"a"},
+        "history": [np.ones(3), torch.ones(2)],
+        "x": given,
+        "want": net.module.encoder["rnn"](given)[0].detach(),
+    }
+    torch.save(things, HERE / "checkpoint.pt")
 
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -169,6 +201,7 @@ def onnx_file() -> None:
 
 
 torch_files()
+checkpoint()
 keras_files()
 onnx_file()
 np.savez_compressed(HERE / "outputs.npz", **outputs)

@@ -274,6 +274,8 @@ def _cost(section: str, instruction: Instruction, schedule: Schedule, unstored: 
         return sympy.Mul(*shapes[symbol])
 
     touched = dict.fromkeys(s for e in (*expressions(instruction), *targets(instruction)) for s in quantities(e))
+    if isinstance(instruction, RowSum):
+        del touched[instruction.lost]
     fixed = [symbol for symbol in touched if schedule.kept[symbol] == FIXED]
     entries = sum((many(s) for s in touched if s not in fixed and s not in unstored), Integer(0))
     operations, calls = _operations(instruction, schedule)

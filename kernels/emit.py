@@ -101,7 +101,7 @@ def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
     >>> module.arguments["pack_backward"]
     ('part', 'parts', 'size_n', 'size_m', 'W_xh', 'W_hh', 'packed3', 'packed4')
     """
-    writer = Writer(schedule)
+    writer = Writer(schedule, dtype)
     cell = schedule.derivation.cell
     made = {name: _function(writer, name) for name in SECTIONS}
     body, arguments = write_stretching(writer, made["tangent"][1])

@@ -90,12 +90,16 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class RowSum:
-    """target[index] += row over steps and samples: each adds to the row that it looked up."""
+    """target[index] += row over steps and samples: each adds to the row that it looked up.
+
+    `lost` holds, in single precision, what rounding took from each entry on the way.
+    """
 
     scope: str
     target: Symbol
     index: Symbol
     row: Expr
+    lost: Symbol
 
 
 @dataclass(frozen=True)
@@ -137,8 +141,8 @@ def expressions(instruction: Instruction) -> list[Expr]:
             return [expr]
         case CrossEntropy(logits=logits, distribution=distribution):
             return [logits, distribution]
-        case RowSum(index=index, row=row):
-            return [row, index]
+        case RowSum(index=index, row=row, lost=lost):
+            return [row, index, lost]
     return [instruction.vector]
 
 

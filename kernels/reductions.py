@@ -127,11 +127,27 @@ def write_cross_entropy(writer: Writer, node: CrossEntropy) -> list[str]:
 
 
 def write_row_sum(writer: Writer, node: RowSum) -> list[str]:
-    """Write a sum into rows that indices pick."""
-    shape = writer.schedule.shapes[node.target][1:]
-    indices = tuple(f"j{axis}" for axis in range(len(shape)))
-    target = writer.scalar.place(node.target, (writer.scalar.picked(node.index), *indices))
-    inner = [f"{target} += {writer.scalar.entry_of(node.row, indices)}"]
-    lines = writer.over(node.scope, writer.nest(zip(indices, shape, strict=True), inner))
+    """Write a sum into rows that indices pick; one row may be picked at every step.
+
+    In single precision what rounding takes from each sum is kept beside it, and added at the end (Knuth's TwoSum).
+    """
+    shape = writer.schedule.shapes[node.target]
+    indices = tuple(f"j{axis}" for axis in range(len(shape) - 1))
+    picked = (writer.scalar.picked(node.index), *indices)
+    target, term = writer.scalar.place(node.target, picked), writer.scalar.entry_of(node.row, indices)
+    inner = [f"{target} += {term}"]
+    if writer.dtype == "float32":
+        inner = [
+            f"term, before = {term}, {target}",
+            f"{target} = before + term",
+            f"added = {target} - before",
+            f"{writer.scalar.place(node.lost, picked)} += (before - ({target} - added)) + (term - added)",
+        ]
+    lines = writer.over(node.scope, writer.nest(zip(indices, shape[1:], strict=True), inner))
+    if writer.dtype == "float32":
+        every = tuple(f"j{axis}" for axis in range(len(shape)))
+        lost = writer.scalar.place(node.lost, every)
+        last = [f"{writer.scalar.place(node.target, every)} += {lost}", f"{lost} = 0.0"]
+        lines += writer.nest(zip(every, shape, strict=True), last)
     equation = f"# {node.target}[{node.index}] += {spell(node.row)}, summed over steps and samples"
     return [equation, "if part == 0:", *indented(lines)]

@@ -252,7 +252,10 @@ def _sums(plan: Lowering, shares: Iterable[Step]) -> tuple[list[Instruction], li
             if isinstance(node, scatter):
                 row, index, _ = node.args
                 row = plan.materialised(multiplied(factor, row), ALL, first)
-                summed.append(RowSum(ALL, step.target, index, row))
+                lost = Symbol(f"lost_{step.target}", real=True)
+                plan.shapes[lost] = plan.shapes[step.target]
+                plan.keep([lost], FIXED)
+                summed.append(RowSum(ALL, step.target, index, row, lost))
             elif term != 0:
                 statement = Statement(step.target, plan.materialised(term, ALL, first), accumulate=True)
                 summed.append(Loop(ALL, plan.shapes[step.target], (statement,)))

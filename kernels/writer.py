@@ -18,7 +18,7 @@ from .sections import SECTIONS, STRETCHING
 INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "moved_row", "left", "first", "last"}
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
 VARIABLES |= {"vectors", "norms", "above", "below", "piece", "pieces", "rows", "times", "split", "meeting"}
-VARIABLES |= {"block", "samples", "directions"}
+VARIABLES |= {"block", "samples", "directions", "term", "before", "added"}
 MODULES = {"np", "math", "njit", "sqrt"}
 IMPORTED = {"LANES", "by_lane", "lanes", "load", "meet", "multiply_part", "orthonormalise", "outer_sum", "pack_part"}
 IMPORTED |= {"share", "store", "total", "within"}
@@ -30,7 +30,7 @@ class Writer:
     """Names and printers for the lines of a module, and where it stands.
 
     Attributes:
-        schedule: that is written.
+        schedule, dtype: that are written.
         arrays: block's name -> its array's name.
         sizes: dimension -> the argument that holds its size.
         locals: value -> the variable that holds a vector of it.
@@ -42,8 +42,9 @@ class Writer:
         known: values that are in their variables.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, dtype: str) -> None:
         self.schedule = schedule
+        self.dtype = dtype
         calls = {function_name(name) for name in FUNCTIONS}
         self.taken = RESERVED | {STRETCHING} | calls | {f"{name}_of_number" for name in calls} | set(SECTIONS)
         self.taken |= {power_name(Rational(p, q)) for p in range(100) for q in range(1, 10)}

@@ -72,6 +72,20 @@ def test_float32():
     compared(kernel.backward(kernel.forward(params, inputs, start), cotangents), exact, 1e-5)
 
 
+def test_float32_over_many_rows():
+    """Forty thousand terms of one sign, all into one row and one number."""
+    kernel = compile(
+        bptt.parse("w: index[V]\nE: param[V, n]\ns: param[V]\nh: state[n]\nh = E[w] + s[w] * 0.25"), "float32"
+    )
+    params, inputs = kernel.init({"V": 3, "n": 2}), {"w": np.full((10_000, 4), 1)}
+    seeds = {"h": (1 + np.random.default_rng(0).random((10_000, 4, 2))).astype("float32")}
+    found = kernel.backward(kernel.forward(params, inputs), seeds).params
+    exact = seeds["h"].astype("float64").sum(axis=(0, 1))
+    assert abs(found["E"][1] / exact - 1).max() < 1e-6
+    assert abs(found["s"][1] / (0.25 * exact.sum()) - 1) < 1e-6
+    assert not found["E"][[0, 2]].any()
+
+
 def test_a_row_that_is_read_twice_gets_both_shares(kernel):
     params, inputs, start, cotangents = drawn(kernel)
     same = {**inputs, "w": np.full((T, B), 3)}

@@ -39,6 +39,7 @@ class Program:
         title: to speak of it.
         name: the part of the file that is meant.
         text: of the file.
+        adapter: what is stated of it.
         kinds, line: of the fault, none for a program that is right.
         says: what the fault is.
     """
@@ -46,18 +47,20 @@ class Program:
     title: str
     name: str
     text: str
+    adapter: Adapter = Adapter()
     kinds: tuple[str, ...] = ()
     line: int = 0
     says: str = ""
 
 
-def judged(text: str, name: str) -> Verdict | str:
-    """Return the verdict on a file's text, or what kept it from one."""
+def judged(each: Program) -> Verdict | str:
+    """Return the verdict on a program, or what kept it from one."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "theirs.py"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(each.text, encoding="utf-8")
+        subject = find(f"{path}:{each.name}" if each.name else str(path), each.adapter)
         try:
-            return judge(find(f"{path}:{name}" if name else str(path), Adapter()), None, Adapter(), lambda stage: None)
+            return judge(subject, None, each.adapter, lambda stage: None)
         except Error as error:
             return str(error)
 
@@ -87,10 +90,10 @@ def right() -> Iterator[Program]:
         derivation = bptt.derive(bptt.load(cell))
         for style in STYLES:
             try:
-                text = program(derivation, style).text
+                written = program(derivation, style)
             except Unwritten:
-                break
-            yield Program(f"{cell}, {style.name}", "", text)
+                continue
+            yield Program(f"{cell}, {style.name}", "", written.text, written.adapter)
 
 
 def wrong(most: int, seed: int) -> Iterator[Program]:
@@ -101,17 +104,14 @@ def wrong(most: int, seed: int) -> Iterator[Program]:
         random.Random(seed).shuffle(found)
         for fault in found[:most]:
             says = f"{fault.was}  ->  {fault.now}"
-            yield Program(f"{case.file}:{fault.line}", case.name, fault.text, fault.kind, fault.line, says)
+            yield Program(f"{case.file}:{fault.line}", case.name, fault.text, Adapter(), fault.kind, fault.line, says)
     for cell in bptt.zoo():
         derivation = bptt.derive(bptt.load(cell))
-        try:
-            made = [(style, fault) for style in STYLES for fault in faulty(derivation, style)]
-        except Unwritten:
-            continue
+        made = [(style, fault) for style in STYLES for fault in faulty(derivation, style)]
         random.Random(seed).shuffle(made)
         for style, fault in made[:most]:
             title = f"{cell}, {style.name}, line {fault.line}"
-            yield Program(title, "", fault.written.text, (fault.kind,), fault.line, fault.says)
+            yield Program(title, "", fault.written.text, fault.written.adapter, (fault.kind,), fault.line, fault.says)
 
 
 def _short(fault: Fault) -> str:
@@ -122,17 +122,20 @@ def main() -> None:
     """Judge what is right and what is wrong, and print what was missed and the totals."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--most", type=int, default=12, help="faults of each program and each cell")
+    asked.add_argument("--only", choices=("right", "wrong"), help="judge these alone")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--part", type=int, default=0, help="which part of --parts to judge")
     asked.add_argument("--parts", type=int, default=1)
     options = asked.parse_args()
     total: Counter[str] = Counter()
     slowest, began = 0.0, time.process_time()
-    for number, each in enumerate([*right(), *wrong(options.most, options.seed)]):
+    programs = [] if options.only == "wrong" else list(right())
+    programs += [] if options.only == "right" else wrong(options.most, options.seed)
+    for number, each in enumerate(programs):
         if number % options.parts != options.part:
             continue
         start = time.process_time()
-        verdict = judged(each.text, each.name)
+        verdict = judged(each)
         spent = time.process_time() - start
         slowest = max(slowest, spent)
         if total.total() and sum(total[name] for name in ("right", "faults")) % EVERY == 0:

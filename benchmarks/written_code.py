@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sympy
 from sympy import Expr, Symbol
 
+from bptt.analysis.verdicts.code_adapter import Adapter
 from bptt.analysis.verdicts.code_engine import BEFORE, NEXT, RIGHT, Change
 from bptt.analysis.verdicts.code_mutants import mutants
+from bptt.derive.adjoint import delta
 from bptt.derive.derivation import Derivation
 from bptt.derive.functions import Elementwise
 from bptt.derive.linear import Node
 
+NUMPY = {"max": "maximum", "min": "minimum"}  # where NumPy's name is another
+NUMPY |= {name: name for name in ("tanh", "exp", "log", "sin", "cos", "sqrt", "arctan", "sign", "abs")}
 HELPERS = {
-    "tanh": "",
-    "exp": "",
-    "sin": "",
-    "cos": "",
-    "sqrt": "",
     "sigmoid": "def sigmoid(a):\n    return 1 / (1 + np.exp(-a))\n",
     "relu": "def relu(a):\n    return a * (a > 0)\n",
     "step": "def step(a):\n    return 1.0 * (a > 0)\n",
+    "geq": "def geq(a, b):\n    return 1.0 * (a >= b)\n",
     "softplus": "def softplus(a):\n    return np.log(1 + np.exp(a))\n",
+    "softmax": "def softmax(a):\n    grown = np.exp(a - np.max(a))\n    return grown / np.sum(grown)\n",
 }
+SIZES = {"L": 9, "D": 3, "d": 2}  # of what isn't inputs, states or classes
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,12 @@ class Written:
     Attributes:
         text: of the file.
         lines: adjoint -> number of the line that computes it.
+        adapter: what has to be stated of it: sizes that an LSTM doesn't have.
     """
 
     text: str
     lines: dict[str, int]
+    adapter: Adapter
 
 
 @dataclass(frozen=True)
@@ -89,14 +94,17 @@ def program(derivation: Derivation, style: Style, change: Change = RIGHT) -> Wri
     """Return a cell's passes as a program.
 
     Raises:
-        Unwritten: for a cell with more than one input of vectors, states of several shapes, or other functions.
+        Unwritten: for functions that aren't known here, and for rows of samples where values aren't all vectors.
     """
     return _Writer(derivation, style, change).written()
 
 
 def faulty(derivation: Derivation, style: Style) -> Iterator[Faulty]:
-    """Yield the programs with one fault of the catalogue."""
-    right = program(derivation, style).text
+    """Yield the programs with one fault of the catalogue, none for a style that the cell can't be written in."""
+    try:
+        right = program(derivation, style).text
+    except Unwritten:
+        return
     for mutant in mutants(derivation):
         change = mutant.change
         names = {s.name for e in change.steps.values() for s in e.atoms(Symbol)}
@@ -116,8 +124,10 @@ def faulty(derivation: Derivation, style: Style) -> Iterator[Faulty]:
 class _Writer:
     def __init__(self, derivation: Derivation, style: Style, change: Change) -> None:
         self.derivation, self.style, self.change, self.cell = derivation, style, change, derivation.cell
-        vectors = all(shape == ("n",) for shape in self.cell.states.values()) and list(self.cell.inputs) == ["x"]
-        if not vectors or derivation.prologue.steps or self.cell.indices:
+        fixed = set(derivation.fixed)
+        self.fixed = {delta(symbol): derivation.backward.shapes[symbol] for symbol in derivation.fixed}
+        shapes = {s: shape for s, shape in derivation.forward.shapes.items() if s not in fixed}
+        if style.rows and (not self.cell.inputs or any(len(shape) != 1 for shape in shapes.values())):
             raise Unwritten(self.cell.name)
         self.used: set[str] = set()
         self.rows: list[str] = []
@@ -126,13 +136,11 @@ class _Writer:
     def written(self) -> Written:
         """Return the whole file."""
         style, cell = self.style, self.cell
-        states, params = list(cell.states), list(cell.params)
-        of = {name: self._param(name) for name in params}
-        starts = [f"{name}0" for name in states]
-        seeds = [f"{style.prefix}{name}s" for name in states]
+        of = {name: self._param(name) for name in cell.params}
+        seeds = [f"{style.prefix}{name}s" for name in cell.states]
         me = "    " if style.kind == "class" else ""
         forward, back = self._forward(of), self._backward(of)
-        helpers = "\n\n".join(HELPERS[name] for name in sorted(self.used) if HELPERS[name])
+        helpers = "\n\n".join(HELPERS[name] for name in sorted(self.used))
         head = f'"""{cell.name}, {style.name}."""\n\nimport numpy as np\n\n\n{helpers}\n\n'
         if style.kind == "class":
             sizes = "rng = np.random.default_rng(3)\n        "
@@ -143,57 +151,91 @@ class _Writer:
             ]
             head += "class Layer:\n    def __init__(self, inputs, hidden):\n        " + sizes + "\n        ".join(made)
             head += "\n\n"
-        own = "self, " if style.kind == "class" else ""
-        given = {"class": "", "dict": ", params"}.get(style.kind, ", " + ", ".join(params))
-        text = head + f"{me}def forward({own}x, {', '.join(starts)}{given}):\n"
+        own = ["self"] if style.kind == "class" else []
+        given = {"class": [], "dict": ["params"]}.get(style.kind, list(cell.params))
+        starts = [f"{name}0" for name in cell.states]
+        text = head + f"{me}def forward({', '.join([*own, *self.sequences, *starts, *given])}):\n"
         text += "".join(f"{me}    {line}\n" for line in forward)
-        text += f"\n\n{me}def backward({own}{', '.join(seeds)}, tape{given}):\n"
+        text += f"\n\n{me}def backward({', '.join([*own, *seeds, 'tape', *given])}):\n"
         for line in back:
             name, _, statement = line.rpartition("\0")
             if name:
                 self.lines[name] = text.count("\n") + 1
             text += f"{me}    {statement}\n"
         ast.parse(text)
-        return Written(text, self.lines)
+        return Written(text, self.lines, self._adapter())
+
+    @property
+    def sequences(self) -> list[str]:
+        """What is read at every step; the number of steps where nothing is."""
+        return list(self.cell.inputs) or ["steps"]
+
+    def _adapter(self) -> Adapter:
+        cell = self.cell
+        lead = ("T", "B") if self.style.rows else ("T",)
+        lead = lead[::-1] if self.style.batch_first else lead
+        shapes = {name: (*lead, *shape) for name, shape in cell.inputs.items()} | dict(cell.params)
+        batch = [axis for axis in lead if axis == "B"]
+        shapes |= {f"{name}0": (*batch, *shape) for name, shape in cell.states.items()}
+        others = {size for shape in shapes.values() for size in shape} & SIZES.keys()
+        if not others and all(shape in (("n",), ()) for shape in cell.states.values()):
+            return Adapter()
+        roles = dict.fromkeys(cell.inputs, "input") | {f"{name}0": "state" for name in cell.states}
+        return Adapter(
+            shapes={name: ", ".join(shape) for name, shape in shapes.items()},
+            roles=roles | dict.fromkeys(cell.params, "param"),
+            sizes={name: SIZES[name] for name in sorted(others)},
+        )
 
     def _param(self, name: str) -> str:
         return {"class": f"self.{name}", "dict": f'params["{name}"]'}.get(self.style.kind, name)
 
-    def _forward(self, of: dict[str, str]) -> list[str]:
-        style, states = self.style, list(self.cell.states)
+    @property
+    def kept(self) -> list[str]:
+        """What the tape holds of each step."""
         steps = self.derivation.forward.steps
-        time = "x.shape[1]" if style.batch_first else "len(x)"
-        lines = [f"{name} = {name}0" for name in states]
-        lines += [f"{name}s = []" for name in states]
+        states = [f"{name}_prev" for name in self.cell.states]
+        inputs = [f"{name}_t" for name in self.cell.inputs]
+        return [*inputs, *states, *dict.fromkeys(str(step.target) for step in steps)]
+
+    def _once(self, of: dict[str, str]) -> list[str]:
+        """Return the lines that are run before the loop over time."""
+        return [f"{step.target} = {self._said(step.expr, of)}" for step in self.derivation.prologue.steps]
+
+    def _forward(self, of: dict[str, str]) -> list[str]:
+        style, states, first = self.style, list(self.cell.states), self.sequences[0]
+        time = f"{first}.shape[1]" if style.batch_first else f"len({first})" if self.cell.inputs else first
+        lines = self._once(of)
+        lines += [f"{name} = {name}0" for name in states]
+        lines += [f"{_all(name)} = []" for name in states]
         lines += ["tape = []", f"for t in range({time}):"]
         lines += [f"    {name}_prev = {name}" for name in states]
-        lines.append("    x_t = x[:, t]" if style.batch_first else "    x_t = x[t]")
-        names = {**of, "x": "x_t"}
-        lines += [f"    {step.target} = {self._said(step.expr, names)}" for step in steps]
-        kept = ["x_t", *(f"{name}_prev" for name in states), *dict.fromkeys(str(step.target) for step in steps)]
-        lines.append(f"    tape.append(({', '.join(kept)}))")
-        lines += [f"    {name}s.append({name})" for name in states]
+        lines += [f"    {x}_t = {x}[{':, t' if style.batch_first else 't'}]" for x in self.cell.inputs]
+        names = {**of, **{x: f"{x}_t" for x in self.cell.inputs}}
+        lines += [f"    {step.target} = {self._said(step.expr, names)}" for step in self.derivation.forward.steps]
+        lines.append(f"    tape.append(({', '.join(self.kept)},))")
+        lines += [f"    {_all(name)}.append({name})" for name in states]
         axis = ", axis=1" if style.batch_first else ""
-        lines.append("return " + ", ".join(f"np.stack({name}s{axis})" for name in states) + ", tape")
+        lines.append("return " + ", ".join(f"np.stack({_all(name)}{axis})" for name in states) + ", tape")
         return lines
 
     def _backward(self, of: dict[str, str]) -> list[str]:
         style, cell, change = self.style, self.cell, self.change
-        states, params, d = list(cell.states), list(cell.params), style.prefix
-        steps = self.derivation.forward.steps
-        kept = ["x_t", *(f"{name}_prev" for name in states), *dict.fromkeys(str(step.target) for step in steps)]
+        states, d = list(cell.states), style.prefix
+        once = [symbol.name for symbol in self.derivation.fixed if symbol.name not in cell.params]
         length = f"{d}{states[0]}s.shape[1]" if style.batch_first else f"len({d}{states[0]}s)"
-        lines = [f"{d}{p} = np.zeros_like({of[p]})" for p in params]
-        lines += [f"{d}x = [None] * {length}"]
         at = "[:, 0]" if style.batch_first else "[0]"
+        lines = [*self._once(of)]
+        lines += [f"{d}{p} = np.zeros_like({of.get(p, p)})" for p in [*cell.params, *once]]
+        lines += [f"{d}{x} = [None] * {length}" for x in cell.inputs]
         lines += [f"{d}{name}_next = np.zeros_like({d}{name}s{at})" for name in states]
-        lines += [f"for t in reversed(range({length})):", f"    {', '.join(kept)} = tape[t]"]
-        names: dict[str, str] = {**of, "x": "x_t"}
-        for symbol in self.derivation.backward.shapes:
+        lines += [f"for t in reversed(range({length})):", f"    {', '.join(self.kept)}, = tape[t]"]
+        names: dict[str, str] = {**of, **{x: f"{x}_t" for x in cell.inputs}}
+        for symbol in (*self.derivation.backward.shapes, *self.derivation.epilogue.shapes):
             if symbol.name.startswith("delta_"):
                 names[symbol.name] = d + symbol.name.removeprefix("delta_")
-        names["delta_x"] = f"{d}x_t"
-        ends = []
+        names |= {f"incoming_{name}": f"{d}{name}" for name in once}
+        names |= {f"delta_{x}": f"{d}{x}_t" for x in cell.inputs}
         for name in states:
             names[f"delta_{name}_prev"] = f"{d}{name}_prev"
             seed = f"{d}{name}s[:, t]" if style.batch_first else f"{d}{name}s[t]"
@@ -202,27 +244,39 @@ class _Writer:
             names[f"incoming_{name}"] = f"{d}{name}"
         for step in self.derivation.backward.steps:
             lines += self._step(step.target, change.steps.get(step.target, step.expr), names)
-        ends += [f"    {d}x[t] = {names['delta_x']}", *(f"    {d}{n}_next = {d}{n}_prev" for n in states)]
-        lines += ends
-        stacked = f"np.stack({d}x, axis=1)" if style.batch_first else f"np.stack({d}x)"
-        starts = ", ".join(f"{d}{name}_next" for name in states)
+        lines += [f"    {d}{x}[t] = {names[f'delta_{x}']}" for x in cell.inputs]
+        lines += [f"    {d}{name}_next = {d}{name}_prev" for name in states]
+        for step in self.derivation.epilogue.steps:
+            name = step.target.name.removeprefix("delta_")
+            sign = "+=" if name in cell.params else "="
+            if step.expr != 0 and step.expr != Symbol(f"incoming_{name}"):
+                lines.append(f"{d}{name} {sign} {self._said(step.expr, names)}")
+        stack = "np.stack({}, axis=1)" if style.batch_first else "np.stack({})"
+        ends = [*(stack.format(f"{d}{x}") for x in cell.inputs), *(f"{d}{name}_next" for name in states)]
+        params = list(cell.params)
         if style.kind == "dict":
-            inner = ", ".join(f'"{p}": {d}{p}' for p in params)
-            return [*lines, f"return {stacked}, {starts}, {{{inner}}}"]
-        return [*lines, f"return {stacked}, {starts}, {', '.join(f'{d}{p}' for p in params)}"]
+            ends.append("{" + ", ".join(f'"{p}": {d}{p}' for p in params) + "}")
+        else:
+            ends += [f"{d}{p}" for p in params]
+        return [*lines, f"return {', '.join(ends)}"]
 
     def _step(self, target: Symbol, expr: Expr, names: dict[str, str]) -> list[str]:
         name, mine = target.name, names[target.name]
         param = name.removeprefix("delta_")
         if expr == Symbol(f"incoming_{param}"):
             return []
-        if param in self.cell.params:
+        if target in self.fixed:
+            if expr == 0:
+                return []
             said = self._said(expr, names)
-            if self.style.rows and len(self.cell.params[param]) == 1:
+            if self.style.rows and len(self.fixed[target]) == 1:
                 said = f"np.sum({said}, axis=0)"
             sign = "=" if self.change.only.get(target) == "first" else "+="
             return [f"{name}\0    {mine} {sign} {said}"]
         terms = expr.args if isinstance(expr, sympy.Add) else (expr,)
+        if expr == 0:
+            state = name.removeprefix("delta_").removesuffix("_prev")
+            return [f"{name}\0    {mine} = np.zeros_like({names[f'delta_{state}']})"]
         if not self.style.split or len(terms) < 2:
             return [f"{name}\0    {mine} = {self._said(expr, names)}"]
         first, *rest = (self._said(term, names) for term in terms)
@@ -239,21 +293,19 @@ class _Writer:
         if isinstance(expr, Node):
             return self._node(expr, names)
         if isinstance(expr, Elementwise):
-            function = expr.func.__name__
-            if function not in HELPERS or len(expr.args) != 1:
-                raise Unwritten(function)
-            self.used.add(function)
-            return f"{function if HELPERS[function] else f'np.{function}'}({inner(expr.args[0])})"
-        if isinstance(expr, sympy.Pow) and expr.exp == -1:
-            return f"1 / ({self._said(expr.base, names)})"
+            return self._call(expr.func.__name__, [inner(part) for part in expr.args])
+        if isinstance(expr, sympy.Pow) and expr.exp.is_Integer and expr.exp < 0:
+            return f"1 / {self._factor(expr.base**-expr.exp, names)}"
         if isinstance(expr, sympy.Pow) and expr.exp.is_Integer and expr.exp > 0:
             return f"{self._factor(expr.base, names)}**{expr.exp}"
         if isinstance(expr, sympy.Mul):
-            below = [part.base for part in expr.args if isinstance(part, sympy.Pow) and part.exp == -1]
-            above = [part for part in expr.args if not (isinstance(part, sympy.Pow) and part.exp == -1)]
+            divides = [isinstance(part, sympy.Pow) and part.exp.is_negative for part in expr.args]
+            below = [1 / part for part, under in zip(expr.args, divides, strict=True) if under]
+            above = [part for part, under in zip(expr.args, divides, strict=True) if not under]
             if below and above:
                 over = self._said(sympy.Mul(*above, evaluate=False), names)
-                return f"{over} / ({' * '.join(self._factor(part, names) for part in below)})"
+                under = " * ".join(self._factor(part, names) for part in below)
+                return f"{over} / {under if len(below) == 1 else f'({under})'}"
             return " * ".join(self._factor(part, names) for part in expr.args)
         if isinstance(expr, sympy.Add):
             ordered = sorted(expr.args, key=lambda part: part.could_extract_minus_sign())
@@ -262,6 +314,13 @@ class _Writer:
             )
             return said.removeprefix(" + ") if said.startswith(" + ") else f"-{said.removeprefix(' - ')}"
         raise Unwritten(str(expr))
+
+    def _call(self, function: str, args: list[str]) -> str:
+        if function in HELPERS:
+            self.used.add(function)
+        elif function not in NUMPY:
+            raise Unwritten(function)
+        return f"{function if function in HELPERS else f'np.{NUMPY[function]}'}({', '.join(args)})"
 
     def _factor(self, expr: Expr, names: dict[str, str]) -> str:
         said = self._said(expr, names)
@@ -274,10 +333,9 @@ class _Writer:
         said = [text if not text or text.replace(".", "").isidentifier() else f"({text})" for text in said]
         rows = self.style.rows
         if name == "product":
-            turned, matrix = plain[0] != args[0], said[0]
             if rows:
-                return f"{said[1]} @ {matrix}" + ("" if turned else ".T")
-            return f"{matrix}{'.T' if turned else ''} @ {said[1]}"
+                return f"{said[1]} @ {said[0]}" + (".T" if plain[0] == args[0] else "")
+            return " @ ".join(self._matrix(part, names) for part in args)
         if name == "outer":
             return f"{said[0]}.T @ {said[1]}" if rows else f"np.outer({said[0]}, {said[1]})"
         if name == "concat":
@@ -290,7 +348,33 @@ class _Writer:
             if start != 0 and str(start) != "n" or start == 0 and str(end) != "n":
                 raise Unwritten("part")
             return f"{said[0]}[..., {bounds}]"
+        if name == "transpose":
+            return f"{said[0]}.T"
+        if name == "softmax":
+            return self._call(name, [self._said(args[0], names)])
+        if name == "total":
+            return f"np.sum({self._said(args[0], names)})"
+        if name == "broadcast":
+            return self._said(args[0], names)
+        if name == "ones":
+            return f"np.ones({', '.join(self._size(str(size), names) for size in args)})"
         raise Unwritten(name)
+
+    def _matrix(self, expr: Expr, names: dict[str, str]) -> str:
+        bare = expr.args[0] if expr.func.__name__ == "transpose" else expr
+        said = self._said(bare, names)
+        said = said if said.replace(".", "").isidentifier() or said.startswith("np.ones") else f"({said})"
+        return said if bare == expr else f"{said}.T"
+
+    def _size(self, size: str, names: dict[str, str]) -> str:
+        arrays = {**self.cell.inputs, **self.cell.params}
+        name, shape = next((name, shape) for name, shape in arrays.items() if size in shape)
+        return f"{names[name]}.shape[{shape.index(size)}]"
+
+
+def _all(name: str) -> str:
+    """Return the name for all values of a state."""
+    return f"{name}_seq" if keyword.iskeyword(f"{name}s") else f"{name}s"
 
 
 def _length(size: str, dims: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ class Adapter:
             multiples of them: {"Wx": "m, 4*n", "xs": "list T, m, 1"}.
         roles: the same names -> "input", "state", "param" or "target".
         gradients: name or place of a gradient in what backward returns -> name of what it belongs to.
-        sizes: sizes for the probe, where code fixes them: {"m": 10}.
+        sizes: sizes for the probe, where code fixes them: {"m": 10}; also further sizes, for use in shapes: {"d": 3}.
     """
 
     forward: str = ""
@@ -116,7 +116,11 @@ def length(axis: str, sizes: Mapping[str, int]) -> int:
     try:
         return sum(int(piece) if piece.isdigit() else sizes[piece] for piece in pieces(axis))
     except (KeyError, ValueError):
-        raise Error(f"'{axis}' isn't an axis: use T, B, m, n, k, numbers, as in 'm, 4*n' or 'n+m'") from None
+        others = "".join(f", {name}" for name in sizes if name not in SIZES)
+        raise Error(
+            f"'{axis}' isn't an axis: use T, B, m, n, k{others}, numbers, as in 'm, 4*n' or 'n+m'; state a further "
+            'size in the adapter, as in sizes={"d": 3}'
+        ) from None
 
 
 def shape(place: Place, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -124,7 +128,7 @@ def shape(place: Place, sizes: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(length(axis, sizes) for axis in place.axes)
 
 
-def stated(name: str, text: str, role: str) -> Place:
+def stated(name: str, text: str, role: str, sizes: Mapping[str, int] = SIZES) -> Place:
     """Read what an adapter says of an argument: "m, 4*n" or "list T, m, 1".
 
     >>> stated("xs", "list T, m, 1", "input")
@@ -133,7 +137,7 @@ def stated(name: str, text: str, role: str) -> Place:
     held = next((kind for kind in ("list", "dict") if text.strip().startswith(kind)), "")
     axes = tuple(part.strip() for part in text.strip().removeprefix(held).split(",") if part.strip())
     for axis in axes:
-        length(axis, SIZES)
+        length(axis, sizes)
     return Place((name,), axes, role, held)
 
 

@@ -109,17 +109,13 @@ def match_gradients(
     Returns:
         The calling convention, and sentences on what names or order decided.
     """
-    names = {("result", *path): name for path, name in returned_names(subject.backward or subject.forward).items()}
-    labels = {path: names.get(path) or next((p for p in reversed(path[1:]) if isinstance(p, str)), "") for path in left}
-    for path in left:
-        if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
-            labels[path] = path[-1]
+    labels = _labels(subject, left)
     returned = {place.path for place in calling.returned} if subject.backward is None else set()
     pairs, wanted = [], _wanted(calling)
     for number, place in enumerate(wanted):
         dims = shape(place, calling.sizes)
         for order, (path, array) in enumerate(left.items()):
-            if array.shape != dims and array.size != int(np.prod(dims)) or array.shape == ():
+            if array.shape != dims and (array.size != int(np.prod(dims)) or array.shape == ()):
                 continue
             given = adapter.gradients.get(labels[path]) == place.name
             agrees = _close(array.reshape(dims), right[place.name])
@@ -145,6 +141,29 @@ def match_gradients(
                 notes.append(f"{labels[path]} is taken for the gradient of {name} by its place among what is returned.")
         taken[path] = name
     return replace(calling, gradients=tuple(taken.items())), notes
+
+
+def _labels(subject: Subject, left: Found) -> dict[Path, str]:
+    """Return the names under which arrays are returned or left."""
+    names = {("result", *path): name for path, name in returned_names(subject.backward or subject.forward).items()}
+    labels = {path: names.get(path) or next((p for p in reversed(path[1:]) if isinstance(p, str)), "") for path in left}
+    for path in left:
+        if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
+            labels[path] = path[-1]
+    return labels
+
+
+def misshapen(subject: Subject, calling: Calling, left: Found) -> dict[str, tuple[int, ...]]:
+    """Return parameter -> the shape of what has the name of its gradient, where that isn't the parameter's own."""
+    taken = {name for _, name in calling.gradients}
+    labels = _labels(subject, left)
+    return {
+        place.name: array.shape
+        for place in _wanted(calling)
+        if place.role == "param" and place.name not in taken
+        for path, array in left.items()
+        if path[0] == "result" and alike(labels[path], place.name) == 3 and array.shape != shape(place, calling.sizes)
+    }
 
 
 def gradients(calling: Calling, left: Found) -> dict[str, Array]:
@@ -192,9 +211,24 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
         scored += [(1, ("given", root)) for root in roots if root != name]
         best = [source for _, source in sorted(scored, key=lambda entry: -entry[0])]
         options.append(list(dict.fromkeys(best))[:8])
-    ranked = itertools.product(*(range(len(option)) for option in options))
-    for ranks in sorted(itertools.islice(ranked, 20_000), key=sum):
+    counts = [len(option) for option in options]
+    for ranks in itertools.chain.from_iterable(_summing(counts, total) for total in range(sum(counts))):
         chosen = [option[rank] for option, rank in zip(options, ranks, strict=True)]
         told = [source for source in chosen if source[0] == "gradient"]
         if len(set(told)) == len(told):
             yield tuple(zip(names, chosen, strict=True))
+
+
+def _summing(counts: list[int], total: int) -> Iterator[tuple[int, ...]]:
+    """Yield the places in rows of these lengths that add up to a total.
+
+    >>> list(_summing([2, 3], 2))
+    [(0, 2), (1, 1)]
+    """
+    if not counts:
+        yield from [()] * (total == 0)
+        return
+    for first in range(min(total, counts[0] - 1) + 1):
+        if total - first <= sum(counts[1:]) - len(counts[1:]):
+            for rest in _summing(counts[1:], total - first):
+                yield (first, *rest)

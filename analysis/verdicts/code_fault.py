@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from .code_adapter import Adapter, Array, Calling, Path
+from .code_adapter import Adapter, Array, Calling, Path, shape
+from .code_aliases import copies_in
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
+from .code_edit import Edit
+from .code_edits import edits
 from .code_lines import judged_lines, places
 from .code_mending import Check, Mended, mend
+from .code_names import alike
 from .code_reference import draw_seeds, reference
 from .code_repairs import Bench, Repair, repairs
 from .code_returned import values_for
 from .code_subject import Subject
-from .code_traced import Ran, traced
+from .code_traced import Ran, traced, traced_ahead
 from .code_watch import Known, adjoints
 from .verdict import Fault, Line
 
@@ -99,7 +104,42 @@ class Search:
         mended = self._mended(diagnosis)
         if mended is not None:
             return self._of_one(mended, diagnosis)
-        return self._without_repair(diagnosis), ()
+        aliased = self._aliased()
+        return ([aliased] if aliased is not None else self._without_repair(diagnosis)), ()
+
+    def _aliased(self) -> Fault | None:
+        """Return the fault of a forward pass that keeps an array for the way back and then writes to it."""
+        values, _, _ = self.checks[0]
+        ahead = traced_ahead(self.subject, lambda: self.subject.run(self.calling, values))
+        mended = mend(self.subject, self.calling, ahead, self.checks, self.near, (), self.until, made=copies_in)
+        if mended is None:
+            return None
+        says = f"what is kept here is written to before it is read; {self._says(None)}"
+        proof = f"with this line, all {len(self.theirs)} gradients agree with the reference to {mended.error:.0e}"
+        return Fault(mended.line, mended.kind, says, mended.given, mended.text, proof)
+
+    def misshapen(self, name: str, found: tuple[int, ...]) -> Fault:
+        """Return the fault of a gradient of another shape than what it belongs to, as after a sum over a wrong axis."""
+        wanted = shape(self.calling.place(name), self.calling.sizes)
+        says = f"the gradient of {name} has the shape {found}, not the shape {wanted}"
+        lines = {
+            statement.lineno
+            for at in self.ran
+            for statement in ast.walk(at.tree)
+            if isinstance(statement, ast.Assign | ast.AugAssign)
+            for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+            if alike(_last(target), name) == 3
+        }
+
+        def there(ran: Ran, ours: tuple[str, ...]) -> list[Edit]:
+            return [edit for edit in edits(ran, ours) if edit.statement.lineno in lines]
+
+        free = replace(self.calling, gradients=())
+        mended = mend(self.subject, free, self.ran, self.checks, self.near, (), self.until, made=there)
+        if mended is None:
+            return Fault(0, "missing gradient", says, "")
+        proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"
+        return Fault(mended.line, "axis or index", says, mended.given, mended.text, proof)
 
     def raising(self, line: int, says: str) -> Fault:
         """Return the fault of a backward pass that raises, with the edit that makes it run and be right."""
@@ -131,11 +171,14 @@ class Search:
         if diagnosis is not None and at is not None:
             lines, ours = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
         kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
-        return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours)
+        right = self.bench.lines_right() if self.bench is not None else frozenset()
+        return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours, right)
 
     def _of_one(self, mended: Mended, diagnosis: Diagnosis | None) -> tuple[list[Fault], tuple[Line, ...]]:
         kind = diagnosis.found[0].kind if diagnosis else mended.kind
         what = self._says(diagnosis)
+        if diagnosis is None and kind == "aliasing":
+            what = f"one array is held twice here, so that what is written to it is seen in both places; {what}"
         proof = f"with this line, all {len(self.theirs)} gradients agree with the reference to {mended.error:.0e}"
         fault = Fault(mended.line, kind, what, mended.given, mended.text, proof)
         lines = judged_lines(self.bench, {mended.line: mended.given}) if self.bench is not None else ()
@@ -164,7 +207,7 @@ class Search:
         lines = judged_lines(self.bench, {r.line: r.given for r in done})
         quantities = {line.number: line.quantity for line in lines}
         faults = []
-        for repair in done:
+        for repair in [repair for repair in done if not left or self._helps(repair, left)]:
             kind, says = self._named(repair, len(done)) or (
                 repair.edit.kind or "other",
                 f"{quantities.get(repair.line) or 'what it gives'} is wrong here, with everything before it right",
@@ -179,8 +222,16 @@ class Search:
         for repair in reversed(done):
             repair.edit.restore(repair.old)
         says = f"with the lines above mended, the gradients of {', '.join(left)} are still wrong, by no single edit"
-        self.partly = [*faults, Fault(0, "unknown", says, "")]
+        self.partly = [*faults, Fault(0, "unknown", says, "")] if faults else []
         return None
+
+    def _helps(self, repair: Repair, left: list[str]) -> bool:
+        """Return whether a gradient is wrong without a repair that is right with it, all others being in force."""
+        new = repair.edit.swap_back(repair.old)
+        try:
+            return any(not error <= self.near for name, error in self._left().items() if name not in left)
+        finally:
+            repair.edit.swap_back(new)
 
     def _left(self) -> dict[str, float]:
         """Return each gradient's largest error on all probes, with the repairs in force."""
@@ -235,6 +286,18 @@ class Search:
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]
+
+
+def _last(target: ast.expr) -> str:
+    """Return the last name of what is assigned to: a key, an attribute, a variable."""
+    match target:
+        case ast.Subscript(slice=ast.Constant(value=str(key))):
+            return key
+        case ast.Subscript(value=value):
+            return _last(value)
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
 
 
 def short(subject: Subject, calling: Calling, batch: int) -> tuple[Calling, dict[str, Array], dict[Path, Array]]:

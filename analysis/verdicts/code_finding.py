@@ -54,7 +54,7 @@ def find(theirs: Any, adapter: Adapter) -> Subject:
         Error: where there is no such file or function, it can't be loaded, or there are several pairs.
     """
     if isinstance(theirs, tuple | list):
-        forward, backward = theirs
+        forward, backward = map(_plain, theirs)
         return _of_functions(getattr(forward, "__name__", "code"), forward, backward)
     if isinstance(theirs, Mapping):
         return _of_functions("code", theirs["forward"], theirs.get("backward"))
@@ -90,7 +90,14 @@ def load(path: str) -> ModuleType:
         raise Error(f"{place}: this isn't Python: {error.msg}\n    {(error.text or '').strip()}") from None
     except Exception as error:
         raise Error(f"{path}: loading it raises {type(error).__name__}: {error}") from None
+    for name, value in list(vars(module).items()):
+        setattr(module, name, _plain(value))
     return module
+
+
+def _plain(value: Any) -> Any:
+    """Return what Numba compiles as the Python that it is: that checks indices, and takes complex numbers."""
+    return getattr(value, "py_func", value)
 
 
 def _in_file(theirs: str, adapter: Adapter) -> Subject:
@@ -137,6 +144,7 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     both = [
         kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
     ]
+    both = both or [kind for kind in classes.values() if _whole_method(kind)]
     modules = [kind for kind in classes.values() if is_module(kind)]
     if all(_is_used(kind, modules) for kind in both):
         both = modules
@@ -195,6 +203,13 @@ def _methods(kind: type) -> tuple[str, str] | None:
     return next((pair for pair in PAIRS if all(callable(getattr(kind, name, None)) for name in pair)), None)
 
 
+def _whole_method(kind: type) -> str:
+    """Return the only method that gives a loss and its gradients by its name, "" where there is none or several."""
+    own = [name for name, value in vars(kind).items() if isinstance(value, FunctionType)]
+    likely = [name for name in own if re.search("loss|grad|bptt", name.lower())]
+    return likely[0] if len(likely) == 1 else ""
+
+
 def _of_class(kind: type, adapter: Adapter) -> Subject:
     if is_function(kind):
         return _of_functions(kind.__name__, *function_pair(kind), kind)
@@ -202,8 +217,8 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
         subject = _of_functions(kind.__name__, *module_pair(kind), kind)
         subject.make = functools.wraps(kind)(lambda *sizes: Held(kind(*sizes)))
         return subject
-    names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind)
-    if names is None:
+    names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind) or (_whole_method(kind), "")
+    if not names[0]:
         raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
     subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))
     if not isinstance(inspect.getattr_static(kind, names[0]), staticmethod | classmethod):

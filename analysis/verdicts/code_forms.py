@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .code_adapter import Path, Place, length
+from .code_adapter import SIZES, Path, Place, length
 from .code_names import kind
 
 Option = tuple[Place, ...]  # what one argument is: an array, two for a tuple of states, none where it is left out
@@ -77,6 +77,8 @@ def states(path: Path, form: Form, optional: bool) -> list[Option]:
     axes = _of(form.state, "n")
     found.append((Place((*path, 0), axes, "state"), Place((*path, 1), axes, "state")))
     found.append((Place(path, ("2", *axes), "state"),))
+    found.append((Place(path, _of(form.state, "m"), "state"),))
+    found.append((Place(path, tuple(axis for axis in form.state if axis == "B"), "state"),))
     return [*found, *([()] * optional)]
 
 
@@ -152,8 +154,8 @@ def told(shape: tuple[int, ...], held: Mapping[str, int]) -> tuple[str, ...]:
     (('T', 'B', 'n'), ('T+1', 'n'))
     """
     known = {1: "1"}
-    for axis in ("n", "k", "T", "B", "T+1", "m"):
-        if axis[0] in held:
+    for axis in ("n", "k", "T", "B", "T+1", "m", *(name for name in held if name not in SIZES)):
+        if axis.removesuffix("+1") in held:
             known.setdefault(length(axis, held), axis)
     return tuple(known.get(size, str(size)) for size in shape)
 

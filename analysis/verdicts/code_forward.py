@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,8 +25,9 @@ SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
 # How many runs of the forward pass each layout is worth, and the sizes that differ.
 EFFORTS: tuple[tuple[int, Mapping[str, int]], ...] = ((800, {}), (800, SQUARE), (4000, {}))
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
-BLIND = {"target": ("list",), "index": ("list",), "size": ("",)}  # what can't be tagged
+BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
+FIRST = re.compile("[a-z]0")
 REFUSED = 40  # of them that run but don't behave like a recurrent cell
 
 
@@ -62,7 +64,7 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     for most, sizes in EFFORTS:
         for setting in settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
             for named in _arguments(subject, adapter, setting):
-                for form in FORMS:
+                for form in _forms(named, adapter):
                     found = _Trial(subject, adapter, setting, named, form, said).result(most)
                     if found is None:
                         continue
@@ -73,6 +75,16 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
                 if fallback is not None:
                     return fallback
     raise Error(_nothing_found(subject, adapter, said))
+
+
+def _forms(named: tuple[Argument, ...], adapter: Adapter) -> tuple[Form, ...]:
+    """Return the layouts that agree with what is stated of the first input; all where nothing is, or none does."""
+    for argument in named:
+        if argument.role == "input" and argument.name in adapter.shapes:
+            place = stated(argument.name, adapter.shapes[argument.name], "input", {**SIZES, **adapter.sizes})
+            axes = tuple(axis if axis in ("T", "B", "1") else "*" for axis in place.axes)
+            return tuple(f for f in FORMS if f.axes == axes and f.held == place.held and not f.tokens) or FORMS
+    return FORMS
 
 
 class _Asked(Exception):
@@ -107,11 +119,15 @@ class _Trial:
         self.found: Calling | None = None
 
     def _add(self, argument: Argument) -> None:
-        """Add what an argument may be; biases go by weights, states and targets by both."""
+        """Add what an argument may be; biases go by weights, states, targets and groups of parameters by both."""
         self.names.append(argument.name)
         self.domains[argument.name] = _domain(argument, self.form, self.adapter)
         last = {
-            name: (len(options) < 20, "bias" in kind(name.split("/")[-1])) for name, options in self.domains.items()
+            name: (
+                len(options) < 20 or any(place.role == "object" for place in options[0]),
+                "bias" in kind(name.split("/")[-1]),
+            )
+            for name, options in self.domains.items()
         }
         self.domains = dict(sorted(self.domains.items(), key=lambda item: last[item[0]]))
 
@@ -176,7 +192,7 @@ class _Trial:
             return ()
         except Conflict as conflict:
             self._say(conflict)
-            return conflict.names
+            return conflict.names | (blind if isinstance(conflict.__cause__, TypeError) else set())
         except Exception as error:
             self._asked(error)
             self._say(error)
@@ -186,7 +202,12 @@ class _Trial:
             if self._fails(calling, values):  # compiled code: arrays don't see what is done with them
                 self.blind += 1
                 return tuple(options) if self.blind < BLINDLY else ()
+        flat = [p for p in given if p.role == "param" and owners[p.name] not in Seen.multiplied]
+        flat = [p for p in flat if sum(axis != "1" for axis in p.axes) > 1]
         found = accepted(self.subject, calling, values)
+        if isinstance(found, str) and flat:  # what only acts entry by entry is no matrix
+            self.said.append(found)
+            return {owners[place.name] for place in flat}
         if isinstance(found, str):
             self.said.append(found)
             self.refused += 1
@@ -212,7 +233,8 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
     if name in adapter.shapes:
         role = argument.role if argument.role in ("input", "state", "target", "param") else "param"
         role = "onehot" if role == "target" and len(adapter.shapes[name].split(",")) > 1 else role
-        return [(replace(stated(name, adapter.shapes[name], role), path=path, label=argument.label),)]
+        place = stated(name, adapter.shapes[name], role, {**SIZES, **adapter.sizes})
+        return [(replace(place, path=path, label=argument.label),)]
     if argument.role == "input":
         return forms.inputs(path, form)
     if argument.role == "state":
@@ -223,7 +245,8 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
     if argument.role == "size":
         return forms.sizes(path)
     if argument.role in ("object", "group"):
-        return [(Place(path, (), "object"),)]
+        rest = forms.params(path, form) if argument.role == "group" else []
+        return [(Place(path, (), "object"),), *rest]
     rest = forms.states(path, form, False) if len(path) == 1 and name[0] not in "WwUuRVb" else []
     return [*forms.params(path, form, argument.label), *rest]
 
@@ -240,9 +263,14 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     maker = subject.factory or (subject.make if subject.is_class and not setting.construct else None)
     for name in parameters(maker, False) if maker is not None else ():
         found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param")
+    starts = [argument.name for argument in found if argument.role == "state" and FIRST.fullmatch(argument.name)]
+    if starts:  # beside a0, b0 is a state, not a bias
+        found = [replace(a, role="state") if FIRST.fullmatch(a.name) and a.role == "param" else a for a in found]
     if any(argument.role == "input" for argument in found):
         yield tuple(found)
         return
+    if any(argument.role == "size" for argument in found) and any(argument.role == "state" for argument in found):
+        yield tuple(found)  # a system that runs by itself for a number of steps
     for place, argument in enumerate(found):
         if argument.role in ("param", "target", "state") and len(argument.path) == 1:
             yield (*found[:place], replace(argument, role="input"), *found[place + 1 :])

@@ -14,7 +14,7 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
-from .code_backward import Raised, gradients, left_behind, line_of, match_gradients
+from .code_backward import Raised, gradients, left_behind, line_of, match_gradients, misshapen
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, differences
 from .code_fault import Search
@@ -90,7 +90,7 @@ def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, s
         judged,
         conventions(calling, form, match),
         (),
-        tuple(_not_given(subject, calling, trials[0])),
+        tuple(_not_given(subject, calling, trials[0], search)),
         tuple(dict.fromkeys([*different, *notes, NEAR.format(near)])),
         max(errors.values(), default=0.0),
         compared.right.how,
@@ -200,7 +200,7 @@ def _in_single(
     return Reference(right, "the derived backward pass of the cell, float64", 50 * max(moves, eps))
 
 
-def _not_given(subject: Subject, calling: Calling, trial: Trial) -> list[Fault]:
+def _not_given(subject: Subject, calling: Calling, trial: Trial, search: Search) -> list[Fault]:
     """Return a fault for each parameter whose gradient isn't among what is returned, or isn't finite."""
     faults = []
     for name, value in trial.theirs.items():
@@ -208,7 +208,12 @@ def _not_given(subject: Subject, calling: Calling, trial: Trial) -> list[Fault]:
             faults.append(Fault(0, "not finite", f"the gradient of {name} holds NaN or infinity", ""))
     moved = [name for name, value in trial.right.gradients.items() if np.abs(value).max(initial=0.0) > 0]
     missing = [p.name for p in calling.given if p.role == "param" and p.name not in trial.theirs and p.name in moved]
+    left = left_behind(subject, calling, trial.values, trial.seeds) if missing else {}
+    shapes = misshapen(subject, calling, left)
     for name in missing:
+        if name in shapes:
+            faults.append(search.misshapen(name, shapes[name]))
+            continue
         wanted = shape(calling.place(name), calling.sizes)
         says = f"no gradient of shape {wanted} is returned for {name}"
         faults.append(Fault(0, "missing gradient", says, ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
@@ -14,7 +14,8 @@ import numpy as np
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
-from .code_edits import Edit, edits, in_its_line, where
+from .code_edit import Edit, in_its_line, where
+from .code_edits import edits
 from .code_returned import read
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled
@@ -52,6 +53,8 @@ def mend(
     until: float,
     lines: tuple[int, ...] = (),
     ours: tuple[str, ...] = (),
+    right: frozenset[int] = frozenset(),
+    made: Callable[[Ran, tuple[str, ...]], list[Edit]] = edits,
 ) -> Mended | None:
     """Return the likeliest single edit after which all gradients are right on every probe, or None.
 
@@ -62,10 +65,12 @@ def mend(
         kinds: of fault that the diagnosis names: edits for these are tried first among equals.
         until: when to give up, on the clock of this process's computing; edits are counted, so that is rare.
         lines: where the fault should be, the likeliest last: edits there are tried first among equals.
+        right: lines that hold what they ought to: edits there are tried last among equals.
         ours: right sides that are right by the derivation, in the names of the code.
+        made: gives the edits of a function.
     """
-    waiting = [(edit, at) for at in ran for edit in edits(at, ours)]
-    waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines))
+    waiting = [(edit, at) for at in ran for edit in made(at, ours)]
+    waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines, right))
     for edit, at in waiting[:MOST]:
         if time.process_time() > until:
             return None
@@ -77,12 +82,13 @@ def mend(
     return None
 
 
-def _rank(edit: Edit, kinds: tuple[str, ...], lines: tuple[int, ...]) -> tuple[float, bool, int]:
+def _rank(edit: Edit, kinds: tuple[str, ...], lines: tuple[int, ...], right: frozenset[int]) -> tuple[float, bool, int]:
     here = edit.statement.lineno in lines
     likeliest = here and edit.statement.lineno == lines[-1]
     if edit.says == "inserted" and kinds == ("dropped carry",) and not lines:
         return edit.cost - 5, True, edit.cost
-    return edit.cost - (edit.kind in kinds) - 1.5 * here - 3 * likeliest, not here, edit.cost
+    good = 0.0 if edit.says else 3.0 * (edit.statement.lineno in right)
+    return edit.cost - (edit.kind in kinds) - 1.5 * here - 3 * likeliest + good, not here, edit.cost
 
 
 def _error(

@@ -7,6 +7,11 @@ from functools import cache
 
 ROLES = (  # of an argument of a forward pass
     (r"(ctx|context|self_)", "object"),
+    (
+        r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)|"
+        r"T|((n|num|number_of)_?)?steps|seq(uence)?_?len(gth)?|length",
+        "size",
+    ),
     (r"(x|xs|xt|x_?t|x_?seq|inputs?|seq(uence)?s?|data|tokens|embeddings?|X|Xs|inp|input_seq)", "input"),
     (
         r"(h|c|a|s|hc|hx|cx|cell|hidden|state)s?(_?(0|prev|init|initial|start|old|t0|tm1|t_1|last))?|"
@@ -17,7 +22,6 @@ ROLES = (  # of an argument of a forward pass
     (r"[ac-tv-zA-TX-Z][a-z]?(_?0|_init|_?prev)", "state"),
     (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
-    (r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)", "size"),
 )
 KINDS = (  # of a parameter
     (r"(b|bias).*(y|ya|out|dec|readout|logit)\d?", "readout bias"),

@@ -20,9 +20,11 @@ import numpy as np
 
 from .code_adapter import Array
 from .code_diagnosis import differences
-from .code_edits import Edit, edits, in_its_line, where
+from .code_edit import Edit, in_its_line, where
+from .code_edits import edits, of_blocks, of_statement
 from .code_names import alike
 from .code_subject import Hung
+from .code_tables import Tables
 from .code_traced import Ran, compiled
 from .code_watch import NEAR, Adjoint, Known, Watched, watch
 
@@ -120,6 +122,12 @@ class Bench:
                     rows.append((at, execution, bool(matches) and not self.doubtful(at, execution, matches, taken)))
         return rows
 
+    def lines_right(self) -> frozenset[int]:
+        """Return the lines of the statements whose targets hold right adjoints whenever they are run."""
+        rows = self.right(self.watched())
+        wrong = {at.statement.lineno for at, _, good in rows if not good}
+        return frozenset(at.statement.lineno for at, _, _ in rows) - wrong
+
     def score(self, found: Sequence[Watched]) -> int:
         """Return how many values are right."""
         return sum(good for _, _, good in self.right(found))
@@ -207,14 +215,7 @@ def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, .
 
 def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
     suspects = bench.suspects(found)
-    by_statement: dict[int, list[Edit]] = {}
-    of_blocks: list[tuple[Edit, Ran]] = []
-    for ran in bench.ran:
-        for edit in edits(ran, ours):
-            if edit.says:
-                of_blocks.append((edit, ran))
-            else:
-                by_statement.setdefault(id(edit.statement), []).append(edit)
+    tables = {id(ran): Tables(ran, ours) for ran in bench.ran}
     taken = bench.claimed(found)
     for at, execution in suspects[:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
@@ -226,8 +227,7 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
             if scope is None:
                 continue
             here = _Here(bench, source, at, scope, execution)
-            likely = by_statement.get(id(source.statement), []) if here.fits else []
-            for edit in sorted(likely, key=lambda e: e.cost):
+            for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
                 held = here.held(edit)
                 held = [a for a in held if all(o is at for o in taken.get((id(a), execution), ()))]
                 if not held:
@@ -242,7 +242,8 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
         if best is not None:
             yield _made(bench, best[1], best[2])
             return
-    for edit, ran in sorted(of_blocks, key=lambda pair: pair[0].cost)[:FAR] if suspects else ():
+    of_rest = [(edit, ran) for ran in bench.ran for edit in of_blocks(tables[id(ran)])] if suspects else []
+    for edit, ran in sorted(of_rest, key=lambda pair: pair[0].cost)[:FAR]:
         if _gain(bench, edit, score) > 0:
             yield _made(bench, edit, ran)
             return

@@ -75,6 +75,7 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
     places: list[Place] = []
     has_target = any(place.role in ("target", "onehot") for place in calling.given)
     has_batch = any("B" in place.axes for place in calling.given)
+    starts = {_apart(place.axes) for place in calling.given if place.role == "state"}
     sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}
     found = dict(leaves(result, depth=2))
     outer = {path for path in found if len(path) < 2}
@@ -86,18 +87,26 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
         lead = next((axis for axis in axes if axis in ("T", "T+1")), "")
         feature = [axis for axis in axes if axis not in ("T", "T+1", "B", "1")]
         role = ROLES.get((lead, feature[0])) if len(feature) == 1 else None
+        other = role is None and _apart(axes) in starts and bool(lead or feature)  # a state of another shape
+        if other:
+            role = "states" if lead else "final"
         if role is None or array.dtype.kind != "f":
             continue
         inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
         if len(inner) > 1 and any(p.path in outer for p in places) and not _is_pair(result, inner[0], array):
             continue
-        if any(array.shape == np.shape(v) and np.array_equal(array, v) for v in values.values()):
+        if not other and any(np.array_equal(array, value) for value in values.values()):
             continue
         held = "" if isinstance(_reached(result, inner), np.ndarray) else "list"
         places.append(Place(path, axes, role, held))
     if has_target:
         return tuple(place for place in places if place.role == "loss")[:1]
     return tuple(places)
+
+
+def _apart(axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the axes of a value at one step of one sample."""
+    return tuple(axis for axis in axes if axis not in ("T", "T+1", "B", "1"))
 
 
 def _is_pair(result: Any, key: Any, array: Array) -> bool:
@@ -164,6 +173,8 @@ def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], ba
     else:
         moved[where] = (moved[where] + 1) % calling.sizes["m"]
     after = read(subject.run(calling, {**values, place.name: moved})[0], calling)
+    over_time = [out for out in calling.returned if "T" in out.axes]
+    recalls = False
     for out in calling.returned:
         change = np.abs(after[out.path] - base[out.path]) > 1e-12
         order = [out.axes.index(axis) for axis in ("T", "B") if axis in out.axes]
@@ -172,6 +183,7 @@ def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], ba
         if "B" in out.axes and change[..., 1:].any():
             return f"time or samples: a change of one sample of {place.name} moves others"
         first = change[..., 0] if "B" in out.axes else change
-        if "T" in out.axes and not first[1:].any():
-            return f"time: what is returned doesn't depend on earlier steps of {place.name}"
+        recalls |= "T" in out.axes and bool(first[1:].any())
+    if over_time and not recalls:
+        return f"time: what is returned doesn't depend on earlier steps of {place.name}"
     return ""

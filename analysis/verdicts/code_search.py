@@ -17,18 +17,20 @@ from .code_adapter import Array
 Option = TypeVar("Option")
 Names = frozenset[str]
 NOBODY: Names = frozenset()
+PRODUCTS = (np.dot, np.einsum, np.tensordot, np.inner, np.outer)
 
 
 class Seen:
-    """Which arguments were used in a run, and which of them were asked for their shape."""
+    """Which arguments were used in a run, which were asked for their shape, and which are sides of matrix products."""
 
     used: set[str] = set()
     asked: set[str] = set()
+    multiplied: set[str] = set()
 
     @classmethod
     def clear(cls) -> None:
         """Forget all."""
-        cls.used, cls.asked = set(), set()
+        cls.used, cls.asked, cls.multiplied = set(), set(), set()
 
 
 class Conflict(Exception):
@@ -69,6 +71,8 @@ class Tagged(np.ndarray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         tags, plain = _tags(inputs)
+        if ufunc.signature is not None:
+            _multiply(inputs)
         outs = () if out is None else out
         if outs:
             options["out"] = tuple(bare(o) for o in outs)
@@ -85,6 +89,8 @@ class Tagged(np.ndarray):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         tags, plain = _tags((args, kwargs))
+        if function in PRODUCTS:
+            _multiply(args)
         try:
             result = function(*_bare(args), **_bare(kwargs))
         except Exception as error:
@@ -160,6 +166,13 @@ def _tags(tree: Any) -> tuple[Names, bool]:
         found = [_tags(part) for part in tree]
         return frozenset().union(*(tags for tags, _ in found)), any(plain for _, plain in found)
     return NOBODY, isinstance(tree, np.ndarray) and tree.size > 1
+
+
+def _multiply(sides: tuple[Any, ...]) -> None:
+    """Note the sides of a matrix product that come from a single argument."""
+    for side in sides:
+        if isinstance(side, Tagged) and len(side.tags) == 1:
+            Seen.multiplied |= side.tags
 
 
 def _shaping(result: Any, inputs: tuple[Any, ...]) -> Names:

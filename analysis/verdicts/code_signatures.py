@@ -64,6 +64,8 @@ def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
     def visit(node: ast.expr, path: Path) -> None:
         if isinstance(node, ast.Tuple | ast.List):
             for index, part in enumerate(node.elts):
+                if isinstance(part, ast.Starred):  # how many that is, and so the places behind it, aren't known
+                    return
                 visit(part, (*path, index))
             return
         if isinstance(node, ast.Dict):

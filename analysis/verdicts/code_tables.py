@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from .code_traced import Ran, array_shape, held
@@ -43,6 +43,14 @@ class Tables:
         if text not in self._parsed:
             self._parsed[text] = ast.parse(text, mode="eval").body
         return self._parsed[text]
+
+    def later(self, text: str) -> Callable[[], ast.expr]:
+        """Return what gives the tree of an expression when it is wanted."""
+        return partial(self.parse, text)
+
+    def renamed(self, pattern: str, other: str, text: str) -> ast.expr:
+        """Return the tree of an expression with another name for each that fits a pattern."""
+        return self.parse(re.sub(pattern, lambda _: other, text))
 
     def slots(self, statement: ast.stmt) -> Iterator[Slot]:
         """Yield the expressions of a statement, without those of statements inside it."""

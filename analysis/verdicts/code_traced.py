@@ -121,7 +121,8 @@ def _functions(subject: Subject) -> dict[CodeType, FunctionType]:
     spaces += [vars(value) for value in list(spaces[0].values()) if isinstance(value, type)]
     for space in spaces:
         for value in space.values():
-            function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) or value else value
+            bare = getattr(value, "__func__", value)
+            function = inspect.unwrap(bare) if callable(bare) else None
             if isinstance(function, FunctionType):
                 found.setdefault(function.__code__, function)
     return found

@@ -42,22 +42,30 @@ def called(
             single = accepted(subject, other, values_for(other, seed))
             found = _with_backward(subject, single, seed) if isinstance(single, Calling) else None
             if isinstance(found, Calling) and _is_whole(subject, found, seed) and not is_odd(subject, found, seed):
-                held = next((place.held for place in found.given if place.role == "input"), "")
-                single_form = next(f for f in FORMS if f.axes == ("T", "*") and f.held in (held, ""))
-                return found, single_form, None
+                return found, _form_of(found), None
     if isinstance(likeliest, Error):
         raise likeliest
     return (likeliest, form, None) if isinstance(likeliest, Calling) else (likeliest.calling, form, likeliest)
 
 
 def _of_vectors(calling: Calling, form: Form) -> Iterator[Calling]:
-    """Yield the same way to call the forward pass, with a vector for each column or each row of samples."""
+    """Yield the same way to call the forward pass with one sample: as columns, or as vectors."""
     if "T" not in form.axes or not {"B", "1"} & set(form.axes):
         return
+    if "B" in form.axes[-1:]:
+        columns = [replace(p, axes=tuple("1" if axis == "B" else axis for axis in p.axes)) for p in calling.given]
+        yield replace(calling, given=tuple(columns), returned=())
     for gone in ({"B"}, {"B", "1"}):
         given = [replace(p, axes=tuple(axis for axis in p.axes if axis not in gone)) for p in calling.given]
         front = [replace(p, axes=("T", *(a for a in p.axes if a != "T"))) if p.role == "input" else p for p in given]
         yield replace(calling, given=tuple(front), returned=())
+
+
+def _form_of(calling: Calling) -> Form:
+    """Return the layout of a convention for single samples."""
+    read = next(place for place in calling.given if place.role == "input")
+    axes = tuple(axis if axis in ("T", "1") else "*" for axis in read.axes)
+    return next(form for form in FORMS if form.axes == axes and form.held in (read.held, ""))
 
 
 def _with_backward(subject: Subject, calling: Calling, seed: int) -> Calling | Raised | Error:

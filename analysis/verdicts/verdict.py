@@ -27,6 +27,9 @@ class Line:
     why: str = ""
 
 
+WHOLE = ("exits", "hangs", "missing gradient", "not differentiable", "not finite", "raises")  # kinds, of all the code
+
+
 @dataclass(frozen=True)
 class Fault:
     """One independent fault.
@@ -52,6 +55,8 @@ class Fault:
         """Where it is, in words."""
         if self.line:
             return f"line {self.line}"
+        if self.kind in WHOLE:
+            return "the code"
         return "elsewhere" if self.kind == "unknown" else "a line is missing"
 
 

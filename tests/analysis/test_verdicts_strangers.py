@@ -11,19 +11,26 @@ from bptt.analysis.verdicts.code_judging import judge
 STRANGERS = Path(__file__).parent / "theirs" / "strangers"
 OWN = "a cell of its own"
 SAID = {
+    "accumulators.py": (OWN, "Sequences are (T, B, features)."),
+    "alias_tape.py": (OWN, "Sequences are (T, B, features)."),
     "closures.py": ("rnn", "Sequences are (T, B, features)."),
+    "coupled_gate_own.py": (OWN, "Sequences are (B, T, features)."),
     "features_first_lstm.py": ("lstm", "Wf, Wi, Wg and Wo multiply [h; x]."),
     "function_static.py": ("rnn", "Weights are (outputs, inputs), as in W @ x."),
     "gru_after_two_biases.py": ("gru_reset_after", "b_ih and b_hh are added up."),
     "gru_one_minus.py": ("gru", "Sequences are lists over time of column vectors (features, 1)."),
     "inner_loop_class.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
+    "karpathy_loss.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "last_output_class.py": ("rnn", "Loss gradients come in at the output."),
     "lstm_class_attrs.py": ("lstm", "The gates are stacked in the order f, i, g, o in W, b."),
     "lstm_params_dict_full.py": ("lstm", "Sequences are (B, T, features)."),
     "mingru.py": ("min_gru", "Sequences are (T, B, features)."),
+    "njit_rnn.py": (OWN, "One sequence at a time, (T, features)."),
+    "of_gates.py": ("lstm", "Sequences are (T, B, features)."),
     "only_states.py": ("rnn", "Weights are (inputs, outputs), as in x @ W."),
     "own_cell.py": (OWN, "Sequences are (T, B, features)."),
     "params_object.py": ("gru", "z and 1 − z have changed places against the usual gru."),
+    "peephole_columns.py": ("lstm_peephole", "Sequences are lists over time of column vectors (features, 1)."),
     "plain_rnn_caches.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_dict.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_list.py": ("rnn", "Sequences are (T, B, features)."),
@@ -32,10 +39,15 @@ SAID = {
     "tokens_global.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
 }
 FAULTS = [
+    ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
+    ("alias_tape.py", "tape.append(h.copy())", "tape.append(h)", "aliasing"),
     ("closures.py", "hs[t].T @ da", "hs[t + 1].T @ da", "time"),
+    ("coupled_gate_own.py", "(h - np.sin(u))", "h - np.sin(u)", "parentheses"),
     ("features_first_lstm.py", "dh * th * y", "dh * c_new * y", "activation"),
     ("gru_after_two_biases.py", "[g_r, g_z, g_n * r]", "[g_r, g_z, g_n]", "factor"),
+    ("karpathy_loss.py", "np.dot(Why.T, dy) + dhnext", "np.dot(Why.T, dy)", "dropped carry"),
     ("lstm_class_attrs.py", "dh * o * (1 - tc * tc) + dc_next", "dh * o * (1 - tc * tc)", "dropped carry"),
+    ("of_gates.py", "dc = dc * f", "dc = dc * i", "mix-up"),
     ("own_cell.py", "dq = -0.3 * dh", "dq = 0.3 * dh", "sign"),
     ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "mix-up"),
 ]

@@ -20,6 +20,7 @@ PRIME = 2**61 - 1
 POINTS = 3
 MOST_TERMS = 300_000
 MOST_EXPONENTS = 20_000_000  # a term stores one for each generator of its ring
+MOST_KEPT = 10 * MOST_EXPONENTS  # of polynomials that may be met again
 
 Opened = Callable[[Expr], Expr]
 
@@ -30,28 +31,37 @@ def itself(expr: Expr) -> Expr:
 
 
 class PolynomialRing:
-    """Converts expressions to polynomials over the rationals; equal parts are converted once."""
+    """Converts expressions to polynomials over the rationals; equal parts are converted once, as far as memory goes."""
 
     def __init__(self, atoms: Sequence[Expr], powers: Sequence[Expr], opened: Opened = itself) -> None:
         names = [f"v{number}" for number in range(len(atoms) + len(powers))]
         self.context = flint.fmpq_mpoly_ctx.get(names or ["v0"], "lex")
-        gens = self.context.gens()
-        self.converted = dict(zip(atoms, gens, strict=False))
+        self.gens = gens = self.context.gens()
+        self.atoms = atoms
         self.opened = opened
         self.spare = list(gens[len(atoms) :])
         self.extensions: list[tuple[flint.fmpq_mpoly, int, flint.fmpq_mpoly]] = []
-        self.atoms = atoms
+        self._forget()
+
+    def _forget(self) -> None:
+        self.converted = dict(zip(self.atoms, self.gens, strict=False))
+        self.kept = 0
 
     @property
     def most_terms(self) -> int:
         """How many terms a polynomial of this ring may have, so that it stays small in memory."""
-        return min(MOST_TERMS, MOST_EXPONENTS // max(1, len(self.context.gens())))
+        return min(MOST_TERMS, MOST_EXPONENTS // len(self.gens))
 
     def convert(self, expr: Expr) -> flint.fmpq_mpoly:
         """Return `expr` as a polynomial."""
-        if expr not in self.converted:
-            self.converted[expr] = self._convert(expr)
-        return self.converted[expr]
+        if expr in self.converted:
+            return self.converted[expr]
+        found = self._convert(expr)
+        self.kept += len(found) * len(self.gens)
+        if self.kept > MOST_KEPT:
+            self._forget()
+        self.converted[expr] = found
+        return found
 
     def _convert(self, expr: Expr) -> flint.fmpq_mpoly:
         if self.opened(expr) is not expr:

@@ -11,13 +11,13 @@ def indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def wrapped(start: str, arguments: tuple[str, ...], end: str = "):") -> str:
+def wrapped(start: str, arguments: tuple[str, ...], end: str = "):", width: int = 110) -> str:
     line = f"{start}{', '.join(arguments)}{end}"
-    if len(line) <= 110:
+    if len(line) <= width:
         return line
     rows, row = [], "   "
     for argument in arguments:
-        if len(row) + len(argument) > 105:
+        if len(row) + len(argument) > width - 5:
             rows.append(row)
             row = "   "
         row += f" {argument},"

@@ -39,7 +39,7 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
     lasting = ["active", *(name for name, kind in kinds.items() if kind == TIME)]
     one_step = {"T": "1", "B": "samples", "K": "directions", "first": "0", "last": "samples"}
     one_step |= {name: f"{name}[row : row + samples]" for name in lasting}
-    call = wrapped("tangent(", tuple(one_step.get(name, name) for name in given), ")").split("\n")
+    call = wrapped("tangent(", tuple(one_step.get(name, name) for name in given), ")", width=100).split("\n")
     take, give, start = [], [], Integer(0)
     for (symbol, _), array, into in zip(pairs, before, after, strict=True):
         width = prod(schedule.shapes[symbol], start=Integer(1))

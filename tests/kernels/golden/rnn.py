@@ -241,8 +241,8 @@ def stretching(
                     for j in range(size_n):
                         tangent_h_prev[k, j] = vectors[moved + k, j]
                 tangent(
-                    1, samples, directions, 0, samples, size_n, active[row : row + samples], tangent_h_prev, tangent_a_h,
-                    h[row : row + samples], tangent_h, packed2,
+                    1, samples, directions, 0, samples, size_n, active[row : row + samples], tangent_h_prev,
+                    tangent_a_h, h[row : row + samples], tangent_h, packed2,
                 )
                 for k in range(samples * directions):
                     for j in range(size_n):

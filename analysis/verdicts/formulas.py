@@ -67,13 +67,17 @@ class Derivative:
         number: of its line, from 1.
         text: as it stands there.
         target: what by what.
-        value: the right side.
+        value: the right side; of a gradient that comes through a window, the product in it.
+        gradient: that the product is multiplied by, None where the derivative itself is stated.
+        form: how: 'row' for g P, 'column' for Pᵀ g, 'turned' for P g with a product of transposed factors.
     """
 
     number: int
     text: str
     target: Jacobian
     value: Tree
+    gradient: Name | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True)

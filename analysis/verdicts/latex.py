@@ -20,6 +20,7 @@ from .latex_rows import Equation, blanked, displayed, equations, prepared, unbro
 from .latex_signs import spelled
 from .latex_symbols import MARK, Refused, Symbol, Unjudged
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
+from .meanings import adjoint_of
 from .plain_text import without_prose
 from .probes import LOSSES
 from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
@@ -207,6 +208,9 @@ class _Reading:
             return
         if not isinstance(target.leaf, Name):
             raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", "")
+        if through := through_window(target.leaf, resolved(value, self.builder.timed)):
+            self.derivatives.append(Derivative(number, written, *through))
+            return
         clocks = {n.base.partition("@")[2] for n in (target.leaf, *names(value))} - {""}
         if len(clocks) == 1 and not {n.base for n in names(value) if "@" not in n.base} & self.builder.timed:
             (clock,) = clocks
@@ -301,9 +305,38 @@ def _clocks(text: str) -> set[str]:
         r"\\partial\s*(?!\s*(?:[LJE]|\\ell|\\mathcal))[^{}]*(?:\{[A-Za-z]\}[^{}]*)*?"
         r"[_^]\s*\{?\(?\s*(T)\b[^{}]*\}?\s*\}\s*\{\s*\\partial"
     )
-    found = {*re.findall(bounds, text), *re.findall(last, text)}
+    edges = r"\\prod(?:\\limits)?\s*_\s*\{\s*[a-z]\s*=\s*([a-zA-Z])\s*(?:\+\s*1)?\s*\}\s*\^\s*\{?\s*([a-zA-Z])"
+    found = {
+        *re.findall(bounds, text),
+        *re.findall(last, text),
+        *(edge for ends in re.findall(edges, text) for edge in ends),
+    }
     found |= {by for of, by in re.findall(quotient, text) if not re.match(r"[LJE]|\\ell|\\mathcal", of)}
     return {letter.lstrip("\\") for letter in found} - {"t"}
+
+
+def through_window(target: Name, value: Tree) -> tuple[Jacobian, Tree, Name, str] | None:
+    """Return the derivative that the product of ∂L_t/∂h_k = ∂L_t/∂h_t ∏ … is, the product, ∂L_t/∂h_t, and the form."""
+    if value.head != "matmul":
+        return None
+    left, right = value.args
+    if left.head == "prod_t" and isinstance(right.leaf, Name):
+        product, gradient, form = left, right.leaf, "turned"
+    elif left.head == "T" and left.args[0].head == "prod_t" and isinstance(right.leaf, Name):
+        product, gradient, form = left.args[0], right.leaf, "column"
+    elif right.head == "prod_t" and names(left) and left.head in ("name", "T"):
+        product, gradient, form = right, names(left)[0], "row"
+    else:
+        return None
+    of, by = (_at(found) for found in (gradient, target))
+    return (Jacobian(of, by), product, gradient, form) if of is not None and by is not None else None
+
+
+def _at(gradient: Name) -> Name | None:
+    """Return the quantity of a gradient, at its time: h@k of ∂L/∂h_k."""
+    base, mark, clock = gradient.base.partition("@")
+    of = adjoint_of(base.removesuffix("_loss"))
+    return None if of is None else Name(f"{of}{mark}{clock}", gradient.offset)
 
 
 def _starts(side: Any, timed: set[str]) -> bool:

@@ -139,9 +139,7 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
             if abs(offset) > 1:
                 raise Refused(token, "times are t-1, t and t+1")
             symbol = replace(symbol, at=at, offset=offset)
-            shown.append(
-                re.sub(rf"{at}\s*(?:[-+]\s*\d+)?", lambda _: MARK, _spaced(piece), count=1) if at == "t" else piece
-            )
+            shown.append(re.sub(rf"\\?{at}\s*(?:[-+]\s*\d+)?", lambda _: MARK, _spaced(piece), count=1))
         elif (edge := re.fullmatch(r"\(?((?:T|N|\\tau)(?:[-+]1)?)\)?", stripped)) and not (
             token.type == "SUP" and stripped == "T"
         ):

@@ -12,7 +12,7 @@ from lark import Token, Transformer, v_args
 from ...derive.functions import FUNCTIONS as ELEMENTWISE
 from .formulas import ALIASES, applied
 from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
-from .latex_symbols import ACCENTS, Refused, Symbol, Unjudged, inside, is_transpose, plain, scripted
+from .latex_symbols import ACCENTS, MARK, Refused, Symbol, Unjudged, inside, is_transpose, plain, scripted
 from .tree import Jacobian, Name, Tree, add, call, inv, mul, name, neg, number, places, power, transposed
 
 CALLED = {"sigma": "sigmoid", "sigm": "sigmoid", "ReLU": "relu", "ln": "log", "logistic": "sigmoid", "diagonal": "diag"}
@@ -426,7 +426,7 @@ class Builder(Transformer[Any, Any]):
     def _adjoint(self, loss: Symbol, of: Symbol) -> Tree:
         own = bool(loss.at)
         base = f"dL_d{of.base}" + ("_loss" if own else "")
-        over = "L_t" if own else "L"
+        over = f"L_{{{MARK}}}" if own else "L"
         return self._named(base, of, f"\\frac{{\\partial {over}}}{{\\partial {of.shown}}}")
 
 

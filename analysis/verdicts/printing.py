@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .formulas import Formulas, Statement
 from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, number, time_name, without_version
 
-NUMPY: dict[object, str] = {"max": "maximum", "min": "minimum"} | {
+NUMPY = {"max": "maximum", "min": "minimum"} | {
     name: name for name in ("tanh", "exp", "log", "sqrt", "sin", "cos", "arctan", "abs", "sum", "outer", "dot")
 }
 
@@ -46,8 +46,8 @@ class FormulaSpeller(Speller):
             return f"({condition})", ATOM
         if self.loose and tree.leaf == "outer":
             return f"{self.show(tree.args[0], POWER)} * {self.show(tree.args[1], ATOM)}.T", PRODUCT
-        if self.module and tree.leaf in NUMPY:
-            return f"{self.module}{NUMPY[tree.leaf]}({', '.join(map(self.show, tree.args))})", ATOM
+        if self.module and str(tree.leaf) in NUMPY:
+            return f"{self.module}{NUMPY[str(tree.leaf)]}({', '.join(map(self.show, tree.args))})", ATOM
         return super().spell_call(tree)
 
     def condition(self, tree: Tree) -> str:

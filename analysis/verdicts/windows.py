@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,20 +106,22 @@ class Windows:
             return f"the product's steps aren't between {start} and {stop}"
         body = product.args[0]
         for evaluate in self._evaluators(body):
-            said = self._compared(evaluate, body, bounds, of, whole, along)
+            said = self._compared(line, evaluate, bounds, whole, along)
             if said is not None:
                 return (said,)
         return self._fault(line, body, bounds, whole)
 
     def _compared(
-        self, evaluate: Evaluator, body: Tree, bounds: Bounds, of: str, whole: Right, along: Right | None
+        self, line: Derivative, evaluate: Evaluator, bounds: Bounds, whole: Right, along: Right | None
     ) -> str | None:
         """Return what is to be said of a product that is right; None for one that isn't."""
+        of = _base(line.target.of)
         try:
-            one = evaluate.plain(body)
+            one = evaluate.plain(line.value.args[0])
         except (Misfit, Missing):
             return None
-        for turned, said in ((one, ""), (np.swapaxes(one, 1, one.ndim - 1), TURNED)):
+        ways = {False: (one, ""), True: (np.swapaxes(one, 1, one.ndim - 1), TURNED if line.gradient is None else "")}
+        for turned, said in (ways[way] for way in _ways(line)):
             if self._agrees(turned, bounds, whole):
                 return said
             if along is not None and self._agrees(turned, bounds, along):
@@ -205,24 +207,37 @@ class Windows:
             for other, steps in ((Bounds(1, 0), (f"{start}+1", stop)), (Bounds(0, -1), (start, f"{stop}-1"))):
                 if other != bounds and self._matches(evaluate, body, other, whole):
                     message = f"{quantity}the product must run over the steps from {steps[0]} to {steps[1]}."
-                    mended = f"{self._left(line, steps)} {self.speller.show(body, PRODUCT)}"
+                    mended = self._whole(line, body, steps)
                     return Fault(line.number, "window", message, line.text, mended, PROOF)
+            opposite = {"turned": "column", "column": "turned"}.get(line.form, "")
+            if opposite and self._matches(evaluate, body, bounds, whole, opposite == "turned"):
+                message = f"{quantity}the product must {'not ' if opposite == 'turned' else ''}be transposed."
+                mended = self._whole(replace(line, form=opposite), body)
+                return Fault(line.number, "transpose", message, line.text, mended, PROOF)
             pool = self._pool(body)
             evaluate.values = {**{n: self.answers.array(m) for n, (m, _) in pool.names.items()}, **evaluate.values}
-            for turned in (False, True):
+            for turned in _ways(line):
                 for edit in edits(body, pool):
                     if self._matches(evaluate, edit.tree, bounds, whole, turned):
                         message = f"{quantity}in each factor, {edit.said(self.speller.show)}."
-                        mended = f"{self._left(line)} {self.speller.show(edit.tree, PRODUCT)}"
+                        mended = self._whole(line, edit.tree)
                         return Fault(line.number, edit.mends, message, line.text, mended, PROOF)
         return Fault(line.number, "other", f"{quantity}the product doesn't give this derivative.", line.text)
 
-    def _left(self, line: Derivative, bounds: tuple[str, str] | None = None) -> str:
-        """Return a line up to the factors of its product."""
+    def _whole(self, line: Derivative, body: Tree, bounds: tuple[str, str] | None = None) -> str:
+        """Return a line with other factors in its product, or with other steps."""
         low, high, clock = line.value.bounds
         low, high = bounds or (low, high)
         below = low if re.search(r"[<>]|\\\\[gl]e", low) else f"{clock}={low}"
-        return f"{line.text.split('=')[0].strip()} = \\prod_{{{below}}}^{{{high}}}".replace("^{}", "")
+        product = f"\\prod_{{{below}}}^{{{high}}} ".replace("^{}", "") + self.speller.show(body, PRODUCT)
+        if line.gradient is not None:
+            base, _, at = line.gradient.base.partition("@")
+            given = LatexSpeller(dict(self.formulas.spellings), at or "t").name(Name(base, line.gradient.offset))
+            enclosed = f"\\left({product}\\right)"
+            product = {
+                "row": f"{given} {product}", "column": f"{enclosed}^\\top {given}", "turned": f"{enclosed} {given}"
+            }[line.form]  # fmt: skip
+        return f"{line.text.split('=')[0].strip()} = {product}"
 
     def _matches(self, evaluate: Evaluator, body: Tree, bounds: Bounds, whole: Right, turned: bool = False) -> bool:
         try:
@@ -243,6 +258,11 @@ class Windows:
                     found.setdefault(Name(n.base, offset), (options[0], self.answers.array(options[0]).ndim - 1))
         factors = tuple(p for _, p in places(wanted) if p.head == "call") if wanted is not None else ()
         return Pool(found, (), factors, ())
+
+
+def _ways(line: Derivative) -> tuple[bool, ...]:
+    """Return whether the factors of a product may be transposed, where a gradient beside it tells."""
+    return (False, True) if line.gradient is None else (line.form == "turned",)
 
 
 def _squared(array: Array) -> Array:

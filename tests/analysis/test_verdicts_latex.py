@@ -65,6 +65,30 @@ def test_what_is_right_is_right(text, cell):
     assert verdict.correct, str(verdict)
 
 
+THROUGH = (
+    r"\frac{\partial L_t}{\partial h_k} = "
+    r"\left(\prod_{j=k+1}^{t} \operatorname{diag}(1-h_j^2) W_{hh}\right)^\top \frac{\partial L_t}{\partial h_t}"
+)
+AS_ROWS = (
+    r"\frac{\partial L_T}{\partial h_t} = "
+    r"\frac{\partial L_T}{\partial h_T} \prod_{k=t+1}^{T} \operatorname{diag}(1-h_k^2) W_{hh}"
+)
+OF_WINDOWS = [
+    (THROUGH, r"\right)^\top", r"\right)", "transpose"),
+    (THROUGH, "1-h_j^2", "1-h_{j-1}^2", "time"),
+    (AS_ROWS, "1-h_k^2", "1-h_k", "power"),
+    (AS_ROWS, "k=t+1", "k=t", "window"),
+]
+
+
+@pytest.mark.parametrize("text, right, wrong, kind", OF_WINDOWS)
+def test_a_gradient_that_comes_through_a_window_is_judged(text, right, wrong, kind):
+    assert bptt.check(text, cell="rnn").correct
+    (fault,) = bptt.check(text.replace(right, wrong), cell="rnn").faults
+    assert fault.kind == kind and fault.proof
+    assert bptt.check(fault.mended, cell="rnn").correct
+
+
 def test_concatenation_and_angle_brackets_are_judged():
     verdict = bptt.check(SUPERSCRIPTS)
     assert [(fault.line, fault.kind) for fault in verdict.faults] == [(0, "missing gradient")]

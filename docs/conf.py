@@ -19,7 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "generated",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints", "examples/*.toml"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "examples/*.toml", "systems/README.md"]
 highlight_language = "text"
 default_role = "code"
 nitpicky = False

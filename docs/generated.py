@@ -89,8 +89,10 @@ def _said(doc: str) -> list[str]:
 
 def commands() -> str:
     """Every command, as its `--help` says it."""
-    parts = []
-    for name, command in sorted(main.commands.items()):
+    parts, context = [], click.Context(main)
+    for name in sorted(main.list_commands(context)):
+        command = main.get_command(context, name)
+        assert command is not None
         text = command.get_help(click.Context(command, info_name=f"bptt {name}", max_content_width=92))
         parts += [f"## {name}", f"```text\n{text}\n```"]
     return "\n\n".join(parts)

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 from sybil import Document, Example, Region, Sybil
 
@@ -87,7 +88,7 @@ def _sh(example: Example, name: str, text: str) -> str | None:
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if words and Path(words[0]).name == "bptt":
-            command = main.commands.get(words[1])
+            command = main.get_command(click.Context(main), words[1])
             if command is None:
                 return f"{line}: there is no command {words[1]!r}"
             command.make_context(words[1], words[2:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"]
 OPTIONS += ["--disable-background-networking", "--disable-component-update", "--remote-allow-origins=*"]
 OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND"]
@@ -121,7 +121,7 @@ class Browser:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     """A browser; where none is installed, a test that needs it is skipped."""
-    if CHROMIUM is None:
+    if not CHROMIUM:
         pytest.skip("no Chromium here: `apt-get install chromium`, or Chrome, runs the tests of pages")
     found = Browser(tmp_path_factory.mktemp("browser"))
     yield found

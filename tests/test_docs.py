@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import bptt
@@ -49,7 +50,11 @@ def test_a_new_line_of_a_table_is_on_its_page(built):
 
     page = (built / "notation.html").read_text("utf-8")
     assert [name for name in (*FUNCTIONS, *NODES) if f'<span class="pre">{name}</span>' not in page] == []
-    for names, kind in ((bptt.zoo(), "zoo"), (bptt.models(), "models"), (main.commands, "commands")):
+    for names, kind in (
+        (bptt.zoo(), "zoo"),
+        (bptt.models(), "models"),
+        (main.list_commands(click.Context(main)), "commands"),
+    ):
         text = (built / f"{kind}.html").read_text("utf-8")
         assert [name for name in names if f">{name}<" not in text] == []
 

@@ -54,7 +54,7 @@ def latex(thing: object) -> str:
     >>> import bptt
     >>> print(latex(bptt.load("rnn")))
     $$\begin{aligned}
-    h_{t} &= \tanh(W_{x h}\,x_{t} + W_{h h}\,h_{t-1} + b_{h})
+    h_{t} &= \tanh(W_{h h}\,h_{t-1} + W_{x h}\,x_{t} + b_{h})
     \end{aligned}$$
     """
     return "\n".join(f"$${aligned(block)}$$" for block in _shown(thing)[1] if isinstance(block, Equations))

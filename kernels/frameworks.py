@@ -22,7 +22,7 @@ from ..derive.functions import Elementwise
 from ..derive.interpret import evaluate
 from ..derive.linear import Shapes, shape_of
 from ..derive.notation import ATOM, Piece, Printer
-from ..derive.program import quantities
+from ..derive.program import depending, forward_program, quantities
 from ..derive.syntax import closest
 from .initial import is_bias
 
@@ -200,7 +200,13 @@ def _step(cell: Cell, framework: Framework) -> list[str]:
     if any("dtype=dtype" in line for line in body):
         lines.append("    dtype = next(iter(states.values())).dtype")
     lines += [f"    {line}" for line in body]
-    results = ", ".join(f'"{name}": {names[Symbol(name)]}' for name in cell.states)
+    program = forward_program(cell)
+    moved = depending(program, program.inputs)
+    values = {name: names[Symbol(name)] for name in cell.states}
+    for name in cell.states:
+        if Symbol(name) not in moved:  # a number, of which a batch is made
+            values[name] = f'{framework.module}.zeros_like(states["{name}"]) + {values[name]}'
+    results = ", ".join(f'"{name}": {value}' for name, value in values.items())
     return [*lines, f"    return {{{results}}}"]
 
 

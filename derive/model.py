@@ -140,7 +140,7 @@ def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
 
     def own_cell(called: str) -> Cell | None:
         cell = find(called)
-        if cell is not None:
+        if cell is not None and not (called in zoo() and load(called).text == cell.text):
             own[called] = cell.text
         return cell
 

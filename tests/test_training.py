@@ -216,7 +216,7 @@ def test_inspect_writes_pages_that_do_not_move(lined, suffix):
 
 def test_inspect_gives_scores_as_json(lined):
     found = json.loads(call("inspect", "cat/best.safetensors", "cat.txt", "--json"))
-    assert {"feature", "unit", "r2", "chance", "f1"} == set(found[0])
+    assert {"feature", "unit", "r2", "chance", "f1", "probe", "probe_chance"} == set(found[0])
     assert "position in line" in {one["feature"] for one in found}
 
 

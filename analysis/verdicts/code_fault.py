@@ -18,7 +18,7 @@ from .code_mending import Check, Mended, mend
 from .code_names import alike
 from .code_reference import draw_seeds, reference
 from .code_repairs import Bench, Repair, repairs
-from .code_returned import values_for
+from .code_returned import bounded
 from .code_subject import Subject
 from .code_traced import Ran, traced, traced_ahead
 from .code_watch import Known, adjoints
@@ -310,5 +310,5 @@ def short(subject: Subject, calling: Calling, batch: int) -> tuple[Calling, dict
     steps = next(d for d in (3, 4, 5, 6, 7) if d not in taken and d + 1 not in taken)
     few = next(d for d in range(batch, 9) if d not in (*taken, steps, steps + 1))
     brief = replace(calling, sizes={**calling.sizes, "T": steps, "B": few if batch > 1 else 1})
-    values = values_for(brief, 5)
+    values = bounded(subject, brief, 5)
     return brief, values, draw_seeds(subject, brief, values, 6)

@@ -20,7 +20,7 @@ from .code_diagnosis import Comparison, differences
 from .code_fault import Search
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
-from .code_returned import values_for
+from .code_returned import bounded
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
 from .code_ways import called
@@ -136,7 +136,7 @@ def _raising(subject: Subject, raised: Raised, said: tuple[str, ...], cell: str,
     """Return the verdict on a backward pass that raises, with the edit that makes it run and be right."""
     calling, checks = raised.calling, []
     for seed in SEEDS:
-        values = values_for(calling, seed)
+        values = bounded(subject, calling, seed)
         seeds = draw_seeds(subject, calling, values, seed + 6)
         right = reference(subject, calling, values, seeds)
         checks.append((values, seeds, right.gradients))
@@ -152,7 +152,7 @@ def _errors(trial: Trial) -> dict[str, float]:
 def _trial(
     subject: Subject, calling: Calling, match: Match | None, adapter: Adapter, seed: int
 ) -> tuple[Trial, Calling, list[str]]:
-    values = values_for(calling, seed)
+    values = bounded(subject, calling, seed)
     seeds = draw_seeds(subject, calling, values, seed + 6)
     if not seeds and not any(place.role == "loss" for place in calling.returned):
         raise Error(

@@ -14,6 +14,8 @@ from .code_subject import AROUND, Subject
 
 ROLES = {("T", "n"): "states", ("T+1", "n"): "states", ("", "n"): "final", ("T", "k"): "outputs", ("", "k"): "output"}
 
+RUN_AWAY = 1e3  # size of an entry that a forward pass gives
+
 
 def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
     """Draw numbers for all that is given: weights of order 1/sqrt(columns) and more, states that aren't 0."""
@@ -33,6 +35,27 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
             scale = {"input": 1.0, "state": 0.6}.get(place.role, 0.6)
             drawn[place.name] = scale * rng.standard_normal(dims)
     return drawn
+
+
+def bounded(subject: Subject, calling: Calling, seed: int) -> dict[str, Array]:
+    """Draw as `values_for`; where the states then run away, start between 0 and 1, where many maps stay.
+
+    Among numbers that grow from step to step, the last ones would hide a fault in all others.
+    """
+    values = values_for(calling, seed)
+    if _largest(subject, calling, values) <= RUN_AWAY:
+        return values
+    rng = np.random.default_rng(seed)
+    moving = [place for place in calling.given if place.role in ("input", "state")]
+    near = {**values, **{place.name: rng.uniform(0.1, 0.9, shape(place, calling.sizes)) for place in moving}}
+    return near if _largest(subject, calling, near) <= RUN_AWAY else values
+
+
+def _largest(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> float:
+    found = read(subject.run(calling, values)[0], calling)
+    return max(
+        (float(np.abs(np.nan_to_num(array, nan=np.inf)).max(initial=0)) for array in found.values()), default=0.0
+    )
 
 
 def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling | str:

@@ -15,7 +15,8 @@ import numpy as np
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
 from .code_names import alike
-from .code_reference import draw_seeds
+from .code_reference import along, draw_seeds
+from .code_returned import read
 from .code_signatures import parameters, returned_names
 from .code_subject import AROUND, Subject
 
@@ -38,6 +39,7 @@ class Raised(Exception):
 
 
 MOST = 400
+PARTS = [("1:",), (":-1",)]  # of T + 1 states
 
 
 def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> Calling:
@@ -69,7 +71,7 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
         if best is None or fitting > best[0]:
             best = fitting, trial
         if fitting == len(_wanted(calling)):
-            return trial
+            return next((other for other in readings(trial) if _is_right(subject, other, values)), trial)
     if best is not None and best[0]:
         return best[1]
     if raised is not None:
@@ -79,6 +81,41 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
         f"and gradients of its results.{f' The likeliest ended in {said}.' if said else ''} Give the gradients the "
         "names of what they belong to with a d before (dh for h), and caches the names under which they are returned"
     )
+
+
+def readings(calling: Calling) -> Iterator[Calling]:
+    """Yield a calling convention, and the same with gradients of T + 1 states taken for ones of T, or the reverse."""
+    tapes: dict[Path, list[int]] = {}
+    for number, place in enumerate(calling.returned):
+        tapes.setdefault(place.path[:-1] if place.path[-1:] in PARTS else place.path, []).append(number)
+    twins = {number: numbers for numbers in tapes.values() for number in numbers}
+    yield calling
+    for at, (name, source) in enumerate(calling.passed):
+        if source[0] == "gradient" and len(source) == 2:
+            for number in twins[int(source[1])]:
+                if number != source[1]:
+                    entry = (name, ("gradient", number))
+                    yield replace(calling, passed=(*calling.passed[:at], entry, *calling.passed[at + 1 :]))
+
+
+def _is_right(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> bool:
+    """Return whether the backward pass leaves what agrees with a slope of the loss, for all that is given."""
+    rng = np.random.default_rng(5)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            seeds = draw_seeds(subject, calling, values)
+            left = left_behind(subject, calling, values, seeds)
+        except Exception:
+            return False
+        for place in _wanted(calling):
+            dims = shape(place, calling.sizes)
+            direction = rng.standard_normal(dims)
+            slope = along(subject, calling, values, seeds, place.name, direction)
+            found = [float(np.sum(a.reshape(dims) * direction)) for a in left.values() if a.size == direction.size]
+            if not any(abs(one - slope) <= 1e-6 * (1 + abs(slope)) for one in found):
+                return False
+    return True
 
 
 def line_of(error: BaseException, file: str) -> int:
@@ -188,8 +225,9 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
     """Yield what may be passed for each argument, likelier ways first."""
     assert subject.backward is not None
     names = parameters(subject.backward, subject.make is not None)
-    labels = returned_names(subject.forward)
+    labels, alone = returned_names(subject.forward), returned_names(subject.forward, alone=True)
     result = subject.run(calling, values)[0]
+    tapes = _tapes(result, calling)
     keys = range(len(result)) if isinstance(result, tuple) else result if isinstance(result, dict) else ()
     whole: list[Path] = [(), *((key,) for key in keys)]
     roots = list(dict.fromkeys(str(place.path[0]) for place in calling.given if place.path[0] not in AROUND))
@@ -200,11 +238,12 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
     for name in names:
         scored: list[tuple[int, Path]] = []
         scored += [(10, ("given", root)) for root in roots if root == name]
-        scored += [(9, ("result", *path)) for path, label in labels.items() if label == name and path in whole]
+        same = [path for path, label in labels.items() if label == name and path in whole]
+        scored += [(9 if path in alone else 8, ("result", *path)) for path in same]
         if name[0] in "dg":
             for source in losses:
                 label = labels.get(calling.returned[int(source[1])].path, "")
-                scored.append((5 + alike(name, label), source))
+                scored.append((5 if source[1] in tapes else 6 + alike(name, label), source))
             scored += [(5, source) for source in pair]
         scored += [(3, ("result", *path)) for path in reversed(whole) if name[0] not in "dg"]
         scored += [(1, source) for source in (*losses, *pair) if name[0] not in "dg"]
@@ -217,6 +256,19 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
         told = [source for source in chosen if source[0] == "gradient"]
         if len(set(told)) == len(told):
             yield tuple(zip(names, chosen, strict=True))
+
+
+def _tapes(result: Any, calling: Calling) -> list[int]:
+    """Return the positions of T + 1 states of which T are returned by themselves: kept aside, not what a loss sees."""
+    found = read(result, calling)
+    alone = [found[place.path] for place in calling.returned if "T" in place.axes]
+    return [
+        number
+        for number, place in enumerate(calling.returned)
+        if "T+1" in place.axes
+        for steps in (np.delete(found[place.path], start, place.axes.index("T+1")) for start in (0, -1))
+        if any(np.array_equal(steps, other) for other in alone)
+    ]
 
 
 def _summing(counts: list[int], total: int) -> Iterator[tuple[int, ...]]:

@@ -92,6 +92,10 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                     yield placed(slot, statement, 2, "parentheses", grouped)
                 for other in _operators(op):
                     yield Edit(1, "sign", statement, node, "op", None, other)
+                for name, side in (("left", left), ("right", right)) if isinstance(op, ast.Add | ast.Sub) else ():
+                    for constant in tables.constants if tables.shape(side) is not None else ():
+                        text = f"{constant} * {ast.unparse(side)}"
+                        yield placed(Slot(side, node, name, None), statement, 3, "factor", tables.later(text))
                 if _is_product(node):
                     yield placed(slot, statement, 2, "transpose", ast.BinOp(right, op, left, lineno=1, col_offset=0))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -122,6 +126,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 for near in (value - 1, value + 1, -value):
                     text = f"({near!r})" if near < 0 else repr(near)
                     yield placed(slot, statement, 1, "sign" if near == -value else "axis or index", tables.later(text))
+                for constant in tables.constants:
+                    yield placed(slot, statement, 3, "factor", tables.later(constant))
             case ast.Slice() as node:
                 if node.lower is not None and node.upper is None:
                     yield placed(slot, statement, 2, "axis or index", ast.Slice(None, node.lower, None))
@@ -254,7 +260,7 @@ def _terms(slot: Slot) -> Iterator[Slot]:
 def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
     text = ast.unparse(slot.node)
     root = isinstance(slot.owner, ast.stmt | ast.Tuple)
-    for constant in ("2", "0.5"):
+    for constant in tables.constants:
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
     for atom in tables.near(shape):
         for slope in SLOPES:

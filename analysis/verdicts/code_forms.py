@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .code_adapter import SIZES, Path, Place, length
-from .code_names import kind
+from .code_names import is_length, kind
 
 Option = tuple[Place, ...]  # what one argument is: an array, two for a tuple of states, none where it is left out
 
@@ -96,8 +96,13 @@ def targets(path: Path, form: Form) -> list[Option]:
 
 
 def sizes(path: Path) -> list[Option]:
-    """Return what a number may be."""
-    return [(Place(path, (axis,), "size"),) for axis in ("n", "m", "k", "T", "B")]
+    """Return what a number may be.
+
+    >>> sizes(("steps",))[0][0].axes, sizes(("hidden_size",))[0][0].axes
+    (('T',), ('n',))
+    """
+    axes = "TnmkB" if is_length(str(path[-1])) else "nmkTB"
+    return [(Place(path, (axis,), "size"),) for axis in axes]
 
 
 def params(path: Path, form: Form, label: str = "") -> list[Option]:

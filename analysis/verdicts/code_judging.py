@@ -14,10 +14,11 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
-from .code_backward import Raised, gradients, left_behind, line_of, match_gradients, misshapen
+from .code_backward import Raised, gradients, left_behind, line_of, match_gradients, misshapen, readings
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, differences
 from .code_fault import Search
+from .code_forms import Form
 from .code_notes import explained
 from .code_reference import Reference, draw_seeds, reference
 from .code_returned import bounded
@@ -68,13 +69,32 @@ def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, s
         if raised is not None:
             how = conventions(calling, form, match)
             return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
-        trials, notes = [], []
-        for seed in SEEDS:
-            trial, calling, said = _trial(subject, calling, match, adapter, seed)
-            trials.append(trial)
-            notes += said
+        likeliest, *others = readings(calling)
+        verdict = _read(subject, likeliest, form, match, adapter, tell, seconds)
+        for other in others if any(not fault.mended for fault in verdict.faults) else ():
+            found = _read(subject, other, form, match, adapter, tell, seconds)
+            if all(fault.mended for fault in found.faults):
+                return found
+        return verdict
     except Hung as hung:
         return Verdict(subject.name, OWN, (), (), (_hanging(subject, hung),), (), float("inf"), "none")
+
+
+def _read(
+    subject: Subject,
+    calling: Calling,
+    form: Form,
+    match: Match | None,
+    adapter: Adapter,
+    tell: Tell,
+    seconds: float,
+) -> Verdict:
+    """Return the verdict on a subject that is called in this way."""
+    trials, notes = [], []
+    for seed in SEEDS:
+        trial, calling, said = _trial(subject, calling, match, adapter, seed)
+        trials.append(trial)
+        notes += said
     notes += _behaviour(subject, calling, trials[0])
     compared = max(trials, key=lambda trial: max(_errors(trial).values(), default=0.0))
     near = max(trial.right.tolerance for trial in trials)

@@ -9,7 +9,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(ctx|context|self_)", "object"),
     (
         r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)|"
-        r"T|((n|num|number_of)_?)?steps|seq(uence)?_?len(gth)?|length",
+        r"T|[nN]|((n|num|number_of)_?)?(steps|iter(ation)?s?)|seq(uence)?_?len(gth)?|length|horizon|duration",
         "size",
     ),
     (r"(x|xs|xt|x_?t|x_?seq|inputs?|seq(uence)?s?|data|tokens|embeddings?|X|Xs|inp|input_seq)", "input"),
@@ -23,6 +23,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
 )
+LENGTHS = r"T|[nN]|.*(steps|iter(ation)?s?|len(gth)?|horizon|duration)"  # names of a number of steps
 KINDS = (  # of a parameter
     (r"(b|bias).*(y|ya|out|dec|readout|logit)\d?", "readout bias"),
     (r".*(y|ya)\d?|V\d?|.*(out|dec|readout|logit).*|c", "readout"),
@@ -39,6 +40,15 @@ def role(name: str) -> str:
     ('state', 'param', 'group', 'input')
     """
     return next((role for pattern, role in ROLES if re.fullmatch(pattern, name)), "param")
+
+
+def is_length(name: str) -> bool:
+    """Return whether a number's name suggests that it counts steps.
+
+    >>> is_length("n_steps"), is_length("hidden_size")
+    (True, False)
+    """
+    return re.fullmatch(LENGTHS, name) is not None
 
 
 def kind(name: str) -> str:

@@ -95,7 +95,7 @@ def _agrees(
     for name, gradient in exact.items():
         direction = rng.standard_normal(gradient.shape)
         wanted = np.sum(gradient * direction)
-        slopes = (_along(subject, calling, values, seeds, name, direction, step) for step in STEPS)
+        slopes = (along(subject, calling, values, seeds, name, direction, step) for step in STEPS)
         if not np.isfinite(wanted) or not any(abs(slope - wanted) <= 1e-6 * (1 + abs(slope)) for slope in slopes):
             return False
     return True
@@ -109,11 +109,11 @@ def _differences(
     for index in np.ndindex(dims):
         unit = np.zeros(dims)
         unit[index] = 1
-        found[index] = _along(subject, calling, values, seeds, place.name, unit)
+        found[index] = along(subject, calling, values, seeds, place.name, unit)
     return found
 
 
-def _along(
+def along(
     subject: Subject,
     calling: Calling,
     values: Mapping[str, Array],

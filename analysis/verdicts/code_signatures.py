@@ -52,8 +52,13 @@ def parameters(function: Callable[..., Any], method: bool) -> list[str]:
     return plain[1:] if method else plain
 
 
-def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
-    """Return place -> what stands there in the function's last `return`: names for tie-breaks."""
+def returned_names(function: Callable[..., Any] | None, alone: bool = False) -> dict[Path, str]:
+    """Return place -> what stands there in the function's last `return`: names for tie-breaks.
+
+    Args:
+        function: as written.
+        alone: leave out what is an expression, of which else the first name is taken.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))) if function is not None else None
     except (OSError, TypeError, SyntaxError, IndentationError):
@@ -75,6 +80,8 @@ def returned_names(function: Callable[..., Any] | None) -> dict[Path, str]:
             return
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             found[path] = node.attr
+            return
+        if alone and not isinstance(node, ast.Name):
             return
         names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in ("np", "numpy", "self")]
         found[path] = names[0] if names else ast.unparse(node)

@@ -11,6 +11,8 @@ from typing import Any
 
 from .code_traced import Ran, array_shape, held
 
+CONSTANTS = 10
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -69,6 +71,16 @@ class Tables:
     def shape(self, node: ast.expr) -> tuple[int, ...] | None:
         """Return the shape of what a name, entry or attribute holds."""
         return array_shape(held(self.ran.scope, node))
+
+    @cached_property
+    def constants(self) -> list[str]:
+        """Numbers that a derivative brings in, and those in the functions of the file: what a factor may be."""
+        functions = [node for node in ast.walk(self.ran.file) if isinstance(node, ast.FunctionDef)]
+        values = [n.value for function in functions for n in ast.walk(function) if isinstance(n, ast.Constant)]
+        numbers = [
+            repr(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and abs(v) not in (0, 1)
+        ]
+        return list(dict.fromkeys(["2", "0.5", "3", *numbers]))[:CONSTANTS]
 
     @cached_property
     def atoms(self) -> dict[str, tuple[int, ...]]:

@@ -24,12 +24,14 @@ class Ran:
     Attributes:
         function: the object whose code may be replaced.
         tree: its definition.
+        file: that it stands in.
         lines: that ran.
         scope: its variables when it last returned, over its globals.
     """
 
     function: FunctionType
     tree: ast.FunctionDef
+    file: ast.Module
     lines: set[int] = field(default_factory=set)
     scope: dict[str, Any] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ def traced(subject: Subject, ahead: Callable[[], Any], back: Callable[[], Any]) 
         starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
         if code in shared or function is None or not starts:
             continue
-        ran.append(Ran(function, starts[-1], lines, {**function.__globals__, **scope}))
+        ran.append(Ran(function, starts[-1], tree, lines, {**function.__globals__, **scope}))
     return ran
 
 
@@ -80,12 +82,13 @@ def traced_ahead(subject: Subject, ahead: Callable[[], Any]) -> list[Ran]:
     """Return the functions of the file that the forward pass runs."""
     if not subject.text:
         return []
-    nodes = [node for node in ast.walk(ast.parse(subject.text)) if isinstance(node, ast.FunctionDef)]
+    tree = ast.parse(subject.text)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     functions, ran = _functions(subject), []
     for code, (lines, scope) in _codes(subject, ahead).items():
         starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
         if code in functions and starts:
-            ran.append(Ran(functions[code], starts[-1], lines, scope))
+            ran.append(Ran(functions[code], starts[-1], tree, lines, scope))
     return ran
 
 

@@ -23,7 +23,9 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
     """
     phrases = Phrases(language)
     count = len(verdict.faults)
-    key = "correct" if verdict.correct else "one" if count == 1 else "several"
+    key = "one" if count == 1 else "several"
+    if verdict.correct:
+        key = "open" if verdict.unjudged else "correct"
     title = phrases.plain(f"verdict.title_{key}", name=Path(verdict.name).name, count=count)
     blocks: list[Block] = [_summary(verdict, phrases)]
     if verdict.faults:
@@ -32,7 +34,11 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
             blocks += _fault(fault, phrases)
     if verdict.lines:
         blocks += [Heading(phrases.plain("verdict.lines")), _lines(verdict, phrases)]
-    for key, said in (("conventions", verdict.conventions), ("notes", verdict.notes)):
+    for key, said in (
+        ("unjudged", verdict.unjudged),
+        ("conventions", verdict.conventions),
+        ("notes", verdict.notes),
+    ):
         if said:
             blocks += [Heading(phrases.plain(f"verdict.{key}")), *(Paragraph(_sentence(text)) for text in said)]
     blocks += [
@@ -51,8 +57,11 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
 
 def _summary(verdict: Verdict, phrases: Phrases) -> Note:
     held = sum(line.holds for line in verdict.lines)
-    key = "holds" if verdict.correct else "fails"
-    said = phrases.plain(f"verdict.{key}", held=held, lines=len(verdict.lines), count=len(verdict.faults))
+    key = "fails"
+    if verdict.correct:
+        key = "open" if verdict.unjudged else "holds"
+    count = {"held": held, "lines": len(verdict.lines), "count": len(verdict.faults)}
+    said = phrases.plain(f"verdict.{key}", **count, unjudged=len(verdict.unjudged))
     return Note("", (Mark(verdict.correct), " ", Strong(said)), bad=not verdict.correct)
 
 

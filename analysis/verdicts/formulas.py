@@ -93,7 +93,8 @@ class Formulas:
         spellings: how names are written in LaTeX, with a mark where the time stands.
         timed: names that are written with a time.
         derivatives: lines that state a Jacobian.
-        notes: what was read and isn't judged, in sentences.
+        notes: what was left alone, as words are, in sentences.
+        unjudged: equations that can't be judged, with the reason in a sentence.
         ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
     """
 
@@ -106,6 +107,7 @@ class Formulas:
     timed: tuple[str, ...] = ()
     derivatives: tuple[Derivative, ...] = ()
     notes: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
 
     @property

@@ -53,7 +53,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     backward, ahead = at_the_next(forward.backward, forward.cell)
     formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
     if not forward.backward and not formulas.derivatives:
-        said = "".join(f"; {note}" for note in formulas.notes)
+        said = "".join(f"; {note}" for note in (*formulas.notes, *formulas.unjudged))
         what = f"only the forward pass of {forward.cell.name} stands here, and " if formulas.statements else ""
         raise Error(f"{formulas.source.name}: {what}no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
     reading, forward = _on_best_cell(formulas, forward)
@@ -61,7 +61,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     reread(reading)
     guess(reading)
     if not formulas.derivatives and all(reading.meanings[target] == OWN for target in reading.groups):
-        said = "; ".join([*unjudged(reading), *formulas.notes])
+        said = "; ".join([*unjudged(reading), *formulas.unjudged, *formulas.notes])
         raise Error(
             f"{formulas.source.name}: nothing here can be judged as part of {of.cell.name}'s backward pass: {said}"
         )
@@ -74,7 +74,6 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     windows = Windows(formulas, reading.answers, reading.rows).judged()
     lines = sorted([*lines, *windows[0]], key=lambda line: line.number)
     faults += windows[1]
-    more += [*windows[2], *unjudged(reading)]
     faults = sorted([*faults, *gaps], key=lambda fault: (fault.line == 0, fault.line))
     errors = [_error(reading, group, scale) for group in reading.groups.values()]
     reference = (
@@ -91,6 +90,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
         (*formulas.notes, *notes, *more),
         max(errors, default=0.0),
         reference,
+        (*formulas.unjudged, *windows[2], *unjudged(reading)),
     )
 
 

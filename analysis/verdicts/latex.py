@@ -79,7 +79,7 @@ class _Reading:
         self.builder = Builder(states, self.fragment)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
-        self.notes = list(prose)
+        self.notes, self.unjudged = list(prose), list[str]()
         self.of_losses: set[str] = set()
 
     def formulas(self) -> Formulas:
@@ -90,11 +90,11 @@ class _Reading:
             except NotationError:
                 if not equation.inline:
                     raise
-                self._note(equation, "stands in a sentence and wasn't understood")
+                self.notes.append(self._said(equation, "stands in a sentence and wasn't understood"))
             except Unjudged as why:
-                self._note(equation, f"isn't judged: {why}")
+                self.unjudged.append(self._said(equation, f"isn't judged: {why}"))
         if not self.statements and not self.derivatives:
-            said = f" ({'; '.join(self.notes)})" if self.notes else ""
+            said = f" ({'; '.join([*self.notes, *self.unjudged])})" if self.notes or self.unjudged else ""
             raise NotationError(f"{self.source.name}: no equation was found{said}. {ACCEPTED}")
         builder = self.builder
         clean: list[Statement] = []
@@ -115,7 +115,7 @@ class _Reading:
             elif isinstance(line, Derivative) and isinstance(target, Jacobian):
                 derivatives.append(replace(line, value=value))
             else:
-                self.notes.append(
+                self.unjudged.append(
                     f"line {line.number} isn't judged: a product over time is judged as a Jacobian: {line.text}"
                 )
         clean.sort(key=lambda line: line.number)
@@ -129,6 +129,7 @@ class _Reading:
             tuple(sorted(builder.timed)),
             tuple(derivatives),
             tuple(self.notes),
+            tuple(self.unjudged),
         )
 
     def _defines(self, equation: Equation) -> bool:
@@ -143,8 +144,8 @@ class _Reading:
             return True
         return len(sides) == 2 and named[0] is not None and named[0][1] in KNOWN and "(" in sides[0]
 
-    def _note(self, equation: Equation, what: str) -> None:
-        self.notes.append(f"line {self._line(equation.start)} {what}: {self._written(equation)}")
+    def _said(self, equation: Equation, what: str) -> str:
+        return f"line {self._line(equation.start)} {what}: {self._written(equation)}"
 
     def _line(self, place: int) -> int:
         return self.source.text.count("\n", 0, self.places[place]) + 1
@@ -158,7 +159,7 @@ class _Reading:
         if len(equation.sides) < 2:
             place = equation.start
             if re.search(r"\\(?:leq?|geq?|approx|propto|ll|gg|sim)(?![A-Za-z])|[<>≤≥]", whole):
-                self._note(equation, "isn't judged: it is no equation")
+                self.unjudged.append(self._said(equation, "isn't judged: it is no equation"))
                 return
             raise self.error(place, max(1, len(whole.split()[0])) if whole.split() else 1, "there is no = here", whole)
         (start, stop), *others = equation.sides
@@ -169,10 +170,10 @@ class _Reading:
         except NotationError:
             if not of_loss:
                 raise
-            self._note(equation, "says what the loss is, and wasn't read")
+            self.notes.append(self._said(equation, "says what the loss is, and wasn't read"))
             return
         if any(isinstance(side, Symbol) and side.edge for side in sides[:1]) or _starts(sides[0], self.builder.timed):
-            self._note(equation, "speaks of the first or last step and isn't judged")
+            self.unjudged.append(self._said(equation, "isn't judged: it speaks of the first or last step"))
             return
         try:
             trees = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
@@ -180,7 +181,7 @@ class _Reading:
             raise self.refused(error) from None
         first = trees[0]
         if first is not None and first.head == "number" or isinstance(sides[0], Function):
-            self._note(equation, "isn't judged: its left side is no quantity")
+            self.unjudged.append(self._said(equation, "isn't judged: its left side is no quantity"))
             return
         target = first
         for index, value in enumerate(trees[1:], 1):

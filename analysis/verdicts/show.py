@@ -22,6 +22,8 @@ def show(verdict: Verdict, console: Console | None = None) -> None:
     else:
         count = len(verdict.faults)
         head = Text(f"{count} fault{'s' * (count != 1)}", "bold red")
+    if verdict.left_open:
+        head = Text.assemble(head, ", ", (verdict.left_open, "bold yellow"))
     console.print(Text.assemble((verdict.name, "bold"), ": ", head, f" (judged as {verdict.cell})"))
     for sentence in verdict.conventions:
         console.print(Text(f"  {sentence}", "dim"))
@@ -33,8 +35,10 @@ def show(verdict: Verdict, console: Console | None = None) -> None:
     for fault in verdict.faults:
         console.print()
         _print_fault(console, fault)
-    if verdict.notes:
+    if verdict.unjudged or verdict.notes:
         console.print()
+    for said in verdict.unjudged:
+        console.print(Text(said, "yellow"))
     for note in verdict.notes:
         console.print(Text(f"note: {note}", "yellow"))
     console.print(Text(f"\nreference: {verdict.reference}", "dim"))

@@ -73,6 +73,7 @@ class Verdict:
         notes: what isn't a fault but should be known: clipping, scaling, mutated inputs, precision.
         largest_error: relative, of what was compared, after the conventions were taken into account.
         reference: how the right values were made, such as "complex step, float64".
+        unjudged: lines that were read and that nothing could be said of, each with the reason in a sentence.
     """
 
     name: str
@@ -83,13 +84,20 @@ class Verdict:
     notes: tuple[str, ...]
     largest_error: float
     reference: str
+    unjudged: tuple[str, ...] = ()
 
     _repr_html_ = display.html
 
     @property
     def correct(self) -> bool:
-        """Whether no fault was found."""
+        """Whether no fault was found, in what could be judged."""
         return not self.faults
+
+    @property
+    def left_open(self) -> str:
+        """How many lines aren't judged, for the headline; "" for none."""
+        count = len(self.unjudged)
+        return f"{count} line{'s' * (count != 1)} not judged" if count else ""
 
     def to_json(self) -> str:
         """Return the verdict as JSON, for machines."""
@@ -98,7 +106,7 @@ class Verdict:
     def __str__(self) -> str:
         count = len(self.faults)
         found = f"{count} fault{'s' * (count != 1)}" if count else "correct"
-        head = f"{self.name}: {found} (judged as {self.cell})"
+        head = f"{self.name}: {', '.join(filter(None, (found, self.left_open)))} (judged as {self.cell})"
         parts = [head, *(f"  {sentence}" for sentence in self.conventions)]
         for fault in self.faults:
             where = fault.where
@@ -106,5 +114,6 @@ class Verdict:
             parts += [f"  given   {fault.given}"] * bool(fault.given)
             parts += [f"  mended  {fault.mended}"] * bool(fault.mended)
             parts += [f"  {fault.proof}"] * bool(fault.proof)
+        parts += ["", *self.unjudged] * bool(self.unjudged)
         parts += ["", *(f"note: {note}" for note in self.notes)] * bool(self.notes)
         return "\n".join(parts)

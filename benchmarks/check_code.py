@@ -40,7 +40,7 @@ class Program:
         name: the part of the file that is meant.
         text: of the file.
         adapter: what is stated of it.
-        kinds, line: of the fault, none for a program that is right.
+        kinds, lines: of the fault, none for a program that is right.
         says: what the fault is.
     """
 
@@ -49,7 +49,7 @@ class Program:
     text: str
     adapter: Adapter = Adapter()
     kinds: tuple[str, ...] = ()
-    line: int = 0
+    lines: tuple[int, ...] = ()
     says: str = ""
 
 
@@ -75,7 +75,7 @@ def score(injected: Program, verdict: Verdict | str) -> dict[str, bool]:
     return {
         "detected": True,
         "kind": fault.kind in (*injected.kinds, "raises"),
-        "line": injected.line in {f.line for f in verdict.faults},
+        "line": bool({*injected.lines} & {f.line for f in verdict.faults}),
         "mended": all(f.mended for f in verdict.faults),
     }
 
@@ -104,14 +104,16 @@ def wrong(most: int, seed: int) -> Iterator[Program]:
         random.Random(seed).shuffle(found)
         for fault in found[:most]:
             says = f"{fault.was}  ->  {fault.now}"
-            yield Program(f"{case.file}:{fault.line}", case.name, fault.text, Adapter(), fault.kind, fault.line, says)
+            yield Program(
+                f"{case.file}:{fault.line}", case.name, fault.text, Adapter(), fault.kind, (fault.line,), says
+            )
     for cell in bptt.zoo():
         derivation = bptt.derive(bptt.load(cell))
         made = [(style, fault) for style in STYLES for fault in faulty(derivation, style)]
         random.Random(seed).shuffle(made)
         for style, fault in made[:most]:
-            title = f"{cell}, {style.name}, line {fault.line}"
-            yield Program(title, "", fault.written.text, fault.written.adapter, (fault.kind,), fault.line, fault.says)
+            title = f"{cell}, {style.name}, line {fault.lines[0]}"
+            yield Program(title, "", fault.written.text, fault.written.adapter, (fault.kind,), fault.lines, fault.says)
 
 
 def _short(fault: Fault) -> str:

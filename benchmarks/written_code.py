@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import keyword
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
 from bptt.analysis.verdicts.code_adapter import Adapter
-from bptt.analysis.verdicts.code_engine import BEFORE, NEXT, RIGHT, Change
+from bptt.analysis.verdicts.code_engine import BEFORE, NEXT, RIGHT, Change, Engine, Probe
 from bptt.analysis.verdicts.code_mutants import mutants
 from bptt.derive.adjoint import delta
 from bptt.derive.derivation import Derivation
@@ -82,12 +84,18 @@ class Written:
 
 @dataclass(frozen=True)
 class Faulty:
-    """A program with one fault of the catalogue."""
+    """A program with one fault of the catalogue.
+
+    Attributes:
+        written: the program.
+        kind, says: what the fault is.
+        lines: where it is: the line that differs; for a term that is left out, any line of the sum.
+    """
 
     written: Written
     kind: str
     says: str
-    line: int
+    lines: tuple[int, ...]
 
 
 def program(derivation: Derivation, style: Style, change: Change = RIGHT) -> Written:
@@ -105,6 +113,7 @@ def faulty(derivation: Derivation, style: Style) -> Iterator[Faulty]:
         right = program(derivation, style).text
     except Unwritten:
         return
+    differs = _differs(derivation)
     for mutant in mutants(derivation):
         change = mutant.change
         names = {s.name for e in change.steps.values() for s in e.atoms(Symbol)}
@@ -117,8 +126,41 @@ def faulty(derivation: Derivation, style: Style) -> Iterator[Faulty]:
             continue
         touched = [s.name for s in (*change.steps, *change.only)]
         touched += [f"delta_{name}" for name in (*change.uncarried, *change.silent)]
-        if made.text != right and touched[0] in made.lines:
-            yield Faulty(made, mutant.kind, mutant.says, made.lines[touched[0]])
+        if made.text != right and touched[0] in made.lines and differs(change):
+            yield Faulty(made, mutant.kind, mutant.says, _where(right, made, touched[0]))
+
+
+def _where(right: str, made: Written, touched: str) -> tuple[int, ...]:
+    """Return the line in which a program differs from the right one, or the lines of the sum that lacks one."""
+    were, are = right.splitlines(), made.text.splitlines()
+    if len(were) == len(are):
+        return tuple(number for number, (one, other) in enumerate(zip(were, are, strict=True), 1) if one != other)
+    first = made.lines[touched]
+    target = are[first - 1].split("=")[0].strip(" +")
+    rest = itertools.takewhile(lambda row: row.split("=")[0].strip(" +") == target, are[first:])
+    return tuple(range(first, first + 1 + len(list(rest))))
+
+
+def _differs(derivation: Derivation) -> Callable[[Change], bool]:
+    """Return what says whether a change changes any gradient, on random numbers."""
+    cell, rng = derivation.cell, np.random.default_rng(0)
+    sizes = {"n": 5, "m": 4, "k": 3, **SIZES}
+
+    def drawn(part: Mapping[str, tuple[str, ...]], *lead: int) -> dict[str, np.ndarray]:
+        dims = {name: [*lead, *(int(d) if d.isdigit() else sizes[d] for d in shape)] for name, shape in part.items()}
+        return {name: 0.1 + 0.5 * rng.random(d) for name, d in dims.items()}
+
+    engine = Engine(derivation, sizes)
+    probe = Probe(drawn(cell.params), drawn(cell.inputs, 4, 2), drawn(cell.states, 2), drawn(cell.states, 4, 2))
+    trace = engine.forward(probe)
+    right = engine.backward(probe, trace)
+
+    def differs(change: Change) -> bool:
+        found = engine.backward(probe, trace, change)
+        pairs = [(right[part][name], found[part][name]) for part in right for name in right[part]]
+        return any(np.abs(one - other).max() > 1e-9 * (1e-9 + np.abs(one).max()) for one, other in pairs)
+
+    return differs
 
 
 class _Writer:
@@ -275,8 +317,7 @@ class _Writer:
             return [f"{name}\0    {mine} {sign} {said}"]
         terms = expr.args if isinstance(expr, sympy.Add) else (expr,)
         if expr == 0:
-            state = name.removeprefix("delta_").removesuffix("_prev")
-            return [f"{name}\0    {mine} = np.zeros_like({names[f'delta_{state}']})"]
+            return [f"{name}\0    {mine} = np.zeros_like({names.get(param, param)})"]
         if not self.style.split or len(terms) < 2:
             return [f"{name}\0    {mine} = {self._said(expr, names)}"]
         first, *rest = (self._said(term, names) for term in terms)

@@ -13,6 +13,7 @@ from functools import partial
 
 from .code_aliases import aliases
 from .code_edit import Edit, blocks, is_target, placed, replaced
+from .code_names import is_of_other_time
 from .code_tables import Slot, Tables
 from .code_traced import Ran, held
 
@@ -37,6 +38,23 @@ def of_statement(tables: Tables, statement: ast.stmt) -> list[Edit]:
 def of_blocks(tables: Tables) -> list[Edit]:
     """Return the edits that move, remove or insert statements, likelier ones first."""
     return sorted((edit for rule in BLOCKS for edit in rule(tables)), key=lambda edit: edit.cost)
+
+
+def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
+    """Return the edits of a function that raises: beside those of any, quantities of other shapes for ones there."""
+    tables = Tables(ran, ours)
+    other = [edit for statement in tables.statements for edit in _reshaped(tables, statement)]
+    return sorted([*edits(ran, ours), *other], key=lambda edit: edit.cost)
+
+
+def _reshaped(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """A quantity of another shape."""
+    for slot in tables.slots(statement):
+        if isinstance(slot.node, ast.Name | ast.Subscript) and not is_target(slot):
+            shape = tables.shape(slot.node)
+            for other, one in tables.written.items() if shape is not None else ():
+                if one != shape:
+                    yield placed(slot, statement, 3, "mix-up", tables.later(other))
 
 
 def _is_product(node: ast.expr) -> bool:
@@ -68,7 +86,7 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             yield placed(slot, statement, 1, "transpose", tables.later(f"{text}.T"))
         for other in tables.like(shape):
             if other != text:
-                near = other.split("[")[0] == text.split("[")[0]
+                near = is_of_other_time(other, text)
                 yield placed(slot, statement, 1 if near else 2, "time" if near else "mix-up", tables.later(other))
         if len(shape) == 2 and _is_operand(slot):
             for other, one in tables.written.items():
@@ -245,7 +263,7 @@ def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[
             for other in tables.like(shape):
                 if other != atom:
                     new = partial(tables.renamed, pattern, other, text)
-                    near = other.split("[")[0] == atom.split("[")[0]
+                    near = is_of_other_time(other, atom)
                     kind = "time" if near else "mix-up"
                     yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)
 

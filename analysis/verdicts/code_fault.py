@@ -12,7 +12,7 @@ from .code_aliases import copies_in
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
 from .code_edit import Edit
-from .code_edits import edits
+from .code_edits import edits, of_raising
 from .code_lines import judged_lines, places
 from .code_mending import Check, Mended, mend
 from .code_names import alike
@@ -143,8 +143,10 @@ class Search:
 
     def raising(self, line: int, says: str) -> Fault:
         """Return the fault of a backward pass that raises, with the edit that makes it run and be right."""
-        mended = mend(self.subject, self.calling, self.ran, self.checks, self.near, (), self.until, (line,))
-        message = f"line {line} raises {says}"
+        mended = mend(
+            self.subject, self.calling, self.ran, self.checks, self.near, (), self.until, (line,), made=of_raising
+        )
+        message = f"raises {says}"
         if mended is None:
             return Fault(line, "raises", message, self.subject.text.splitlines()[line - 1].strip())
         proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"

@@ -118,7 +118,7 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[
     dead = not any(np.abs(whole).max(initial=0.0) for whole in wholes)
     for at in ran:
         for node in ast.walk(at.tree):
-            if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines:
+            if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines and not _is_copy(node):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
                 held_here = [held(at.scope, part) for part in parts if not dead or ast.unparse(part)[0] in "dg"]
@@ -130,6 +130,11 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[
                     lines.add(node.lineno)
                     named |= {node.lineno for part in parts if dead and plain(ast.unparse(part)) in names}
     return named or lines
+
+
+def _is_copy(statement: ast.Assign | ast.AugAssign) -> bool:
+    """Return whether a statement gives another name to what a variable holds."""
+    return isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name)
 
 
 def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]]) -> str:
@@ -144,7 +149,8 @@ def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]]) -> str:
         held_by = [name for name in local if _is(at.scope.get(name), whole) and (not dead or name[0] in "dg")]
         if not held_by:
             return ""
-        names[symbol] = Symbol(held_by[0])
+        said = symbol.name.removeprefix("delta_")
+        names[symbol] = Symbol(max(held_by, key=lambda name: alike(name, said)))
     return spell(renamed(expr, names)).replace("tanh(", "np.tanh(").replace("exp(", "np.exp(")
 
 

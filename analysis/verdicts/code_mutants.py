@@ -244,13 +244,14 @@ def _mixed(at: _At) -> Iterator[tuple[str, str, Expr | None]]:
     place = program.steps.index(at.step)
     adjoints = [step.target for step in program.steps[:place]]
     seeds = [incoming(Symbol(name)) for name in at.derivation.cell.states]
+    stales = {(delta(Symbol(name)), incoming(Symbol(name))) for name in at.derivation.cell.states}
     values = [step.target for step in at.derivation.forward.steps] + list(at.derivation.forward.inputs)
     for symbol in quantities(at.term):
         adjoint = symbol.name.startswith(("delta_", "incoming_"))
         for other in [*adjoints, *seeds] if adjoint else values:
             if other == symbol or shapes.get(other) != shapes.get(symbol):
                 continue
-            stale = other in seeds and adjoint
+            stale = adjoint and (symbol, other) in stales
             says = f"with {spoken(other)} for {spoken(symbol)} in {at.name}"
             yield "stale" if stale else "mix-up", says, at.term.xreplace({symbol: other})
 

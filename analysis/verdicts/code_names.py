@@ -23,6 +23,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
 )
+TIMES = r"_?(prev|previous|old|last|next|now|cur|curr|current|new|tm1|tp1|t)$"  # ends of names of values of a step
 LENGTHS = r"T|[nN]|.*(steps|iter(ation)?s?|len(gth)?|horizon|duration)"  # names of a number of steps
 KINDS = (  # of a parameter
     (r"(b|bias).*(y|ya|out|dec|readout|logit)\d?", "readout bias"),
@@ -68,6 +69,16 @@ def plain(name: str) -> str:
     """
     bare = re.sub(r"\.grad$|_grad$|^grads?_|^g_|^delta_?|^d_|^d(?=[A-Za-z])", "", name)
     return re.sub(r"[^a-z0-9]", "", bare.lower())
+
+
+def is_of_other_time(one: str, other: str) -> bool:
+    """Return whether two names or entries speak of one quantity at different steps.
+
+    >>> is_of_other_time("hs[t]", "hs[t - 1]"), is_of_other_time("x_prev", "x"), is_of_other_time("f", "i")
+    (True, True, False)
+    """
+    bare = [re.sub(TIMES, "", text.split("[")[0]) for text in (one, other)]
+    return bool(bare[0]) and bare[0] == bare[1]
 
 
 @cache

@@ -150,26 +150,51 @@ class Bench:
         return any(alike(o.text, a.of) > mine for o in others for a in matches)
 
     def suspects(self, found: Sequence[Watched]) -> list[tuple[Watched, int]]:
-        """Return the targets that don't hold a right adjoint, with the execution, unless what reads them is right."""
-        rows = self.right(found)
-        wrong: dict[int, tuple[Watched, int]] = {}
-        good = {id(at.statement) for at, _, _ in rows}
-        for at, execution, holds in rows:
-            if not holds:
-                good.discard(id(at.statement))
-                key = id(at.statement)
-                if key not in wrong or execution < wrong[key][1]:
-                    wrong[key] = (at, execution)
-        left = [pair for pair in wrong.values() if not self._read_rightly(pair[0], good)]
-        return sorted(left, key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
+        """Return the targets that don't hold a right adjoint, with the execution, unless what reads them is right.
 
-    def _read_rightly(self, at: Watched, good: set[int]) -> bool:
-        mine = _targets(at.statement)
-        for ran in self.ran:
-            for statement in ast.walk(ran.tree):
-                if id(statement) in good and statement is not at.statement and _reads(statement) & mine:
-                    return True
-        return False
+        So the first terms of a sum that is added up line by line aren't suspects where the whole sum is right.
+        """
+        held: dict[tuple[int, int], bool] = {}
+        wrong: dict[tuple[int, int], Watched] = {}
+        times, order = {id(at.statement): len(at.values) for at in found}, {id(at.statement): at.order for at in found}
+        for at, execution, good in self.right(found):
+            when = id(at.statement), execution
+            held[when] = held.get(when, True) and good
+            if not good:
+                wrong.setdefault(when, at)
+        readers = {key: [id(reader) for reader in self._readers(at.statement)] for key, at in wrong.items()}
+
+        def is_read_rightly(at: Watched, execution: int, reader: int) -> bool:
+            if times.get(reader) != len(at.values):
+                those = [good for key, good in held.items() if key[0] == reader]
+                return bool(those) and all(those)
+            return held.get((reader, execution + (order[reader] <= at.order)), False)
+
+        changed = True
+        while changed:
+            excused = [key for key, at in wrong.items() if any(is_read_rightly(at, key[1], r) for r in readers[key])]
+            held |= dict.fromkeys(excused, True)
+            wrong = {key: at for key, at in wrong.items() if key not in excused}
+            changed = bool(excused)
+        first: dict[int, tuple[Watched, int]] = {}
+        for (key, execution), at in sorted(wrong.items(), key=lambda pair: pair[0][1]):
+            first.setdefault(key, (at, execution))
+        return sorted(first.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
+
+    def _readers(self, statement: ast.stmt) -> list[ast.stmt]:
+        """Return the statements that read a target of one, up to where the same block gives it another value."""
+        mine = _targets(statement)
+        rows = [row for ran in self.ran for owner in ast.walk(ran.tree) for row in _rows(owner) if statement in row]
+        found: list[ast.stmt] = []
+        for row in rows:
+            place = row.index(statement)
+            for other in (*row[place + 1 :], *row[:place]):
+                found += [part for part in _simple(other) if _reads(part) & mine]
+                if isinstance(other, ast.Assign) and mine <= {ast.unparse(target) for target in other.targets}:
+                    return found
+        inside = {id(part) for row in rows for other in row for part in _simple(other)}
+        outside = [part for ran in self.ran for part in _simple(ran.tree) if id(part) not in inside]
+        return found + [part for part in outside if _reads(part) & mine]
 
 
 def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
@@ -217,7 +242,7 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
     suspects = bench.suspects(found)
     tables = {id(ran): Tables(ran, ours) for ran in bench.ran}
     taken = bench.claimed(found)
-    for at, execution in suspects[:6]:
+    for at, execution in [pair for pair in suspects if not _is_begun(bench, pair[0].statement)][:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
         feeders = [other for other in before if _feeds(other, at)]
         best: tuple[tuple[float, ...], Edit, Ran] | None = None
@@ -344,9 +369,8 @@ def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:
     if source.statement is at.statement:
         return []
     for owner in ast.walk(source.ran.tree):
-        for name in ("body", "orelse"):
-            row = getattr(owner, name, None)
-            if isinstance(row, list) and source.statement in row and at.statement in row:
+        for row in _rows(owner):
+            if source.statement in row and at.statement in row:
                 begin, end = row.index(source.statement), row.index(at.statement)
                 return row[begin + 1 : end + 1] if begin < end else None
     return None
@@ -355,6 +379,17 @@ def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:
 def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:
     """Return whether a statement, wrong from an execution on, is so when another is run for the given time."""
     return len(source.values) != len(at.values) or first <= execution
+
+
+def _is_begun(bench: Bench, statement: ast.stmt) -> bool:
+    """Return whether a statement gives the first terms of a sum to which the next ones are added in its block."""
+    mine = _targets(statement)
+    rows = [row for ran in bench.ran for owner in ast.walk(ran.tree) for row in _rows(owner) if statement in row]
+    for row in rows:
+        for other in row[row.index(statement) + 1 :]:
+            if _targets(other) == mine:
+                return isinstance(other, ast.AugAssign) or bool(_reads(other) & mine)
+    return False
 
 
 def _feeds(source: Watched, at: Watched) -> bool:
@@ -372,6 +407,21 @@ def _feeds(source: Watched, at: Watched) -> bool:
 def reads_any(statement: ast.stmt, source: ast.stmt) -> bool:
     """Return whether a statement reads a target of another."""
     return bool(_reads(statement) & _targets(source))
+
+
+def _rows(owner: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield the blocks of statements of a node."""
+    for name in ("body", "orelse"):
+        row = getattr(owner, name, None)
+        if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
+            yield row
+
+
+def _simple(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements in a node, and itself, that hold no others."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.stmt) and not any(True for _ in _rows(part)):
+            yield part
 
 
 def _same(one: Sequence[Array], two: Sequence[Array]) -> bool:

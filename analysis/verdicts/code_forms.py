@@ -59,6 +59,12 @@ FORMS = (
     Form(("*", "B"), ("*", "B"), "", "A single step, (features, B)."),
     Form(("*",), ("*",), "", "A single step, a vector."),
 )
+INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the bias is a part of the weight
+    "x": ("m", "n+m"),
+    "h": ("n", "n+m"),
+    "plain": ("m", "n+m", "n", "n+m+1"),
+    "": ("m", "n", "n+m", "n+m+1"),
+}
 GATES = (1, 4, 3, 2, 5, 6, 8)
 
 
@@ -118,7 +124,7 @@ def params(path: Path, form: Form, label: str = "") -> list[Option]:
 
 def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
     turns = (False, True) if column else (True, False)
-    columns = {"x": ("m", "n+m"), "h": ("n", "n+m"), "plain": ("m", "n+m", "n"), "": ("m", "n", "n+m")}.get(kind, ())
+    columns = INNER.get(kind, ())
     for turn in turns:
         for inner in columns:
             for count in GATES:

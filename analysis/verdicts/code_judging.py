@@ -24,7 +24,7 @@ from .code_reference import Reference, draw_seeds, reference
 from .code_returned import bounded
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
-from .code_ways import called
+from .code_ways import called, reshaped
 from .code_words import conventions
 from .verdict import Fault, Verdict
 
@@ -69,15 +69,24 @@ def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, s
         if raised is not None:
             how = conventions(calling, form, match)
             return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
-        likeliest, *others = readings(calling)
-        verdict = _read(subject, likeliest, form, match, adapter, tell, seconds)
-        for other in others if any(not fault.mended for fault in verdict.faults) else ():
-            found = _read(subject, other, form, match, adapter, tell, seconds)
-            if all(fault.mended for fault in found.faults):
-                return found
-        return verdict
+        best: Verdict | None = None
+        for reading in (*readings(calling), *reshaped(subject, calling, SEEDS[0])):
+            meant = match if reading.given == calling.given else identify(subject, reading, cell)
+            verdict = _read(subject, reading, form, meant, adapter, tell, seconds)
+            if best is None or _open(verdict) < _open(best):
+                best = verdict
+            if not any(_open(best)):
+                break
+        assert best is not None
+        return best
     except Hung as hung:
         return Verdict(subject.name, OWN, (), (), (_hanging(subject, hung),), (), float("inf"), "none")
+
+
+def _open(verdict: Verdict) -> tuple[int, int]:
+    """Return how many faults aren't mended, and how many are of shapes: what another way to call it may explain."""
+    faults = verdict.faults
+    return sum(not fault.mended for fault in faults), sum(fault.kind == "axis or index" for fault in faults)
 
 
 def _read(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ...derive.errors import Error
-from .code_adapter import Adapter, Array, Calling, Path, shape
-from .code_backward import Raised, infer_backward, left_behind
-from .code_forms import FORMS, Form
+from .code_adapter import Adapter, Calling, shape
+from .code_backward import Found, Raised, infer_backward, left_behind, misshapen
+from .code_forms import FORMS, Form, told
 from .code_forward import infer_forward
+from .code_names import kind
 from .code_reference import draw_seeds
 from .code_returned import accepted, values_for
 from .code_subject import Subject
@@ -75,7 +76,7 @@ def _with_backward(subject: Subject, calling: Calling, seed: int) -> Calling | R
         return error
 
 
-def _left(subject: Subject, calling: Calling, seed: int) -> Mapping[Path, Array]:
+def _left(subject: Subject, calling: Calling, seed: int) -> Found:
     values = values_for(calling, seed)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,6 +88,22 @@ def _is_whole(subject: Subject, calling: Calling, seed: int) -> bool:
     left = Counter(tuple(d for d in array.shape if d > 1) for array in _left(subject, calling, seed).values())
     params = (shape(place, calling.sizes) for place in calling.given if place.role == "param")
     return not Counter(tuple(d for d in dims if d > 1) for dims in params) - left
+
+
+def reshaped(subject: Subject, calling: Calling, seed: int) -> Iterator[Calling]:
+    """Yield the same with parameters in the shapes of what has their gradients' names, where it runs with these.
+
+    A learned number that acts entry by entry may as well be a vector; its gradient says which. A bias is never taken
+    for a number, since a sum over all axes is what people get wrong.
+    """
+    odd = misshapen(subject, calling, _left(subject, calling, seed))
+    wanted = {n: told(dims, calling.sizes) for n, dims in odd.items() if kind(n) not in ("bias", "readout bias")}
+    given = tuple(replace(p, axes=wanted[p.name]) if p.name in wanted else p for p in calling.given)
+    if not wanted or any(axis.isdigit() and axis != "1" for axes in wanted.values() for axis in axes):
+        return
+    other = replace(calling, given=given, gradients=())
+    if isinstance(accepted(subject, replace(other, returned=()), values_for(other, seed)), Calling):
+        yield other
 
 
 def is_odd(subject: Subject, calling: Calling, seed: int) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from bptt.analysis.verdicts.code_adapter import Adapter
+from bptt.analysis.verdicts.code_adapter import Adapter, length
 from bptt.analysis.verdicts.code_engine import BEFORE, NEXT, RIGHT, Change, Engine, Probe
 from bptt.analysis.verdicts.code_mutants import mutants
 from bptt.derive.adjoint import delta
@@ -147,7 +147,7 @@ def _differs(derivation: Derivation) -> Callable[[Change], bool]:
     sizes = {"n": 5, "m": 4, "k": 3, **SIZES}
 
     def drawn(part: Mapping[str, tuple[str, ...]], *lead: int) -> dict[str, np.ndarray]:
-        dims = {name: [*lead, *(int(d) if d.isdigit() else sizes[d] for d in shape)] for name, shape in part.items()}
+        dims = {name: [*lead, *(length(d, sizes) for d in shape)] for name, shape in part.items()}
         return {name: 0.1 + 0.5 * rng.random(d) for name, d in dims.items()}
 
     engine = Engine(derivation, sizes)

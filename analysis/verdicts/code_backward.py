@@ -163,7 +163,9 @@ def match_gradients(
             likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
             said = [str(part) for part in path[1:]] if path[0] == "self" else labels[path]
             named = score[2] > 1 and (
-                any(part[:1] in ("d", "g") for part in said) or path[0] == "result" and subject.backward is not None
+                any(part[:1] in ("d", "g") for part in said)
+                or path[0] == "result"
+                and (subject.backward is not None or path[1:] not in returned)
             )
             if given or agrees or likely or named:
                 pairs.append((tuple(-int(part) for part in score), abs(order - number), number, path, place.name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ from .code_names import is_of_other_time
 from .code_tables import Slot, Tables
 from .code_traced import Ran, held
 
+LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
 SLOPES = ("{0}", "(1 - {0})", "(1 - {0} ** 2)", "{0} * (1 - {0})", "(1 - np.tanh({0}) ** 2)", "np.tanh({0})")
 
 
@@ -70,10 +72,14 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         node = slot.node
         if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute) or id(node) in inner or is_target(slot):
             continue
-        shape = tables.shape(node)
+        shape, text = tables.shape(node), ast.unparse(node)
         if shape is None:
+            if text in tables.scalars:
+                yield placed(slot, statement, 3, "factor", tables.later(f"(1 - {text})"))
+                for other in tables.scalars:
+                    if other != text:
+                        yield placed(slot, statement, 2, "mix-up", tables.later(other))
             continue
-        text = ast.unparse(node)
         if isinstance(node, ast.Attribute) and node.attr == "T":
             inner.add(id(node.value))
             yield placed(slot, statement, 1, "transpose", node.value)
@@ -110,8 +116,10 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                     yield placed(slot, statement, 2, "parentheses", grouped)
                 for other in _operators(op):
                     yield Edit(1, "sign", statement, node, "op", None, other)
+                if isinstance(op, ast.Sub):
+                    yield placed(slot, statement, 2, "sign", ast.BinOp(right, op, left, lineno=1, col_offset=0))
                 for name, side in (("left", left), ("right", right)) if isinstance(op, ast.Add | ast.Sub) else ():
-                    for constant in tables.constants if tables.shape(side) is not None else ():
+                    for constant in tables.constants if not isinstance(side, ast.Constant) else ():
                         text = f"{constant} * {ast.unparse(side)}"
                         yield placed(Slot(side, node, name, None), statement, 3, "factor", tables.later(text))
                 if _is_product(node):
@@ -122,6 +130,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 last = ast.unparse(function).split(".")[-1]
                 if len(args) == 1 and not keywords:
                     yield placed(slot, statement, 2, "activation", args[0])
+                if isinstance(slot.owner, ast.BinOp):
+                    yield placed(slot, statement, 3, "activation", tables.later(f"{ast.unparse(node)} ** 2"))
                 if isinstance(function, ast.Attribute) and args and last in ("clip", "dot", "reshape", "mean", "sum"):
                     yield placed(
                         slot,
@@ -138,6 +148,10 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 for one, proper in (("mean", "sum"), ("cosh", "tanh"), ("sinh", "tanh"), ("tanh", "sigmoid")):
                     if last == one and isinstance(function, ast.Attribute):
                         yield Edit(1, "scale", statement, function, "attr", None, proper)
+            case ast.Tuple(elts=parts, ctx=ast.Load()) | ast.List(elts=parts, ctx=ast.Load()):
+                for i, j in itertools.combinations(range(len(parts)), 2) if len(parts) <= LARGEST_ROW else ():
+                    order = [parts[{i: j, j: i}.get(place, place)] for place in range(len(parts))]
+                    yield Edit(2, "mix-up", statement, slot.node, "elts", None, order)
             case ast.Constant(value=bool()):
                 continue
             case ast.Constant(value=int() | float() as value):
@@ -225,6 +239,7 @@ def _roots(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             )
     yield from _renamed(tables, statement)
     for slot in tables.slots(statement):
+        yield from _within(tables, statement, slot, tables.shape(target))
         if _is_operand(slot) and (inner := tables.shape(slot.node)) is not None:
             for atom in tables.near(inner):
                 yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
@@ -235,6 +250,25 @@ def _roots(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     shape = tables.shape(target)
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _grown(tables, statement, term, shape)
+
+
+def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
+    """A term more in a factor, a factor more in what stands transposed."""
+    text = ast.unparse(slot.node)
+    match slot:
+        case Slot(node=ast.Attribute(value=inner, attr="T")) if _is_operand(slot):
+            for atom in tables.near(tables.shape(inner)):
+                turned = f"({ast.unparse(inner)} * {atom}).T"
+                yield placed(slot, statement, 3, "factor", tables.later(turned))
+        case Slot(
+            node=ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call(),
+            owner=ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right),
+        ):
+            other = right if slot.node is left else left
+            of = tables.shape(slot.node) or tables.shape(other) or shape
+            for atom in tables.near(of):
+                for sign in "+-":
+                    yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
 
 
 def _is_operand(slot: Slot) -> bool:
@@ -280,6 +314,8 @@ def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ..
     root = isinstance(slot.owner, ast.stmt | ast.Tuple)
     for constant in tables.constants:
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
+    for scalar in tables.scalars:
+        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
     for atom in tables.near(shape):
         for slope in SLOPES:
             kind = "factor" if slope == "{0}" else "activation"
@@ -287,11 +323,17 @@ def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ..
     for atom in tables.like(shape):
         if root:
             yield placed(slot, statement, 3, "dropped carry", tables.later(f"{text} + {atom}"))
+            yield placed(slot, statement, 4, "missing path", tables.later(f"{text} - {atom}"))
     if not root:
         return
     for clone in tables.products(shape):
         yield placed(slot, statement, 4, "missing path", tables.later(f"{text} + {clone}"))
+        yield placed(slot, statement, 5, "missing path", tables.later(f"{text} - {clone}"))
     near = tables.near(shape)
+    for factor in tables.coefficients:
+        for atom in (*near, *tables.products(shape)):
+            for sign in "+-":
+                yield placed(slot, statement, 6, "missing path", tables.later(f"{text} {sign} {factor} * {atom}"))
     for number, one in enumerate(near):
         for other in near[number + 1 :]:
             yield placed(slot, statement, 5, "missing path", tables.later(f"{text} + {one} * {other}"))

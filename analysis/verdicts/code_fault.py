@@ -199,7 +199,7 @@ class Search:
         """
         if self.bench is None:
             return None
-        done = repairs(self.bench)
+        done = self._needed(repairs(self.bench))
         if not done:
             return None
         errors = self._left()
@@ -226,6 +226,18 @@ class Search:
         says = f"with the lines above mended, the gradients of {', '.join(left)} are still wrong, by no single edit"
         self.partly = [*faults, Fault(0, "unknown", says, "")] if faults else []
         return None
+
+    def _needed(self, done: list[Repair]) -> list[Repair]:
+        """Return the repairs without those that nothing is lost without, which are taken back."""
+        if any(not error <= self.near for error in self._left().values()):
+            return done
+        needed = []
+        for repair in done:
+            new = repair.edit.swap_back(repair.old)
+            if any(not error <= self.near for error in self._left().values()):
+                repair.edit.swap_back(new)
+                needed.append(repair)
+        return needed
 
     def _helps(self, repair: Repair, left: list[str]) -> bool:
         """Return whether a gradient is wrong without a repair that is right with it, all others being in force."""

@@ -86,7 +86,8 @@ def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, s
 def _open(verdict: Verdict) -> tuple[int, int]:
     """Return how many faults aren't mended, and how many are of shapes: what another way to call it may explain."""
     faults = verdict.faults
-    return sum(not fault.mended for fault in faults), sum(fault.kind == "axis or index" for fault in faults)
+    shapes = sum(fault.kind in ("axis or index", "missing gradient") for fault in faults)
+    return sum(not fault.mended for fault in faults), shapes
 
 
 def _read(

@@ -11,6 +11,7 @@ import copy
 import itertools
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -28,7 +29,7 @@ from .code_tables import Tables
 from .code_traced import Ran, compiled
 from .code_watch import NEAR, Adjoint, Known, Watched, watch
 
-TRIED = 12  # edits that are right at one step and run whole
+TRIED = 6  # edits that give one adjoint at one step, and are run whole
 LARGEST = 4000  # edits that are run for the gradients alone
 FAR = 60  # edits of a block that are run whole
 MOST = 30  # faults
@@ -154,47 +155,52 @@ class Bench:
 
         So the first terms of a sum that is added up line by line aren't suspects where the whole sum is right.
         """
-        held: dict[tuple[int, int], bool] = {}
-        wrong: dict[tuple[int, int], Watched] = {}
-        times, order = {id(at.statement): len(at.values) for at in found}, {id(at.statement): at.order for at in found}
+        held: dict[tuple[int, int], bool] = {}  # of all targets of a statement, by execution
+        wrong: dict[tuple[int, int], Watched] = {}  # targets, by execution
         for at, execution, good in self.right(found):
             when = id(at.statement), execution
             held[when] = held.get(when, True) and good
             if not good:
-                wrong.setdefault(when, at)
-        readers = {key: [id(reader) for reader in self._readers(at.statement)] for key, at in wrong.items()}
+                wrong[id(at), execution] = at
+        first = {id(at.statement): at for at in reversed(found)}
+        readers = {id(at): [id(reader) for reader in self._readers(at)] for at in wrong.values()}
 
-        def is_read_rightly(at: Watched, execution: int, reader: int) -> bool:
-            if times.get(reader) != len(at.values):
-                those = [good for key, good in held.items() if key[0] == reader]
-                return bool(those) and all(those)
-            return held.get((reader, execution + (order[reader] <= at.order)), False)
+        def is_read_rightly(at: Watched, execution: int) -> bool:
+            for reader in readers[id(at)]:
+                if reader in first and len(first[reader].values) == len(at.values):
+                    if held.get((reader, execution + (first[reader].order <= at.order)), False):
+                        return True
+                elif all(those := [good for key, good in held.items() if key[0] == reader]) and those:
+                    return True
+            return False
 
         changed = True
         while changed:
-            excused = [key for key, at in wrong.items() if any(is_read_rightly(at, key[1], r) for r in readers[key])]
-            held |= dict.fromkeys(excused, True)
+            excused = {key for key, at in wrong.items() if is_read_rightly(at, key[1])}
             wrong = {key: at for key, at in wrong.items() if key not in excused}
+            left = {(id(at.statement), execution) for (_, execution), at in wrong.items()}
+            held = {when: good or when not in left for when, good in held.items()}
             changed = bool(excused)
-        first: dict[int, tuple[Watched, int]] = {}
-        for (key, execution), at in sorted(wrong.items(), key=lambda pair: pair[0][1]):
-            first.setdefault(key, (at, execution))
-        return sorted(first.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
+        suspects: dict[int, tuple[Watched, int]] = {}
+        for (_, execution), at in sorted(wrong.items(), key=lambda pair: pair[0][1]):
+            suspects.setdefault(id(at.statement), (at, execution))
+        return sorted(suspects.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
 
-    def _readers(self, statement: ast.stmt) -> list[ast.stmt]:
-        """Return the statements that read a target of one, up to where the same block gives it another value."""
-        mine = _targets(statement)
-        rows = [row for ran in self.ran for owner in ast.walk(ran.tree) for row in _rows(owner) if statement in row]
+    def _readers(self, at: Watched) -> list[ast.stmt]:
+        """Return the statements that read a target, up to where its block gives it another value."""
+        root = _root(ast.parse(at.text, mode="eval").body)
+        where = [at.ran] if root.isidentifier() else self.ran
+        rows = [row for owner in ast.walk(at.ran.tree) for row in _rows(owner) if at.statement in row]
         found: list[ast.stmt] = []
         for row in rows:
-            place = row.index(statement)
+            place = row.index(at.statement)
             for other in (*row[place + 1 :], *row[:place]):
-                found += [part for part in _simple(other) if _reads(part) & mine]
-                if isinstance(other, ast.Assign) and mine <= {ast.unparse(target) for target in other.targets}:
+                found += [part for part in _simple(other) if root in _reads(part)]
+                if isinstance(other, ast.Assign) and root in map(ast.unparse, other.targets):
                     return found
         inside = {id(part) for row in rows for other in row for part in _simple(other)}
-        outside = [part for ran in self.ran for part in _simple(ran.tree) if id(part) not in inside]
-        return found + [part for part in outside if _reads(part) & mine]
+        outside = [part for ran in where for part in _simple(ran.tree) if id(part) not in inside]
+        return found + [part for part in outside if root in _reads(part)]
 
 
 def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
@@ -247,23 +253,23 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
         feeders = [other for other in before if _feeds(other, at)]
         best: tuple[tuple[float, ...], Edit, Ran] | None = None
         for source in (*feeders, at):
-            tried = 0
+            tried: Counter[int] = Counter()
             scope = _scope_before(bench, source, execution)
             if scope is None:
                 continue
             here = _Here(bench, source, at, scope, execution)
             for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
                 held = here.held(edit)
-                held = [a for a in held if all(o is at for o in taken.get((id(a), execution), ()))]
+                held = [a for a in held if all(o.statement is at.statement for o in taken.get((id(a), execution), ()))]
                 if not held:
                     continue
+                if all(tried[id(adjoint)] >= TRIED for adjoint in held):
+                    continue
+                tried.update(id(adjoint) for adjoint in held)
                 gain = _gain(bench, edit, score)
-                tried += 1
-                rank = (gain, max(alike(at.text, adjoint.of) for adjoint in held), -edit.cost, -tried)
+                rank = (gain, max(alike(at.text, adjoint.of) for adjoint in held), -edit.cost, -len(tried))
                 if gain > 0 and (best is None or rank > best[0]):
                     best = rank, edit, source.ran
-                if tried >= TRIED:
-                    break
         if best is not None:
             yield _made(bench, best[1], best[2])
             return

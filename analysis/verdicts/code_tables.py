@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from .code_traced import Ran, array_shape, held
+from .code_traced import Ran, array_shape, held, is_number
 
-CONSTANTS = 10
+LITERALS, SCALARS = 7, 8  # numbers that are tried, as they stand in the file or by name
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,37 @@ class Tables:
 
     @cached_property
     def constants(self) -> list[str]:
-        """Numbers that a derivative brings in, and those in the functions of the file: what a factor may be."""
+        """What a factor may be: numbers that a derivative brings in, those of the file, and learned ones."""
+        left = [f"(1 - {one})" for one in self.scalars]
+        return list(dict.fromkeys(["2", "0.5", "3", *self.literals, *self.scalars, *left]))
+
+    @cached_property
+    def _file(self) -> list[ast.AST]:
+        """The nodes of all functions of the file."""
         functions = [node for node in ast.walk(self.ran.file) if isinstance(node, ast.FunctionDef)]
-        values = [n.value for function in functions for n in ast.walk(function) if isinstance(n, ast.Constant)]
-        numbers = [
-            repr(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and abs(v) not in (0, 1)
-        ]
-        return list(dict.fromkeys(["2", "0.5", "3", *numbers]))[:CONSTANTS]
+        return [node for function in functions for node in ast.walk(function)]
+
+    @cached_property
+    def scalars(self) -> list[str]:
+        """Names, entries and attributes anywhere in the file that hold one number of floating point here."""
+        nodes = [n for n in self._file if isinstance(n, ast.Name | ast.Attribute | ast.Subscript)]
+        texts = dict.fromkeys(ast.unparse(node) for node in nodes if isinstance(node.ctx, ast.Load))
+        return [text for text in texts if is_number(held(self.ran.scope, self.parse(text)))][:SCALARS]
+
+    @cached_property
+    def coefficients(self) -> list[str]:
+        """What a term may be multiplied by: a number, a product of two, what is left of one to 1."""
+        left = [f"(1 - {one})" for one in self.scalars]
+        pairs = [f"{one} * {two}" for one, two in itertools.combinations(self.scalars, 2)]
+        return [*self.scalars, *left, *self.literals, *pairs]
+
+    @cached_property
+    def literals(self) -> list[str]:
+        """The numbers that stand in the file."""
+        values = [node.value for node in self._file if isinstance(node, ast.Constant)]
+        plain = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        numbers = dict.fromkeys(repr(v) for v in plain if abs(v) not in (0, 1))
+        return list(numbers)[:LITERALS]
 
     @cached_property
     def atoms(self) -> dict[str, tuple[int, ...]]:

@@ -145,6 +145,13 @@ def held(scope: dict[str, Any], node: ast.expr) -> Any:
         return None
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is one number of floating point."""
+    return isinstance(value, float | np.floating) or (
+        isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
+    )
+
+
 def array_shape(value: Any) -> tuple[int, ...] | None:
     """Return the shape of an array of at least one axis, else None."""
     return value.shape if isinstance(value, np.ndarray) and value.ndim else None

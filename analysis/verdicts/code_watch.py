@@ -13,6 +13,7 @@ import copy
 import itertools
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -43,6 +44,7 @@ class Adjoint:
         shape: of its value.
         prints: time -> products with the directions; at each time the sum from there to the end for a `total`.
         total: whether it is such a sum: what a parameter's gradient has gathered so far.
+        version: of the names in the expression, how often each had been assigned to before it in the text.
     """
 
     of: str
@@ -50,6 +52,7 @@ class Adjoint:
     shape: tuple[int, ...]
     prints: Mapping[int, Prints]
     total: bool = False
+    version: tuple[int, ...] = ()
 
 
 @dataclass
@@ -111,20 +114,21 @@ def adjoints(
                 by_time[t] = (told[0], told[1])
             bumped.rest()
             if len(by_time) in (1, steps) and any(abs(p) > 0 for both in by_time.values() for p in both):
-                found.append(Adjoint(bumped.titles.get(key, texts[key]), texts[key], part, by_time))
+                title = bumped.titles.get(key, texts[key])
+                found.append(Adjoint(title, texts[key], part, by_time, version=bumped.versions[key]))
             if runs > LARGEST:
                 break
     return _summed(found, steps)
 
 
 def _summed(found: list[Adjoint], steps: int) -> list[Adjoint]:
-    """Return adjoints with those of one name at one step added up, and with sums over time."""
-    groups: dict[tuple[str, tuple[int, ...]], list[Adjoint]] = {}
+    """Return adjoints with those of one value at one step added up, and with sums over time."""
+    groups: dict[tuple[str, tuple[int, ...], tuple[int, ...]], list[Adjoint]] = {}
     for adjoint in found:
         if len(adjoint.prints) == steps:
-            groups.setdefault((adjoint.text, adjoint.shape), []).append(adjoint)
+            groups.setdefault((adjoint.text, adjoint.shape, adjoint.version), []).append(adjoint)
     more = []
-    for (of, shape), parts in groups.items():
+    for (of, shape, _), parts in groups.items():
         added = {t: _plus(part.prints[t] for part in parts) for t in range(steps)}
         more += [Adjoint(of, of, shape, added)] * (len(parts) > 1)
         gathered = {t: _plus(added[later] for later in range(t, steps)) for t in range(steps)}
@@ -144,6 +148,7 @@ class _Bumped:
         self.shapes: dict[Key, list[tuple[int, ...]]] = {}
         self.texts: dict[Key, str] = {}
         self.titles: dict[Key, str] = {}
+        self.versions: dict[Key, tuple[int, ...]] = {}
         self.counts: dict[Key, int] = {}
         self.target: tuple[Key, int, Array, int | None, int] | None = None
 
@@ -154,7 +159,7 @@ class _Bumped:
         self.target, self.counts = None, {}
 
     def __call__(self, key: Key, value: Any) -> Any:
-        if not isinstance(value, np.ndarray) or not value.ndim or value.dtype.kind not in "fc":
+        if not isinstance(value, np.ndarray | np.inexact) or value.dtype.kind not in "fc":
             return value
         count = self.counts[key] = self.counts.get(key, 0) + 1
         if self.target is None:
@@ -164,7 +169,7 @@ class _Bumped:
         wanted, execution, direction, axis, place = self.target
         if key != wanted or count - 1 != execution:
             return value
-        moved = value.astype(complex)
+        moved = np.array(value, complex)
         where = (slice(None),) * (axis or 0) + (place,) if axis is not None else ...
         moved[where] += TINY * 1j * direction
         return moved
@@ -194,6 +199,7 @@ class _Wrap(ast.NodeTransformer):
 
     def __init__(self, name: str, bumped: _Bumped) -> None:
         self.name, self.bumped, self.number = name, bumped, 0
+        self.assigned: Counter[str] = Counter()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = [self.visit(statement) for statement in node.body]
@@ -232,7 +238,13 @@ class _Wrap(ast.NodeTransformer):
             self.bumped.titles[self.name, self.number] = ast.unparse(target)
         elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             self._title(target, node.value)
+        self._assign(*node.targets)
         return node
+
+    def _assign(self, *targets: ast.expr) -> None:
+        """Count what is assigned to, so that a name's later value is told from its earlier one."""
+        parts = [part for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+        self.assigned.update(part.id for part in parts if isinstance(part.ctx, ast.Store))
 
     def _title(self, target: ast.Tuple, value: ast.Tuple) -> None:
         for part, given in zip(target.elts, value.elts, strict=False):
@@ -242,6 +254,7 @@ class _Wrap(ast.NodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         node.value = self.visit(node.value)
+        self._assign(node.target)
         return node
 
     def _around(self, node: ast.expr) -> ast.AST:
@@ -250,6 +263,8 @@ class _Wrap(ast.NodeTransformer):
         self.number += 1
         key = (self.name, self.number)
         self.bumped.texts[key] = _plain(node)
+        names = [part.id for part in ast.walk(ast.parse(self.bumped.texts[key])) if isinstance(part, ast.Name)]
+        self.bumped.versions[key] = tuple(self.assigned[name] for name in names)
         mark = ast.Tuple([ast.Constant(self.name), ast.Constant(self.number)], ast.Load())
         return ast.copy_location(ast.Call(ast.Name("__bumped", ast.Load()), [mark, node], []), node)
 
@@ -315,7 +330,7 @@ def _note(at: Watched, reader: CodeType, frame: FrameType, clock: Iterator[int])
         )  # a target of theirs: a name, an entry, an attribute
     except Exception:
         return
-    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind == "f":
+    if isinstance(value, float | np.floating) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
         at.values.append(np.array(value))
         at.order = at.order or next(clock)
 

@@ -149,6 +149,7 @@ def match_gradients(
     labels = _labels(subject, left)
     returned = {place.path for place in calling.returned} if subject.backward is None else set()
     pairs, wanted = [], _wanted(calling)
+    in_turn = _in_turn(calling, left)
     for number, place in enumerate(wanted):
         dims = shape(place, calling.sizes)
         for order, (path, array) in enumerate(left.items()):
@@ -159,15 +160,16 @@ def match_gradients(
             other = max((alike(labels[path], p.name) for p in wanted if p is not place), default=0)
             if not given and not agrees and other > 1 and other > alike(labels[path], place.name):
                 continue
-            score = (given, agrees, alike(labels[path], place.name), path[0] == "result", array.shape == dims)
+            turn = in_turn.get(path) == place.name
+            score = (given, agrees, alike(labels[path], place.name), turn, path[0] == "result", array.shape == dims)
             likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
             said = [str(part) for part in path[1:]] if path[0] == "self" else labels[path]
             named = score[2] > 1 and (
                 any(part[:1] in ("d", "g") for part in said)
                 or path[0] == "result"
-                and (subject.backward is not None or path[1:] not in returned)
+                and (subject.backward is not None or score[2] == 3 and path[1:] not in returned)
             )
-            if given or agrees or likely or named:
+            if given or agrees or likely or named or turn:
                 pairs.append((tuple(-int(part) for part in score), abs(order - number), number, path, place.name))
     taken: dict[Path, str] = {}
     notes: list[str] = []
@@ -180,6 +182,20 @@ def match_gradients(
                 notes.append(f"{labels[path]} is taken for the gradient of {name} by its place among what is returned.")
         taken[path] = name
     return replace(calling, gradients=tuple(taken.items())), notes
+
+
+def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:
+    """Return place -> parameter, for rows of arrays in which each has the shape of the parameter in its turn."""
+    params = [place for place in calling.given if place.role == "param"]
+    rows: dict[Path, list[Path]] = {}
+    for path in left:
+        if isinstance(path[-1], int) and (path[0] == "result" or str(path[-2])[0] in "dg"):
+            rows.setdefault(path[:-1], []).append(path)
+    found: dict[Path, str] = {}
+    for row in rows.values():
+        if [left[path].shape for path in row] == [shape(place, calling.sizes) for place in params]:
+            found |= {path: place.name for path, place in zip(row, params, strict=True)}
+    return found
 
 
 def _labels(subject: Subject, left: Found) -> dict[Path, str]:

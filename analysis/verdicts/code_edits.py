@@ -256,7 +256,19 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     """A term more in a factor, a factor more in what stands transposed."""
     text = ast.unparse(slot.node)
     match slot:
-        case Slot(node=ast.Attribute(value=inner, attr="T")) if _is_operand(slot):
+        case Slot(
+            node=ast.BinOp(ast.Constant(value=1), ast.Sub(), ast.BinOp(left=base, op=op, right=by))
+        ):
+            node=ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=base, op=op, right=by))
+        ):
+            if isinstance(op, ast.Pow) or ast.unparse(base) == ast.unparse(by):
+                logistic = f"{ast.unparse(base)} * (1 - {ast.unparse(base)})"
+                yield placed(slot, statement, 2, "activation", tables.later(logistic))
+        case Slot(node=ast.BinOp(op=ast.Mult()) as node) if (bare := _without_logistic(node)) is not None:
+            rest, gate = bare
+            hyperbolic = f"{ast.unparse(rest)} * (1 - {gate} ** 2)" if rest is not None else f"1 - {gate} ** 2"
+            yield placed(slot, statement, 2, "activation", tables.later(hyperbolic))
+        case Slot(node=ast.Attribute(value=inner, attr="T")):
             for atom in tables.near(tables.shape(inner)):
                 turned = f"({ast.unparse(inner)} * {atom}).T"
                 yield placed(slot, statement, 3, "factor", tables.later(turned))
@@ -271,10 +283,24 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
 
 
+def _without_logistic(node: ast.BinOp) -> tuple[ast.expr | None, str] | None:
+    """Return what is left of a product without a * (1 - a), and a; None where that doesn't end it."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=ast.BinOp(ast.Constant(value=1), ast.Sub(), of)):
+            text = ast.unparse(of)
+            if ast.unparse(left) == text:
+                return None, text
+            if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and ast.unparse(left.right) == text:
+                return left.left, text
+    return None
+
+
 def _is_operand(slot: Slot) -> bool:
     """Return whether something is a side of a product, or one of several parts that are put together."""
     if isinstance(slot.owner, ast.List | ast.Tuple):
         return not is_target(slot)
+    if isinstance(slot.owner, ast.Attribute):  # x.dot(y)
+        return slot.owner.attr == "dot"
     return isinstance(slot.owner, ast.BinOp | ast.Call) and slot.name != "func" and _is_product(slot.owner)
 
 
@@ -292,7 +318,7 @@ def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[
     """Another name at every place where a name stands on the right side."""
     text = ast.unparse(statement.value)
     for atom, shape in tables.atoms.items():
-        pattern = rf"(?<![\w.]){re.escape(atom)}(?![\w\[.])"
+        pattern = rf"(?<![\w.'\"]){re.escape(atom)}(?![\w\[.'\"])"
         if len(re.findall(pattern, text)) > 1:
             for other in tables.like(shape):
                 if other != atom:

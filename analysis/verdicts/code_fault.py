@@ -218,7 +218,7 @@ class Search:
             faults.append(
                 Fault(0 if repair.edit.says == "inserted" else repair.line, kind, says, repair.given, text, proof)
             )
-        faults = sorted(faults, key=lambda fault: fault.line)
+        faults = _joined(faults)
         if not left:
             return faults, lines
         for repair in reversed(done):
@@ -300,6 +300,16 @@ class Search:
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]
+
+
+def _joined(faults: list[Fault]) -> list[Fault]:
+    """Return faults in the order of their lines; where one line was mended twice, it is one fault."""
+    found: dict[object, Fault] = {}
+    for fault in faults:
+        key = fault.line or fault.mended
+        before = found.get(key)
+        found[key] = fault if before is None else replace(fault, given=before.given)
+    return sorted(found.values(), key=lambda fault: fault.line)
 
 
 def _last(target: ast.expr) -> str:

@@ -83,7 +83,13 @@ def is_of_other_time(one: str, other: str) -> bool:
 
 @cache
 def alike(gradient: str, name: str) -> int:
-    """Return how well a gradient's name goes with a name: 3 the same, 2 nearly, 1 the first letter, 0 not at all."""
+    """Return how well a gradient's name goes with a name: 3 the same, 2 nearly, 1 the first letter, 0 not at all.
+
+    >>> alike("dWx", "Wx"), alike("gu", "u"), alike("dh_next", "h"), alike("dz", "r")
+    (3, 3, 2, 0)
+    """
+    if re.match(r"g[A-Za-z]", gradient) and not re.match(r"g(rad|_)", gradient):
+        return max(alike(gradient[1:], name), alike(f"d{gradient}", name))
     left, right = plain(gradient), re.sub(r"[^a-z0-9]", "", name.lower())
     if left == right:
         return 3

@@ -114,6 +114,11 @@ class Bench:
         errors = differences(found, {name: self.right_gradients[name] for name in found})
         return frozenset(name for name, error in errors.items() if error < NEAR)
 
+    def agrees(self) -> bool:
+        """Return whether all gradients are right as the trees now stand."""
+        with self.in_force():
+            return len(self.agreeing()) == len(self.right_gradients)
+
     def right(self, found: Sequence[Watched]) -> list[tuple[Watched, int, bool]]:
         """Return (target, execution, whether it holds a right adjoint) in the order of the run, without zeros."""
         rows, taken = [], self.claimed(found)
@@ -213,6 +218,8 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
         if repair is None:
             break
         done.append(repair)
+        if bench.agrees():
+            break
         found = bench.watched()
     return done
 
@@ -346,8 +353,6 @@ class _Here:
         old = edit.swap()
         try:
             first = edit.new if isinstance(edit.new, ast.stmt) else self.source.statement
-            if self.zeros and self.zeros & (_reads(first) - self.reads):
-                return []
             code = compile(ast.Module([first], []), "<edited>", "exec")
         except (TypeError, ValueError, SyntaxError):
             return []
@@ -366,8 +371,10 @@ class _Here:
             return []
         known = self.bench.known
         if len(self.at.values) == known.steps:
-            return known.at(value, known.steps - 1 - self.execution)
-        return [*known.at(value, -1), *known.at(value, 0)]
+            found = known.at(value, known.steps - 1 - self.execution)
+        else:
+            found = [*known.at(value, -1), *known.at(value, 0)]
+        return [] if found and self.zeros & (_reads(first) - self.reads) else found
 
 
 def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:

@@ -19,7 +19,15 @@ from .code_tables import Slot, Tables
 from .code_traced import Ran, held
 
 LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
-SLOPES = ("{0}", "(1 - {0})", "(1 - {0} ** 2)", "{0} * (1 - {0})", "(1 - np.tanh({0}) ** 2)", "np.tanh({0})")
+SLOPES = (
+    "{0}",
+    "(1 - {0})",
+    "(1 - {0} ** 2)",
+    "{0} * (1 - {0})",
+    "(1 - np.tanh({0}) ** 2)",
+    "np.tanh({0})",
+    "({0} > 0)",
+)
 
 
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
@@ -52,7 +60,7 @@ def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
 def _reshaped(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """A quantity of another shape."""
     for slot in tables.slots(statement):
-        if isinstance(slot.node, ast.Name | ast.Subscript) and not is_target(slot):
+        if isinstance(slot.node, ast.Name | ast.Subscript | ast.Attribute) and not is_target(slot):
             shape = tables.shape(slot.node)
             for other, one in tables.written.items() if shape is not None else ():
                 if one != shape:
@@ -94,6 +102,9 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             if other != text:
                 near = is_of_other_time(other, text)
                 yield placed(slot, statement, 1 if near else 2, "time" if near else "mix-up", tables.later(other))
+        for other in (*tables.near(shape[-1:]), *(two for two, dims in tables.written.items() if dims[1:] == shape)):
+            if len(tables.written[other]) != len(shape):  # one is repeated along the other's first axis
+                yield placed(slot, statement, 3, "mix-up", tables.later(other))
         if len(shape) == 2 and _is_operand(slot):
             for other, one in tables.written.items():
                 if one != shape and len(one) == 2 and (one[0] == shape[0] or one[1] == shape[1]):
@@ -257,13 +268,13 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     text = ast.unparse(slot.node)
     match slot:
         case Slot(
-            node=ast.BinOp(ast.Constant(value=1), ast.Sub(), ast.BinOp(left=base, op=op, right=by))
-        ):
             node=ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=base, op=op, right=by))
         ):
             if isinstance(op, ast.Pow) or ast.unparse(base) == ast.unparse(by):
                 logistic = f"{ast.unparse(base)} * (1 - {ast.unparse(base)})"
                 yield placed(slot, statement, 2, "activation", tables.later(logistic))
+                for inner in (base, *(base.args if isinstance(base, ast.Call) else ())):
+                    yield placed(slot, statement, 3, "activation", tables.later(f"({ast.unparse(inner)} > 0)"))
         case Slot(node=ast.BinOp(op=ast.Mult()) as node) if (bare := _without_logistic(node)) is not None:
             rest, gate = bare
             hyperbolic = f"{ast.unparse(rest)} * (1 - {gate} ** 2)" if rest is not None else f"1 - {gate} ** 2"
@@ -342,6 +353,9 @@ def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ..
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
     for scalar in tables.scalars:
         yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
+    if shape is None:  # a number stands where an array ought to
+        for atom in tables.written:
+            yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
     for atom in tables.near(shape):
         for slope in SLOPES:
             kind = "factor" if slope == "{0}" else "activation"
@@ -363,6 +377,8 @@ def _grown(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ..
     for number, one in enumerate(near):
         for other in near[number + 1 :]:
             yield placed(slot, statement, 5, "missing path", tables.later(f"{text} + {one} * {other}"))
+    for one, other in itertools.permutations(near, 2):
+        yield placed(slot, statement, 6, "missing path", tables.later(f"{text} + {one} * (1 - {other})"))
 
 
 def _moves(tables: Tables) -> Iterator[Edit]:
@@ -420,7 +436,7 @@ def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
         if target != ast.unparse(statement.target):
             for node in names:
                 for other in tables.like(tables.shape(node)):
-                    yield f"{target} += {text.replace(node.id, other, 1)}"
+                    yield f"{target} += {re.sub(rf'(?<![\w.]){node.id}(?!\w)', lambda _, new=other: new, text, count=1)}"
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]

@@ -72,11 +72,15 @@ def plain(name: str) -> str:
 
 
 def is_of_other_time(one: str, other: str) -> bool:
-    """Return whether two names or entries speak of one quantity at different steps.
+    """Return whether two names or entries speak of one quantity at different steps; of gradients, entries alone.
 
     >>> is_of_other_time("hs[t]", "hs[t - 1]"), is_of_other_time("x_prev", "x"), is_of_other_time("f", "i")
     (True, True, False)
+    >>> is_of_other_time("dh_next", "dh")
+    False
     """
+    if one[0] in "dg" and "[" not in one:
+        return False
     bare = [re.sub(TIMES, "", text.split("[")[0]) for text in (one, other)]
     return bool(bare[0]) and bare[0] == bare[1]
 

@@ -435,8 +435,10 @@ def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
     for target in tables.like(shape):
         if target != ast.unparse(statement.target):
             for node in names:
+                pattern = rf"(?<![\w.]){node.id}(?!\w)"
                 for other in tables.like(tables.shape(node)):
-                    yield f"{target} += {re.sub(rf'(?<![\w.]){node.id}(?!\w)', lambda _, new=other: new, text, count=1)}"
+                    renamed = re.sub(pattern, other.replace("\\", r"\\"), text, count=1)
+                    yield f"{target} += {renamed}"
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]

@@ -437,7 +437,7 @@ def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
             for node in names:
                 pattern = rf"(?<![\w.]){node.id}(?!\w)"
                 for other in tables.like(tables.shape(node)):
-                    renamed = re.sub(pattern, other.replace("\\", r"\\"), text, count=1)
+                    renamed = re.sub(pattern, other, text, count=1)
                     yield f"{target} += {renamed}"
 
 

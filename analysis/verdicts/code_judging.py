@@ -127,7 +127,8 @@ def _read(
     )
     if max(errors.values(), default=0.0) <= near:
         return replace(verdict, lines=search.lines())
-    note = explained(compared.theirs, compared.right.gradients, calling, comparison, near)
+    others = [(trial.theirs, trial.right.gradients) for trial in trials if trial is not compared]
+    note = explained(compared.theirs, compared.right.gradients, others, calling, comparison, near)
     if note is not None:
         left = max(differences(compared.theirs, note[1]).values())
         return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=left)

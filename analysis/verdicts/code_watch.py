@@ -118,14 +118,19 @@ def adjoints(
                 found.append(Adjoint(title, texts[key], part, by_time, version=bumped.versions[key]))
             if runs > LARGEST:
                 break
-    return _summed(found, steps)
+    whole = {bumped.made[key] for key, shapes in wanted.items() if key in bumped.made and len(shapes) == steps}
+    return _summed(found, steps, whole)
 
 
-def _summed(found: list[Adjoint], steps: int) -> list[Adjoint]:
-    """Return adjoints with those of one value at one step added up, and with sums over time."""
+def _summed(found: list[Adjoint], steps: int, whole: set[tuple[str, int]]) -> list[Adjoint]:
+    """Return adjoints with those of one value at one step added up, and with sums over time.
+
+    Where the value of a name is assigned at the step, its adjoint is known whole, and the sum over its uses at that
+    step, which lacks what comes back from the next one, would pass for it.
+    """
     groups: dict[tuple[str, tuple[int, ...], tuple[int, ...]], list[Adjoint]] = {}
     for adjoint in found:
-        if len(adjoint.prints) == steps:
+        if len(adjoint.prints) == steps and (adjoint.text, *adjoint.version) not in whole:
             groups.setdefault((adjoint.text, adjoint.shape, adjoint.version), []).append(adjoint)
     more = []
     for (of, shape, _), parts in groups.items():
@@ -149,6 +154,7 @@ class _Bumped:
         self.texts: dict[Key, str] = {}
         self.titles: dict[Key, str] = {}
         self.versions: dict[Key, tuple[int, ...]] = {}
+        self.made: dict[Key, tuple[str, int]] = {}  # name and version that an expression is assigned to
         self.counts: dict[Key, int] = {}
         self.target: tuple[Key, int, Array, int | None, int] | None = None
 
@@ -235,7 +241,7 @@ class _Wrap(ast.NodeTransformer):
         node.value = self.visit(node.value)
         target = node.targets[-1]
         if not isinstance(target, ast.Tuple | ast.List) and not isinstance(node.value, ast.Tuple):
-            self.bumped.titles[self.name, self.number] = ast.unparse(target)
+            self._entitle(target, self.number)
         elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             self._title(target, node.value)
         self._assign(*node.targets)
@@ -250,7 +256,12 @@ class _Wrap(ast.NodeTransformer):
         for part, given in zip(target.elts, value.elts, strict=False):
             match given:
                 case ast.Call(func=ast.Name(id="__bumped"), args=[ast.Tuple(elts=[_, ast.Constant(value=number)]), _]):
-                    self.bumped.titles[self.name, int(str(number))] = ast.unparse(part)
+                    self._entitle(part, int(str(number)))
+
+    def _entitle(self, target: ast.expr, number: int) -> None:
+        text = ast.unparse(target)
+        self.bumped.titles[self.name, number] = text
+        self.bumped.made[self.name, number] = text, self.assigned[text] + 1
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         node.value = self.visit(node.value)

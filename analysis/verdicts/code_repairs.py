@@ -168,7 +168,8 @@ class Bench:
             if not good:
                 wrong[id(at), execution] = at
         first = {id(at.statement): at for at in reversed(found)}
-        readers = {id(at): [id(reader) for reader in self._readers(at)] for at in wrong.values()}
+        flow = _Flow(self.ran)
+        readers = {id(at): flow.readers(at) for at in {id(at): at for at in wrong.values()}.values()}
 
         def is_read_rightly(at: Watched, execution: int) -> bool:
             for reader in readers[id(at)]:
@@ -191,21 +192,36 @@ class Bench:
             suspects.setdefault(id(at.statement), (at, execution))
         return sorted(suspects.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
 
-    def _readers(self, at: Watched) -> list[ast.stmt]:
-        """Return the statements that read a target, up to where its block gives it another value."""
+
+class _Flow:
+    """Which statements read what others give, as the trees now stand."""
+
+    def __init__(self, ran: list[Ran]) -> None:
+        self.parts = {id(at): [(part, _reads(part)) for part in _simple(at.tree)] for at in ran}
+        self.rows: dict[int, list[list[ast.stmt]]] = {}
+        for at in ran:
+            for row in (row for owner in ast.walk(at.tree) for row in _rows(owner)):
+                for statement in row:
+                    self.rows.setdefault(id(statement), []).append(row)
+        self.reads = {id(part): reads for parts in self.parts.values() for part, reads in parts}
+
+    def readers(self, at: Watched) -> list[int]:
+        """Return the statements, by id, that read a target, up to where its block gives it another value."""
         root = _root(ast.parse(at.text, mode="eval").body)
-        where = [at.ran] if root.isidentifier() else self.ran
-        rows = [row for owner in ast.walk(at.ran.tree) for row in _rows(owner) if at.statement in row]
-        found: list[ast.stmt] = []
-        for row in rows:
+        found: list[int] = []
+        inside: set[int] = set()
+        for row in self.rows.get(id(at.statement), ()):
             place = row.index(at.statement)
             for other in (*row[place + 1 :], *row[:place]):
-                found += [part for part in _simple(other) if root in _reads(part)]
+                parts = [id(part) for part in _simple(other)]
+                inside.update(parts)
+                found += [part for part in parts if root in self.reads[part]]
                 if isinstance(other, ast.Assign) and root in map(ast.unparse, other.targets):
                     return found
-        inside = {id(part) for row in rows for other in row for part in _simple(other)}
-        outside = [part for ran in where for part in _simple(ran.tree) if id(part) not in inside]
-        return found + [part for part in outside if root in _reads(part)]
+        inside.add(id(at.statement))
+        where = [id(at.ran)] if root.isidentifier() else list(self.parts)
+        outside = [id(part) for key in where for part, reads in self.parts[key] if root in reads]
+        return found + [part for part in outside if part not in inside]
 
 
 def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:

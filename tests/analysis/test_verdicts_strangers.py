@@ -13,23 +13,32 @@ OWN = "a cell of its own"
 SAID = {
     "accumulators.py": (OWN, "Sequences are (T, B, features)."),
     "alias_tape.py": (OWN, "Sequences are (T, B, features)."),
+    "bias_row_lstm.py": (OWN, "Loss gradients come in at every step and at the last step."),
+    "cache_dict_mgu.py": ("mgu", "Sequences are (B, T, features)."),
+    "char_rnn_class.py": (OWN, "The loss is computed inside, from targets."),
     "closures.py": ("rnn", "Sequences are (T, B, features)."),
     "coupled_gate_own.py": (OWN, "Sequences are (B, T, features)."),
+    "course_cells.py": ("rnn", "Sequences are (features, B, T)."),
     "features_first_lstm.py": ("lstm", "Wf, Wi, Wg and Wo multiply [h; x]."),
     "function_static.py": ("rnn", "Weights are (outputs, inputs), as in W @ x."),
     "gru_after_two_biases.py": ("gru_reset_after", "b_ih and b_hh are added up."),
     "gru_one_minus.py": ("gru", "Sequences are lists over time of column vectors (features, 1)."),
     "inner_loop_class.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
     "karpathy_loss.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "keyword_gru.py": ("gru", "The gates are stacked in the order z, r, h_tilde in kernel, recurrent, bias."),
     "last_output_class.py": ("rnn", "Loss gradients come in at the output."),
+    "leaky_relu_loss.py": (OWN, "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "learned_leak.py": (OWN, "One sequence at a time, (T, features)."),
     "logistic_map.py": (OWN, "Loss gradients come in at every step."),
     "logistic_tape.py": (OWN, "Loss gradients come in at every step."),
     "lstm_class_attrs.py": ("lstm", "The gates are stacked in the order f, i, g, o in W, b."),
     "lstm_params_dict_full.py": ("lstm", "Sequences are (B, T, features)."),
     "mingru.py": ("min_gru", "Sequences are (T, B, features)."),
+    "multiplicative_einsum.py": (OWN, "Sequences are (T, B, features)."),
     "njit_rnn.py": (OWN, "One sequence at a time, (T, features)."),
     "of_gates.py": ("lstm", "Sequences are (T, B, features)."),
     "only_states.py": ("rnn", "Weights are (inputs, outputs), as in x @ W."),
+    "oscillators_class.py": (OWN, "Sequences are (B, T, features)."),
     "own_cell.py": (OWN, "Sequences are (T, B, features)."),
     "params_object.py": ("gru", "z and 1 − z have changed places against the usual gru."),
     "peephole_columns.py": ("lstm_peephole", "Sequences are lists over time of column vectors (features, 1)."),
@@ -37,23 +46,40 @@ SAID = {
     "plain_rnn_dict.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_list.py": ("rnn", "Sequences are (T, B, features)."),
     "rnn_mse_loss.py": ("rnn", "The loss is computed inside, from targets: a squared error."),
+    "sru_whole.py": (OWN, "Sequences are (T, B, features)."),
+    "state_pair_lstm.py": ("lstm", "bias_ih and bias_hh are added up."),
     "step_only.py": ("lstm", "A single step, (B, features)."),
+    "time_layers.py": ("rnn", "h starts from 0."),
     "tokens_global.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
 }
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
     ("alias_tape.py", "tape.append(h.copy())", "tape.append(h)", "aliasing"),
+    ("cache_dict_mgu.py", "(f * hp).T", "hp.T", "mix-up"),
+    ("cache_dict_mgu.py", "dh * (c - hp) + dfh * hp", "dh * (c - hp)", "missing path"),
+    ("char_rnn_class.py", "carry = self.W.T @ da", "carry = self.W @ da", "transpose"),
     ("closures.py", "hs[t].T @ da", "hs[t + 1].T @ da", "time"),
     ("coupled_gate_own.py", "(h - np.sin(u))", "h - np.sin(u)", "parentheses"),
+    ("course_cells.py", "dtanh = (1 - a_next**2) * da_next", "dtanh = 1 - a_next**2", "factor"),
     ("features_first_lstm.py", "dh * th * y", "dh * c_new * y", "activation"),
     ("gru_after_two_biases.py", "[g_r, g_z, g_n * r]", "[g_r, g_z, g_n]", "factor"),
     ("karpathy_loss.py", "np.dot(Why.T, dy) + dhnext", "np.dot(Why.T, dy)", "dropped carry"),
+    ("keyword_gru.py", "dh * (h - hh)", "dh * (hh - h)", "sign"),
+    ("learned_leak.py", "(np.maximum(pre, 0) - h))", "np.maximum(pre, 0))", "missing path"),
+    ("learned_leak.py", "dpre = alpha * dh_new", "dpre = dh_new", "factor"),
     ("logistic_map.py", "dxs[t] + dx", "dxs[t]", "accumulation"),
     ("logistic_tape.py", "(1 - 2 * xs[t])", "(1 - xs[t])", "factor"),
     ("lstm_class_attrs.py", "dh * o * (1 - tc * tc) + dc_next", "dh * o * (1 - tc * tc)", "dropped carry"),
+    ("multiplicative_einsum.py", "np.cosh(u * v) ** 2", "np.cosh(u * v)", "activation"),
+    ("multiplicative_einsum.py", "s * v, s * u", "s * u, s * v", "mix-up"),
     ("of_gates.py", "dc = dc * f", "dc = dc * i", "mix-up"),
+    ("oscillators_class.py", "(1 - self.dt * self.eps)", "(1 - self.eps)", "factor"),
+    ("oscillators_class.py", "dy - self.dt * self.gamma * dz + da", "dy + da", "missing path"),
     ("own_cell.py", "dq = -0.3 * dh", "dq = 0.3 * dh", "sign"),
     ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "mix-up"),
+    ("sru_whole.py", "(before - u[t])", "(c[t] - u[t])", "mix-up"),
+    ("state_pair_lstm.py", "do * o * (1 - o)])", "do * (1 - o ** 2)])", "activation"),
+    ("time_layers.py", "np.dot(h_prev.T, dt)", "np.dot(h_next.T, dt)", "time"),
 ]
 
 
@@ -88,3 +114,16 @@ def test_a_strangers_fault_is_placed_named_and_mended(file, was, now, kind, tmp_
     indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
     mended = "\n".join([*lines[: line - 1], indent + fault.mended, *lines[line:]])
     assert judged(mended, tmp_path).correct
+
+
+def test_half_of_a_gradient_is_not_taken_for_clipping(tmp_path):
+    """Gradients that are all too small by one factor have the norm of clipped ones on one probe, not on two."""
+    text = (STRANGERS / "cache_dict_mgu.py").read_text(encoding="utf-8")
+    found = judged(text.replace("dhs[:, t] + dh_carry", "0.5 * dhs[:, t] + dh_carry"), tmp_path)
+    assert not found.correct and [fault.kind for fault in found.faults] == ["factor"], str(found)
+
+
+def test_a_backward_pass_that_ignores_the_loss_is_wrong(tmp_path):
+    text = (STRANGERS / "leaky_relu_loss.py").read_text(encoding="utf-8")
+    found = judged(text.replace("Why.T @ dy + dhnext", "dhnext"), tmp_path)
+    assert not found.correct, str(found)

@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -295,9 +296,14 @@ def _with_readout(cell: Cell, calling: Calling, biased: bool) -> Iterator[tuple[
             names = {"y": f"{state}_y", "u": f"u_{state}_y"}
             line = f"u_{state}_y = W_{state}y @ {state}" + f" + b_{state}y" * biased
             text = "\n".join([f"{state}_y: input[k]", bare_text, line, READOUTS[kind].format(**names)])
-            yield parse(text, cell.name), f"loss_{state}_y", kind
+            yield _parsed(text, cell.name), f"loss_{state}_y", kind
     if "loss" not in roles:
         yield cell, "", ""
+
+
+@cache
+def _parsed(text: str, name: str) -> Cell:
+    return parse(text, name)
 
 
 def _forward_only(cell: Cell) -> Derivation:

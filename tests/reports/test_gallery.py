@@ -83,6 +83,8 @@ def test_short_names_of_cells_stand_in_capitals_everywhere():
     one.attrs["texts"] = json.dumps({"gru, once": bptt.load_model("hello").text})
     page = markdown_text(gallery.gallery_page(one))
     assert "gru," not in page and "GRU 3, leaky 4" in page and "| GRU, once |" in page and "**GRU, once**" in page
+    whole = markdown_text(gallery.gallery_document([one]))
+    assert "gru," not in whole and "GRU, once" in whole
 
 
 def test_each_system_takes_one_page_of_the_gallery():

@@ -98,6 +98,9 @@ class SystemPage:
         measured = [*self.numbers(), *self.images(), *self.coloured(), *self.curves(), *self.flow(), *self.tables()]
         blocks: list[Block] = [Heading(self.phrases.plain("gallery.details"), level)]
         blocks += [*(block for block in measured if block not in on_it), *self.texts()]
+        proved = [f"{capitals(label)}: {told}" for label, told in json.loads(attrs.get("proofs", "{}")).items()]
+        if proved:
+            blocks.append(Paragraph((self.phrases.plain("gallery.proved", models="; ".join(proved)),)))
         about = {key: str(attrs[key]) for key in ("scale", "seed", "seconds")}
         blocks.append(Paragraph((self.phrases.plain("gallery.method", **about),)))
         if others := [label for label in self.models_equations if label not in self.fitting()]:

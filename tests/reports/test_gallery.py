@@ -81,7 +81,9 @@ def test_short_names_of_cells_stand_in_capitals_everywhere():
     """In the table, legends, sentences, and above the equations."""
     one = found().assign_coords(model=["gru, once", "count"]).assign_attrs(learned="gru 3, leaky 4")
     one.attrs["texts"] = json.dumps({"gru, once": bptt.load_model("hello").text})
+    one.attrs["proofs"] = json.dumps({"gru, once": "3 entries of 2 gradients"})
     page = markdown_text(gallery.gallery_page(one))
+    assert "GRU, once: 3 entries of 2 gradients" in page
     assert "gru," not in page and "GRU 3, leaky 4" in page and "| GRU, once |" in page and "**GRU, once**" in page
     whole = markdown_text(gallery.gallery_document([one]))
     assert "gru," not in whole and "GRU, once" in whole

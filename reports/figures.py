@@ -110,6 +110,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         low, high = limits(plot)
+        across = _across(plot)
         for place, (axis, panel) in enumerate(zip(axes, plot.panels, strict=False)):
             if plot.log_x:
                 axis.set_xscale("log", base=2)
@@ -119,6 +120,8 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             if plot.log_y:
                 axis.set_yscale("log")
             _draw(axis, panel, low, high)
+            if across and axis.get_xscale() == "linear":
+                axis.set_xlim(*across)
             axis.set_title(panel.title, fontsize=9.5)
             if rows == 1 and place == 0:
                 axis.set_ylabel(fill(plot.y, letters))
@@ -179,6 +182,17 @@ def _family(words: list[str]) -> dict[str, list[str]]:
     return {"font.family": [*STYLE["font.serif"], FAMILY]}
 
 
+def _across(plot: Plot) -> tuple[float, float] | None:
+    """Return the least and the largest x of all panels, which share their axis; None where they don't differ.
+
+    >>> def curve(last): return Curve("a", np.arange(last + 1.0), *3 * [np.ones(last + 1)], "#000000")
+    >>> _across(Plot((Panel("", (curve(30),)), Panel("", (curve(9),))), "x", "y"))
+    (0.0, 30.0)
+    """
+    xs = np.concatenate([curve.x for panel in plot.panels for curve in panel.curves] or [np.zeros(1)])
+    return (float(xs.min()), float(xs.max())) if xs.min() < xs.max() else None
+
+
 def _draw(axis: Axes, panel: Panel, bottom: float, top: float) -> None:
     if panel.band:
         axis.axhspan(*panel.band, color="0.5", alpha=0.13, linewidth=0, zorder=0)
@@ -186,9 +200,6 @@ def _draw(axis: Axes, panel: Panel, bottom: float, top: float) -> None:
         axis.axhline(height, color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
     for curve in panel.curves:
         _draw_curve(axis, curve, bottom, top)
-    xs = np.concatenate([curve.x for curve in panel.curves]) if panel.curves else np.array([0.0, 1.0])
-    if axis.get_xscale() == "linear" and xs.min() < xs.max():
-        axis.set_xlim(xs.min(), xs.max())
     axis.set_ylim(bottom, top)
     axis.grid(axis="y", color="0.9", linewidth=0.5)
     axis.set_axisbelow(True)

@@ -170,9 +170,7 @@ class SystemPage:
     def number(self, name: str, place: int) -> str:
         """Return a number of a model, with its interval."""
         value, low, high = (at(self.found, name + end, place) for end in ("", "_low", "_high"))
-        return shown(value) + (
-            "" if math.isnan(low) else f" ({number(low)}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{number(high)})"
-        )
+        return shown(value) if math.isnan(low) else f"{shown(value)} [{number(low)},{NO_BREAK}{number(high)}]"
 
     def curves(self, only: str = "", but: str = "") -> Iterator[Block]:
         """Yield a figure for each variable that runs along an axis of numbers; one for those of one `figure`.

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LINES: dict[str, Any] = {"solid": "solid", "dash": (0, (6, 2)), "dot": (0, (2, 1.5)), "dashdot": (0, (6, 2, 1.5, 2))}
 DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all others flat
-LEGEND_LETTERS, HANDLE_LETTERS = 105, 8  # of a row of a legend across the page, and of a line before a name
+LETTER = 9.0  # points: the size of letters; what follows of a legend is in this size
+HANDLE, BETWEEN, MARGIN, MOST_COLUMNS = 3.2, 2.0, 1.0, 5  # a line and the space after it; between columns; at both ends
 LETTERS_PER_INCH = 13  # of a label along an axis
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
@@ -29,7 +30,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "serif",
     "font.serif": ["DejaVu Serif"],
     "mathtext.fontset": "cm",
-    "font.size": 9.0,
+    "font.size": LETTER,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.7,
@@ -104,10 +105,12 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
         rows = math.ceil(count / columns)
         letters = MOST_LETTERS if height is None else int(LETTERS_PER_INCH * height)
         height = height or (2.6 if count == 1 else 2.9)
-        canvas = Canvas(figsize=(4.2 if narrow else 7.2, height * rows + 0.35), layout="constrained")
+        wide = 4.2 if narrow else 7.2
+        canvas = Canvas(figsize=(wide, height * rows + 0.35), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         low, high = limits(plot)
+        across = _across(plot)
         for place, (axis, panel) in enumerate(zip(axes, plot.panels, strict=False)):
             if plot.log_x:
                 axis.set_xscale("log", base=2)
@@ -117,6 +120,8 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             if plot.log_y:
                 axis.set_yscale("log")
             _draw(axis, panel, low, high)
+            if across and axis.get_xscale() == "linear":
+                axis.set_xlim(*across)
             axis.set_title(panel.title, fontsize=9.5)
             if rows == 1 and place == 0:
                 axis.set_ylabel(fill(plot.y, letters))
@@ -134,7 +139,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             list(shown.values()),
             list(shown),
             loc="outside upper center",
-            ncols=_columns(list(shown), narrow),
+            ncols=_columns(list(shown), wide),
             frameon=False,
             handlelength=2.4,
         )
@@ -143,15 +148,21 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
     return stream.getvalue()
 
 
-def _columns(names: list[str], narrow: bool) -> int:
-    """Return how many names of a legend stand side by side.
+def _columns(names: list[str], inches: float) -> int:
+    """Return how many names of a legend stand side by side in so many inches.
 
-    >>> _columns(["rnn", "linear"], narrow=False), _columns(["a name that is rather long"] * 9, narrow=False)
+    >>> _columns(["rnn", "linear"], 7.2), _columns(["a name that is rather long"] * 9, 7.2)
     (2, 3)
     """
-    longest = max(map(len, names), default=0)
-    most = (2 if longest > 14 else 3) if narrow else LEGEND_LETTERS // (longest + HANDLE_LETTERS)
-    return max(1, min(len(names), most, 5))
+    from matplotlib.textpath import TextPath
+
+    widths = [TextPath((0, 0), name, size=LETTER).get_extents().width / LETTER if name else 0.0 for name in names]
+    room = 72 * inches / LETTER - 2 * MARGIN
+    for count in range(min(len(names), MOST_COLUMNS), 1, -1):
+        columns = sum(float(column.max()) for column in np.array_split(np.array(widths), count))
+        if columns + count * HANDLE + (count - 1) * BETWEEN <= room:
+            return count
+    return 1
 
 
 def _handles(axis: Axes) -> list[tuple[str, Any]]:
@@ -171,6 +182,17 @@ def _family(words: list[str]) -> dict[str, list[str]]:
     return {"font.family": [*STYLE["font.serif"], FAMILY]}
 
 
+def _across(plot: Plot) -> tuple[float, float] | None:
+    """Return the least and the largest x of all panels, which share their axis; None where they don't differ.
+
+    >>> def curve(last): return Curve("a", np.arange(last + 1.0), *3 * [np.ones(last + 1)], "#000000")
+    >>> _across(Plot((Panel("", (curve(30),)), Panel("", (curve(9),))), "x", "y"))
+    (0.0, 30.0)
+    """
+    xs = np.concatenate([curve.x for panel in plot.panels for curve in panel.curves] or [np.zeros(1)])
+    return (float(xs.min()), float(xs.max())) if xs.min() < xs.max() else None
+
+
 def _draw(axis: Axes, panel: Panel, bottom: float, top: float) -> None:
     if panel.band:
         axis.axhspan(*panel.band, color="0.5", alpha=0.13, linewidth=0, zorder=0)
@@ -178,9 +200,6 @@ def _draw(axis: Axes, panel: Panel, bottom: float, top: float) -> None:
         axis.axhline(height, color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
     for curve in panel.curves:
         _draw_curve(axis, curve, bottom, top)
-    xs = np.concatenate([curve.x for curve in panel.curves]) if panel.curves else np.array([0.0, 1.0])
-    if axis.get_xscale() == "linear" and xs.min() < xs.max():
-        axis.set_xlim(xs.min(), xs.max())
     axis.set_ylim(bottom, top)
     axis.grid(axis="y", color="0.9", linewidth=0.5)
     axis.set_axisbelow(True)

@@ -39,10 +39,11 @@ def gallery_document(all_found: Sequence[Dataset], command: str = "bptt gallery"
     phrases = Phrases(language)
     keys = ("system", "outcome", "model", "before", "after")
     header: tuple[Text, ...] = tuple((phrases.plain(f"gallery.{key}"),) for key in keys)
-    rows = tuple(_row(found) for found in all_found)
+    pages = [SystemPage(found, phrases) for found in all_found]
+    rows = tuple(_row(page.found) for page in pages)
     table = Table(header, rows, "lllrr", phrases.text("gallery.overview"), wide=1)
     title = phrases.plain("gallery.title")
-    sheets = [SystemPage(found, phrases).sheet(1) for found in all_found]
+    sheets = [page.sheet(1) for page in pages]
     again = (Heading(phrases.plain("gallery.reproduce")), Listing((command,)))
     blocks = (Sheet(title, 0, (), ((table, *again),)), *sheets)
     return Document(title, phrases.plain("gallery.kind"), (), blocks, language)

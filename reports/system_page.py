@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..derive.cell import zoo
 from ..derive.model import parse_model
 from ..derive.model_derivation import derive
 from .document import (
@@ -44,7 +46,9 @@ MOST_ROWS = 18  # of equations on a sheet
 COURSE = "step"  # the axis of what is told of training itself
 FLAT = 1.9  # inches: the height of panels
 MOST_LISTED, MOST_LETTERS = 7, 88  # lines of a text on a sheet, and letters of each
-MOST_ACROSS = 36  # letters of the names of models that stand side by side in a table of numbers
+MOST_ACROSS = 48  # letters of the columns of models that stand side by side in a table of numbers
+NO_BREAK = "\N{NO-BREAK SPACE}"
+LONGEST_ABBREVIATION = 4  # letters
 FEW_ROWS = 8  # of equations that leave room for a table below them
 
 
@@ -57,7 +61,7 @@ class SystemPage:
     """
 
     def __init__(self, found: Dataset, phrases: Phrases) -> None:
-        self.found = found
+        self.found = found = named(found)
         self.phrases = phrases
         self.models = [str(name) for name in found.model.values]
         self.paints = colours(self.models)
@@ -94,6 +98,9 @@ class SystemPage:
         measured = [*self.numbers(), *self.images(), *self.coloured(), *self.curves(), *self.flow(), *self.tables()]
         blocks: list[Block] = [Heading(self.phrases.plain("gallery.details"), level)]
         blocks += [*(block for block in measured if block not in on_it), *self.texts()]
+        proved = [f"{capitals(label)}: {told}" for label, told in json.loads(attrs.get("proofs", "{}")).items()]
+        if proved:
+            blocks.append(Paragraph((self.phrases.plain("gallery.proved", models="; ".join(proved)),)))
         about = {key: str(attrs[key]) for key in ("scale", "seed", "seconds")}
         blocks.append(Paragraph((self.phrases.plain("gallery.method", **about),)))
         if others := [label for label in self.models_equations if label not in self.fitting()]:
@@ -147,7 +154,8 @@ class SystemPage:
         model = self.phrases.plain("gallery.model")
         titles = [_label(one, name) for name, one in kept]
         cells = [[self.number(name, place) for place in range(len(self.models))] for name, _ in kept]
-        if sum(map(len, self.models)) > MOST_ACROSS:
+        widths = [max(map(len, (top, *column))) for top, *column in zip(self.models, *cells, strict=True)]
+        if sum(widths) > MOST_ACROSS:
             cells, titles, tops = [list(row) for row in zip(*cells, strict=True)], self.models, titles
         else:
             tops = self.models
@@ -162,7 +170,7 @@ class SystemPage:
     def number(self, name: str, place: int) -> str:
         """Return a number of a model, with its interval."""
         value, low, high = (at(self.found, name + end, place) for end in ("", "_low", "_high"))
-        return shown(value) + ("" if math.isnan(low) else f" ({number(low)} – {number(high)})")
+        return shown(value) if math.isnan(low) else f"{shown(value)} [{number(low)},{NO_BREAK}{number(high)}]"
 
     def curves(self, only: str = "", but: str = "") -> Iterator[Block]:
         """Yield a figure for each variable that runs along an axis of numbers; one for those of one `figure`.
@@ -313,6 +321,34 @@ class SystemPage:
                 for label, values in zip(one[row].values, one.values, strict=True)
             ]
             yield Table(header, tuple(rows), "l" + "r" * len(one[column]), (_label(one, name),))
+
+
+def named(found: Dataset) -> Dataset:
+    """Return what a system measured with the names of cells in its labels and sentences as `capitals` writes them."""
+    labels = {
+        str(axis): [capitals(str(label)) for label in found[axis].values]
+        for axis in found.dims
+        if axis in found.coords and found[axis].dtype.kind in "UO" and found[axis].ndim == 1
+    }
+    texts = {capitals(label): text for label, text in json.loads(found.attrs["texts"]).items()}
+    told = {key: capitals(found.attrs[key]) for key in ("question", "learned", "method")}
+    axes = {axis: (axis, names, found[axis].attrs) for axis, names in labels.items()}
+    return found.assign_coords(axes).assign_attrs(told | {"texts": json.dumps(texts)})
+
+
+@cache
+def _abbreviations() -> re.Pattern[str]:
+    short = [name for name in zoo() if len(name) <= LONGEST_ABBREVIATION and name.isalnum()]
+    return re.compile(rf"\b(?:{'|'.join(short)})\b")
+
+
+def capitals(text: str) -> str:
+    """Return a text with the short names of cells, which abbreviate, in capitals.
+
+    >>> capitals("copying, gru: as leaky as an rnn")
+    'copying, GRU: as leaky as an RNN'
+    """
+    return _abbreviations().sub(lambda match: match[0].upper(), text)
 
 
 def at(found: Dataset, name: str, place: int) -> float:

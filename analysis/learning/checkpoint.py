@@ -91,7 +91,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(save(tensors, about))
+        beside.write_bytes(_in_order(save(tensors, about)))
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -143,6 +143,18 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _under(tensors: Mapping[str, Array], kind: str) -> dict[str, Array]:
     return {key.removeprefix(f"{kind}/"): array for key, array in tensors.items() if key.startswith(f"{kind}/")}
+
+
+def _in_order(file: bytes) -> bytes:
+    """Return a safetensors file with a sorted header, so that one training gives one file, byte for byte.
+
+    The file is the header's length in 8 bytes, the header as JSON, and the tensors, from places that count from the
+    header's end; see the safetensors documentation, "Format". Spaces after the JSON fill up to a multiple of 8.
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
 
 
 def _digest(tensors: Mapping[str, Array], about: Mapping[str, str]) -> str:

@@ -42,7 +42,7 @@ def inspect(found: Checkpoint, path: str | None = None, seed: int = 0) -> tuple[
     ends = np.array([match.end() for match in WORD.finditer(whole)]) if about["joint"] else np.arange(1, len(whole) + 1)
     ends = ends[:MEASURED]
     if len(ends) < LEAST:
-        raise Error(f"{chars.source}: {len(ends)} tokens, and scores need at least {LEAST}. Give a longer text.")
+        raise Error(f"{chars.source}: scores need at least {LEAST} tokens, and it has {len(ends)}. Give a longer text.")
     text = whole[: ends[-1]]
     try:
         held = activations(found.kernel(), found.judged, about, text)

@@ -137,8 +137,8 @@ def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 3
     laid, windows = streams(learned, batch, window)
     aside, judged_windows = streams(judged, min(batch, JUDGED_STREAMS), window)
     if not windows or not judged_windows:
-        found = f"{tokens.source}: the text has {len(tokens.indices)} tokens, {len(judged)} of them held out"
-        raise Error(f"{found}: too few for {batch} streams of {window} steps. Take a longer text, or fewer or shorter.")
+        found = f"{tokens.source}: tokens in all: {len(tokens.indices)}, held out: {len(judged)}"
+        raise Error(f"{found}. Too few for {batch} streams of {window} steps. Take a longer text, or fewer or shorter.")
 
     def cut(stream: Array, number: int) -> Batch:
         here = stream[number * window : (number + 1) * window + 1]

@@ -35,15 +35,16 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     tokens = first_part(settings)
     told = {name: settings[name] for name in ("window", "batch", "held_out")}
     learned = {}
-    for cell, hidden in settings["cells"].items():
+    for cell, own in settings["cells"].items():
         model = language_model(cell)
         task = language.next_token(model, tokens, **told)
+        plan = {**settings["plan"], "fall": own["steps"]}
         learned[cell] = learn(
             model,
             task,
-            plan_of(settings, seed, model),
-            {**settings["sizes"], "n": hidden},
-            settings["steps"],
+            plan_of({"plan": plan}, seed, model),
+            {**settings["sizes"], "n": own["n"]},
+            own["steps"],
             judge_every=settings["judge_every"],
             label=cell,
             progress=progress,
@@ -66,9 +67,9 @@ def beside_counts(learned: dict[str, Learned], tokens: Tokens, settings: Setting
     label = f"{order}-gram (Kneser–Ney)"
     method = (
         f"{tokens.source}, {len(tokens.indices):,} tokens of {len(tokens.vocabulary)} kinds, the last "
-        f"{settings['held_out']:.0%} held out; {settings['steps']} steps with windows of {settings['window']} and the "
-        f"state carried on (truncated BPTT), {settings['batch']} streams; judged with averaged parameters; units: "
-        + ", ".join(f"{cell} {hidden}" for cell, hidden in settings["cells"].items())
+        f"{settings['held_out']:.0%} held out; windows of {settings['window']} with the state carried on (truncated "
+        f"BPTT), {settings['batch']} streams; judged with averaged parameters; "
+        + ", ".join(f"{cell}: {own['n']} units, {own['steps']} steps" for cell, own in settings["cells"].items())
     )
     found = gathered(learned, method).reindex(model=[*learned, label])
     losses = [float(one.measured.held_out.isel(step=-1)) for one in learned.values()]

@@ -240,7 +240,15 @@ def gathered(learned: Mapping[str, Learned], method: str, texts: Mapping[str, st
 
 
 def plan_of(settings: Mapping[str, Any], seed: int, model: Model) -> Plan:
-    """Return the plan of `settings["plan"]`; starts of parameters that a model doesn't have are left out."""
+    """Return the plan of `settings["plan"]`, with each start at the parameters of that name, whatever their label.
+
+    Starts of parameters that the model doesn't have are left out.
+
+    >>> from ...derive.compose import compose
+    >>> plan_of({"plan": {"start": {"b_z": -1.0, "b_f": 1.0}}}, 0, compose("gru", layers=2)).start
+    {'b_z__layer1': -1.0, 'b_z__layer2': -1.0}
+    """
     told = dict(settings["plan"])
-    start = {name: value for name, value in told.pop("start", {}).items() if name in model.params}
+    given = told.pop("start", {})
+    start = {name: given[stem] for name in model.params if (stem := name.partition("__")[0]) in given}
     return Plan(**told, start=start, seed=seed)

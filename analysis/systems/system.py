@@ -28,6 +28,9 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from ...derive.model import parse_model
+from ...derive.model_derivation import derive
+
 Scale = Literal["small", "full"]
 Progress = Callable[[str, int, int], None]
 Settings = Mapping[str, Any]
@@ -64,13 +67,36 @@ class System:
             progress: called as progress(stage, done, total).
 
         Returns:
-            What was measured, with name, title, question, scale, seed, settings and seconds in `attrs`.
+            What was measured, with name, title, question, scale, seed, settings and seconds in `attrs`; in full also
+            `proofs`, as JSON, of the models' gradients.
         """
         began = time.perf_counter()
         found = self.measure(self.settings[scale], seed, progress)
         about = {"system": self.name, "title": self.title, "question": self.question, "scale": scale, "seed": seed}
         seconds = round(time.perf_counter() - began, 1)
+        if scale == "full":
+            progress("Proving the gradients", 0, 1)
+            about["proofs"] = json.dumps(proofs(json.loads(found.attrs["texts"])))
+            progress("Proving the gradients", 1, 1)
         return found.assign_attrs(**about, settings=json.dumps(self.settings[scale]), seconds=seconds)
+
+
+def proofs(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return label -> how much of a model's gradients was proved, for those that hold; see `ModelDerivation.prove`.
+
+    Args:
+        texts: label -> text of a model.
+
+    >>> from ...derive.model import load_model
+    >>> proofs({"an RNN": load_model("hello").text})
+    {'an RNN': '38 entries of 6 gradients'}
+    """
+    found = {text: derive(parse_model(text)).prove() for text in dict.fromkeys(texts.values())}
+    return {
+        label: f"{found[text].entries} entries of {len(found[text].checks)} gradients"
+        for label, text in texts.items()
+        if found[text].holds
+    }
 
 
 def system(name: str, measure: Measure) -> System:

@@ -234,7 +234,7 @@ def test_a_message_names_no_more_characters_than_fit():
 
 
 def test_a_text_that_is_too_short_says_so():
-    with pytest.raises(bptt.Error, match="too few for 4 streams of 8 steps"):
+    with pytest.raises(bptt.Error, match="Too few for 4 streams of 8 steps"):
         task(text="short text")
     with pytest.raises(bptt.Error, match="held_out is 2"):
         language.split(language.of_characters(characters("abc")), 2)

@@ -14,7 +14,8 @@ from bptt.analysis.systems import load
 from bptt.cli import main
 from bptt.reports import gallery
 from bptt.reports.document import Coloured, Equations, Figure, Listing, Sheet, Table
-from bptt.reports.markdown import text
+from bptt.reports.markdown import markdown_text, text
+from bptt.reports.system_page import NO_BREAK
 from bptt.reports.typst import pdf
 
 
@@ -58,7 +59,9 @@ def blocks_of(page, kind):
 def test_a_page_shows_each_variable_as_what_it_is():
     page = gallery.gallery_page(found())
     [[table], more] = blocks_of(page, Table)
-    assert [[text(cell) for cell in row] for row in table.rows] == [["error (m)", "0.500 (0.400 – 0.600)", ""]]
+    assert [[text(cell) for cell in row] for row in table.rows] == [
+        ["error (m)", rf"0.500 \[0.400,{NO_BREAK}0.600\]", ""]
+    ]
     assert more == []  # what the sheet shows isn't shown again
     [[curve, flow], [by_state]] = blocks_of(page, Figure)
     assert "one goes from 1.00 to 3.00" in curve.alt
@@ -72,6 +75,18 @@ def test_a_page_shows_each_variable_as_what_it_is():
     twice.attrs["texts"] = json.dumps(dict.fromkeys(["one", "again"], bptt.load_model("hello").text))
     [once, rest] = blocks_of(gallery.gallery_page(twice), Equations)
     assert once == shown and not rest
+
+
+def test_short_names_of_cells_stand_in_capitals_everywhere():
+    """In the table, legends, sentences, and above the equations."""
+    one = found().assign_coords(model=["gru, once", "count"]).assign_attrs(learned="gru 3, leaky 4")
+    one.attrs["texts"] = json.dumps({"gru, once": bptt.load_model("hello").text})
+    one.attrs["proofs"] = json.dumps({"gru, once": "3 entries of 2 gradients"})
+    page = markdown_text(gallery.gallery_page(one))
+    assert "GRU, once: 3 entries of 2 gradients" in page
+    assert "gru," not in page and "GRU 3, leaky 4" in page and "| GRU, once |" in page and "**GRU, once**" in page
+    whole = markdown_text(gallery.gallery_document([one]))
+    assert "gru," not in whole and "GRU, once" in whole
 
 
 def test_each_system_takes_one_page_of_the_gallery():

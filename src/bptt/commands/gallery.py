@@ -30,6 +30,7 @@ def gallery(
     from bptt.analysis.systems import SYSTEMS, load
     from bptt.reports.gallery import keep, kept, write_contents, write_docs, write_gallery
     from bptt.reports.report import made_folder
+    from bptt.reports.system_page import capitals
 
     chosen = [load(name) for name in system or SYSTEMS]
     if listing:
@@ -45,7 +46,7 @@ def gallery(
             with progress(kernels=True) as advance:
                 measured = one.run("small" if quick else "full", seed, advance)
             keep(measured, output / f"{one.name}.json")
-            click.echo(f"{one.title}: {measured.attrs['learned']}")
+            click.echo(f"{one.title}: {capitals(measured.attrs['learned'])}")
         found.append(kept(output / f"{one.name}.json"))
     command = "bptt gallery --quick" if quick else "bptt gallery"
     written = write_gallery(output, found, command, whole=len(found) > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from collections.abc import Callable, Iterator
@@ -61,21 +62,34 @@ def _progress(steps: int) -> Iterator[Callable[[Taken | Judged], None]]:
 
     text = TextColumn("loss {task.fields[loss]} gradient {task.fields[norm]} {task.fields[rate]} tokens/s")
     columns = (MofNCompleteColumn(), BarColumn(bar_width=20), text, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=steps, loss="-", norm="-", rate="-")
-        taken: Any = None
+    bars = Progress(*columns, console=Console(stderr=True))
+    task = bars.add_task("", total=steps, loss="-", norm="-", rate="-")
+    taken: Any = None
 
-        def progress(what: Taken | Judged) -> None:
-            nonlocal taken
-            if isinstance(what, Judged):
-                line = f"step {what.number}: held-out loss {what.loss:.4f}"
-                bars.console.print(line if taken is None else f"{line}, training {taken.loss:.4f}", highlight=False)
-                return
-            taken = what
-            speed = f"{what.counted / what.seconds:,.0f}"
-            bars.update(task, completed=what.number, loss=f"{what.loss:.4f}", norm=f"{what.norm:.3g}", rate=speed)
+    def progress(what: Taken | Judged) -> None:
+        nonlocal taken
+        bars.start()  # not before: a training that is refused shows no bar
+        if isinstance(what, Judged):
+            line = f"step {what.number}: held-out loss {_loss(what.loss)}"
+            bars.console.print(line if taken is None else f"{line}, training {_loss(taken.loss)}", highlight=False)
+            return
+        taken = what
+        speed = f"{what.counted / what.seconds:,.0f}"
+        bars.update(task, completed=what.number, loss=_loss(what.loss), norm=f"{what.norm:.3g}", rate=speed)
 
+    try:
         yield progress
+    finally:
+        bars.stop()
+
+
+def _loss(value: float) -> str:
+    """Return a loss with four decimals, or with a power of ten where it has run away.
+
+    >>> _loss(1.23456), _loss(7.4e32)
+    ('1.2346', '7.4e+32')
+    """
+    return f"{value:.4f}" if value < 1e4 else f"{value:.4g}"
 
 
 @click.command()
@@ -99,11 +113,10 @@ def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed
     written = language.generate(
         found.kernel(), found.judged, about, length=length, prime=prime, temperature=temperature, seed=seed
     )
-    click.echo(prime, nl=False)
     if about["joint"]:
-        click.echo(about["joint"] * bool(prime) + language.joined(written, about["joint"]))
+        click.echo(prime + about["joint"] * bool(prime) + language.joined(written, about["joint"]))
         return
-    for token in written:
+    for token in itertools.chain([prime + next(written)], written):  # nothing is printed of a prime that is refused
         click.echo(token, nl=False)
     click.echo()
 

@@ -303,13 +303,13 @@ class Search:
 
 
 def _joined(faults: list[Fault]) -> list[Fault]:
-    """Return faults in the order of their lines; where one line was mended twice, it is one fault."""
+    """Return faults in the order of their lines; where one line was mended twice, it is one fault, or none."""
     found: dict[object, Fault] = {}
     for fault in faults:
         key = fault.line or fault.mended
         before = found.get(key)
         found[key] = fault if before is None else replace(fault, given=before.given)
-    return sorted(found.values(), key=lambda fault: fault.line)
+    return sorted((f for f in found.values() if f.given != f.mended), key=lambda fault: fault.line)
 
 
 def _last(target: ast.expr) -> str:

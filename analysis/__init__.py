@@ -35,6 +35,7 @@ _PUBLIC = {
     "kaplan_yorke": "lyapunov_exponents.kaplan_yorke",
     "lyapunov": "lyapunov_exponents.measure_lyapunov",
     "measure_noise": "noise.measure_noise",
+    "measure_direct": "paths.measure_direct",
     "measure_paths": "paths.measure_paths",
     "measure_phases": "phase.measure_phases",
     "measure_precision": "precision.measure_precision",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .lyapunov_exponents import kaplan_yorke as kaplan_yorke
     from .lyapunov_exponents import measure_lyapunov as lyapunov  # noqa: F401
     from .noise import measure_noise as measure_noise
+    from .paths import measure_direct as measure_direct
     from .paths import measure_paths as measure_paths
     from .phase import measure_phases as measure_phases
     from .precision import measure_precision as measure_precision

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -51,8 +52,7 @@ def measure_ablation(
     [-0.6931, -0.6931, -0.6931]
     """
     names = list(gates(kernel.derivation) if values is None else dict.fromkeys(values))
-    derivation, switches = switched(kernel.derivation, names)
-    with_switches = kernels.compile(derivation, kernel.dtype.name)
+    with_switches, switches = _detachable(kernel, tuple(names))
     whole = measure_flow(kernel, params, inputs, state, steps=steps, seed=seed)
     curves = np.empty((len(names), *whole.log_norm.shape))
     for row, detached in enumerate(names):
@@ -65,3 +65,10 @@ def measure_ablation(
     variables = {"log_norm_detached": (dims, curves, DETACHED), "change": (dims, change, CHANGE)}
     method = f"{whole.attrs['method']}; detached: the adjoint of the value dropped at every step"
     return whole.assign(variables).assign_coords(value=names).assign_attrs(method=method)
+
+
+@lru_cache(maxsize=32)
+def _detachable(kernel: kernels.Kernel, names: tuple[str, ...]) -> tuple[kernels.Kernel, Mapping[str, str]]:
+    """Return the kernel of a cell in which these values may be detached, and the switch of each."""
+    derivation, switches = switched(kernel.derivation, names)
+    return kernels.compile(derivation, kernel.dtype.name), switches

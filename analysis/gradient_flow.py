@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,9 @@ def measure_flow(
         if not logs:
             gradient = directions(piece.run.states, 1, seed)
             logs.append(log_norm(full_state(gradient)))
-        last = len(next(iter(piece.run.states.values())))
-        while last:
-            part = kernel.part(piece.run, max(0, last - TOGETHER), last)
-            norms, gradient = _back(kernel, part, gradient)
+        for norms, _, after in going_back(kernel, piece.run, gradient):
             logs.append(logs[-1][-1] + norms)
-            last -= len(norms)
+            gradient = after
     curves = np.concatenate(logs)
     curves[1:, piece.overflow > 0] = np.inf
     variables = {
@@ -94,21 +92,33 @@ def measure_flow(
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
 
 
-def _back(
-    kernel: kernels.Kernel, run: Any, gradient: dict[str, NDArray[np.floating]]
-) -> tuple[NDArray[np.float64], dict[str, NDArray[np.floating]]]:
-    """Carry a gradient back until it has left the safe half of the number range, or the run is over.
+Back = tuple[NDArray[np.float64], NDArray[np.floating], dict[str, NDArray[np.floating]]]
 
-    Returns:
-        Its log norm after each step back, (steps, B), and what it is there, scaled to norm 1. A gradient that
-        is zero or past the largest float goes on as zero, and its log norm no longer changes.
+
+def going_back(kernel: kernels.Kernel, run: Any, gradient: dict[str, NDArray[np.floating]]) -> Iterator[Back]:
+    """Carry a gradient of norm 1 at the last step back through a run, some steps at a time.
+
+    Yields:
+        By how much its log norm has changed after each of these steps back, (steps, B); the gradient there, (steps, B,
+        N), whose log norm that is; and what it is after the last of them, scaled to norm 1. A gradient that is zero or
+        past the largest float goes on as zero, and its log norm no longer changes.
     """
+    last = len(next(iter(run.states.values())))
+    while last:
+        norms, vectors, gradient = _back(kernel, kernel.part(run, max(0, last - TOGETHER), last), gradient)
+        yield norms, vectors, gradient
+        last -= len(norms)
+
+
+def _back(kernel: kernels.Kernel, run: Any, gradient: dict[str, NDArray[np.floating]]) -> Back:
+    """Carry a gradient back until it has left the safe half of the number range, or the run is over."""
     cotangents = {name: np.zeros_like(values) for name, values in run.states.items()}
     for name, values in gradient.items():
         cotangents[name][-1:] = values
     grads = kernel.backward(run, cotangents, params=False)
     path = {name: np.concatenate([grads.state[name][None], grads.states[name]]) for name in cotangents}
-    norms = log_norm(full_state(path))[-2::-1]
+    vectors = full_state(path)[-2::-1]
+    norms = log_norm(vectors)
     gone = np.logical_and.reduce(
         [(values == 0).reshape(values.shape[1], -1).all(axis=1) for values in gradient.values()]
     )
@@ -122,7 +132,7 @@ def _back(
         factor = np.where(reached, 1 / np.where(reached, scale, 1), 0).reshape(-1, *[1] * (values.ndim - 2))
         found = np.where(np.isfinite(values[-1 - count]), values[-1 - count], 0)
         scaled[name] = (found * factor)[None].astype(values.dtype)
-    return norms[:count], scaled
+    return norms[:count], vectors[:count], scaled
 
 
 def half_life(log_norm: xr.DataArray) -> xr.DataArray:

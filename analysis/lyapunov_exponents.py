@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from .. import kernels
 from ..derive.errors import Error
+from ..kernels.budget import check_fits
 from ..kernels.orthogonal import stretch
 from .course import Course, Piece, course, onward
 from .data import random_stream
@@ -37,6 +38,7 @@ DOUBTS = {
 TRACE_POINTS = 60
 CHECKED_STEPS = 100
 DRAWS = 200
+FLOAT = 8  # bytes
 DRIFT = 0.001  # chance that any exponent of a stationary run is marked as drifting
 
 
@@ -153,6 +155,7 @@ def _directions(states: Arrays, seed: int, exponents: int | None) -> NDArray[np.
     batch = next(iter(states.values())).shape[1]
     count = width if exponents is None else exponents
     _check_whole("exponents", count, 1, width, f"a full state of {width} entries")
+    check_fits(2 * FLOAT * batch * width**2, "the directions need", "take a smaller state or fewer sequences")
     vectors = random_stream(seed, "directions").standard_normal((batch, width, width))[:, :count].copy()
     stretch(vectors)
     return vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -15,18 +16,22 @@ from ..derive.errors import Error
 from ..derive.lanes import gates, lanes, only_along, switched
 from ..derive.syntax import closest
 from ..kernels.kernel import layout
-from .gradient_flow import LAG, LOG_NORM
+from .course import full_state
+from .gradient_flow import LAG, LOG_NORM, going_back
 from .lags import one_step, states_before
 from .running import Arrays, at_last_step, log_norm, run_cell
 
 Array = NDArray[np.floating]
 Full = NDArray[np.float64]
+Along = tuple[tuple[kernels.Kernel, tuple[str, ...]], ...]
 
 SHARE = {"units": "1", "long_name": "share of the gradient: the part's component along the whole, over the whole"}
 LANE = {"units": "natural log", "long_name": "ln of the norm of what never left the direct path of this state"}
 PART = {"units": "natural log", "long_name": "ln of the norm of the part"}
 RESIDUAL = {"units": "1", "long_name": "norm of (sum of the parts − whole), over the norm of the whole"}
+STATE = {"long_name": "state whose direct path it is"}
 NO_GATE = "none"
+KEPT = 32  # kernels whose parts stay compiled
 METHOD = (
     "exact sum over all paths by dynamic programming over hops: a path takes one term of the Jacobian at each step, "
     "either the direct path of a state (elementwise, to itself) or the rest, which is a hop"
@@ -37,7 +42,7 @@ METHOD = (
 class _Split:
     """What splits a step's transposed Jacobian into parts; kernels of derivations with edges cut or gates switched."""
 
-    lanes: tuple[tuple[kernels.Kernel, tuple[str, ...]], ...]
+    lanes: Along
     switched: kernels.Kernel
     gates: tuple[str, ...]
     switches: Mapping[str, str]
@@ -97,7 +102,7 @@ def measure_paths(
     split = _split(kernel)
     before = states_before(run, state)
     whole = _joined({name: values[-1] for name, values in _start(run, read, seed).items()})
-    direct = _direct(split, params, inputs, before)
+    direct = _direct(split.lanes, params, inputs, before)
     alone, alone_log = _alone(whole, direct)
     first_hops = _first_hops(split, params, inputs, before, run, alone[1:], direct)
     shape = {name: values.shape[2:] for name, values in run.states.items()}
@@ -127,18 +132,78 @@ def measure_paths(
     return _dataset(rows, hops, list(shape), [*split.gates, NO_GATE], read, seed)
 
 
+def measure_direct(
+    kernel: kernels.Kernel,
+    params: Arrays,
+    inputs: Arrays,
+    state: Arrays | None = None,
+    *,
+    steps: int = 0,
+    seed: int = 0,
+    read: Sequence[str] | None = None,
+) -> xr.Dataset:
+    """Measure the part of a gradient that never leaves the direct paths: the first part of `measure_paths`.
+
+    It takes one backward pass, where `measure_paths` goes back step by step.
+
+    Args:
+        kernel, params, inputs, state, steps, seed, read: as `measure_paths` takes them.
+
+    Returns:
+        Over (sample, lag): `share` of that part in the whole, as `measure_paths` gives it for no hops, and `log_norm`
+        of the whole; `lane_log_norm` over (sample, lag, state).
+
+    Raises:
+        Error: as `measure_paths` does.
+
+    >>> from ..derive.cell import parse
+    >>> kernel = kernels.compile(parse("h: state[n]\\nh = a * h + W @ h"))
+    >>> params, start = {"a": np.full(1, 0.5), "W": np.array([[0.5]])}, {"h": np.ones((1, 1))}
+    >>> measure_direct(kernel, params, {}, start, steps=3).share.values.round(12).tolist()
+    [[1.0, 0.5, 0.25, 0.125]]
+    """
+    run = run_cell(kernel, params, inputs, state, steps)
+    start = {name: values[-1:] for name, values in _start(run, read, seed).items()}
+    direct = _direct(_along(kernel), params, inputs, states_before(run, state))
+    whole = full_state(start)
+    alone, alone_log = _alone(whole[0].astype(np.float64), direct)
+    units, logs = [whole], [np.zeros((1, run.batch))]
+    for norms, vectors, _ in going_back(kernel, run, start):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # nan where nothing arrives
+            units.append(vectors / np.exp(norms)[..., None])
+        logs.append(logs[-1][-1] + norms)
+    log_norms = np.concatenate(logs)
+    with np.errstate(invalid="ignore", over="ignore"):
+        along = np.einsum("tbn,tbn->tb", alone[::-1], np.concatenate(units))
+        share = np.exp(alone_log[::-1] - log_norms) * along
+    lane = [log_norm(alone[::-1, :, place]) + alone_log[::-1] for place in layout(kernel.cell, run.sizes).values()]
+    variables = {
+        "log_norm": (("sample", "lag"), log_norms.T, LOG_NORM),
+        "share": (("sample", "lag"), share.T, SHARE),
+        "lane_log_norm": (("sample", "lag", "state"), np.stack(lane, axis=2).swapaxes(0, 1), LANE),
+    }
+    coordinates = {"lag": ("lag", np.arange(run.steps + 1), LAG), "state": ("state", list(run.states), STATE)}
+    return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed, "read": list(read or run.states)})
+
+
+@lru_cache(maxsize=KEPT)
 def _split(kernel: kernels.Kernel) -> _Split:
     derivation: Derivation = kernel.derivation
-    found = lanes(derivation).values()
-    groups = [[lane for lane in found if lane.linear is linear] for linear in (True, False)]
-    along = [
-        (kernels.compile(only_along(derivation, group), kernel.dtype.name), tuple(lane.state for lane in group))
-        for group in groups
-        if group
-    ]
     names = gates(derivation)
     with_switches, switches = switched(derivation, names)
-    return _Split(tuple(along), kernels.compile(with_switches, kernel.dtype.name), names, switches)
+    return _Split(_along(kernel), kernels.compile(with_switches, kernel.dtype.name), names, switches)
+
+
+@lru_cache(maxsize=KEPT)
+def _along(kernel: kernels.Kernel) -> Along:
+    """Return kernels that send back along direct paths alone, each with the states whose these are."""
+    found = lanes(kernel.derivation).values()
+    groups = [[lane for lane in found if lane.linear is linear] for linear in (True, False)]
+    return tuple(
+        (kernels.compile(only_along(kernel.derivation, group), kernel.dtype.name), tuple(lane.state for lane in group))
+        for group in groups
+        if group
+    )
 
 
 def _start(run: kernels.Run, read: Sequence[str] | None, seed: int) -> dict[str, Array]:
@@ -171,10 +236,10 @@ def _through(
     return _joined(grads.state)
 
 
-def _direct(split: _Split, params: Arrays, inputs: Arrays, before: Arrays) -> Full:
+def _direct(along: Along, params: Arrays, inputs: Arrays, before: Arrays) -> Full:
     """Return what the direct paths multiply the full state by: the diagonal of D, (T, B, N)."""
     found = {name: np.zeros(values.shape) for name, values in before.items()}
-    for kernel, states in split.lanes:
+    for kernel, states in along:
         single = one_step(kernel, params, inputs, before, slice(None))
         for name in states:
             ones = {name: np.ones_like(single.states[name])}
@@ -270,6 +335,6 @@ def _dataset(
         "lag": ("lag", np.arange(len(rows)), LAG),
         "hops": ("hops", np.arange(hops + 1), counted),
         "gate": ("gate", names, {"long_name": "gate passed at the first hop from the loss"}),
-        "state": ("state", states, {"long_name": "state whose direct path it is"}),
+        "state": ("state", states, STATE),
     }
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed, "read": list(read or states)})

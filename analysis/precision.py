@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -64,7 +65,7 @@ def measure_precision(
     """
     curves, vectors = [], []
     for precision in ("float32", "float64"):
-        own = kernel if kernel.dtype.name == precision else kernels.compile(kernel.derivation, precision)
+        own = kernel if kernel.dtype.name == precision else _in(kernel, precision)
         own_params, own_inputs, own_state = (_rounded(arrays, precision) for arrays in (params, inputs, state or {}))
         run = run_cell(own, own_params, own_inputs, own_state, steps)
         start = _rounded(at_last_step({n: v.astype(np.float64) for n, v in run.states.items()}, seed), precision)
@@ -84,6 +85,12 @@ def measure_precision(
     }
     coordinates = {"precision": ["float32", "float64"], "lag": ("lag", np.arange(error.shape[1]), LAG)}
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed, "tolerance": tolerance, **FLOORS})
+
+
+@lru_cache(maxsize=32)
+def _in(kernel: kernels.Kernel, precision: str) -> kernels.Kernel:
+    """Return the kernel of the same cell in another precision."""
+    return kernels.compile(kernel.derivation, precision)
 
 
 def _rounded(arrays: Arrays, precision: str) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import sympy
 from sympy import Expr, Rational, Symbol
@@ -90,6 +91,10 @@ class Cell:
 
     def __str__(self) -> str:
         return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go between processes as text: classes of the table's functions can't be pickled by all names."""
+        return parse, (self.text, self.name)
 
     _repr_html_ = display.html
     _repr_latex_ = display.latex

@@ -54,6 +54,7 @@ def write_report(
     size: str = "full",
     command: str = "bptt report",
     progress: Progress = lambda stage, done, total: None,
+    workers: int = 1,
     **study: Any,
 ) -> list[Path]:
     """Derive and prove cells, measure how their gradients flow, test what is said of them, and write what was found.
@@ -64,6 +65,7 @@ def write_report(
         size: "full" or "quick": which settings hold where `study` says nothing.
         command: how a reader makes the report again.
         progress: called as progress(stage, done, total).
+        workers: processes that test claims, as `measure_claims` takes them.
         study: settings of `flow_study`; claims are tested with the same sizes.
 
     Returns:
@@ -93,6 +95,7 @@ def write_report(
         _with_compared(plan, compared),
         lambda name: next((cell for cell in compared if cell.name == name), None) or load(name),
         lambda name, done, total: progress(f"Testing claims: {name}", done, total),
+        workers,
     )
     checks = certify(bench, [compile(derivation) for derivation in derivations])
     pages = {f"{d.cell.name}.pdf": derivation_document(d, p) for d, p in zip(derivations, proofs, strict=True)}

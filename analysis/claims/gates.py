@@ -11,9 +11,10 @@ import xarray as xr
 
 from ... import kernels
 from ...derive.cell import Cell
+from ...derive.derivation import derive
 from ...derive.lanes import lanes
 from ..gating import forget_biases
-from ..paths import measure_paths
+from ..paths import measure_direct
 from .bench import Bench, slope
 from .claim import Claim, Finding, Rule, over_seeds
 
@@ -39,11 +40,11 @@ def uninterrupted_path(bench: Bench, cells: Sequence[Cell], biases: Sequence[flo
         kernel = kernels.compile(cell)
         read = list(lanes(kernel.derivation))
         for column, bias in enumerate(biases):
-            found = bench.measured(kernel, partial(measure_paths, hops=1, read=read), forget_bias=bias)
+            found = bench.measured(kernel, partial(measure_direct, read=read), forget_bias=bias)
             with np.errstate(invalid="ignore"):
                 path = found.lane_log_norm.sel(state=read).max("state").mean("sample", skipna=False)
                 rates[row, column] = slope(path)
-                shares[row, column] = found.share.isel(hops=0, lag=middle).mean("sample")
+                shares[row, column] = found.share.isel(lag=middle).mean("sample")
     axes = {"cell": [cell.name for cell in gated], "forget_bias": list(biases)}
     coordinates = axes | {"seed": np.arange(bench.seeds)}
     growth, share = (over_seeds(xr.DataArray(a, coordinates, tuple(coordinates)), bench.level) for a in (rates, shares))
@@ -93,7 +94,7 @@ def longer_memory(bench: Bench, cells: Sequence[Cell], biases: Sequence[float]) 
 
 
 def _is_gated(cell: Cell) -> bool:
-    derivation = kernels.compile(cell).derivation
+    derivation = derive(cell)
     return bool(lanes(derivation)) and bool(forget_biases(derivation))
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from ...derive.cell import Cell
@@ -35,6 +42,7 @@ def measure_claims(
     plan: Mapping[str, Mapping[str, Any]],
     find: Callable[[str], Cell],
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    workers: int = 1,
 ) -> list[Claim]:
     """Measure claims.
 
@@ -43,6 +51,8 @@ def measure_claims(
         plan: claim -> settings of its function in `TESTS`; cells stand there by name.
         find: name -> cell.
         progress: called as progress(claim, done, total), before each and after the last.
+        workers: processes that share the claims; in more than one, a script needs `if __name__ == "__main__":` around
+            its call. The numbers are the same, but for measured times.
 
     Raises:
         Error: for an unknown claim, a setting that it doesn't have or lacks, and as the claims do.
@@ -61,11 +71,43 @@ def measure_claims(
                 raise Error(f"the claim '{name}' has no setting '{setting}'. {closest(setting, known)}")
         if missing := [setting for setting in known if setting not in settings]:
             raise Error(f"the claim '{name}' lacks its setting '{missing[0]}'")
-    found = []
-    for done, (name, settings) in enumerate(plan.items()):
-        progress(name, done, len(plan))
+    given = {}
+    for name, settings in plan.items():
         cells = {key: find(settings[key]) for key in ONE if key in settings}
         lists = {key: [find(cell) for cell in settings[key]] for key in MANY if key in settings}
-        found.append(TESTS[name](bench, **{**settings, **cells, **lists}))
-    progress("", len(plan), len(plan))
+        given[name] = {**settings, **cells, **lists}
+    found = []
+    with _tested(bench, given, workers) as claims:
+        for done, name in enumerate(given):
+            progress(name, done, len(given))
+            found.append(claims[name]())
+    progress("", len(given), len(given))
     return found
+
+
+@contextmanager
+def _tested(
+    bench: Bench, given: Mapping[str, Mapping[str, Any]], workers: int
+) -> Iterator[dict[str, Callable[[], Claim]]]:
+    """Give for each claim a function that returns it, when it has been measured here or in another process."""
+    if workers < 2:
+        yield {name: partial(TESTS[name], bench, **settings) for name, settings in given.items()}
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow) as pool:
+        futures = {name: pool.submit(TESTS[name], bench, **settings) for name, settings in given.items()}
+        try:
+            yield {name: future.result for name, future in futures.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _follow() -> None:
+    """End this process without a word at Ctrl-C, and when the one that started it is gone, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(0)

@@ -14,10 +14,12 @@ from ... import kernels
 from ...derive.cell import Cell
 from ...derive.compose import output_state
 from ...derive.errors import Error
-from ...derive.model import Model, parse_model
+from ...derive.model import parse_model
+from ...kernels import ModelKernel
 from ..data import DATA
 from ..gradient_flow import measure_flow
 from ..initialisation import initialise
+from ..learning.batches import Task
 from ..learning.language import next_token, of_characters
 from ..learning.trainer import Plan, Training, advance, begin, held_out_loss
 from .bench import Bench, slope
@@ -36,13 +38,13 @@ def matches(
     update by update. Measured are the difference of their losses on text that is held out, in nats per character, which
     match within the margin; the ratio of their parameters; and the ratio of the times of an update.
     """
-    rivals = [_model(bench, cell) for cell in (first, second)]
+    rivals = [_learner(bench, cell) for cell in (first, second)]
     names = (first.name, second.name)
     plan = Plan("adam", rate, clip=limit)
     losses = np.empty((2, len(updates), bench.seeds))
     times, counts = np.empty(bench.seeds), [0, 0]
     for seed in range(bench.seeds):
-        pair = [_begin(bench, model, replace(plan, seed=seed)) for model in rivals]
+        pair = [_begin(bench, rival, replace(plan, seed=seed)) for rival in rivals]
         ratios = []
         for number in range(1, max(updates) + 1):
             one, other = (advance(training).seconds for training in pair)
@@ -50,7 +52,7 @@ def matches(
             if number in updates:
                 losses[:, list(updates).index(number), seed] = [held_out_loss(training) for training in pair]
         times[seed] = median(ratios)
-        counts = [_parameters(model, training) for model, training in zip(rivals, pair, strict=True)]
+        counts = [_parameters(training) for training in pair]
     coordinates = {"cell": list(names), "updates": list(updates), "seed": np.arange(bench.seeds)}
     reached = xr.DataArray(losses, coordinates, tuple(coordinates))
     behind = over_seeds(reached.sel(cell=names[0], drop=True) - reached.sel(cell=names[1], drop=True), bench.level)
@@ -76,16 +78,16 @@ def clipping(
     off: a cure leaves it lower. And how fast the gradient still falls per step back after training with clipping:
     vanishing is left where it falls by more than half over all T steps.
     """
-    model = _model(bench, cell)
+    learner, kernel = _learner(bench, cell), kernels.compile(cell)
     saved, growth = np.empty((2, len(rates), len(gains), bench.seeds))
     for row, column, seed in np.ndindex(saved.shape):
         drawn = Plan("sgd", rates[row], seed=seed)
-        with_limit, without = (_begin(bench, model, replace(drawn, clip=most)) for most in (limit, math.inf))
+        with_limit, without = (_begin(bench, learner, replace(drawn, clip=most)) for most in (limit, math.inf))
         for training in (with_limit, without):
-            _restart(training, cell, gains[column], seed)
+            _restart(training, kernel, gains[column], seed)
         limited = _loss_after(with_limit, updates)
         saved[row, column, seed] = _loss_after(without, updates) - limited
-        growth[row, column, seed] = _growth(bench, with_limit, cell, seed)
+        growth[row, column, seed] = _growth(bench, with_limit, kernel, seed)
     axes = {"rate": list(rates), "gain": list(gains), "seed": np.arange(bench.seeds)}
     found, falls = (over_seeds(xr.DataArray(a, axes, tuple(axes)), bench.level) for a in (saved, growth))
     findings = (
@@ -103,8 +105,8 @@ def clipping(
     return Claim("clipping", findings, falls.rename(value="mean").assign_attrs(marks), bench.settings | said)
 
 
-def _model(bench: Bench, cell: Cell) -> Model:
-    """Return a cell as a language model: it reads vectors of characters, and predicts the next one."""
+def _learner(bench: Bench, cell: Cell) -> tuple[ModelKernel, Task]:
+    """Return the kernel of a language model, whose cell reads vectors of characters, and what it learns."""
     [reads] = cell.inputs
     states = ", ".join(cell.states)
     text = f"""w: index[T, V]
@@ -115,25 +117,27 @@ for t in range(T):
     logits = W_out @ {output_state(cell)} + b_out
     loss += cross_entropy(logits, y[t])
 """
-    return parse_model(text, f"{cell.name}_language_model", {"unit": cell})
-
-
-def _begin(bench: Bench, model: Model, plan: Plan) -> Training:
+    model = parse_model(text, f"{cell.name}_language_model", {"unit": cell})
     needed = bench.batch * (bench.steps + 2) / len(bench.chars)  # for a window of each stream
     held_out = min(max(HELD_OUT, needed), 0.5)
     task = next_token(model, of_characters(bench.chars), window=bench.steps, batch=bench.batch, held_out=held_out)
-    names = {name for dimensions in model.params.values() for name in dimensions} - set(task.sizes)
-    return begin(kernels.compile(model), task, plan, dict.fromkeys(sorted(names), bench.hidden))
+    return kernels.compile(model), task
 
 
-def _restart(training: Training, cell: Cell, gain: float, seed: int) -> None:
+def _begin(bench: Bench, learner: tuple[ModelKernel, Task], plan: Plan) -> Training:
+    kernel, task = learner
+    names = {name for dimensions in kernel.model.params.values() for name in dimensions} - set(task.sizes)
+    return begin(kernel, task, plan, dict.fromkeys(sorted(names), bench.hidden))
+
+
+def _restart(training: Training, kernel: kernels.Kernel, gain: float, seed: int) -> None:
     """Draw the parameters of the cell in a model with a gain; embedding and readout stay."""
     sizes = {
         name: number
-        for parameter, dimensions in cell.params.items()
+        for parameter, dimensions in kernel.cell.params.items()
         for name, number in zip(dimensions, training.params[parameter].shape, strict=True)
     }
-    for name, drawn in initialise(kernels.compile(cell).derivation, sizes, gain=gain, seed=seed).items():
+    for name, drawn in initialise(kernel.derivation, sizes, gain=gain, seed=seed).items():
         training.params[name][...] = drawn
 
 
@@ -148,15 +152,15 @@ def _loss_after(training: Training, updates: int) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def _growth(bench: Bench, training: Training, cell: Cell, seed: int) -> float:
+def _growth(bench: Bench, training: Training, kernel: kernels.Kernel, seed: int) -> float:
     """Return the growth of the gradient per step back in a trained model's cell, on text."""
-    [reads] = cell.inputs
-    params = {name: training.params[name] for name in cell.params}
+    [reads] = kernel.cell.inputs
+    params = {name: training.params[name] for name in kernel.cell.params}
     letters = training.params["E"][DATA[bench.data](bench.chars, bench.steps, bench.batch, seed)]
-    flow = measure_flow(kernels.compile(cell), params, {reads: np.ascontiguousarray(letters)}, seed=seed)
+    flow = measure_flow(kernel, params, {reads: np.ascontiguousarray(letters)}, seed=seed)
     return float(slope(flow.log_norm.mean("sample")))
 
 
-def _parameters(model: Model, training: Training) -> int:
+def _parameters(training: Training) -> int:
     """Return the number of parameters of a model's cell."""
-    return sum(training.params[name].size for name in model.params if name not in READOUT)
+    return sum(array.size for name, array in training.params.items() if name not in READOUT)

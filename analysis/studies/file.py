@@ -171,7 +171,7 @@ def _conflicts(found: StudyFile) -> list[str]:
     for name, settings in found.settings.items():
         reach = MEASURES[name].reach(settings)
         if reach > min(found.lengths):
-            given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
+            given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items() if value is not None)
             mistakes.append(f"measures.{name}: {given} reach over {reach} steps, and lengths = {shown(found.lengths)}")
     for data in found.data:
         shortest = len(data.characters)

@@ -15,6 +15,7 @@ from sympy import Symbol
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from ...derive.interpret import size
+from ...derive.shapes import size_from
 from ...derive.syntax import closest
 from ...kernels.budget import check_fits
 from ...kernels.given import check_sizes
@@ -113,6 +114,8 @@ def plan(file: StudyFile) -> tuple[Plan, list[str]]:
         found: dict[str, tuple[dict[str, int], tuple[Feed, ...]]] = {}
         for hidden, *values in itertools.product(file.hidden, *(file.sizes[name] for name in own)):
             given = dict(zip(own, values, strict=True))
+            if all(data.kind == "noise" for data in file.data):  # then no vocabulary sets the size of a state
+                given = dict.fromkeys(_of_states(cell), hidden) | given
             feeds = tuple(plan_feed(cell, len(data.characters.vocabulary), given, hidden) for data in file.data)
             mistakes += [f"cells[{place}]: {reason}" for reason in _misfits(feeds, file.data)]
             read = {shape for feed in feeds if feed.reads for shape in _shape(feed)}
@@ -131,6 +134,12 @@ def plan(file: StudyFile) -> tuple[Plan, list[str]]:
 def _shape(feed: Feed) -> tuple[str, ...]:
     """Return the dimensions of what reads characters."""
     return feed.cell.inputs.get(feed.reads) or (feed.cell.indices[feed.reads],)
+
+
+def _of_states(cell: Cell) -> list[str]:
+    """Return the names of the dimensions of states."""
+    shapes = cell.states.values()
+    return sorted({symbol.name for shape in shapes for part in shape for symbol in size_from(part).free_symbols})
 
 
 def _misfits(feeds: tuple[Feed, ...], data: tuple[Data, ...]) -> Iterator[str]:

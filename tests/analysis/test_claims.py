@@ -130,6 +130,15 @@ def test_the_plan_is_checked():
             measure_claims(BENCH, plan, bptt.load)
 
 
+def test_another_process_finds_the_same():
+    plan = {"truncation": {"cell": "rnn", "gains": [1.0], "windows": [2, 99]}}
+    alone, shared = (measure_claims(BENCH, plan, bptt.load, workers=workers) for workers in (1, 2))
+    assert [claim.name for claim in shared] == list(plan)
+    for one, other in zip(alone, shared, strict=True):
+        for mine, theirs in zip(one.findings, other.findings, strict=True):
+            xr.testing.assert_identical(mine.measured, theirs.measured)
+
+
 def test_progress_names_what_is_measured():
     said = []
     plan = {"blows_up": {"cell": "rnn", "beside": [], "gains": [1.0]}}

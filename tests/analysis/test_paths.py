@@ -9,7 +9,7 @@ from bptt import kernels
 from bptt.analysis import paths
 from bptt.analysis.ablation import measure_ablation
 from bptt.analysis.gradient_flow import half_life, measure_flow
-from bptt.analysis.paths import measure_paths
+from bptt.analysis.paths import measure_direct, measure_paths
 from bptt.analysis.running import at_last_step
 from bptt.derive import Error, load, parse
 
@@ -74,6 +74,17 @@ def check_against_enumeration(gated):
 
 def test_hops_are_those_of_all_paths_enumerated(gated):
     check_against_enumeration(gated)
+
+
+@pytest.mark.parametrize("read", [None, ["c"]])
+def test_the_direct_part_in_one_pass_is_that_of_all_paths(gated, read):
+    kernel, params, inputs, _ = gated
+    long = {name: np.tile(values, (30, 1, 1)) for name, values in inputs.items()}  # scaled again on the way
+    one, all_paths = (measure(kernel, params, long, seed=3, read=read) for measure in (measure_direct, measure_paths))
+    assert float(one.log_norm.min()) < -50
+    for name in ("log_norm", "lane_log_norm"):
+        np.testing.assert_allclose(one[name], all_paths[name], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(one.share, all_paths.share.isel(hops=0), rtol=1e-9, atol=1e-12)
 
 
 def test_a_wrong_direct_path_is_noticed(gated, monkeypatch):

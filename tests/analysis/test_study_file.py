@@ -67,6 +67,14 @@ def test_every_axis_is_a_value_or_a_list(load, tmp_path):
     assert study.store == str(tmp_path / "study.zarr")
 
 
+def test_a_vocabulary_sets_the_size_of_a_state_only_where_it_is_read(load, tmp_path):
+    (tmp_path / "fast.cell").write_text("x: input[n]\nA: state[n, n]\nA = 0.9 * A + outer(x, tanh(A @ x))")
+    text = 'cells = "fast.cell"\nhidden = 4\nlengths = 9\nmeasures = "flow"\n'
+    assert [group.path for group in load(f'{text}data = "noise"').plan.groups] == ["fast/n=4,T=9/flow"]
+    read = load(f'{text}data = ["noise", "text"]').plan.groups[0]
+    assert read.path == "fast/T=9/flow" and read.feeds[0].sizes == read.feeds[1].sizes
+
+
 def test_the_same_sizes_by_two_ways_are_one_point(load):
     study = load(GOOD.replace("lengths", "hidden = [4, 5]\nlengths").replace("[measures", "[sizes]\nn = 3\n[measures"))
     assert [group.path for group in study.plan.groups] == ["rnn/n=3,T=9/flow"]

@@ -1,6 +1,7 @@
 """Cells as data: files, round trips, and cells made at random."""
 
 import os
+import pickle
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ def round_trip(cell):
     assert again == cell
     assert again.shapes == cell.shapes
     assert again.text == cell.text
+    assert pickle.loads(pickle.dumps(cell)) == cell
 
 
 def test_a_cell_s_text_gives_the_same_cell(cell):

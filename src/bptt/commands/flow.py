@@ -94,6 +94,7 @@ def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> No
 
     It shows cells side by side, and puts to the test what lectures say of gradients.
     """
+    from bptt.analysis.studies.pool import cores
     from bptt.reports.report import made_folder, write_report
 
     made_folder(output)
@@ -101,7 +102,7 @@ def report(cell: tuple[str, ...], output: Path, quick: bool, **given: Any) -> No
     with progress(kernels=True) as advance:
         study = {name: value for name, value in given.items() if value is not None}
         size = "quick" if quick else "full"
-        written = write_report(output, loaded, size=size, command=command(), progress=advance, **study)
+        written = write_report(output, loaded, size=size, command=command(), progress=advance, workers=cores(), **study)
     for path in written:
         wrote(path)
 

@@ -253,7 +253,8 @@ class ModelKernel:
         for block in self.model.blocks:
             for wire in block.wires.values():
                 home = self.home(wire)
-                if wire.part == WHOLE and home is not None and str(self.model.blocks[home].axis) == axis:
+                steps_of = self._stepped.get(wire.source) if home is None else str(self.model.blocks[home].axis)
+                if wire.part == WHOLE and steps_of == axis:
                     message = f"'{wire.source}' is read at all steps of {axis}, so sequences must have one length"
                     raise Error(f"{message}: sort them into batches by length instead of giving lengths of {axis}")
         return np.arange(steps[axis])[:, None] < counts[None, :]
@@ -311,14 +312,12 @@ class _Forward:
     def _read(self, wire: Wire) -> Array:
         """Return what a wire carries: (T, B, ...) for 'step', else (B, ...)."""
         home = self.kernel.home(wire)
-        if home is None:
-            return np.asarray(self.inputs[wire.source])
-        block, values = self.kernel.model.blocks[home], self.runs[home].values[wire.source]
-        if wire.part == STEP:
-            return values
+        values = np.asarray(self.inputs[wire.source]) if home is None else self.runs[home].values[wire.source]
         if wire.part == WHOLE:
             return values.swapaxes(0, 1)
-        return values[last_step(block, self.lengths, self.batch)]
+        if wire.part == STEP or home is None:
+            return values
+        return values[last_step(self.kernel.model.blocks[home], self.lengths, self.batch)]
 
 
 def last_step(block: Block, lengths: Arrays, batch: int) -> tuple[Any, ...]:
@@ -377,16 +376,16 @@ class _Backward:
     def _send(self, wire: Wire, gradient: Array) -> None:
         """Add a gradient to that of an input, or to what arrives at a value of an earlier block."""
         home = self.kernel.home(wire)
+        if wire.part == WHOLE:
+            gradient = gradient.swapaxes(0, 1)
         if home is None:
             before = self.inputs.get(wire.source)
             self.inputs[wire.source] = gradient if before is None else before + gradient
             return
         values = self.done.runs[home].values[wire.source]
         arriving = self.arriving.setdefault(wire.source, np.zeros(values.shape, values.dtype))
-        if wire.part == STEP:
+        if wire.part in (STEP, WHOLE):
             arriving += gradient
-        elif wire.part == WHOLE:
-            arriving += gradient.swapaxes(0, 1)
         else:
             arriving[last_step(self.kernel.model.blocks[home], self.done.lengths, self.done.batch)] += gradient
 

@@ -78,6 +78,32 @@ def test_losses_and_gradients_are_those_of_the_text_run_by_python(name):
             assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-11, abs=1e-12), quantity
 
 
+def test_an_input_is_read_at_all_steps():
+    """With as many steps as samples, where an axis taken for the other shows in the numbers alone."""
+    model = bptt.parse_model("""
+x: input[T, m]
+y: index[k]
+W: param[k, m]
+for t in range(T):
+    loss += squared_error(b, x[t])
+X = stack(x)
+u = W @ (X.T @ softmax(X @ a))
+loss += cross_entropy(u, y)
+""")
+    kernel, (params, inputs, sizes) = bptt.compile(model), numbers(model)
+    few = {"x": inputs["x"][:BATCH], "y": inputs["y"]}
+    sizes = sizes | {"T": BATCH}
+    run = kernel.forward(params, few)
+    np.testing.assert_allclose(run.loss, losses(model, params, few, sizes), rtol=1e-12)
+    found = kernel.backward(run)
+    for quantity, gradient in [*found.params.items(), *found.inputs.items()]:
+        direction = np.random.default_rng(1).standard_normal(gradient.shape)
+        expected = slope(model, params, few, sizes, quantity, direction)
+        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-11, abs=1e-12), quantity
+    with pytest.raises(bptt.Error, match="'x' is read at all steps of T, so sequences must have one length"):
+        kernel.forward(params, few, lengths={"T": np.array([1, 2])})
+
+
 def test_a_forgotten_wire_is_found(monkeypatch):
     monkeypatch.setattr(model_kernel._Backward, "_send", lambda self, wire, gradient: None)
     with pytest.raises(AssertionError):

@@ -93,7 +93,7 @@ loss += cross_entropy(u, y)
 x: input[T, m]
 W: param[n, m]
 for t in reversed(range(T)):
-    a = tanh(W @ x[t])
+    a = 0.5 * (W @ x[t]) + tanh(W @ x[t])
 for t in range(T):
     loss += squared_error(a[t], b)
 loss += sum(a * a)
@@ -101,7 +101,7 @@ loss += sum(a * a)
     "what parameters alone decide, on an axis called B": """
 x: input[B, m]
 W: param[n, m]
-g = tanh(a)
+g = 0.25 * a + tanh(R @ a)
 h: state[n] = g
 for t in range(B):
     h = tanh(W @ x[t] + U @ h)

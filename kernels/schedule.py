@@ -212,9 +212,10 @@ def _backward(derivation: Derivation, outputs: tuple[str, ...]) -> Program:
 
 def _aside(derivation: Derivation) -> Program:
     """Return the adjoint program of what reaches no state: a later pass may start there, and reads its functions."""
-    steps, wanted = derivation.forward.steps, (*map(Symbol, derivation.cell.inputs), *derivation.fixed)
+    steps = derivation.forward.steps
     reaching = _needed(steps, set(map(Symbol, derivation.cell.states)))
-    return adjoint_program(derivation.forward, [s.target for s in steps if s.target not in reaching], wanted)
+    read = [symbol for symbol in derivation.forward.inputs if symbol in derivation.forward.shapes]
+    return adjoint_program(derivation.forward, [s.target for s in steps if s.target not in reaching], read)
 
 
 def _tangents(derivation: Derivation, moving: tuple[str, ...]) -> Program:

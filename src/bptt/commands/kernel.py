@@ -53,7 +53,7 @@ def kernel(
 @click.option("--dtype", type=DTYPES, default="float32", show_default=True, help="Of an ONNX model.")
 @OUTPUT
 def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
-    """Write a cell or a model as a module of PyTorch or JAX, or for ONNX.
+    """Write a cell or a model for PyTorch, JAX or ONNX.
 
     For PyTorch and JAX it is readable source, from the equations, that stands alone (.py). For ONNX (.onnx) it is
     scans over functions for a step; parameters and the states before the first step are inputs of the graph. A model

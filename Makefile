@@ -5,13 +5,23 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN = .venv/bin
 
-.PHONY: report test docs lint bench clean
+.PHONY: report test test-minimum test-dist docs lint bench clean
 
 report: .venv/installed
 	$(BIN)/bptt report -o out/ $(ARGS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# The lowest versions that pyproject.toml allows, in a venv of their own; what they warn of is no error.
+test-minimum: .venv/installed
+	$(PYTHON) -m venv --clear .minimum
+	$(BIN)/uv pip install --quiet --python .minimum/bin/python --resolution lowest-direct -e '.[dev]'
+	.minimum/bin/python -m pytest -n $(WORKERS) --dist loadfile -o filterwarnings=default -o cache_dir=.minimum/cache $(ARGS)
+
+# The sdist's tests on the wheel that is built from it, in a temporary folder.
+test-dist: .venv/installed
+	PYTHON=$(PYTHON) WORKERS=$(WORKERS) bash .ci/dist $(ARGS)
 
 # Pages in docs/_build/html; nothing is fetched, and a warning is an error.
 docs: .venv/installed
@@ -27,7 +37,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/check.py --sample 40
 
 clean:
-	rm -rf .venv out dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .minimum out dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml constraints.txt

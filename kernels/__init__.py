@@ -1,11 +1,11 @@
 """Kernels: generated Numba code for the forward and backward pass of any cell."""
 
-from .frameworks import export
 from .kernel import Kernel
 from .model_kernel import ModelGradients, ModelKernel, ModelRun, compile
 from .onnx_model import to_onnx
 from .run import Gradients, Run
 from .schedule import Schedule, schedule
+from .source import export
 from .torch_module import to_torch
 
 __all__ = [

@@ -250,6 +250,8 @@ def _carried(writer: Writer) -> list[Symbol]:
 def _held(writer: Writer, body: list[str]) -> list[str]:
     """Around a step, let the states of samples whose sequence is over stay, and their gradients pass."""
     states = writer.schedule.derivation.cell.states
+    if not states:
+        return body
     place, size = writer.scalar.place, writer.scalar.size
 
     def each(lines: list[tuple[Symbol, str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -12,8 +12,10 @@ import sympy
 from sympy import Symbol
 
 from ..derive import display
-from ..derive.cell import Cell
+from ..derive.adjoint import adjoint_program
+from ..derive.cell import Cell, previous
 from ..derive.derivation import Derivation
+from ..derive.derivation import derive as derive_cell
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
 from ..derive.model import Block, Model
@@ -100,7 +102,7 @@ class ModelKernel:
     def __init__(self, derivation: ModelDerivation, dtype: str, threads: int = 1) -> None:
         self.derivation = derivation
         self.model: Model = derivation.model
-        self.kernels = tuple(compile_cell(block.cell, dtype, threads) for block in self.model.blocks)
+        self.kernels = tuple(compile_cell(_at_each_step(block), dtype, threads) for block in self.model.blocks)
         self.dtype = np.dtype(dtype)
 
     _repr_html_ = display.html
@@ -222,22 +224,23 @@ class ModelKernel:
 
     def _leading(self, inputs: Arrays) -> tuple[int, dict[str, int]]:
         """Return B, and axis -> how many steps it has."""
-        steps: dict[str, int] = {}
-        source: dict[str, str] = {}
+        steps: dict[str, tuple[int, str]] = {}  # number, and the input that says it
+        batch: dict[str, tuple[int, str]] = {}  # apart, since an axis may be called B
         for name, axis in self._stepped.items():
             shape = np.shape(inputs[name])
-            lead = ((axis,) if axis else ()) + ("B",)
+            lead = [(axis, steps)] * bool(axis) + [("B", batch)]
             if len(shape) < len(lead):
-                raise ShapeError(f"input {name} must have shape ({', '.join(lead)}, ...), here {shape}")
-            for what, number in zip(lead, shape, strict=False):
-                if steps.setdefault(what, number) != number:
-                    raise ShapeError(f"input {name} has {what} = {number}, but {source[what]} has {steps[what]}")
-                source.setdefault(what, name)
+                asked = ", ".join(what for what, _ in lead)
+                raise ShapeError(f"input {name} must have shape ({asked}, ...), here {shape}")
+            for (what, known), number in zip(lead, shape, strict=False):
+                first, source = known.setdefault(what, (number, name))
+                if number != first:
+                    raise ShapeError(f"input {name} has {what} = {number}, but {source} has {first}")
         if missing := [axis for axis in self.model.axes if axis not in steps]:
             raise ShapeError(f"no input says how many steps {missing[0]} has")
-        if "B" not in steps:
+        if not batch:
             raise ShapeError("a model without inputs has no batch to run on")
-        return steps["B"], steps
+        return batch["B"][0], {axis: number for axis, (number, _) in steps.items()}
 
     def _active(self, axis: str, counts: Array, steps: Mapping[str, int], batch: int) -> Array:
         if axis not in self.model.axes:
@@ -253,7 +256,8 @@ class ModelKernel:
         for block in self.model.blocks:
             for wire in block.wires.values():
                 home = self.home(wire)
-                if wire.part == WHOLE and home is not None and str(self.model.blocks[home].axis) == axis:
+                steps_of = self._stepped.get(wire.source) if home is None else str(self.model.blocks[home].axis)
+                if wire.part == WHOLE and steps_of == axis:
                     message = f"'{wire.source}' is read at all steps of {axis}, so sequences must have one length"
                     raise Error(f"{message}: sort them into batches by length instead of giving lengths of {axis}")
         return np.arange(steps[axis])[:, None] < counts[None, :]
@@ -263,6 +267,21 @@ class ModelKernel:
         if wire.source in self._stepped or wire.source in self.model.params:
             return None
         return self.model.home(wire.source)
+
+
+def _at_each_step(block: Block) -> Derivation:
+    """Return the derivation of a block's cell, in which what others read of it is computed at each step and sample.
+
+    Where parameters alone decide such a value, a cell alone would compute it once, and keep it to itself.
+    """
+    alone = derive_cell(block.cell)
+    still = [name for name in (*block.outputs, *block.losses) if Symbol(name) in alone.prologue.outputs]
+    if not still:
+        return alone
+    found = derive_cell(block.cell, still)
+    wanted = (*map(previous, block.cell.states), *map(Symbol, block.cell.inputs), *found.fixed)
+    backward = adjoint_program(found.forward, map(Symbol, block.cell.states), wanted)
+    return replace(found, backward=backward, outputs=())
 
 
 class _Forward:
@@ -311,14 +330,12 @@ class _Forward:
     def _read(self, wire: Wire) -> Array:
         """Return what a wire carries: (T, B, ...) for 'step', else (B, ...)."""
         home = self.kernel.home(wire)
-        if home is None:
-            return np.asarray(self.inputs[wire.source])
-        block, values = self.kernel.model.blocks[home], self.runs[home].values[wire.source]
-        if wire.part == STEP:
-            return values
+        values = np.asarray(self.inputs[wire.source]) if home is None else self.runs[home].values[wire.source]
         if wire.part == WHOLE:
             return values.swapaxes(0, 1)
-        return values[last_step(block, self.lengths, self.batch)]
+        if wire.part == STEP or home is None:
+            return values
+        return values[last_step(self.kernel.model.blocks[home], self.lengths, self.batch)]
 
 
 def last_step(block: Block, lengths: Arrays, batch: int) -> tuple[Any, ...]:
@@ -349,7 +366,7 @@ class _Backward:
         states: dict[str, Array] = {}
         for number, block in reversed(list(enumerate(self.kernel.model.blocks))):
             run = self.done.runs[number]
-            seeds = {name: array for name, array in self.arriving.items() if name in run.values}
+            seeds = {n: array for n, array in self.arriving.items() if n in run.values and n not in block.wires}
             seeds |= {name: self._weight(name, block, run) for name in block.losses}
             grads = self.kernel.kernels[number].backward(run, seeds)
             for name, array in grads.params.items():
@@ -377,16 +394,16 @@ class _Backward:
     def _send(self, wire: Wire, gradient: Array) -> None:
         """Add a gradient to that of an input, or to what arrives at a value of an earlier block."""
         home = self.kernel.home(wire)
+        if wire.part == WHOLE:
+            gradient = gradient.swapaxes(0, 1)
         if home is None:
             before = self.inputs.get(wire.source)
             self.inputs[wire.source] = gradient if before is None else before + gradient
             return
         values = self.done.runs[home].values[wire.source]
         arriving = self.arriving.setdefault(wire.source, np.zeros(values.shape, values.dtype))
-        if wire.part == STEP:
+        if wire.part in (STEP, WHOLE):
             arriving += gradient
-        elif wire.part == WHOLE:
-            arriving += gradient.swapaxes(0, 1)
         else:
             arriving[last_step(self.kernel.model.blocks[home], self.done.lengths, self.done.batch)] += gradient
 

@@ -16,7 +16,7 @@ from ..derive.cell import Cell, previous
 from ..derive.errors import Error
 from ..derive.functions import Elementwise
 from ..derive.interpret import evaluate
-from ..derive.linear import Node, transpose
+from ..derive.linear import Node, is_one_hot, transpose
 from ..derive.notation import inverted, split_sign
 from ..derive.shapes import size_from
 
@@ -89,12 +89,15 @@ class StepWriter(Writer):
     Args:
         cell: any.
         values: what parameters, inputs and states before the step are called.
+
+    Attributes:
+        first: a value of each sample, None where there is none.
     """
 
     def __init__(self, onnx: Any, cell: Cell, values: Mapping[Symbol, Value], taken: Sequence[str], kind: Any) -> None:
         super().__init__(onnx, taken, kind)
         self.cell, self.values = cell, dict(values)
-        self.first = next(value for value in values.values() if value.batched)
+        self.first = next((value for value in values.values() if value.batched), None)
 
     def write(self) -> None:
         """Write each line; its value is then among `values`."""
@@ -106,6 +109,14 @@ class StepWriter(Writer):
                 like = self.values[previous(line.target.name)]
                 found = self.spread(found, self.node("Shape", like.name), like.rank)
             self.values[line.target] = found
+
+    def for_each_sample(self, value: Value) -> Value:
+        """Return a value once for each sample, where there are samples."""
+        if value.batched or self.first is None:
+            return value
+        batch = self.node("Shape", self.first.name, start=0, end=1)
+        shape = self.node("Concat", batch, self.node("Shape", value.name), axis=0)
+        return self.spread(value, shape, value.rank)
 
     def spread(self, value: Value, shape: str, rank: int) -> Value:
         """Repeat a value to a shape, that of the batch first."""
@@ -224,9 +235,7 @@ class StepWriter(Writer):
     def _map(self, expr: Node) -> Value:
         name = expr.func.__name__
         if name not in MAPS:
-            raise Error(
-                f"{name} can't be written for ONNX: it belongs to models, not to cells. Known: {', '.join(MAPS)}."
-            )
+            raise Error(f"{name} can't be written for ONNX: it belongs to derivatives alone. Known: {', '.join(MAPS)}.")
         return MAPS[name](self, *expr.args)
 
 
@@ -279,11 +288,7 @@ def _total(writer: StepWriter, argument: Expr) -> Value:
 def _concat(writer: StepWriter, *pieces: Expr) -> Value:
     values = [writer.lower(piece) for piece in pieces]
     if any(value.batched for value in values):
-        batch = writer.node("Shape", writer.first.name, start=0, end=1)
-        for place, value in enumerate(values):
-            if not value.batched:
-                shape = writer.node("Concat", batch, writer.node("Shape", value.name), axis=0)
-                values[place] = writer.spread(value, shape, value.rank)
+        values = [writer.for_each_sample(value) for value in values]
     return Value(writer.node("Concat", *(value.name for value in values), axis=-1), 1, values[0].batched)
 
 
@@ -320,6 +325,18 @@ def _softmax(writer: StepWriter, vector: Expr) -> Value:
     return writer.entrywise("Softmax", writer.lower(vector), axis=-1)
 
 
+def _cross_entropy(writer: StepWriter, logits: Expr, target: Expr) -> Value:
+    """Write log Σ exp(u) less the target's entry of u, or yᵀ u."""
+    value = writer.for_each_sample(writer.lower(logits))
+    whole = Value(writer.node("ReduceLogSumExp", value.name, axes=[-1], keepdims=0), 0, value.batched)
+    if not is_one_hot(target):
+        product = writer.entrywise("Mul", writer.lower(target), value)
+        return writer.entrywise("Sub", whole, _added_up(writer, product, 1))
+    place = writer.node("Unsqueeze", writer.values[target.args[1]].name, writer.whole(-1))
+    picked = writer.node("GatherND", value.name, place, batch_dims=1)
+    return writer.entrywise("Sub", whole, Value(picked, 0, True))
+
+
 MAPS: dict[str, Callable[..., Value]] = {
     "product": _product,
     "transpose": lambda writer, matrix: _transpose(writer, writer.lower(matrix)),
@@ -332,4 +349,5 @@ MAPS: dict[str, Callable[..., Value]] = {
     "broadcast": _broadcast,
     "ones": lambda writer, *sizes: _broadcast(writer, sympy.Integer(1), *sizes),
     "softmax": _softmax,
+    "cross_entropy": _cross_entropy,
 }

@@ -123,8 +123,8 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     cell, outputs = derivation.cell, tuple(outputs)
     fixed = (*map(Symbol, cell.params), *derivation.prologue.outputs)
     inputs, states = tuple(map(Symbol, (*cell.inputs, *cell.indices))), tuple(map(Symbol, cell.states))
-    forward_program, backward_program, tangents = with_kept_functions(
-        derivation.forward, _backward(derivation, outputs), _tangents(derivation, tuple(moving))
+    forward_program, backward_program, tangents, _ = with_kept_functions(
+        derivation.forward, _backward(derivation, outputs), _tangents(derivation, tuple(moving)), _aside(derivation)
     )
     plan = Lowering((derivation.prologue, forward_program, backward_program, derivation.epilogue, tangents))
     plan.shapes |= {loss(state.name): plan.shapes[state] for state in states}
@@ -208,6 +208,14 @@ def _backward(derivation: Derivation, outputs: tuple[str, ...]) -> Program:
         return derivation.backward
     wanted = (*map(previous, cell.states), *map(Symbol, cell.inputs), *derivation.fixed)
     return adjoint_program(derivation.forward, map(Symbol, (*cell.states, *outputs)), wanted)
+
+
+def _aside(derivation: Derivation) -> Program:
+    """Return the adjoint program of what reaches no state: a later pass may start there, and reads its functions."""
+    steps = derivation.forward.steps
+    reaching = _needed(steps, set(map(Symbol, derivation.cell.states)))
+    read = [symbol for symbol in derivation.forward.inputs if symbol in derivation.forward.shapes]
+    return adjoint_program(derivation.forward, [s.target for s in steps if s.target not in reaching], read)
 
 
 def _tangents(derivation: Derivation, moving: tuple[str, ...]) -> Program:

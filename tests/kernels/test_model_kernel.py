@@ -15,7 +15,7 @@ from bptt.derive.shapes import size_from
 from bptt.kernels import model_kernel
 
 evaluate = runpy.run_path(str(Path(__file__).parents[1] / "derive" / "plain.py"))["evaluate"]
-STEPS = {"T": 4, "S": 3}
+STEPS = {"T": 4, "S": 3, "B": 5}
 BATCH = 2
 
 
@@ -76,6 +76,62 @@ def test_losses_and_gradients_are_those_of_the_text_run_by_python(name):
             expected = slope(model, params, inputs, sizes, quantity, direction)
             # the complex step has no error of its own: what is left is rounding in sums of some dozen terms near 1
             assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-11, abs=1e-12), quantity
+
+
+WIRES = {
+    "an input at all steps": """
+x: input[T, m]
+y: index[k]
+W: param[k, m]
+for t in range(T):
+    loss += squared_error(b, x[t])
+X = stack(x)
+u = W @ (X.T @ softmax(X @ a))
+loss += cross_entropy(u, y)
+""",
+    "a value at each step and after the last": """
+x: input[T, m]
+W: param[n, m]
+for t in reversed(range(T)):
+    a = 0.5 * (W @ x[t]) + tanh(W @ x[t])
+for t in range(T):
+    loss += squared_error(a[t], b)
+loss += sum(a * a)
+""",
+    "what parameters alone decide, on an axis called B": """
+x: input[B, m]
+W: param[n, m]
+g = 0.25 * a + tanh(R @ a)
+h: state[n] = g
+for t in range(B):
+    h = tanh(W @ x[t] + U @ h)
+    loss += sum(h * g) + sum(a * a)
+loss += 0.5 * sum(W * W)
+""",
+}
+
+
+@pytest.mark.parametrize("text", WIRES.values(), ids=WIRES)
+def test_what_a_block_reads(text):
+    """With as many steps of T as samples, where an axis taken for the other shows in the numbers alone."""
+    model = bptt.parse_model(text)
+    kernel, (params, inputs, sizes) = bptt.compile(model), numbers(model)
+    if "T" in model.axes:
+        inputs["x"], sizes["T"] = inputs["x"][:BATCH], BATCH
+    run = kernel.forward(params, inputs)
+    np.testing.assert_allclose(run.loss, losses(model, params, inputs, sizes), rtol=1e-12)
+    found = kernel.backward(run)
+    for quantity, gradient in [*found.params.items(), *found.inputs.items()]:
+        direction = np.random.default_rng(1).standard_normal(gradient.shape)
+        expected = slope(model, params, inputs, sizes, quantity, direction)
+        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-11, abs=1e-12), quantity
+
+
+def test_an_input_that_is_read_at_all_steps_has_one_length():
+    kernel = bptt.compile(bptt.parse_model(WIRES["an input at all steps"]))
+    params, inputs, _ = numbers(kernel.model)
+    with pytest.raises(bptt.Error, match="'x' is read at all steps of T, so sequences must have one length"):
+        kernel.forward(params, inputs, lengths={"T": np.array([1, 2])})
 
 
 def test_a_forgotten_wire_is_found(monkeypatch):

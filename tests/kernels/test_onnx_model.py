@@ -10,6 +10,10 @@ import bptt
 from bptt.cli import main
 from bptt.kernels import onnx_step
 from tests.kernels.test_frameworks import STRANGE, as_numpy, case, oracle
+from tests.kernels.test_model_kernel import BATCH, numbers
+from tests.kernels.test_source_models import STRANGE as WHOLE
+from tests.kernels.test_source_models import by_numpy, counts_of
+from tests.kernels.test_source_models import model_of as model_from
 
 
 def model_of(at, **options):
@@ -62,6 +66,46 @@ def test_onnxruntime_gives_our_states(name):
         np.testing.assert_allclose(array, want, rtol=2e-5, atol=2e-5, err_msg=state)
 
 
+def whole(name):
+    """A model, what its graph is fed with, and its values, from another export, carried out by NumPy."""
+    model = model_from(name)
+    params, inputs, sizes = numbers(model)
+    counts = counts_of(model)
+    want = by_numpy(bptt.export(model, "jax")).run(params, inputs, **counts)
+    read = {one.name for one in bptt.to_onnx(model).graph.input}
+    first = {f"{n}_0": shape for block in model.blocks for n, shape in block.cell.states.items()}
+    feeds = {n: np.asarray(array) for n, array in {**inputs, **params, **counts}.items() if n in read}
+    feeds |= {n: np.zeros([BATCH, *(sizes[d] for d in shape)]) for n, shape in first.items() if n in read}
+    return model, feeds, {n: array for n, array in want.items() if not n.endswith("_prev")}
+
+
+@pytest.mark.parametrize("name", [*bptt.models(), *WHOLE])
+def test_the_reference_gives_a_model_s_values(name):
+    model, feeds, want = whole(name)
+    made = bptt.to_onnx(model, dtype="float64")
+    onnx.checker.check_model(made, full_check=True)
+    assert [one.name for one in made.graph.output] == list(want)
+    for (value, right), array in zip(want.items(), referred(made, feeds), strict=True):
+        np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-14, err_msg=value)
+
+
+@pytest.mark.parametrize("name", [*bptt.models(), *WHOLE])
+def test_onnxruntime_gives_a_model_s_values(name):
+    runtime = pytest.importorskip("onnxruntime")
+    model, feeds, want = whole(name)
+    made = bptt.to_onnx(model).SerializeToString()
+    session = runtime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    single = {n: array.astype("float32") if array.dtype == float else array for n, array in feeds.items()}
+    for (value, right), array in zip(want.items(), session.run(None, single), strict=True):
+        np.testing.assert_allclose(array, right, rtol=2e-5, atol=2e-5, err_msg=value)
+
+
+def test_a_model_predicts_without_targets():
+    graph = bptt.to_onnx(bptt.load_model("attention")).graph
+    assert [one.name for one in graph.input][:3] == ["w", "v", "h_0"]
+    assert [one.name for one in graph.output] == ["h", "H", "g", "u"]
+
+
 def test_parameters_may_be_kept_in_the_model():
     at = case("gru")
     model = model_of(at, params=at.params, dtype="float64")
@@ -77,7 +121,7 @@ def test_parameters_may_be_kept_in_the_model():
 def test_a_name_is_used_once():
     cell = bptt.parse("x: input[m]\nsteps: state[n]\nsteps_0: param[n]\nsteps = tanh(W @ x + steps_0 * steps)")
     model = bptt.to_onnx(cell)
-    assert [one.name for one in model.graph.input] == ["x", "steps_0_", "steps_0", "W"]
+    assert [one.name for one in model.graph.input] == ["x", "steps_0_2", "steps_0", "W"]
 
 
 def test_what_has_no_operator_is_refused(monkeypatch):
@@ -95,5 +139,7 @@ def test_the_command(tmp_path):
     assert onnx.load(path).functions[0].name == "rnn_step"
     shown = CliRunner().invoke(main, ["export", "rnn", "--to", "onnx"]).output
     assert "h = Identity (h_tanh)" in shown and "Scan (h_0, x) <body" in shown
+    assert CliRunner().invoke(main, ["export", "stacked", "--to", "onnx", "-o", str(path)]).exit_code == 0
+    assert onnx.load(path).functions[0].name == "stacked_step"
     wrong = CliRunner().invoke(main, ["export", "rnn", "--to", "onnx", "-o", "cell.py"])
     assert wrong.exit_code == 2 and "try -o cell.onnx" in wrong.output

@@ -13,7 +13,7 @@ import click
 import bptt
 
 from .console import give_json, progress, wrote
-from .options import CELL_OR_MODEL, JSON, OUTPUT
+from .options import CELL_OR_MODEL, JSON, OUTPUT, loaded
 
 PROGRAMS = {
     "prologue": "Once, from parameters",
@@ -88,14 +88,10 @@ def _derived(name: str, notation: bptt.Notation) -> bptt.Restated | bptt.ModelDe
     """Return the derivation of a cell or of a model in a notation."""
     from bptt.derive.derivation import derive as derived
 
-    if name in bptt.models() or Path(name).suffix == ".model":
-        return bptt.restate(bptt.derive(bptt.load_model(name)), notation)
-    if not Path(name).suffix and name not in bptt.zoo() and not Path(name).exists():
-        from bptt.derive.syntax import closest
-
-        known = closest(name, [*bptt.zoo(), *bptt.models()])
-        raise bptt.Error(f"no cell or model is called '{name}'. {known} Or give the path of a .cell or .model file.")
-    return bptt.restate(derived(bptt.load(name)), notation)
+    found = loaded(name)
+    if isinstance(found, bptt.Model):
+        return bptt.restate(bptt.derive(found), notation)
+    return bptt.restate(derived(found), notation)
 
 
 def _proved(derivation: bptt.Restated | bptt.ModelDerivation) -> bptt.Proof:

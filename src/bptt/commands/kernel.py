@@ -12,7 +12,7 @@ import click
 import bptt
 
 from .console import give, give_json, wrote
-from .options import CELL, DTYPES, JSON, OUTPUT
+from .options import CELL, CELL_OR_MODEL, DTYPES, JSON, OUTPUT, loaded
 
 
 @click.command()
@@ -48,16 +48,16 @@ def kernel(
 
 
 @click.command()
-@click.argument("cell", type=CELL)
+@click.argument("cell", type=CELL_OR_MODEL)
 @click.option("--to", "framework", type=click.Choice(["torch", "jax", "onnx"]), default="torch", show_default=True)
 @click.option("--dtype", type=DTYPES, default="float32", show_default=True, help="Of an ONNX model.")
 @OUTPUT
 def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
-    """Write a cell as a module of PyTorch or JAX, or for ONNX.
+    """Write a cell or a model for PyTorch, JAX or ONNX.
 
-    For PyTorch and JAX it is readable source, from the cell's equations, that stands alone (.py). For ONNX (.onnx) it
-    is a scan over a function for the step; parameters and the state before the first step are inputs of the graph.
-    Without -o it is printed.
+    For PyTorch and JAX it is readable source, from the equations, that stands alone (.py). For ONNX (.onnx) it is
+    scans over functions for a step; parameters and the states before the first step are inputs of the graph. A model
+    predicts without targets; in PyTorch and JAX its loss is there too. Without -o it is printed.
     """
     suffix = ".onnx" if framework == "onnx" else ".py"
     if output is not None and output.suffix != suffix:
@@ -65,9 +65,9 @@ def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
             f"{output}: --to {framework} is written to a {suffix} file; try -o {output.with_suffix(suffix)}"
         )
     if framework != "onnx":
-        give(bptt.export(bptt.load(cell), framework), output)
+        give(bptt.export(loaded(cell), framework), output)
         return
-    model = bptt.to_onnx(bptt.load(cell), dtype=dtype)
+    model = bptt.to_onnx(loaded(cell), dtype=dtype)
     if output is None:
         from onnx.printer import to_text
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+import bptt
+
 OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error.")
 DTYPES = click.Choice(["float32", "float64"])
@@ -39,3 +41,19 @@ class Shipped(click.ParamType):
 
 CELL = Shipped(".cell")
 CELL_OR_MODEL = Shipped(".cell", ".model")
+
+
+def loaded(name: str) -> bptt.Cell | bptt.Model:
+    """Return the cell or model of a name, or in the file of a path.
+
+    Raises:
+        Error: where there is none.
+    """
+    if name in bptt.models() or Path(name).suffix == ".model":
+        return bptt.load_model(name)
+    if not Path(name).suffix and name not in bptt.zoo() and not Path(name).exists():
+        from bptt.derive.syntax import closest
+
+        known = closest(name, [*bptt.zoo(), *bptt.models()])
+        raise bptt.Error(f"no cell or model is called '{name}'. {known} Or give the path of a .cell or .model file.")
+    return bptt.load(name)

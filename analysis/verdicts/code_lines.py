@@ -16,9 +16,10 @@ from .code_adapter import Array, Calling, Path
 from .code_backward import left_behind
 from .code_diagnosis import Comparison
 from .code_engine import RIGHT
+from .code_flow import reads_any
 from .code_mutants import Mutant
 from .code_names import alike, plain
-from .code_repairs import Bench, reads_any
+from .code_repairs import Bench
 from .code_subject import Subject
 from .code_traced import Ran, held, traced
 from .code_watch import Watched

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
-import itertools
 import sys
 import warnings
 from collections import Counter
@@ -23,6 +22,7 @@ from .code_adapter import Array
 from .code_diagnosis import differences
 from .code_edit import Edit, in_its_line, where
 from .code_edits import edits, of_blocks, of_statement
+from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
 from .code_subject import Hung
 from .code_tables import Tables
@@ -168,7 +168,7 @@ class Bench:
             if not good:
                 wrong[id(at), execution] = at
         first = {id(at.statement): at for at in reversed(found)}
-        flow = _Flow(self.ran)
+        flow = Flow(self.ran)
         readers = {id(at): flow.readers(at) for at in {id(at): at for at in wrong.values()}.values()}
 
         def is_read_rightly(at: Watched, execution: int) -> bool:
@@ -191,37 +191,6 @@ class Bench:
         for (_, execution), at in sorted(wrong.items(), key=lambda pair: pair[0][1]):
             suspects.setdefault(id(at.statement), (at, execution))
         return sorted(suspects.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
-
-
-class _Flow:
-    """Which statements read what others give, as the trees now stand."""
-
-    def __init__(self, ran: list[Ran]) -> None:
-        self.parts = {id(at): [(part, _reads(part)) for part in _simple(at.tree)] for at in ran}
-        self.rows: dict[int, list[list[ast.stmt]]] = {}
-        for at in ran:
-            for row in (row for owner in ast.walk(at.tree) for row in _rows(owner)):
-                for statement in row:
-                    self.rows.setdefault(id(statement), []).append(row)
-        self.reads = {id(part): reads for parts in self.parts.values() for part, reads in parts}
-
-    def readers(self, at: Watched) -> list[int]:
-        """Return the statements, by id, that read a target, up to where its block gives it another value."""
-        root = _root(ast.parse(at.text, mode="eval").body)
-        found: list[int] = []
-        inside: set[int] = set()
-        for row in self.rows.get(id(at.statement), ()):
-            place = row.index(at.statement)
-            for other in (*row[place + 1 :], *row[:place]):
-                parts = [id(part) for part in _simple(other)]
-                inside.update(parts)
-                found += [part for part in parts if root in self.reads[part]]
-                if isinstance(other, ast.Assign) and root in map(ast.unparse, other.targets):
-                    return found
-        inside.add(id(at.statement))
-        where = [id(at.ran)] if root.isidentifier() else list(self.parts)
-        outside = [id(part) for key in where for part, reads in self.parts[key] if root in reads]
-        return found + [part for part in outside if part not in inside]
 
 
 def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
@@ -271,9 +240,9 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
     suspects = bench.suspects(found)
     tables = {id(ran): Tables(ran, ours) for ran in bench.ran}
     taken = bench.claimed(found)
-    for at, execution in [pair for pair in suspects if not _is_begun(bench, pair[0].statement)][:6]:
+    for at, execution in [pair for pair in suspects if not is_begun(bench.ran, pair[0].statement)][:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
-        feeders = [other for other in before if _feeds(other, at)]
+        feeders = [other for other in before if feeds(other, at)]
         best: tuple[tuple[float, ...], Edit, Ran] | None = None
         for source in (*feeders, at):
             tried: Counter[int] = Counter()
@@ -283,7 +252,7 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
             here = _Here(bench, source, at, scope, execution)
             for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
                 held = here.held(edit)
-                held = [a for a in held if all(o.statement is at.statement for o in taken.get((id(a), execution), ()))]
+                held = [a for a in held if not _is_taken(at, taken.get((id(a), execution), ()))]
                 if not held:
                     continue
                 if all(tried[id(adjoint)] >= TRIED for adjoint in held):
@@ -301,6 +270,12 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
         if _gain(bench, edit, score) > 0:
             yield _made(bench, edit, ran)
             return
+
+
+def _is_taken(at: Watched, others: Sequence[Watched]) -> bool:
+    """Return whether a value is that of another statement's target already, and not of one that this one adds up."""
+    reads = reads_of(at.statement)
+    return any(other.statement is not at.statement and other.text not in reads for other in others)
 
 
 def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
@@ -356,12 +331,12 @@ class _Here:
     def __init__(self, bench: Bench, source: Watched, at: Watched, scope: dict[str, Any], execution: int) -> None:
         self.bench, self.source, self.at, self.execution = bench, source, at, execution
         self.scope = {**source.ran.function.__globals__, **scope}
-        between = _between(source, at)
+        between = statements_between(source, at)
         self.fits = between is not None
         self.rest = compile("\n".join(map(ast.unparse, between or ())), "<between>", "exec")
         self.value = compile(at.text, "<target>", "eval")
-        self.written = [n for n in (_targets(source.statement) | _targets(at.statement)) if n in self.scope]
-        self.reads = _reads(source.statement)
+        self.written = [n for n in (targets_of(source.statement) | targets_of(at.statement)) if n in self.scope]
+        self.reads = reads_of(source.statement)
         self.zeros = {n for n, v in self.scope.items() if isinstance(v, np.ndarray) and not v.any()}
 
     def held(self, edit: Edit) -> list[Adjoint]:
@@ -390,19 +365,7 @@ class _Here:
             found = known.at(value, known.steps - 1 - self.execution)
         else:
             found = [*known.at(value, -1), *known.at(value, 0)]
-        return [] if found and self.zeros & (_reads(first) - self.reads) else found
-
-
-def _between(source: Watched, at: Watched) -> list[ast.stmt] | None:
-    """Return the statements from behind one to another, in one block; None where they aren't in one."""
-    if source.statement is at.statement:
-        return []
-    for owner in ast.walk(source.ran.tree):
-        for row in _rows(owner):
-            if source.statement in row and at.statement in row:
-                begin, end = row.index(source.statement), row.index(at.statement)
-                return row[begin + 1 : end + 1] if begin < end else None
-    return None
+        return [] if found and self.zeros & (reads_of(first) - self.reads) else found
 
 
 def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:
@@ -410,69 +373,5 @@ def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:
     return len(source.values) != len(at.values) or first <= execution
 
 
-def _is_begun(bench: Bench, statement: ast.stmt) -> bool:
-    """Return whether a statement gives the first terms of a sum to which the next ones are added in its block."""
-    mine = _targets(statement)
-    rows = [row for ran in bench.ran for owner in ast.walk(ran.tree) for row in _rows(owner) if statement in row]
-    for row in rows:
-        for other in row[row.index(statement) + 1 :]:
-            if _targets(other) == mine:
-                return isinstance(other, ast.AugAssign) or bool(_reads(other) & mine)
-    return False
-
-
-def _feeds(source: Watched, at: Watched) -> bool:
-    """Return whether a statement's target is read by another, straight or through statements between them."""
-    between = _between(source, at)
-    if not between:
-        return False
-    names = set(_targets(source.statement))
-    for statement in between:
-        if _reads(statement) & names:
-            names |= _targets(statement)
-    return bool(_reads(at.statement) & names)
-
-
-def reads_any(statement: ast.stmt, source: ast.stmt) -> bool:
-    """Return whether a statement reads a target of another."""
-    return bool(_reads(statement) & _targets(source))
-
-
-def _rows(owner: ast.AST) -> Iterator[list[ast.stmt]]:
-    """Yield the blocks of statements of a node."""
-    for name in ("body", "orelse"):
-        row = getattr(owner, name, None)
-        if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
-            yield row
-
-
-def _simple(node: ast.AST) -> Iterator[ast.stmt]:
-    """Yield the statements in a node, and itself, that hold no others."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.stmt) and not any(True for _ in _rows(part)):
-            yield part
-
-
 def _same(one: Sequence[Array], two: Sequence[Array]) -> bool:
     return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-
-
-def _targets(statement: ast.AST) -> set[str]:
-    if not isinstance(statement, ast.Assign | ast.AugAssign):
-        return set()
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    parts = itertools.chain(*(t.elts if isinstance(t, ast.Tuple | ast.List) else [t] for t in targets))
-    return {_root(part) for part in parts}
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Subscript | ast.Starred):
-        node = node.value
-    return ast.unparse(node)
-
-
-def _reads(statement: ast.AST) -> set[str]:
-    if isinstance(statement, ast.For | ast.While | ast.If | ast.FunctionDef):
-        return set()
-    nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name | ast.Attribute)]
-    return {ast.unparse(n) for n in nodes if isinstance(n.ctx, ast.Load)}

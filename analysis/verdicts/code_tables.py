@@ -188,3 +188,10 @@ def _shifted(index: ast.expr) -> list[str]:
         case ast.BinOp(left=ast.Name(id=name), right=ast.Constant(value=1)):
             return [name, f"{name} - 1", f"{name} + 1"]
     return []
+
+
+def is_product(node: ast.expr) -> bool:
+    """Return whether an expression is a matrix product."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.MatMult)
+    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("dot", "matmul", "outer", "einsum")

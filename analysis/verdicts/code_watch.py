@@ -44,7 +44,7 @@ class Adjoint:
         shape: of its value.
         prints: time -> products with the directions; at each time the sum from there to the end for a `total`.
         total: whether it is such a sum: what a parameter's gradient has gathered so far.
-        version: of the names in the expression, how often each had been assigned to before it in the text.
+        version: the function, and how often each name in the expression had been assigned to before it in the text.
     """
 
     of: str
@@ -52,7 +52,7 @@ class Adjoint:
     shape: tuple[int, ...]
     prints: Mapping[int, Prints]
     total: bool = False
-    version: tuple[int, ...] = ()
+    version: tuple[str | int, ...] = ()
 
 
 @dataclass
@@ -122,13 +122,13 @@ def adjoints(
     return _summed(found, steps, whole)
 
 
-def _summed(found: list[Adjoint], steps: int, whole: set[tuple[str, int]]) -> list[Adjoint]:
+def _summed(found: list[Adjoint], steps: int, whole: set[tuple[str, str, int]]) -> list[Adjoint]:
     """Return adjoints with those of one value at one step added up, and with sums over time.
 
     Where the value of a name is assigned at the step, its adjoint is known whole, and the sum over its uses at that
     step, which lacks what comes back from the next one, would pass for it.
     """
-    groups: dict[tuple[str, tuple[int, ...], tuple[int, ...]], list[Adjoint]] = {}
+    groups: dict[tuple[str, tuple[int, ...], tuple[str | int, ...]], list[Adjoint]] = {}
     for adjoint in found:
         if len(adjoint.prints) == steps and (adjoint.text, *adjoint.version) not in whole:
             groups.setdefault((adjoint.text, adjoint.shape, adjoint.version), []).append(adjoint)
@@ -153,8 +153,8 @@ class _Bumped:
         self.shapes: dict[Key, list[tuple[int, ...]]] = {}
         self.texts: dict[Key, str] = {}
         self.titles: dict[Key, str] = {}
-        self.versions: dict[Key, tuple[int, ...]] = {}
-        self.made: dict[Key, tuple[str, int]] = {}  # name and version that an expression is assigned to
+        self.versions: dict[Key, tuple[str | int, ...]] = {}
+        self.made: dict[Key, tuple[str, str, int]] = {}  # name, function and version that an expression is assigned to
         self.counts: dict[Key, int] = {}
         self.target: tuple[Key, int, Array, int | None, int] | None = None
 
@@ -261,7 +261,7 @@ class _Wrap(ast.NodeTransformer):
     def _entitle(self, target: ast.expr, number: int) -> None:
         text = ast.unparse(target)
         self.bumped.titles[self.name, number] = text
-        self.bumped.made[self.name, number] = text, self.assigned[text] + 1
+        self.bumped.made[self.name, number] = text, self.name, self.assigned[text] + 1
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         node.value = self.visit(node.value)
@@ -275,7 +275,7 @@ class _Wrap(ast.NodeTransformer):
         key = (self.name, self.number)
         self.bumped.texts[key] = _plain(node)
         names = [part.id for part in ast.walk(ast.parse(self.bumped.texts[key])) if isinstance(part, ast.Name)]
-        self.bumped.versions[key] = tuple(self.assigned[name] for name in names)
+        self.bumped.versions[key] = (self.name, *(self.assigned[name] for name in names))
         mark = ast.Tuple([ast.Constant(self.name), ast.Constant(self.number)], ast.Load())
         return ast.copy_location(ast.Call(ast.Name("__bumped", ast.Load()), [mark, node], []), node)
 

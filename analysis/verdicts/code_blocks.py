@@ -1,0 +1,71 @@
+"""Edits that move a statement, leave one out, or add one that is missing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from .code_edit import Edit, blocks
+from .code_tables import Tables
+
+
+def moves(tables: Tables) -> Iterator[Edit]:
+    """Move a statement within its block, or leave one out."""
+    for owner, name, row in blocks(tables):
+        for index, statement in enumerate(row):
+            if statement not in tables.statements or isinstance(statement, ast.For | ast.While):
+                continue
+            rest = [*row[:index], *row[index + 1 :]]
+            if rest:
+                yield Edit(4, "factor", statement, owner, name, None, rest, "removed")
+            for place in range(len(row)):
+                if place != index:
+                    moved = [*rest[:place], statement, *rest[place:]]
+                    yield Edit(
+                        3 if abs(place - index) == 1 else 4, "stale", statement, owner, name, None, moved, "moved"
+                    )
+
+
+def inserted(tables: Tables) -> Iterator[Edit]:
+    """Add a statement: what is carried to the step before, or one like another with other names."""
+    for owner, name, row in blocks(tables):
+        if not isinstance(owner, ast.For):
+            continue
+        used = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        made = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        lines = []
+        for target in sorted(used - made):
+            near = tables.like(tables.shape(tables.parse(target)))
+            lines += [(4, f"{target} = {text}") for text in tables.ours]
+            lines += [(5, f"{target} = {one}") for one in near if one != target]
+            lines += [(5, f"{target} = {clone}") for clone in tables.products(tables.shape(tables.parse(target)))]
+            lines += [
+                (6, f"{target} = {one} * {two}")
+                for one in near
+                for two in near
+                if one < two and target not in (one, two)
+            ]
+        for statement in row:
+            if isinstance(statement, ast.AugAssign):
+                lines += [(5, line) for line in _siblings(tables, statement)]
+        for cost, line in lines:
+            yield Edit(cost, "dropped carry", row[-1], owner, name, None, partial(_with, row, line), "inserted")
+
+
+def _with(row: list[ast.stmt], line: str) -> list[ast.stmt]:
+    return [*row, *ast.parse(line).body]
+
+
+def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
+    """Yield the statement with another target of the same shape, and other names on its right side."""
+    shape, text = tables.shape(statement.target), ast.unparse(statement.value)
+    names = [node for node in ast.walk(statement.value) if isinstance(node, ast.Name) and tables.shape(node)]
+    for target in tables.like(shape):
+        if target != ast.unparse(statement.target):
+            for node in names:
+                pattern = rf"(?<![\w.]){node.id}(?!\w)"
+                for other in tables.like(tables.shape(node)):
+                    renamed = re.sub(pattern, other, text, count=1)
+                    yield f"{target} += {renamed}"

@@ -1,0 +1,185 @@
+"""Edits that put something more into a statement: a factor, a term, another sign; and what those do in its parts."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import itertools
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from .code_edit import Edit, is_target, placed, replaced
+from .code_names import is_of_other_time
+from .code_tables import Slot, Tables, is_product
+
+SLOPES = (
+    "{0}",
+    "(1 - {0})",
+    "(1 - {0} ** 2)",
+    "{0} * (1 - {0})",
+    "(1 - np.tanh({0}) ** 2)",
+    "np.tanh({0})",
+    "({0} > 0)",
+)
+
+
+def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """A factor or a term more, on the right side and on each of its terms; = for += and back."""
+    if not isinstance(statement, ast.Assign | ast.AugAssign):
+        return
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    if isinstance(target, ast.Tuple):
+        if isinstance(statement.value, ast.Tuple):
+            for index, (part, value) in enumerate(zip(target.elts, statement.value.elts, strict=False)):
+                yield from _larger(tables, statement, Slot(value, statement.value, "elts", index), tables.shape(part))
+        return
+    if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
+        return
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        added = ast.AugAssign(target, ast.Add(), statement.value, lineno=statement.lineno, col_offset=0)
+        yield from replaced(tables, statement, added, 1, "accumulation")
+    elif isinstance(statement, ast.AugAssign):
+        plain = ast.Assign([target], statement.value, lineno=statement.lineno, col_offset=0)
+        yield from replaced(tables, statement, plain, 2, "accumulation")
+        if isinstance(statement.op, ast.Sub | ast.Add):
+            yield Edit(
+                1,
+                "sign",
+                statement,
+                statement,
+                "op",
+                None,
+                ast.Add() if isinstance(statement.op, ast.Sub) else ast.Sub(),
+            )
+    yield from _renamed(tables, statement)
+    for slot in tables.slots(statement):
+        yield from _within(tables, statement, slot, tables.shape(target))
+        if is_operand(slot) and (inner := tables.shape(slot.node)) is not None:
+            for atom in tables.near(inner):
+                yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
+        elif _is_passed(tables, slot):
+            for atom in tables.near(tables.shape(slot.node)):
+                text = f"{ast.unparse(slot.node)} + {atom}"
+                yield placed(slot, statement, 3, "dropped carry", tables.later(text))
+    shape = tables.shape(target)
+    for term in _terms(Slot(statement.value, statement, "value", None)):
+        yield from _larger(tables, statement, term, shape)
+
+
+def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
+    """A term more in a factor, a factor more in what stands transposed."""
+    text = ast.unparse(slot.node)
+    match slot:
+        case Slot(
+            node=ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=base, op=op, right=by))
+        ):
+            if isinstance(op, ast.Pow) or ast.unparse(base) == ast.unparse(by):
+                logistic = f"{ast.unparse(base)} * (1 - {ast.unparse(base)})"
+                yield placed(slot, statement, 2, "activation", tables.later(logistic))
+                for inner in (base, *(base.args if isinstance(base, ast.Call) else ())):
+                    yield placed(slot, statement, 3, "activation", tables.later(f"({ast.unparse(inner)} > 0)"))
+        case Slot(node=ast.BinOp(op=ast.Mult()) as node) if (bare := _without_logistic(node)) is not None:
+            rest, gate = bare
+            hyperbolic = f"{ast.unparse(rest)} * (1 - {gate} ** 2)" if rest is not None else f"1 - {gate} ** 2"
+            yield placed(slot, statement, 2, "activation", tables.later(hyperbolic))
+        case Slot(node=ast.Attribute(value=inner, attr="T")):
+            for atom in tables.near(tables.shape(inner)):
+                turned = f"({ast.unparse(inner)} * {atom}).T"
+                yield placed(slot, statement, 3, "factor", tables.later(turned))
+        case Slot(
+            node=ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call(),
+            owner=ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right),
+        ):
+            other = right if slot.node is left else left
+            of = tables.shape(slot.node) or tables.shape(other) or shape
+            for atom in tables.near(of):
+                for sign in "+-":
+                    yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
+
+
+def _without_logistic(node: ast.BinOp) -> tuple[ast.expr | None, str] | None:
+    """Return what is left of a product without a * (1 - a), and a; None where that doesn't end it."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=ast.BinOp(ast.Constant(value=1), ast.Sub(), of)):
+            text = ast.unparse(of)
+            if ast.unparse(left) == text:
+                return None, text
+            if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and ast.unparse(left.right) == text:
+                return left.left, text
+    return None
+
+
+def is_operand(slot: Slot) -> bool:
+    """Return whether something is a side of a product, or one of several parts that are put together."""
+    if isinstance(slot.owner, ast.List | ast.Tuple):
+        return not is_target(slot)
+    if isinstance(slot.owner, ast.Attribute):  # x.dot(y)
+        return slot.owner.attr == "dot"
+    return isinstance(slot.owner, ast.BinOp | ast.Call) and slot.name != "func" and is_product(slot.owner)
+
+
+def _is_passed(tables: Tables, slot: Slot) -> bool:
+    """Return whether something is passed to a function of theirs."""
+    match slot:
+        case Slot(owner=ast.Call(func=ast.Name(id=name)), name="args"):
+            return callable(tables.ran.scope.get(name)) and name not in vars(builtins)
+        case Slot(owner=ast.Call(func=ast.Attribute(value=ast.Name(id="self"))), name="args"):
+            return True
+    return False
+
+
+def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:
+    """Another name at every place where a name stands on the right side."""
+    text = ast.unparse(statement.value)
+    for atom, shape in tables.atoms.items():
+        pattern = rf"(?<![\w.'\"]){re.escape(atom)}(?![\w\[.'\"])"
+        if len(re.findall(pattern, text)) > 1:
+            for other in tables.like(shape):
+                if other != atom:
+                    new = partial(tables.renamed, pattern, other, text)
+                    near = is_of_other_time(other, atom)
+                    kind = "time" if near else "mix-up"
+                    yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)
+
+
+def _terms(slot: Slot) -> Iterator[Slot]:
+    yield slot
+    if isinstance(slot.node, ast.BinOp) and isinstance(slot.node.op, ast.Add | ast.Sub):
+        yield from _terms(Slot(slot.node.left, slot.node, "left", None))
+        yield from _terms(Slot(slot.node.right, slot.node, "right", None))
+
+
+def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
+    text = ast.unparse(slot.node)
+    root = isinstance(slot.owner, ast.stmt | ast.Tuple)
+    for constant in tables.constants:
+        yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
+    for scalar in tables.scalars:
+        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
+    if shape is None:  # a number stands where an array ought to
+        for atom in tables.written:
+            yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
+    for atom in tables.near(shape):
+        for slope in SLOPES:
+            kind = "factor" if slope == "{0}" else "activation"
+            yield placed(slot, statement, 3, kind, tables.later(f"({text}) * {slope.format(atom)}"))
+    for atom in tables.like(shape):
+        if root:
+            yield placed(slot, statement, 3, "dropped carry", tables.later(f"{text} + {atom}"))
+            yield placed(slot, statement, 4, "missing path", tables.later(f"{text} - {atom}"))
+    if not root:
+        return
+    for clone in tables.products(shape):
+        yield placed(slot, statement, 4, "missing path", tables.later(f"{text} + {clone}"))
+        yield placed(slot, statement, 5, "missing path", tables.later(f"{text} - {clone}"))
+    near = tables.near(shape)
+    for factor in tables.coefficients:
+        for atom in (*near, *tables.products(shape)):
+            for sign in "+-":
+                yield placed(slot, statement, 6, "missing path", tables.later(f"{text} {sign} {factor} * {atom}"))
+    for number, one in enumerate(near):
+        for other in near[number + 1 :]:
+            yield placed(slot, statement, 5, "missing path", tables.later(f"{text} + {one} * {other}"))
+    for one, other in itertools.permutations(near, 2):
+        yield placed(slot, statement, 6, "missing path", tables.later(f"{text} + {one} * (1 - {other})"))

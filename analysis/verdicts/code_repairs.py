@@ -244,13 +244,16 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
         feeders = [other for other in before if feeds(other, at)]
         best: tuple[tuple[float, ...], Edit, Ran] | None = None
-        for source in (*feeders, at):
+        right = [other for other in found if other.order < at.order and other not in before and feeds(other, at)]
+        for source in (*feeders, at, *right):  # one that lacks what step t+1 sends back may be right on the last step
             tried: Counter[int] = Counter()
             scope = _scope_before(bench, source, execution)
             if scope is None:
                 continue
             here = _Here(bench, source, at, scope, execution)
             for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
+                if source in right and edit.kind != "dropped carry":
+                    continue
                 held = here.held(edit)
                 held = [a for a in held if not _is_taken(at, taken.get((id(a), execution), ()))]
                 if not held:

@@ -345,8 +345,8 @@ def _abbreviations() -> re.Pattern[str]:
 def capitals(text: str) -> str:
     """Return a text with the short names of cells, which abbreviate, in capitals.
 
-    >>> capitals("copying, gru: as leaky as an rnn")
-    'copying, GRU: as leaky as an RNN'
+    >>> capitals("copying, rnn: as leaky as an rnn")
+    'copying, RNN: as leaky as an RNN'
     """
     return _abbreviations().sub(lambda match: match[0].upper(), text)
 

@@ -119,9 +119,11 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[
     dead = not any(np.abs(whole).max(initial=0.0) for whole in wholes)
     for at in ran:
         for node in ast.walk(at.tree):
-            if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines and not _is_copy(node):
+            if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno in at.lines:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
+                if _is_copy(node) and not any(plain(ast.unparse(part)) in names for part in parts):
+                    continue
                 held_here = [held(at.scope, part) for part in parts if not dead or ast.unparse(part)[0] in "dg"]
                 if any(_is(value, whole) for value in held_here for whole in wholes) or any(
                     isinstance(value, np.ndarray) and value.shape == array.shape and np.array_equal(value, array)

@@ -71,7 +71,8 @@ def infer_backward(subject: Subject, calling: Calling, values: Mapping[str, Arra
         if best is None or fitting > best[0]:
             best = fitting, trial
         if fitting == len(_wanted(calling)):
-            return next((other for other in readings(trial) if _is_right(subject, other, values)), trial)
+            ways = list(readings(trial))
+            return next((w for w in ways if _is_right(subject, w, values)), trial) if len(ways) > 1 else trial
     if best is not None and best[0]:
         return best[1]
     if raised is not None:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from .code_edit import Edit, blocks
+from .code_edit import Edit
 from .code_tables import Tables
+from .code_traced import blocks
 
 
 def moves(tables: Tables) -> Iterator[Edit]:
     """Move a statement within its block, or leave one out."""
-    for owner, name, row in blocks(tables):
+    for owner, name, row in blocks(tables.ran.tree):
         for index, statement in enumerate(row):
             if statement not in tables.statements or isinstance(statement, ast.For | ast.While):
                 continue
@@ -30,7 +31,7 @@ def moves(tables: Tables) -> Iterator[Edit]:
 
 def inserted(tables: Tables) -> Iterator[Edit]:
     """Add a statement: what is carried to the step before, or one like another with other names."""
-    for owner, name, row in blocks(tables):
+    for owner, name, row in blocks(tables.ran.tree):
         if not isinstance(owner, ast.For):
             continue
         used = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}

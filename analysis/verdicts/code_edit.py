@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .code_tables import Slot, Tables
+from .code_traced import blocks
 
 
 @dataclass(frozen=True)
@@ -119,18 +120,9 @@ def is_target(slot: Slot) -> bool:
 
 def replaced(tables: Tables, statement: ast.stmt, new: ast.stmt, cost: int, kind: str) -> Iterator[Edit]:
     """Yield the edit that puts another statement in the place of one."""
-    for owner, name, row in blocks(tables):
+    for owner, name, row in blocks(tables.ran.tree):
         if statement in row:
             yield Edit(cost, kind, statement, owner, name, row.index(statement), new)
-
-
-def blocks(tables: Tables) -> Iterator[tuple[Any, str, list[ast.stmt]]]:
-    """Yield (owner, name, row) for each block of statements of a function."""
-    for owner in ast.walk(tables.ran.tree):
-        for name in ("body", "orelse"):
-            row = getattr(owner, name, None)
-            if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
-                yield owner, name, row
 
 
 def _put(new: Any, statement: ast.stmt) -> None:

@@ -22,7 +22,10 @@ LARGEST_ROW = 8  # of arrays that are put together, of which two may have change
 
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
-    tables = Tables(ran, ours)
+    return _every(Tables(ran, ours))
+
+
+def _every(tables: Tables) -> list[Edit]:
     found = [edit for statement in tables.statements for edit in of_statement(tables, statement)]
     return sorted([*found, *of_blocks(tables)], key=lambda edit: edit.cost)
 
@@ -44,7 +47,7 @@ def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of a function that raises: beside those of any, quantities of other shapes for ones there."""
     tables = Tables(ran, ours)
     other = [edit for statement in tables.statements for edit in _reshaped(tables, statement)]
-    return sorted([*edits(ran, ours), *other], key=lambda edit: edit.cost)
+    return sorted([*_every(tables), *other], key=lambda edit: edit.cost)
 
 
 def _reshaped(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:

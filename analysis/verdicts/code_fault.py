@@ -203,7 +203,7 @@ class Search:
         if not done:
             return None
         errors = self._left()
-        left = [name for name, error in errors.items() if not error <= self.near]
+        left = self._amiss(errors)
         agree = f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to"
         proof = "" if left else f"{agree} {max(errors.values()):.0e}"
         lines = judged_lines(self.bench, {r.line: r.given for r in done})
@@ -229,12 +229,12 @@ class Search:
 
     def _needed(self, done: list[Repair]) -> list[Repair]:
         """Return the repairs without those that nothing is lost without, which are taken back."""
-        if any(not error <= self.near for error in self._left().values()):
+        if self._amiss(self._left()):
             return done
         needed = []
         for repair in done:
             new = repair.edit.swap_back(repair.old)
-            if any(not error <= self.near for error in self._left().values()):
+            if self._amiss(self._left()):
                 repair.edit.swap_back(new)
                 needed.append(repair)
         return needed
@@ -243,9 +243,13 @@ class Search:
         """Return whether a gradient is wrong without a repair that is right with it, all others being in force."""
         new = repair.edit.swap_back(repair.old)
         try:
-            return any(not error <= self.near for name, error in self._left().items() if name not in left)
+            return any(name not in left for name in self._amiss(self._left()))
         finally:
             repair.edit.swap_back(new)
+
+    def _amiss(self, errors: Mapping[str, float]) -> list[str]:
+        """Return whose gradients don't agree; one that isn't finite doesn't either."""
+        return [name for name, error in errors.items() if not error <= self.near]
 
     def _left(self) -> dict[str, float]:
         """Return each gradient's largest error on all probes, with the repairs in force."""

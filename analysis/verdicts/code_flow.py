@@ -6,7 +6,7 @@ import ast
 import itertools
 from collections.abc import Iterator
 
-from .code_traced import Ran
+from .code_traced import Ran, blocks, rows_of
 from .code_watch import Watched
 
 
@@ -17,7 +17,7 @@ class Flow:
         self.parts = {id(at): [(part, reads_of(part)) for part in _simple(at.tree)] for at in ran}
         self.rows: dict[int, list[list[ast.stmt]]] = {}
         for at in ran:
-            for row in (row for owner in ast.walk(at.tree) for row in rows_of(owner)):
+            for _, _, row in blocks(at.tree):
                 for statement in row:
                     self.rows.setdefault(id(statement), []).append(row)
         self.reads = {id(part): reads for parts in self.parts.values() for part, reads in parts}
@@ -45,18 +45,17 @@ def statements_between(source: Watched, at: Watched) -> list[ast.stmt] | None:
     """Return the statements from behind one to another, in one block; None where they aren't in one."""
     if source.statement is at.statement:
         return []
-    for owner in ast.walk(source.ran.tree):
-        for row in rows_of(owner):
-            if source.statement in row and at.statement in row:
-                begin, end = row.index(source.statement), row.index(at.statement)
-                return row[begin + 1 : end + 1] if begin < end else None
+    for _, _, row in blocks(source.ran.tree):
+        if source.statement in row and at.statement in row:
+            begin, end = row.index(source.statement), row.index(at.statement)
+            return row[begin + 1 : end + 1] if begin < end else None
     return None
 
 
 def is_begun(ran: list[Ran], statement: ast.stmt) -> bool:
     """Return whether a statement gives the first terms of a sum to which the next ones are added in its block."""
     mine = targets_of(statement)
-    rows = [row for at in ran for owner in ast.walk(at.tree) for row in rows_of(owner) if statement in row]
+    rows = [row for at in ran for _, _, row in blocks(at.tree) if statement in row]
     for row in rows:
         for other in row[row.index(statement) + 1 :]:
             if targets_of(other) == mine:
@@ -81,14 +80,6 @@ def reads_any(statement: ast.stmt, source: ast.stmt) -> bool:
     return bool(reads_of(statement) & targets_of(source))
 
 
-def rows_of(owner: ast.AST) -> Iterator[list[ast.stmt]]:
-    """Yield the blocks of statements of a node."""
-    for name in ("body", "orelse"):
-        row = getattr(owner, name, None)
-        if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
-            yield row
-
-
 def _simple(node: ast.AST) -> Iterator[ast.stmt]:
     """Yield the statements in a node, and itself, that hold no others."""
     for part in ast.walk(node):
@@ -97,6 +88,7 @@ def _simple(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def targets_of(statement: ast.AST) -> set[str]:
+    """Return the variables that a statement assigns to, in whole or in part."""
     if not isinstance(statement, ast.Assign | ast.AugAssign):
         return set()
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -111,6 +103,7 @@ def _root(node: ast.expr) -> str:
 
 
 def reads_of(statement: ast.AST) -> set[str]:
+    """Return the names and attributes that a statement reads, none for one that holds others."""
     if isinstance(statement, ast.For | ast.While | ast.If | ast.FunctionDef):
         return set()
     nodes = [n for n in ast.walk(statement) if isinstance(n, ast.Name | ast.Attribute)]

@@ -76,8 +76,7 @@ class Tables:
     @cached_property
     def constants(self) -> list[str]:
         """What a factor may be: numbers that a derivative brings in, those of the file, and learned ones."""
-        left = [f"(1 - {one})" for one in self.scalars]
-        return list(dict.fromkeys(["2", "0.5", "3", *self.literals, *self.scalars, *left]))
+        return list(dict.fromkeys(["2", "0.5", "3", *self.literals, *self.scalars, *self.complements]))
 
     @cached_property
     def _file(self) -> list[ast.AST]:
@@ -93,11 +92,15 @@ class Tables:
         return [text for text in texts if is_number(held(self.ran.scope, self.parse(text)))][:SCALARS]
 
     @cached_property
+    def complements(self) -> list[str]:
+        """What is left of each learned number to 1."""
+        return [f"(1 - {one})" for one in self.scalars]
+
+    @cached_property
     def coefficients(self) -> list[str]:
         """What a term may be multiplied by: a number, a product of two, what is left of one to 1."""
-        left = [f"(1 - {one})" for one in self.scalars]
         pairs = [f"{one} * {two}" for one, two in itertools.combinations(self.scalars, 2)]
-        return [*self.scalars, *left, *self.literals, *pairs]
+        return [*self.scalars, *self.complements, *self.literals, *pairs]
 
     @cached_property
     def literals(self) -> list[str]:

@@ -7,7 +7,7 @@ import builtins
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -143,6 +143,21 @@ def held(scope: dict[str, Any], node: ast.expr) -> Any:
         return value.detach().numpy() if hasattr(value, "detach") else value
     except Exception:
         return None
+
+
+def rows_of(owner: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Yield (name, row) for each block of statements of a node."""
+    for name in ("body", "orelse"):
+        row = getattr(owner, name, None)
+        if isinstance(row, list) and row and isinstance(row[0], ast.stmt):
+            yield name, row
+
+
+def blocks(tree: ast.AST) -> Iterator[tuple[ast.AST, str, list[ast.stmt]]]:
+    """Yield (owner, name, row) for each block of statements of a tree."""
+    for owner in ast.walk(tree):
+        for name, row in rows_of(owner):
+            yield owner, name, row
 
 
 def is_number(value: Any) -> bool:

@@ -55,7 +55,7 @@ class Adjoint:
     version: tuple[str | int, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class Watched:
     """A target of an assignment, as it is run.
 

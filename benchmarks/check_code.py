@@ -8,6 +8,7 @@ A fault that changes no gradient isn't counted.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import runpy
 import tempfile
@@ -109,11 +110,9 @@ def wrong(most: int, seed: int) -> Iterator[Program]:
             )
     for cell in bptt.zoo():
         derivation = bptt.derive(bptt.load(cell))
-        made = [(style, fault) for style in STYLES for fault in faulty(derivation, style)]
-        random.Random(seed).shuffle(made)
-        for style, fault in made[:most]:
+        for style, fault in itertools.islice(faulty(derivation, random.Random(seed)), most):
             title = f"{cell}, {style.name}, line {fault.lines[0]}"
-            yield Program(title, "", fault.written.text, fault.written.adapter, (fault.kind,), fault.lines, fault.says)
+            yield Program(title, "", fault.written.text, fault.written.adapter, fault.kinds, fault.lines, fault.says)
 
 
 def _short(fault: Fault) -> str:

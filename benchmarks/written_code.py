@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import keyword
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -88,12 +89,13 @@ class Faulty:
 
     Attributes:
         written: the program.
-        kind, says: what the fault is.
+        kinds: of the fault, and of those of the catalogue that give the same gradients.
+        says: what it is.
         lines: where it is: the line that differs; for a term that is left out, any line of the sum.
     """
 
     written: Written
-    kind: str
+    kinds: tuple[str, ...]
     says: str
     lines: tuple[int, ...]
 
@@ -107,27 +109,36 @@ def program(derivation: Derivation, style: Style, change: Change = RIGHT) -> Wri
     return _Writer(derivation, style, change).written()
 
 
-def faulty(derivation: Derivation, style: Style) -> Iterator[Faulty]:
-    """Yield the programs with one fault of the catalogue, none for a style that the cell can't be written in."""
-    try:
-        right = program(derivation, style).text
-    except Unwritten:
-        return
-    differs = _differs(derivation)
+def faulty(derivation: Derivation, rng: random.Random) -> Iterator[tuple[Style, Faulty]]:
+    """Yield programs with one fault of the catalogue that changes a gradient, in random styles and order."""
+    gradients = _gradients(derivation)
+    right = gradients(RIGHT)
+    kinds: dict[bytes, list[str]] = {}  # of the faults that give the same gradients
+    found = []
     for mutant in mutants(derivation):
-        change = mutant.change
-        names = {s.name for e in change.steps.values() for s in e.atoms(Symbol)}
-        others = change.start or change.window or change.kept or len(change.steps) > 1 or "last" in change.only.values()
-        if others or any(name.endswith((NEXT, BEFORE)) for name in names) or len(change.only) > 1:
-            continue
+        print_ = gradients(mutant.change)
+        if print_ != right:
+            kinds.setdefault(print_, []).append(mutant.kind)
+            if _is_of_one_line(mutant.change):
+                found.append((mutant, print_))
+    pairs = [(style, *each) for style in STYLES for each in found]
+    rng.shuffle(pairs)
+    for style, mutant, print_ in pairs:
         try:
-            made = program(derivation, style, change)
+            text = program(derivation, style).text
+            made = program(derivation, style, mutant.change)
         except (Unwritten, TypeError):
             continue
-        touched = [s.name for s in (*change.steps, *change.only)]
-        touched += [f"delta_{name}" for name in (*change.uncarried, *change.silent)]
-        if made.text != right and touched[0] in made.lines and differs(change):
-            yield Faulty(made, mutant.kind, mutant.says, _where(right, made, touched[0]))
+        touched = [s.name for s in (*mutant.change.steps, *mutant.change.only)]
+        touched += [f"delta_{name}" for name in (*mutant.change.uncarried, *mutant.change.silent)]
+        if made.text != text and touched[0] in made.lines:
+            yield style, Faulty(made, tuple(kinds[print_]), mutant.says, _where(text, made, touched[0]))
+
+
+def _is_of_one_line(change: Change) -> bool:
+    names = {s.name for e in change.steps.values() for s in e.atoms(Symbol)}
+    others = change.start or change.window or change.kept or len(change.steps) > 1 or "last" in change.only.values()
+    return not others and not any(name.endswith((NEXT, BEFORE)) for name in names) and len(change.only) < 2
 
 
 def _where(right: str, made: Written, touched: str) -> tuple[int, ...]:
@@ -141,8 +152,8 @@ def _where(right: str, made: Written, touched: str) -> tuple[int, ...]:
     return tuple(range(first, first + 1 + len(list(rest))))
 
 
-def _differs(derivation: Derivation) -> Callable[[Change], bool]:
-    """Return what says whether a change changes any gradient, on random numbers."""
+def _gradients(derivation: Derivation) -> Callable[[Change], bytes]:
+    """Return what gives the gradients with a change on random numbers, to nine digits."""
     cell, rng = derivation.cell, np.random.default_rng(0)
     sizes = {"n": 5, "m": 4, "k": 3, **SIZES}
 
@@ -154,13 +165,14 @@ def _differs(derivation: Derivation) -> Callable[[Change], bool]:
     probe = Probe(drawn(cell.params), drawn(cell.inputs, 4, 2), drawn(cell.states, 2), drawn(cell.states, 4, 2))
     trace = engine.forward(probe)
     right = engine.backward(probe, trace)
+    scale = {name: np.abs(array).max() or 1.0 for part in right.values() for name, array in part.items()}
 
-    def differs(change: Change) -> bool:
+    def gradients(change: Change) -> bytes:
         found = engine.backward(probe, trace, change)
-        pairs = [(right[part][name], found[part][name]) for part in right for name in right[part]]
-        return any(np.abs(one - other).max() > 1e-9 * (1e-9 + np.abs(one).max()) for one, other in pairs)
+        flat = [np.ravel(array / scale[name]) for part in found.values() for name, array in part.items()]
+        return (np.round(np.concatenate(flat), 9) + 0.0).tobytes()
 
-    return differs
+    return gradients
 
 
 class _Writer:

@@ -259,7 +259,7 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
         scored += [(10, ("given", root)) for root in roots if root == name]
         same = [path for path, label in labels.items() if label == name and path in whole]
         scored += [(9 if path in alone else 8, ("result", *path)) for path in same]
-        if name in roots:  # what has its name there is meant, even if the code then raises
+        if scored:  # what has its name is meant, even if the code then raises
             options.append([source for _, source in sorted(scored, key=lambda entry: -entry[0])])
             continue
         if name[0] in "dg":

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from .code_edit import Edit
-from .code_tables import Tables
+from .code_flow import targets_of
+from .code_tables import Tables, is_zeros
 from .code_traced import blocks
 
 
@@ -27,6 +28,30 @@ def moves(tables: Tables) -> Iterator[Edit]:
                     yield Edit(
                         3 if abs(place - index) == 1 else 4, "stale", statement, owner, name, None, moved, "moved"
                     )
+
+
+def overwriting(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """Leave a statement out that gives a variable another value before anything has read the one it had."""
+    for owner, name, row in blocks(tables.ran.tree):
+        if isinstance(statement, ast.Assign) and statement in row and _overwrites(row, row.index(statement)):
+            kind = "missing path" if is_zeros(statement.value) else "mix-up"
+            rest = [other for other in row if other is not statement]
+            yield Edit(1, kind, statement, owner, name, None, rest, "removed")
+
+
+def _overwrites(row: list[ast.stmt], index: int) -> bool:
+    """Return whether the variables of a statement have a value already that nothing has read."""
+    statement = row[index]
+    if not isinstance(statement, ast.Assign) or not all(isinstance(t, ast.Name) for t in statement.targets):
+        return False
+    names = {ast.unparse(target) for target in statement.targets}
+    for other in (statement, *reversed(row[:index])):
+        loads = (n for n in ast.walk(other) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+        if any(node.id in names for node in loads):
+            return False
+        if other is not statement and names & targets_of(other):
+            return True
+    return False
 
 
 def inserted(tables: Tables) -> Iterator[Edit]:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from .code_aliases import aliases
-from .code_blocks import inserted, moves
+from .code_blocks import inserted, moves, overwriting
 from .code_edit import Edit, is_target, placed
 from .code_growth import grown, is_operand
 from .code_names import is_of_other_time
@@ -69,9 +69,9 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             continue
         shape, text = tables.shape(node), ast.unparse(node)
         if shape is None:
-            if text in tables.scalars:
+            if text in tables.scalars or text in tables.numbers:
                 yield placed(slot, statement, 3, "factor", tables.later(f"(1 - {text})"))
-                for other in tables.scalars:
+                for other in dict.fromkeys([*tables.scalars, *tables.numbers]):
                     if other != text:
                         yield placed(slot, statement, 2, "mix-up", tables.later(other))
             continue
@@ -122,6 +122,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                         yield placed(Slot(side, node, name, None), statement, 3, "factor", tables.later(text))
                 if is_product(node):
                     yield placed(slot, statement, 2, "transpose", ast.BinOp(right, op, left, lineno=1, col_offset=0))
+                    turned = f"{_turned(right)} @ {_turned(left)}"
+                    yield placed(slot, statement, 2, "transpose", tables.later(turned))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 yield placed(slot, statement, 1, "sign", operand)
             case ast.Call(func=function, args=args, keywords=keywords) as node:
@@ -168,6 +170,16 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} + 1"))
 
 
+def _turned(node: ast.expr) -> str:
+    """Return a side of a product, transposed."""
+    match node:
+        case ast.Attribute(value=of, attr="T"):
+            return ast.unparse(of)
+        case ast.Name() | ast.Attribute() | ast.Subscript() | ast.Call():
+            return f"{ast.unparse(node)}.T"
+    return f"({ast.unparse(node)}).T"
+
+
 def _grouped(node: ast.BinOp) -> Iterator[ast.expr]:
     """Yield a sum with parentheses around the last factors of its left side and the first ones of its right side."""
     if not isinstance(node.op, ast.Add | ast.Sub):
@@ -208,5 +220,5 @@ def _operators(op: ast.operator) -> list[ast.operator]:
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]
-RULES: tuple[Rule, ...] = (_atoms, _parts, grown, aliases)
+RULES: tuple[Rule, ...] = (_atoms, _parts, grown, overwriting, aliases)
 BLOCKS: tuple[Callable[[Tables], Iterator[Edit]], ...] = (moves, inserted)

@@ -170,10 +170,11 @@ class Search:
         lines: tuple[int, ...] = ()
         ours: tuple[str, ...] = ()
         at = self.comparison
+        right = self.bench.lines_right() if self.bench is not None else frozenset()
         if diagnosis is not None and at is not None:
             lines, ours = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
+            lines = tuple(line for line in lines if line not in right)
         kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
-        right = self.bench.lines_right() if self.bench is not None else frozenset()
         return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours, right)
 
     def _of_one(self, mended: Mended, diagnosis: Diagnosis | None) -> tuple[list[Fault], tuple[Line, ...]]:
@@ -210,9 +211,11 @@ class Search:
         quantities = {line.number: line.quantity for line in lines}
         faults = []
         for repair in [repair for repair in done if not left or self._helps(repair, left)]:
+            what = quantities.get(repair.line) or "what it gives"
+            wrong = "the value that stood there is lost" if repair.edit.says == "removed" else f"{what} is wrong here"
             kind, says = self._named(repair, len(done)) or (
                 repair.edit.kind or "other",
-                f"{quantities.get(repair.line) or 'what it gives'} is wrong here, with everything before it right",
+                f"{wrong}, with everything before it right",
             )
             text = repair.text + repair.where
             faults.append(

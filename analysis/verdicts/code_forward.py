@@ -19,7 +19,7 @@ from .code_returned import accepted, values_for
 from .code_search import Conflict, Seen, search, tagged, watched
 from .code_settings import Setting, settings
 from .code_signatures import keys_read, optional_names, parameters, parts_read
-from .code_subject import Hung, Subject, numpy_with
+from .code_subject import MAKERS, Hung, Subject, numpy_with
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
 # How many runs of the forward pass each layout is worth, and the sizes that differ.
@@ -185,7 +185,7 @@ class _Trial:
         tags = {name: tagged(value, owners[name]) for name, value in values.items() if name in owners}
         Seen.clear()
         try:
-            with numpy_with(self.subject, watched):
+            with numpy_with(self.subject, {make: watched(make) for make in MAKERS}):
                 self.subject.run(calling, {**values, **tags})
         except Hung:
             self.said.append(f"a run that was still computing after {self.subject.patience:g} s")

@@ -11,10 +11,10 @@ from functools import partial
 
 from .code_edit import Edit, is_target, placed, replaced
 from .code_names import is_of_other_time
-from .code_tables import Slot, Tables, is_product
+from .code_tables import Slot, Tables, is_product, is_zeros
 
+FACTORS = ("{0}", "(1 - 2 * {0})")
 SLOPES = (
-    "{0}",
     "(1 - {0})",
     "(1 - {0} ** 2)",
     "{0} * (1 - {0})",
@@ -36,7 +36,7 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         return
     if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
         return
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and not is_zeros(statement.value):
         added = ast.AugAssign(target, ast.Add(), statement.value, lineno=statement.lineno, col_offset=0)
         yield from replaced(tables, statement, added, 1, "accumulation")
     elif isinstance(statement, ast.AugAssign):
@@ -135,7 +135,7 @@ def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[
     for atom, shape in tables.atoms.items():
         pattern = rf"(?<![\w.'\"]){re.escape(atom)}(?![\w\[.'\"])"
         if len(re.findall(pattern, text)) > 1:
-            for other in tables.like(shape):
+            for other in (*tables.like(shape), *tables.near(shape[1:])):
                 if other != atom:
                     new = partial(tables.renamed, pattern, other, text)
                     near = is_of_other_time(other, atom)
@@ -161,25 +161,34 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
         for atom in tables.written:
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
     for atom in tables.near(shape):
-        for slope in SLOPES:
-            kind = "factor" if slope == "{0}" else "activation"
+        for slope in (*FACTORS, *SLOPES):
+            kind = "activation" if slope in SLOPES else "factor"
             yield placed(slot, statement, 3, kind, tables.later(f"({text}) * {slope.format(atom)}"))
-    for atom in tables.like(shape):
-        if root:
-            yield placed(slot, statement, 3, "dropped carry", tables.later(f"{text} + {atom}"))
-            yield placed(slot, statement, 4, "missing path", tables.later(f"{text} - {atom}"))
     if not root:
         return
-    for clone in tables.products(shape):
-        yield placed(slot, statement, 4, "missing path", tables.later(f"{text} + {clone}"))
-        yield placed(slot, statement, 5, "missing path", tables.later(f"{text} - {clone}"))
+
+    def more(cost: int, kind: str, sign: str, term: str) -> Edit:
+        if is_zeros(slot.node):
+            return placed(slot, statement, cost, kind, tables.later(term if sign == "+" else f"-{term}"))
+        return placed(slot, statement, cost, kind, tables.later(f"{text} {sign} {term}"))
+
+    itself = [ast.unparse(statement.targets[0])] if is_zeros(slot.node) and isinstance(statement, ast.Assign) else []
+    for atom in [atom for atom in tables.like(shape) if atom not in itself]:
+        yield more(3, "dropped carry", "+", atom)
+        yield more(4, "missing path", "-", atom)
+    for clone in (*tables.products(shape), *tables.applied(shape)):
+        yield more(4, "missing path", "+", clone)
+        yield more(5, "missing path", "-", clone)
+    for term in tables.ours:
+        yield more(4, "missing path", "+", f"({term})")
     near = tables.near(shape)
     for factor in tables.coefficients:
         for atom in (*near, *tables.products(shape)):
             for sign in "+-":
-                yield placed(slot, statement, 6, "missing path", tables.later(f"{text} {sign} {factor} * {atom}"))
+                yield more(6, "missing path", sign, f"{factor} * {atom}")
     for number, one in enumerate(near):
         for other in near[number + 1 :]:
-            yield placed(slot, statement, 5, "missing path", tables.later(f"{text} + {one} * {other}"))
+            yield more(5, "missing path", "+", f"{one} * {other}")
     for one, other in itertools.permutations(near, 2):
-        yield placed(slot, statement, 6, "missing path", tables.later(f"{text} + {one} * (1 - {other})"))
+        for slope in SLOPES if is_zeros(slot.node) else SLOPES[:1]:
+            yield more(6, "missing path", "+", f"{one} * {slope.format(other)}")

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Add, Expr, Symbol
 
 from ...derive.linear import Node
 from ...derive.notation import spell
 from ...derive.program import quantities
-from ...derive.written import renamed
+from ...derive.written import operands, renamed
 from .code_adapter import Array, Calling, Path
 from .code_backward import left_behind
 from .code_diagnosis import Comparison
@@ -37,7 +37,8 @@ def places(
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the lines of the statements that compute what the mutants change, the likeliest last, and what is right.
 
-    What is right is the derived right side in the names of the code, where every quantity in it has a variable.
+    What is right is the derived right side in the names of the code, and each term of it, where every quantity there
+    has a variable.
 
     The mutants explain every gradient, so that at the last step back the variables of the code hold what the changed
     backward pass holds: a statement is told by the value of its target.
@@ -54,6 +55,7 @@ def places(
     ran = traced(subject, lambda: subject.run(calling, values), lambda: left_behind(subject, calling, values, seeds))
     steps = comparison.match.derivation.backward.steps
     right = [step.expr for step in steps if step.target.name in wanted]
+    right += [term for expr in right for term in operands(Add, expr) if term != expr]
     ours = tuple(text for at in ran for expr in right if (text := _in_their_names(expr, at, first)))
     for _ in range(3):  # a quantity may have no variable of its own: then those that it goes into
         wholes = [np.stack([sample[name] for sample in first]) for name in wanted]

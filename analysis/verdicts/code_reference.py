@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .code_adapter import Array, Calling, Path, Place
+from .code_complex import CONTINUED
 from .code_returned import read
-from .code_subject import Subject, numpy_with
+from .code_subject import MAKERS, Subject, numpy_with
 
 TINY = 1e-150
 STEPS = (2.0**-6, 2.0**-12, 2.0**-18)  # the short ones are for directions in which there is a kink near
@@ -136,8 +137,8 @@ def along(
 
 @contextlib.contextmanager
 def wide_numpy(subject: Subject) -> Iterator[None]:
-    """Let the arrays that the code makes for its results hold complex numbers, and no cast lose them."""
-    with numpy_with(subject, _maker), warnings.catch_warnings():
+    """Let the arrays that the code makes for its results hold complex numbers, and no cast or kink lose them."""
+    with numpy_with(subject, {**CONTINUED, **{make: _maker(make) for make in MAKERS}}), warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         yield
 

@@ -87,6 +87,7 @@ class Bench:
                 (id(at.statement), at.text)
                 for at in found
                 if any(np.abs(v).max(initial=0.0) > 0 for v in at.values)
+                and not self.known.is_named(at.text)
                 and _same(at.values, other.get((id(at.statement), at.text), []))
             }
         return [at for at in found if (id(at.statement), at.text) not in self.fixed]
@@ -120,18 +121,24 @@ class Bench:
             return len(self.agreeing()) == len(self.right_gradients)
 
     def right(self, found: Sequence[Watched]) -> list[tuple[Watched, int, bool]]:
-        """Return (target, execution, whether it holds a right adjoint) in the order of the run, without zeros."""
+        """Return (target, execution, whether it holds a right adjoint) in the order of the run, without due zeros."""
         rows, taken = [], self.claimed(found)
         for at in found:
             for execution, matches in enumerate(self.known.by_execution(at)):
-                if matches is not None and len(at.values) in (1, self.known.steps):
+                if matches is None and self.known.is_missing(at, execution):
+                    rows.append((at, execution, False))
+                elif matches is not None and len(at.values) in (1, self.known.steps):
                     rows.append((at, execution, bool(matches) and not self.doubtful(at, execution, matches, taken)))
         return rows
 
     def lines_right(self) -> frozenset[int]:
-        """Return the lines of the statements whose targets hold right adjoints whenever they are run."""
-        rows = self.right(self.watched())
-        wrong = {at.statement.lineno for at, _, good in rows if not good}
+        """Return the lines of the statements whose targets hold right adjoints until the first that doesn't is run."""
+        found = self.watched()
+        rows = self.right(found)
+        last = min(
+            (execution for at, execution in self.suspects(found) if len(at.values) > 1), default=self.known.steps
+        )
+        wrong = {at.statement.lineno for at, execution, good in rows if execution <= last and not good}
         return frozenset(at.statement.lineno for at, _, _ in rows) - wrong
 
     def score(self, found: Sequence[Watched]) -> int:
@@ -252,7 +259,7 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
                 continue
             here = _Here(bench, source, at, scope, execution)
             for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
-                if source in right and edit.kind != "dropped carry":
+                if source in right and edit.kind != "dropped carry" and edit.says != "removed":
                     continue
                 held = here.held(edit)
                 held = [a for a in held if not _is_taken(at, taken.get((id(a), execution), ()))]
@@ -347,7 +354,7 @@ class _Here:
         old = edit.swap()
         try:
             first = edit.new if isinstance(edit.new, ast.stmt) else self.source.statement
-            code = compile(ast.Module([first], []), "<edited>", "exec")
+            code = compile(ast.Module([] if edit.says == "removed" else [first], []), "<edited>", "exec")
         except (TypeError, ValueError, SyntaxError):
             return []
         finally:
@@ -358,10 +365,10 @@ class _Here:
         try:
             exec(code, scope)  # statements of theirs, in the process that runs their code
             exec(self.rest, scope)
-            value = eval(self.value, scope)
+            value = np.asarray(eval(self.value, scope))
         except Exception:
             return []
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        if value.dtype.kind != "f":
             return []
         known = self.bench.known
         if len(self.at.values) == known.steps:

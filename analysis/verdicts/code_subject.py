@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import copy
 import signal
@@ -17,7 +18,7 @@ from .code_adapter import Array, Attributes, Calling, Path, arguments, at, wrapp
 from .code_signatures import parameters
 
 AROUND = ("self", "global", "closure", "make")  # where weights are that aren't arguments of the forward pass
-MAKERS = ("zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "full", "full_like")
+MAKERS = (np.zeros, np.ones, np.empty, np.zeros_like, np.ones_like, np.empty_like, np.full, np.full_like)
 
 
 class Hung(BaseException):
@@ -163,19 +164,23 @@ def cells(subject: Subject, name: str) -> list[Any]:
 
 
 @contextlib.contextmanager
-def numpy_with(subject: Subject, around: Callable[[Callable[..., Array]], Callable[..., Array]]) -> Iterator[None]:
-    """Let the code see a NumPy whose functions that make fresh arrays have something around them."""
+def numpy_with(subject: Subject, instead: Mapping[Callable[..., Any], Callable[..., Any]]) -> Iterator[None]:
+    """Let the code see a NumPy with other functions instead of some, and those instead of built-in ones."""
     scope = getattr(subject.forward, "__globals__", {})
-    made = {getattr(np, name): around(getattr(np, name)) for name in MAKERS}
-    before = {name: v for name, v in scope.items() if v is np or callable(v) and _hashed(v) and v in made}
+    names = {name: v for name, v in scope.items() if v is np or callable(v) and _hashed(v) and v in instead}
+    hidden = [f.__name__ for f in instead if getattr(builtins, f.__name__, None) is f and f.__name__ not in scope]
     stand_in = ModuleType("numpy")
-    stand_in.__dict__.update({name: getattr(np, name) for name in dir(np) if not name.startswith("__")})
-    stand_in.__dict__.update({name: made[getattr(np, name)] for name in MAKERS})
-    scope.update({name: stand_in if value is np else made[value] for name, value in before.items()})
+    everything = {name: getattr(np, name) for name in dir(np) if not name.startswith("__")}
+    others = {name: instead[v] for name, v in everything.items() if callable(v) and _hashed(v) and v in instead}
+    stand_in.__dict__.update({**everything, **others})
+    scope.update({name: stand_in if value is np else instead[value] for name, value in names.items()})
+    scope.update({name: instead[getattr(builtins, name)] for name in hidden})
     try:
         yield
     finally:
-        scope.update(before)
+        scope.update(names)
+        for name in hidden:
+            del scope[name]
 
 
 def _hashed(value: Any) -> bool:

@@ -92,6 +92,11 @@ class Tables:
         return [text for text in texts if is_number(held(self.ran.scope, self.parse(text)))][:SCALARS]
 
     @cached_property
+    def numbers(self) -> list[str]:
+        """Names of this function that hold one number of floating point."""
+        return [name for name in self.ran.function.__code__.co_varnames if is_number(self.ran.scope.get(name))]
+
+    @cached_property
     def complements(self) -> list[str]:
         """What is left of each learned number to 1."""
         return [f"(1 - {one})" for one in self.scalars]
@@ -150,6 +155,15 @@ class Tables:
         """Return the matrix products of two arrays, transposed or not, that have a shape."""
         return self._products.get(shape, []) if shape is not None else []
 
+    def applied(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return the products of a matrix, transposed or not, and a vector of the source that have a shape."""
+        if shape is None or len(shape) != 1:
+            return []
+        flat = [(text, dims) for text, dims in self.written.items() if len(dims) == 2]
+        turned = [(f"{text}.T", dims[::-1]) for text, dims in flat]
+        pairs = [(text, dims[1:]) for text, dims in (*flat, *turned) if dims[:1] == shape]
+        return [f"{text} @ {vector}" for text, dims in pairs for vector in self.near(dims)]
+
     @cached_property
     def _products(self) -> dict[tuple[int, ...], list[str]]:
         found: dict[tuple[int, ...], list[str]] = {}
@@ -198,3 +212,8 @@ def is_product(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.MatMult)
     return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("dot", "matmul", "outer", "einsum")
+
+
+def is_zeros(node: ast.expr) -> bool:
+    """Return whether an expression makes an array of zeros."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("zeros", "zeros_like")

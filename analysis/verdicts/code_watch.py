@@ -398,6 +398,18 @@ class Known:
         """Return how well the name of a target goes with that of any adjoint of its size."""
         return max((alike(text, name) for name in self.names.get(size, ())), default=0)
 
+    def is_named(self, text: str) -> bool:
+        """Return whether a target has the name of an adjoint, of whatever size, as one that lost a factor has."""
+        return any(alike(text, name) == 3 for names in self.names.values() for name in names)
+
+    def is_missing(self, watched: Watched, execution: int) -> bool:
+        """Return whether a target of the loop is 0 where the adjoint of its name isn't."""
+        t, value = self.steps - 1 - execution, watched.values[execution]
+        if value.any() or len(watched.values) != self.steps:
+            return False
+        known = self.by_shape.get((value.shape, t), ())
+        return any(not a.total and abs(both[0]) > 0 and alike(watched.text, a.of) == 3 for a, both in known)
+
     def of(self, watched: Watched) -> list[Adjoint]:
         """Return the adjoints that a target equals at every execution; [] where there is none."""
         matches = self.by_execution(watched)

@@ -8,26 +8,47 @@ from collections.abc import Iterator
 from functools import partial
 
 from .code_edit import Edit
-from .code_flow import targets_of
+from .code_flow import reads_of, targets_of
 from .code_tables import Tables, is_zeros
 from .code_traced import blocks
 
 
 def moves(tables: Tables) -> Iterator[Edit]:
-    """Move a statement within its block, or leave one out."""
+    """Move a statement within its block past one that it depends on, or leave one out."""
     for owner, name, row in blocks(tables.ran.tree):
+        uses = [(targets_of(statement), reads_of(statement)) for statement in row]
         for index, statement in enumerate(row):
             if statement not in tables.statements or isinstance(statement, ast.For | ast.While):
                 continue
             rest = [*row[:index], *row[index + 1 :]]
             if rest:
                 yield Edit(4, "factor", statement, owner, name, None, rest, "removed")
-            for place in range(len(row)):
-                if place != index:
+            if _gives_itself(statement):
+                continue
+            for places in (range(index - 1, -1, -1), range(index + 1, len(row))):
+                opaque = _is_opaque(statement)
+                first = next((n for n in places if opaque or _is_opaque(row[n]) or _depend(uses[index], uses[n])), None)
+                for place in places[places.index(first) :] if first is not None else ():
                     moved = [*rest[:place], statement, *rest[place:]]
-                    yield Edit(
-                        3 if abs(place - index) == 1 else 4, "stale", statement, owner, name, None, moved, "moved"
-                    )
+                    cost = 3 if abs(place - index) == 1 else 4
+                    yield Edit(cost, "stale", statement, owner, name, None, moved, "moved")
+
+
+Use = tuple[set[str], set[str]]  # what a statement assigns to, and what it reads
+
+
+def _depend(one: Use, other: Use) -> bool:
+    """Return whether it matters which of two statements comes first."""
+    return bool(one[0] & (other[0] | other[1]) or other[0] & one[1])
+
+
+def _is_opaque(statement: ast.stmt) -> bool:
+    """Return whether a statement may do more than assign to its targets."""
+    return not isinstance(statement, ast.Assign | ast.AugAssign)
+
+
+def _gives_itself(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and ast.unparse(statement.value) in map(ast.unparse, statement.targets)
 
 
 def overwriting(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:

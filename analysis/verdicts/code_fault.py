@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -130,12 +130,8 @@ class Search:
             for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
             if alike(_last(target), name) == 3
         }
-
-        def there(ran: Ran, ours: tuple[str, ...]) -> list[Edit]:
-            return [edit for edit in edits(ran, ours) if edit.statement.lineno in lines]
-
         free = replace(self.calling, gradients=())
-        mended = mend(self.subject, free, self.ran, self.checks, self.near, (), self.until, made=there)
+        mended = mend(self.subject, free, self.ran, self.checks, self.near, (), self.until, made=_only(lines))
         if mended is None:
             return Fault(0, "missing gradient", says, "")
         proof = f"with this line, all gradients agree with the reference to {mended.error:.0e}"
@@ -170,11 +166,13 @@ class Search:
         lines: tuple[int, ...] = ()
         ours: tuple[str, ...] = ()
         at = self.comparison
-        right = self.bench.lines_right() if self.bench is not None else frozenset()
+        kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
+        right: frozenset[int] = frozenset()
+        if self.bench is not None and "dropped carry" not in kinds:  # what lacks a carry holds what the loss sends
+            right = self.bench.lines_right()
         if diagnosis is not None and at is not None:
             lines, ours = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
             lines = tuple(line for line in lines if line not in right)
-        kinds = tuple(mutant.kind for mutant in diagnosis.found) if diagnosis else ()
         return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours, right)
 
     def _of_one(self, mended: Mended, diagnosis: Diagnosis | None) -> tuple[list[Fault], tuple[Line, ...]]:
@@ -203,6 +201,9 @@ class Search:
         done = self._needed(repairs(self.bench))
         if not done:
             return None
+        once = self._mended_once(done)
+        if once is not None:
+            return self._of_one(once, None)
         errors = self._left()
         left = self._amiss(errors)
         agree = f"with the mended lines, all {len(self.theirs)} gradients agree with the reference to"
@@ -229,6 +230,17 @@ class Search:
         says = f"with the lines above mended, the gradients of {', '.join(left)} are still wrong, by no single edit"
         self.partly = [*faults, Fault(0, "unknown", says, "")] if faults else []
         return None
+
+    def _mended_once(self, done: list[Repair]) -> Mended | None:
+        """Return the single edit that does what several do to one statement."""
+        lines = {repair.edit.statement.lineno for repair in done}
+        if len(done) == 1 or len(lines) > 1:
+            return None
+        now = [repair.edit.swap_back(repair.old) for repair in reversed(done)]
+        mended = mend(self.subject, self.calling, self.ran, self.checks, self.near, (), self.until, made=_only(lines))
+        for repair, node in zip(done, reversed(now), strict=True) if mended is None else ():
+            repair.edit.restore(node)
+        return mended
 
     def _needed(self, done: list[Repair]) -> list[Repair]:
         """Return the repairs without those that nothing is lost without, which are taken back."""
@@ -307,6 +319,11 @@ class Search:
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]
+
+
+def _only(lines: Collection[int]) -> Callable[[Ran, tuple[str, ...]], list[Edit]]:
+    """Return what gives the edits of the statements at some lines."""
+    return lambda ran, ours: [edit for edit in edits(ran, ours) if edit.statement.lineno in lines]
 
 
 def _joined(faults: list[Fault]) -> list[Fault]:

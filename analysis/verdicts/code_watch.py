@@ -399,8 +399,9 @@ class Known:
         return max((alike(text, name) for name in self.names.get(size, ())), default=0)
 
     def is_named(self, text: str) -> bool:
-        """Return whether a target has the name of an adjoint, of whatever size, as one that lost a factor has."""
-        return any(alike(text, name) == 3 for names in self.names.values() for name in names)
+        """Return whether a target has the name of a gradient, of whatever size, as one that lost a factor has."""
+        every = set().union(*self.names.values())
+        return text not in every and any(alike(text, name) == 3 for name in every)
 
     def is_missing(self, watched: Watched, execution: int) -> bool:
         """Return whether a target of the loop is 0 where the adjoint of its name isn't."""

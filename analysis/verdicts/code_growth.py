@@ -143,6 +143,12 @@ def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[
                     yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)
 
 
+def _targets(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.AugAssign):
+        return [ast.unparse(statement.target)]
+    return [ast.unparse(target) for target in statement.targets] if isinstance(statement, ast.Assign) else []
+
+
 def _terms(slot: Slot) -> Iterator[Slot]:
     yield slot
     if isinstance(slot.node, ast.BinOp) and isinstance(slot.node.op, ast.Add | ast.Sub):
@@ -158,7 +164,7 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     for scalar in tables.scalars:
         yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
     if shape is None:  # a number stands where an array ought to
-        for atom in tables.written:
+        for atom in (*tables.written, *(set(_targets(statement)) - set(tables.written))):
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
     for atom in tables.near(shape):
         for slope in (*FACTORS, *SLOPES):
@@ -172,11 +178,12 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             return placed(slot, statement, cost, kind, tables.later(term if sign == "+" else f"-{term}"))
         return placed(slot, statement, cost, kind, tables.later(f"{text} {sign} {term}"))
 
-    itself = [ast.unparse(statement.targets[0])] if is_zeros(slot.node) and isinstance(statement, ast.Assign) else []
+    itself = _targets(statement) if is_zeros(slot.node) else []
     for atom in [atom for atom in tables.like(shape) if atom not in itself]:
         yield more(3, "dropped carry", "+", atom)
         yield more(4, "missing path", "-", atom)
-    for clone in (*tables.products(shape), *tables.applied(shape)):
+    is_number = shape is None and not set(_targets(statement)).isdisjoint(tables.numbers)
+    for clone in (*tables.products(shape), *tables.applied(shape), *(tables.contractions if is_number else ())):
         yield more(4, "missing path", "+", clone)
         yield more(5, "missing path", "-", clone)
     for term in tables.ours:

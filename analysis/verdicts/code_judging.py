@@ -20,7 +20,7 @@ from .code_diagnosis import Comparison, differences
 from .code_fault import Search
 from .code_forms import Form
 from .code_notes import explained
-from .code_reference import Reference, draw_seeds, reference
+from .code_reference import EXACT, Reference, complex_slope, draw_seeds, reference
 from .code_returned import bounded
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
@@ -30,6 +30,7 @@ from .verdict import Fault, Verdict
 
 Tell = Callable[[str | Verdict], None]
 SEEDS = (1, 2)
+MORE = range(3, 19)  # of probes on which one direction is looked at
 OWN = "a cell of its own"
 NEAR = "Agreement is asked for to {:.1g} of each gradient's largest entry."
 
@@ -106,6 +107,8 @@ def _read(
         trials.append(trial)
         notes += said
     notes += _behaviour(subject, calling, trials[0])
+    if all(error <= trial.right.tolerance for trial in trials for error in _errors(trial).values()):
+        trials += [_trial(subject, calling, match, adapter, seed)[0] for seed in _biting(subject, calling, trials[0])]
     compared = max(trials, key=lambda trial: max(_errors(trial).values(), default=0.0))
     near = max(trial.right.tolerance for trial in trials)
     errors = _errors(compared)
@@ -178,6 +181,26 @@ def _raising(subject: Subject, raised: Raised, said: tuple[str, ...], cell: str,
 
 def _errors(trial: Trial) -> dict[str, float]:
     return differences(trial.theirs, trial.right.gradients)
+
+
+def _biting(subject: Subject, calling: Calling, trial: Trial) -> list[int]:
+    """Return the first of more seeds on whose probe their gradients are wrong along a random direction.
+
+    What two probes leave on one side of a maximum or a comparison, others show.
+    """
+    if trial.right.how != EXACT or not trial.theirs:
+        return []
+    for seed in MORE:
+        values = bounded(subject, calling, seed)
+        seeds = draw_seeds(subject, calling, values, seed + 6)
+        theirs = gradients(calling, left_behind(subject, calling, values, seeds))
+        rng = np.random.default_rng(seed)
+        directions = {name: rng.standard_normal(np.shape(gradient)) for name, gradient in theirs.items()}
+        parts = [gradient * directions[name] for name, gradient in theirs.items()]
+        slope = complex_slope(subject, calling, values, seeds, directions)
+        if abs(slope - sum(map(np.sum, parts))) > 1e-7 * sum(np.sum(np.abs(part)) for part in parts):
+            return [seed]
+    return []
 
 
 def _trial(

@@ -16,6 +16,7 @@ from .code_returned import read
 from .code_subject import MAKERS, Subject, numpy_with
 
 TINY = 1e-150
+EXACT = "complex steps through the forward pass as given, float64"
 STEPS = (2.0**-6, 2.0**-12, 2.0**-18)  # the short ones are for directions in which there is a kink near
 
 
@@ -67,9 +68,22 @@ def reference(
         except Exception:
             exact = {}
         if exact and _agrees(subject, calling, values, seeds, exact):
-            return Reference(exact, "complex steps through the forward pass as given, float64", 1e-10)
+            return Reference(exact, EXACT, 1e-10)
         rough = {place.name: _differences(subject, calling, values, seeds, place) for place in places}
     return Reference(rough, "extrapolated central differences of the forward pass as given, float64", 2e-8)
+
+
+def complex_slope(
+    subject: Subject,
+    calling: Calling,
+    values: Mapping[str, Array],
+    seeds: Mapping[Path, Array],
+    directions: Mapping[str, Array],
+) -> float:
+    """Return the slope of the loss along a direction of several values at once, by one complex step."""
+    moved = {name: values[name] + TINY * 1j * direction for name, direction in directions.items()}
+    with wide_numpy(subject):
+        return float(np.imag(loss(subject, calling, {**values, **moved}, seeds)) / TINY)
 
 
 def _complex_step(

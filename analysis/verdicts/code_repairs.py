@@ -155,9 +155,11 @@ class Bench:
         return taken
 
     def doubtful(self, at: Watched, execution: int, matches: Sequence[Adjoint], taken: Any) -> bool:
-        """Return whether another target holds the same and has the name for it, or this one has another's name."""
+        """Return whether another target holds the same and has the name for it, or this one that of something else."""
         mine = max(alike(at.text, adjoint.of) for adjoint in matches)
         if mine < 2 and self.known.best(at.text, at.values[execution].size) > 1:
+            return True
+        if self.known.is_partial(at, execution, matches) and not is_begun(self.ran, at.statement):
             return True
         others = [o for a in matches for o in taken[id(a), execution] if o.statement is not at.statement]
         return any(alike(o.text, a.of) > mine for o in others for a in matches)

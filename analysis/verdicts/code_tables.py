@@ -144,12 +144,12 @@ class Tables:
         return {text: shape for text, shape in shapes.items() if shape is not None}
 
     def near(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return what has a shape and stands in the source."""
-        return [text for text, other in self.written.items() if other == shape]
+        """Return what has a shape and stands in the source; of no array, numbers."""
+        return self.numbers if shape is None else [text for text, other in self.written.items() if other == shape]
 
     def like(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return the atoms of a shape."""
-        return [text for text, other in self.atoms.items() if other == shape]
+        """Return the atoms of a shape; of no array, numbers."""
+        return self.numbers if shape is None else [text for text, other in self.atoms.items() if other == shape]
 
     def products(self, shape: tuple[int, ...] | None) -> list[str]:
         """Return the matrix products of two arrays, transposed or not, that have a shape."""
@@ -163,6 +163,12 @@ class Tables:
         turned = [(f"{text}.T", dims[::-1]) for text, dims in flat]
         pairs = [(text, dims[1:]) for text, dims in (*flat, *turned) if dims[:1] == shape]
         return [f"{text} @ {vector}" for text, dims in pairs for vector in self.near(dims)]
+
+    @cached_property
+    def contractions(self) -> list[str]:
+        """Numbers that are sums over the products of two arrays of the source."""
+        pairs = itertools.combinations(self.written.items(), 2)
+        return [f"np.sum({one} * {other})" for (one, dims), (other, same) in pairs if dims == same]
 
     @cached_property
     def _products(self) -> dict[tuple[int, ...], list[str]]:
@@ -215,5 +221,7 @@ def is_product(node: ast.expr) -> bool:
 
 
 def is_zeros(node: ast.expr) -> bool:
-    """Return whether an expression makes an array of zeros."""
+    """Return whether an expression is 0 or makes an array of zeros."""
+    if isinstance(node, ast.Constant):
+        return type(node.value) in (int, float) and node.value == 0
     return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("zeros", "zeros_like")

@@ -14,7 +14,7 @@ import itertools
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import CodeType, FrameType
@@ -410,6 +410,13 @@ class Known:
             return False
         known = self.by_shape.get((value.shape, t), ())
         return any(not a.total and abs(both[0]) > 0 and alike(watched.text, a.of) == 3 for a, both in known)
+
+    def is_partial(self, watched: Watched, execution: int, matches: Sequence[Adjoint]) -> bool:
+        """Return whether a target of the loop has the name of a value and holds what one use of it sends back alone."""
+        if len(watched.values) != self.steps or not all(a.of == a.text and not a.total for a in matches):
+            return False
+        known = self.by_shape.get((matches[0].shape, self.steps - 1 - execution), ())
+        return any(a.of != a.text and alike(watched.text, a.of) == 3 for a, _ in known)
 
     def of(self, watched: Watched) -> list[Adjoint]:
         """Return the adjoints that a target equals at every execution; [] where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,6 +61,17 @@ def _of_vectors(calling: Calling, form: Form) -> Iterator[Calling]:
         given = [replace(p, axes=tuple(axis for axis in p.axes if axis not in gone)) for p in calling.given]
         front = [replace(p, axes=("T", *(a for a in p.axes if a != "T"))) if p.role == "input" else p for p in given]
         yield replace(calling, given=tuple(front), returned=())
+    yield from _of_numbers(replace(calling, given=tuple(front), returned=()))
+
+
+def _of_numbers(calling: Calling) -> Iterator[Calling]:
+    """Yield the same with gates that are numbers: weights of small letters are vectors, and some states numbers."""
+    small = [p for p in calling.given if p.role == "param" and len(p.axes) == 2 and p.name[0].islower()]
+    states = [p for p in calling.given if p.role == "state"]
+    for count in range(len(states)) if small else ():
+        for numbers in itertools.combinations(states, count):
+            axes = {p.name: p.axes[1:] for p in small} | {p.name: () for p in numbers}
+            yield replace(calling, given=tuple(replace(p, axes=axes.get(p.name, p.axes)) for p in calling.given))
 
 
 def _form_of(calling: Calling) -> Form:

@@ -13,6 +13,7 @@ from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
 from .code_edit import Edit
 from .code_edits import edits, of_raising
+from .code_flow import is_begun
 from .code_lines import judged_lines, places
 from .code_mending import Check, Mended, mend
 from .code_names import alike
@@ -312,7 +313,17 @@ class Search:
             given = self.subject.text.splitlines()[line - 1].strip() if line else ""
             says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
             return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-        return self.partly or self.unexplained()
+        return self.partly or self._first_wrong() or self.unexplained()
+
+    def _first_wrong(self) -> list[Fault]:
+        """Return the fault of the first line that has a gradient's name and doesn't hold what it ought to."""
+        bench = self.bench
+        for at, _ in bench.suspects(bench.watched()) if bench is not None else ():
+            if bench is not None and bench.known.is_named(at.text) and not is_begun(bench.ran, at.statement):
+                line = at.statement.lineno
+                says = f"{at.text} is the first gradient that is seen to be wrong; no single edit of a line mends it"
+                return [Fault(line, "unknown", says, self.subject.text.splitlines()[line - 1].strip())]
+        return []
 
     def unexplained(self) -> list[Fault]:
         """Return the fault that says no more than which gradients are wrong."""

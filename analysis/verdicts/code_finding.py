@@ -139,6 +139,7 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
             raise Error(f"{path} has no function or class '{wanted}'. {closest(wanted, known) if known else ''}")
     else:
         chosen = [pair for pair in pairs if not _is_step(pair[0])] or pairs
+        chosen = [pair for pair in chosen if not _is_part(functions, pair)] or chosen
     if len(chosen) == 1:
         return functions[chosen[0][0]], functions[chosen[0][1]]
     both = [
@@ -164,6 +165,11 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
         f"{path}: no pair such as forward and backward was found, among {listed}. Say which functions or methods they "
         f"are: {EXAMPLE}"
     )
+
+
+def _is_part(functions: Mapping[str, FunctionType], pair: tuple[str, str]) -> bool:
+    """Return whether a backward pass is called by another function of the file: that of a layer within a step."""
+    return any(_calls(other, pair[1]) for name, other in functions.items() if name != pair[1])
 
 
 def _is_step(name: str) -> bool:

@@ -166,6 +166,8 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     if shape is None:  # a number stands where an array ought to
         for atom in (*tables.written, *(set(_targets(statement)) - set(tables.written))):
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
+    for atom in tables.repeated(shape):
+        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) * {atom}"))
     for atom in tables.near(shape):
         for slope in (*FACTORS, *SLOPES):
             kind = "activation" if slope in SLOPES else "factor"

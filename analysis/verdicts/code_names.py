@@ -71,6 +71,15 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", bare.lower())
 
 
+def is_gradients(name: str) -> bool:
+    """Return whether a name says that it is a gradient's.
+
+    >>> is_gradients("dxt"), is_gradients("xt")
+    (True, False)
+    """
+    return plain(name) != re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def is_of_other_time(one: str, other: str) -> bool:
     """Return whether two names or entries speak of one quantity at different steps; of gradients, entries alone.
 

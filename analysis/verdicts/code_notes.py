@@ -98,7 +98,8 @@ def _clipped(theirs: Gradients, params: set[str]) -> Iterator[tuple[str, Made]]:
     """Yield clipping at the largest entry of theirs, entry by entry or by their norm."""
     held = {name: value for name, value in theirs.items() if name in params} or dict(theirs)
     limit = max((float(np.abs(value).max(initial=0.0)) for value in held.values()), default=0.0)
-    if limit and any(np.sum(np.abs(np.abs(value) - limit) < 1e-12 * limit) > 1 for value in held.values()):
+    several = any(np.sum(np.abs(np.abs(value) - limit) < 1e-12 * limit) > 1 for value in held.values())
+    if limit and (several or limit == float(f"{limit:.3g}")):
         for names in (set(held), set(theirs)):
             yield f"Gradients are clipped to ±{limit:g}, entry by entry.", partial(_bounded, names, limit)
     limit = max((float(np.linalg.norm(value)) for value in held.values()), default=0.0)

@@ -147,6 +147,12 @@ class Tables:
         """Return what has a shape and stands in the source; of no array, numbers."""
         return self.numbers if shape is None else [text for text, other in self.written.items() if other == shape]
 
+    def repeated(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return what stands in the source and is repeated along an axis to have a shape."""
+        if shape is None or len(shape) != 2:
+            return []
+        return [text for text, other in self.written.items() if other in (shape[1:], (shape[0], 1), (1, shape[1]))]
+
     def like(self, shape: tuple[int, ...] | None) -> list[str]:
         """Return the atoms of a shape; of no array, numbers."""
         return self.numbers if shape is None else [text for text, other in self.atoms.items() if other == shape]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .code_adapter import Array, Calling, Path
-from .code_names import alike
+from .code_names import alike, is_gradients
 from .code_reference import TINY, loss, wide_numpy
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled, traced_ahead
@@ -400,8 +400,7 @@ class Known:
 
     def is_named(self, text: str) -> bool:
         """Return whether a target has the name of a gradient, of whatever size, as one that lost a factor has."""
-        every = set().union(*self.names.values())
-        return text not in every and any(alike(text, name) == 3 for name in every)
+        return is_gradients(text) and any(alike(text, name) == 3 for names in self.names.values() for name in names)
 
     def is_missing(self, watched: Watched, execution: int) -> bool:
         """Return whether a target of the loop is 0 where the adjoint of its name isn't."""

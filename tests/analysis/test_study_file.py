@@ -49,6 +49,16 @@ def test_the_defaults_in_the_template_are_the_defaults(tmp_path):
     assert describe(explicit.plan) == describe(bptt.Study.load(path).plan)
 
 
+def test_a_study_says_where_a_text_sets_the_size_of_a_state(load, tmp_path):
+    (tmp_path / "wide.cell").write_text("x: input[n]\nh: state[n]\nh = tanh(W @ h + x)", encoding="utf-8")
+    (tmp_path / "poem.txt").write_text("abcab" * 9, encoding="utf-8")
+    text = 'cells = ["rnn", "wide.cell"]\nhidden = 3\nlengths = [5, 6]\nmeasures = "flow"\ndata = '
+    assert load(text + '["poem.txt", "noise"]').notes == [
+        "'wide' has n = 3, as many as there are characters: its state h is as wide as its input x"
+    ]
+    assert load(text + '"noise"').notes == []
+
+
 def test_every_axis_is_a_value_or_a_list(load, tmp_path):
     (tmp_path / "mine.cell").write_text("x: input[m]\nh: state[k]\nh = tanh(W @ x + U @ h)")
     (tmp_path / "poem.txt").write_text("the rain in spain " * 9, encoding="utf-8")

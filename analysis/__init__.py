@@ -45,6 +45,7 @@ _PUBLIC = {
     "block_interval": "statistics.block_interval",
     "block_length": "statistics.block_length",
     "block_means": "statistics.block_means",
+    "log_interval": "statistics.log_interval",
     "t_interval": "statistics.t_interval",
     "Study": "studies.study.Study",
     "read_weights": "weights.files.read_weights",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from .statistics import block_interval as block_interval
     from .statistics import block_length as block_length
     from .statistics import block_means as block_means
+    from .statistics import log_interval as log_interval
     from .statistics import t_interval as t_interval
     from .studies.study import Study as Study
     from .trajectories import two_trajectories as two_trajectories

@@ -17,7 +17,7 @@ from ..derive.errors import Error
 from ..derive.syntax import closest
 from .data import DATA, Indices, text
 from .gradient_flow import LAG, LOG_NORM, METHOD, measure_flow
-from .inputs import Feed, dimensions, draw_inputs, draw_state, plan_feed
+from .inputs import Feed, dimensions, draw_inputs, draw_state, plan_feed, size_of_text
 
 
 def flow_study(
@@ -56,8 +56,8 @@ def flow_study(
     Returns:
         `log_norm`, natural log, float64, over (cell, data, seed, lag): the mean over the batch of the log
         norm (logs are averaged, never norms), lag from 0 to T. Coordinate `reads` over (cell): the input that
-        reads characters, or ''. All settings in `attrs`; `sizes` there is {cell: {dimension: value}}. The
-        same call gives the same bits.
+        reads characters, or ''. All settings in `attrs`; `sizes` there is {cell: {dimension: value}},
+        `notes` say where the text set the size of a state. The same call gives the same bits.
 
     Raises:
         Error: for settings that can't be met, a text that can't be read or is too short, where the
@@ -90,6 +90,7 @@ def flow_study(
     settings = {
         "method": f"{METHOD}; mean over the batch, at initialisation",
         "sizes": {feed.cell.name: dict(feed.sizes) for feed in feeds},
+        "notes": [note for note in map(size_of_text, feeds) if note],
         "steps": steps,
         "batch": batch,
         "gain": gain,

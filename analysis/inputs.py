@@ -66,6 +66,22 @@ def plan_feed(cell: Cell, vocabulary: int, sizes: Mapping[str, int], hidden: int
     return Feed(cell, reads, {name: fixed.get(name, sizes.get(name, hidden)) for name in dimensions(cell)})
 
 
+def size_of_text(feed: Feed) -> str:
+    """Say where the number of characters sets the size of a state, as no one chose it; '' elsewhere.
+
+    >>> from ..derive.cell import parse
+    >>> cell = parse("x: input[n]\\nh: state[n]\\nh = tanh(W @ h + x)", name="mine")
+    >>> size_of_text(plan_feed(cell, 103, {}, hidden=64))
+    "'mine' has n = 103, as many as there are characters: its state h is as wide as its input x"
+    """
+    shape = feed.cell.inputs.get(feed.reads, ())
+    states = [name for name, dims in feed.cell.states.items() if set(shape) & set(dims) & feed.sizes.keys()]
+    if not states:
+        return ""
+    size = f"{shape[0]} = {feed.sizes[shape[0]]}, as many as there are characters"
+    return f"'{feed.cell.name}' has {size}: its state {states[0]} is as wide as its input {feed.reads}"
+
+
 def dimensions(cell: Cell) -> list[str]:
     """Return the names of a cell's dimensions, sorted.
 

@@ -50,6 +50,31 @@ def t_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Datas
     return xr.Dataset({"mean": mean, "low": low.where(finite), "high": high.where(finite)})
 
 
+def log_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
+    """Return the geometric mean over independent samples and its interval: `t_interval` of their logs.
+
+    For what is positive and spreads by factors, as half-lives do: an interval of the numbers themselves would reach
+    below zero for a few of them. Where a sample is 0 it has no log: there, the mean and `t_interval`, from 0 on.
+
+    Args:
+        samples: at least 0, any shape and unit.
+        dim, level: as for `t_interval`.
+
+    Returns:
+        `mean`, `low` and `high`, as `t_interval` does.
+
+    >>> found = log_interval(xr.DataArray([1.0, 10.0, 100.0], dims="seed"), "seed")
+    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
+    [0.033, 10.0, 3048.862]
+    """
+    with np.errstate(divide="ignore"):
+        found = xr.apply_ufunc(np.exp, t_interval(xr.apply_ufunc(np.log, samples), dim, level))
+    plain = t_interval(samples, dim, level)
+    plain["low"] = plain.low.clip(min=0)
+    result: xr.Dataset = found.where((samples > 0).all(dim), plain)
+    return result
+
+
 def block_length(samples: xr.DataArray, dim: str) -> xr.DataArray:
     """Return how long blocks of a run must be, so that what happens in different blocks hardly depends.
 

@@ -85,6 +85,8 @@ def _mistake(model: type[BaseModel], raw: Any, error: Any, under: str) -> str:
             value = value.get(step) if isinstance(value, dict) else value
     if error["type"] == "missing":
         return f"{path} is missing"
+    if error["type"] == "too_short" and not value:
+        return f"{path} = []: the list is empty: give at least one"
     cause = error.get("ctx", {}).get("error")
     reason = str(cause) if isinstance(cause, Exception) else str(error["msg"])
     if error["type"] == "extra_forbidden":

@@ -31,10 +31,11 @@ def size(expr: Expr, sizes: Mapping[str, int]) -> int:
     >>> size(n + 1, {"n": 4})
     5
     """
-    unknown = sorted(symbol.name for symbol in expr.atoms(Symbol) if symbol.name not in sizes)
+    dimensions = [expr] if isinstance(expr, Symbol) else sorted(expr.atoms(Symbol), key=str)
+    unknown = [symbol.name for symbol in dimensions if symbol.name not in sizes]
     if unknown:
         raise Error(f"the size of dimension {', '.join(unknown)} is not given; given: {dict(sizes)}")
-    return int(expr.xreplace({symbol: sympy.Integer(sizes[symbol.name]) for symbol in expr.atoms(Symbol)}))
+    return int(expr.xreplace({symbol: sympy.Integer(sizes[symbol.name]) for symbol in dimensions}))
 
 
 def evaluate(expr: Expr, values: Mapping[Symbol, Array], sizes: Mapping[str, int], apply: Apply, one: Any = 1) -> Array:

@@ -5,8 +5,9 @@
 Four rows at a time are made orthonormal by the Cholesky factor of their products, where these are far enough from
 dependent for that to be exact to rounding, and else one by one; later rows are then projected, four at a time within a
 block and the others with two matrix products: the modified method (Björck 1994, Numerics of Gram–Schmidt
-orthogonalization). A row of which little is left is projected once more (Daniel, Gragg, Kaufman and Stewart 1976), so
-that rows are orthogonal to rounding whatever was given.
+orthogonalization). What fits into the nearest cache is one block: that is faster, and exact to a digit more. A row of
+which little is left is projected once more (Daniel, Gragg, Kaufman and Stewart 1976), so that rows are orthogonal to
+rounding whatever was given.
 """
 
 import math
@@ -15,13 +16,14 @@ import numpy as np
 from numba import carray, njit
 
 from bptt.kernels.products import multiply, pack
-from bptt.kernels.vector import lanes, load, store, total, within
+from bptt.kernels.vector import BYTES, lanes, load, store, total, within
 
 DTYPE = "float64"  # `orthogonal.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
 EPSILON = float(np.finfo(DTYPE).eps)
 TINY = float(np.finfo(DTYPE).tiny) / EPSILON
 BLOCK = 16  # rows
+WHOLE = 2**15 * LANES // BYTES  # entries that stay in the nearest cache: such rows are one block
 LEFT = 0.01  # share of a row's norm below which projecting once is not enough
 APART = 0.1  # share of a square that must be left beside the rows before it, for four rows to be taken at once
 
@@ -56,11 +58,17 @@ def _add_shares(sums, rows, i, j, k, left):
 
 
 @njit(error_model="numpy")
-def _take_out(rows, i, j, k, left, shares):
-    """Subtract from entries k and on of row j these shares of the four rows from i on."""
-    rest = load(rows, j, k, left) - shares[0] * load(rows, i, k, left) - shares[1] * load(rows, i + 1, k, left)
-    rest = rest - shares[2] * load(rows, i + 2, k, left) - shares[3] * load(rows, i + 3, k, left)
-    store(rows, j, k, left, rest)
+def _four(rows, i, k, left):
+    """Load entries k and on of the four rows from i on."""
+    a, b = load(rows, i, k, left), load(rows, i + 1, k, left)
+    return a, b, load(rows, i + 2, k, left), load(rows, i + 3, k, left)
+
+
+@njit(error_model="numpy")
+def _take_out(rows, j, k, left, four, shares):
+    """Subtract these shares of four rows, loaded before, from entries k and on of row j."""
+    rest = load(rows, j, k, left) - shares[0] * four[0] - shares[1] * four[1]
+    store(rows, j, k, left, rest - shares[2] * four[2] - shares[3] * four[3])
 
 
 @njit(error_model="numpy")
@@ -81,7 +89,8 @@ def _clear_row(rows, i, end, j, width):
             sums = _add_shares(sums, rows, i, j, whole, width - whole)
         shares = _totals(sums)
         for k in range(0, width, LANES):
-            _take_out(rows, i, j, k, LANES if k < whole else width - k, shares)
+            left = LANES if k < whole else width - k
+            _take_out(rows, j, k, left, _four(rows, i, k, left), shares)
         i += 4
     while i < end:
         _subtract(rows, j, _dot(rows, i, j, width), i, width)
@@ -138,8 +147,7 @@ def _settle_one_by_one(rows, norms, first, end, width):
 @njit(error_model="numpy")
 def _add_products(sums, rows, i, k, left):
     """Add to ten sums the products of entries k and on of four rows with each other."""
-    a, b = load(rows, i, k, left), load(rows, i + 1, k, left)
-    c, d = load(rows, i + 2, k, left), load(rows, i + 3, k, left)
+    a, b, c, d = _four(rows, i, k, left)
     aa, ba, bb, ca, cb, cc, da, db, dc, dd = sums
     aa, ba, bb, ca, cb = aa + a * a, ba + b * a, bb + b * b, ca + c * a, cb + c * b
     return aa, ba, bb, ca, cb, cc + c * c, da + d * a, db + d * b, dc + d * c, dd + d * d
@@ -148,8 +156,7 @@ def _add_products(sums, rows, i, k, left):
 @njit(error_model="numpy")
 def _combine(rows, i, k, left, m):
     """Replace entries k and on of four rows by their combinations: `m` holds a lower triangle, row by row."""
-    a, b = load(rows, i, k, left), load(rows, i + 1, k, left)
-    c, d = load(rows, i + 2, k, left), load(rows, i + 3, k, left)
+    a, b, c, d = _four(rows, i, k, left)
     store(rows, i + 3, k, left, m[6] * a + m[7] * b + m[8] * c + m[9] * d)
     store(rows, i + 2, k, left, m[3] * a + m[4] * b + m[5] * c)
     store(rows, i + 1, k, left, m[1] * a + m[2] * b)
@@ -205,6 +212,16 @@ def _settle_four(rows, norms, i, width):
 
 
 @njit(error_model="numpy")
+def _take_out_four(rows, i, j, k, left, shares):
+    """Subtract from entries k and on of the four rows from j on their shares of the four from i on."""
+    four = _four(rows, i, k, left)
+    _take_out(rows, j, k, left, four, shares[0])
+    _take_out(rows, j + 1, k, left, four, shares[1])
+    _take_out(rows, j + 2, k, left, four, shares[2])
+    _take_out(rows, j + 3, k, left, four, shares[3])
+
+
+@njit(error_model="numpy")
 def _clear_four(rows, i, j, width):
     """Take out of the four rows from j on what lies along the four from i on."""
     whole = width // LANES * LANES
@@ -217,13 +234,11 @@ def _clear_four(rows, i, j, width):
         left = width - whole
         p, q = _add_shares(p, rows, i, j, whole, left), _add_shares(q, rows, i, j + 1, whole, left)
         r, s = _add_shares(r, rows, i, j + 2, whole, left), _add_shares(s, rows, i, j + 3, whole, left)
-    of_j, of_next, of_third, of_last = _totals(p), _totals(q), _totals(r), _totals(s)
-    for k in range(0, width, LANES):
-        left = LANES if k < whole else width - k
-        _take_out(rows, i, j, k, left, of_j)
-        _take_out(rows, i, j + 1, k, left, of_next)
-        _take_out(rows, i, j + 2, k, left, of_third)
-        _take_out(rows, i, j + 3, k, left, of_last)
+    shares = _totals(p), _totals(q), _totals(r), _totals(s)
+    for k in range(0, whole, LANES):
+        _take_out_four(rows, i, j, k, LANES, shares)
+    if whole < width:
+        _take_out_four(rows, i, j, whole, width - whole, shares)
 
 
 @njit(error_model="numpy")
@@ -247,8 +262,9 @@ def _orthonormalise(rows, norms, across, along, products):
     count, width = rows.shape
     for i in range(count):
         norms[i] = math.sqrt(_dot(rows, i, i, width))
-    for first in range(0, count, BLOCK):
-        end = min(count, first + BLOCK)
+    size = count if count * width <= WHOLE else BLOCK
+    for first in range(0, count, size):
+        end = min(count, first + size)
         _settle_block(rows, norms, first, end, width)
         many, rest = end - first, count - end
         if rest:

@@ -315,11 +315,11 @@ class Kernel:
         _check_kept(run)
         if run.reverse:
             raise Error("this run went backwards in time: stretching is measured onward")
-        width = max((place.stop for place in layout(self.cell, run.sizes).values()), default=0)
-        found = np.shape(vectors)
+        module, found = self._module(), np.shape(vectors)
+        width = sum(module.layout(run.sizes).shapes[after][1] for after in module.tangents[1:])
         if len(found) != 3 or found[0] != run.batch or found[2] != width or found[1] > width:
             raise Error(f"vectors must be (B, K, N) with B = {run.batch} and K up to N = {width}, not {found}")
-        return self._passes.stretch(self._module(), run, np.array(vectors, self.dtype, order="C"))
+        return self._passes.stretch(module, run, np.asarray(vectors))
 
     def part(self, run: Run, first: int, last: int) -> Run:
         """Return steps `first` to `last` - 1 of a run as a run of its own, which shares its memory.

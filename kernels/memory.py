@@ -79,7 +79,8 @@ def layout_at(schedule: Schedule, emitted: Emitted, sizes: Mapping[str, int], dt
         else:
             width = sum(int(np.prod(dim, dtype=int)) for dim in dims)
             # A row a power of two long would fall on the same lines of the cache again and again.
-            shapes[name] = 1, width + (lanes if len(dims) > 1 and width % (8 * lanes) == 0 else 0)
+            apart = len(dims) > 1 and width % (8 * lanes) == 0 and block.kind != TANGENT_TIME  # these are directions
+            shapes[name] = 1, width + (lanes if apart else 0)
     packed = {name: packed_size(number(a), number(b), dtype) for name, (a, b) in emitted.packed.items()}
     widest = max([1, *(width for name, (_, width) in shapes.items() if kinds[name] == TIME)])
     return Layout(dict(sizes), kinds, shapes, packed, space_size(widest, dtype))

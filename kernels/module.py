@@ -98,10 +98,10 @@ class Module:
         return {name: (self.array(previous(name)), self.array(Symbol(name))) for name in names}
 
     @cached_property
-    def tangents(self) -> dict[str, tuple[str, str]]:
-        """State -> the arrays of its tangents before and after each step."""
-        names = self.schedule.derivation.cell.states
-        return {name: (self.array(tangent(previous(name))), self.array(tangent(Symbol(name)))) for name in names}
+    def tangents(self) -> tuple[str, ...]:
+        """The arrays of the states' tangents before and after each step; none where there is no state."""
+        names = [*self.schedule.derivation.cell.states][:1]
+        return tuple(self.array(tangent(one)) for name in names for one in (previous(name), Symbol(name)))
 
     @cached_property
     def seeds(self) -> dict[str, str]:
@@ -156,10 +156,9 @@ class Module:
     ) -> dict[str, tuple[int, ...]]:
         """Return the arrays that tangents need beside those of the forward pass; states have a row more."""
         memory = self.layout(sizes)
-        states = {name for pair in self.tangents.values() for name in pair}
-        shapes = self._shapes(("pack_tangent", "tangent"), sizes, given | states, T, B, K)
+        shapes = self._shapes(("pack_tangent", "tangent"), sizes, given | set(self.tangents), T, B, K)
         rows = (T + 1) * B * K
-        return shapes | {f"{after} and before": (rows, memory.shapes[after][1]) for _, after in self.tangents.values()}
+        return shapes | {f"{after} and before": (rows, memory.shapes[after][1]) for after in self.tangents[1:]}
 
     def _shapes(
         self, sections: tuple[str, ...], sizes: Mapping[str, int], given: set[str], T: int, B: int, K: int = 0
@@ -199,7 +198,7 @@ class Module:
             return array[start:stop].reshape(shape) if len(shape) == 2 else array.reshape(shape)
         if stop - start == array.shape[1]:
             return array.reshape(*lead, *shape)
-        return array.reshape(*lead, array.shape[1])[..., start:stop]
+        return array.reshape(*lead, array.shape[1])[..., start:stop].reshape(*lead, *shape)
 
     @cached_property
     def _specs(self) -> dict[tuple[tuple[str, int], ...], dict[Symbol, tuple[str, tuple[int, ...], int, int]]]:

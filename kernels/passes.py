@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from ..derive.cell import previous
 from ..derive.tangent import tangent
 from . import orthogonal
 from .budget import check_fits
@@ -270,19 +271,20 @@ class Passes:
         check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
         _, arrays = self.pool.take(plan)
         arrays |= shared
-        found = {}
-        for name, (before, after) in module.tangents.items():
+        if module.tangents:
+            before, after = module.tangents
             whole = arrays.pop(f"{after} and before")
-            whole[: B * K] = np.reshape(start[name], (B * K, whole.shape[1])) if name in start else 0
+            whole[: B * K] = 0
             arrays[before], arrays[after] = whole[: T * B * K], whole[B * K :]
-            found[name] = arrays[after].reshape(T, B, K, *module.shape(Symbol(name), sizes))
+        for name, array in start.items():
+            module.view(tangent(previous(name)), {before: whole[: B * K]}, sizes, (B, K))[...] = array
         numbers = module.numbers(sizes, T, B) | {"K": K, "first": 0, "last": B, **ALONE}
         module.call("pack_tangent", numbers, arrays)
         module.call("tangent", numbers, arrays)
-        return found
+        return {name: module.view(tangent(Symbol(name)), arrays, sizes, (T, B, K)) for name in module.states}
 
     def stretch(self, module: Module, run: Run, vectors: Array) -> tuple[Array, Array]:
-        """Carry orthonormal directions through a run, and make them orthonormal again, in place, after each step.
+        """Carry orthonormal directions through a run, and make them orthonormal again after each step.
 
         Args:
             module: that ran forward.
@@ -296,18 +298,18 @@ class Passes:
         (B, K, width), T, arrays = vectors.shape, run.steps, dict(run.arrays)
         check_fits(T * B * K * self.dtype.itemsize, "the stretching needs", "take fewer directions or steps at a time")
         samples, directions = together(B, K)
-        plan = planned(module.tangent_shapes(run.sizes, 1, samples, directions, set(arrays)), self.dtype)
-        _, own = self.pool.take(plan)
+        shapes = module.tangent_shapes(run.sizes, 0, samples, directions, set(arrays))
+        shapes |= dict.fromkeys(("vectors", "carried"), (B * K, width))
+        shapes["space"] = (orthogonal.space_size(K, width, self.dtype),)
+        _, own = self.pool.take(planned(shapes, self.dtype))
         arrays |= own
-        for before, after in module.tangents.values():
-            whole = arrays.pop(f"{after} and before")
-            arrays[before], arrays[after] = whole[: samples * directions], whole[samples * directions :]
-        arrays["vectors"], arrays["norms"] = vectors.reshape(B * K, width), np.empty((T, B * K), self.dtype)
-        arrays["space"] = np.empty(orthogonal.space_size(K, width, self.dtype), self.dtype)
+        arrays["vectors"][...] = vectors.reshape(B * K, width)
+        arrays["norms"] = np.empty((T, B * K), self.dtype)
         numbers = module.numbers(run.sizes, T, B) | {"K": K, "together": samples, **ALONE}
         module.call("pack_tangent", numbers, arrays)
         module.call(STRETCHING, numbers, arrays)
-        return arrays["norms"].reshape(T, B, K), vectors
+        last = arrays["carried" if T % 2 else "vectors"]
+        return arrays["norms"].reshape(T, B, K), last.reshape(B, K, width).copy()
 
     def _task(
         self,

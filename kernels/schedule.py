@@ -161,7 +161,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
 
     firsts = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
     stacks = stacked_targets(firsts)
-    blocks = _blocks(plan, stacks, summed)
+    blocks = _blocks(plan, stacks, summed, [tuple(map(previous, cell.states)), states])
     used_up = spent(forward_program, (equation.target for equation in cell.equations))
     places = _places(plan, blocks, {y: x for x, y in used_up.items() if y not in states})
     [before, forward], cleared = with_first_writes(
@@ -270,8 +270,10 @@ def _sums(plan: Lowering, shares: Iterable[Step]) -> tuple[list[Instruction], li
     return first, summed
 
 
-def _blocks(plan: Lowering, stacks: list[tuple[Symbol, ...]], sums: list[Instruction]) -> dict[str, Block]:
-    """Lay out stacks, their adjoints and tangents in the same order, and gradients that one product makes."""
+def _blocks(
+    plan: Lowering, stacks: list[tuple[Symbol, ...]], sums: list[Instruction], states: list[tuple[Symbol, ...]]
+) -> dict[str, Block]:
+    """Lay out stacks, their adjoints and tangents in the same order, gradients that one product makes, directions."""
     found: dict[str, Block] = {}
     for stack in stacks:
         for version in (stack, tuple(map(delta, stack)), tuple(map(tangent, stack))):
@@ -293,6 +295,10 @@ def _blocks(plan: Lowering, stacks: list[tuple[Symbol, ...]], sums: list[Instruc
             ordered = sorted(group, key=lambda one: order[one.lefts[0]])
             name = _free(f"stack{len(found) + 1}", plan)
             found[name] = Block(name, FIXED, tuple(one.targets[0] for one in ordered))
+    for names in states:
+        if len(names) > 1:
+            name = _free(f"stack{len(found) + 1}", plan)
+            found[name] = Block(name, TANGENT_TIME, tuple(map(tangent, names)))
     return found
 
 
@@ -311,7 +317,7 @@ def _places(plan: Lowering, blocks: dict[str, Block], taken: Mapping[Symbol, Sym
         start: Expr = sympy.Integer(0)
         for symbol in block.members:
             places[symbol] = Place(block.name, start)
-            start += plan.shapes[symbol][0]
+            start += plan.shapes[symbol][0] if block.kind == FIXED else sympy.Mul(*plan.shapes[symbol])
     for symbol in plan.kept:
         if symbol not in places and symbol not in taken:
             name = symbol.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import Integer, Symbol, prod
+from sympy import Symbol
 
 from ..derive.cell import previous
 from ..derive.tangent import tangent
@@ -30,34 +30,25 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
         writer: of the module.
         given: arguments of its tangent function, which is called for one step at a time.
     """
-    schedule, size = writer.schedule, writer.scalar.size
-    pairs = [(tangent(previous(name)), tangent(Symbol(name))) for name in schedule.derivation.cell.states]
-    before, after = ([writer.scalar.arrays[pair[side]] for pair in pairs] for side in (0, 1))
+    schedule = writer.schedule
+    states = [Symbol(name) for name in schedule.derivation.cell.states]
     kinds = {writer.arrays[block.name]: block.kind for block in schedule.blocks.values()}
-    if not pairs or not {name for name, kind in kinds.items() if kind == TANGENT_TIME} <= {*before, *after}:
+    if not states or sum(kind == TANGENT_TIME for kind in kinds.values()) > 2:
         return [], ()
+    before, after = (writer.scalar.arrays[tangent(one)] for one in (previous(states[0].name), states[0]))
     lasting = ["active", *(name for name, kind in kinds.items() if kind == TIME)]
     one_step = {"T": "1", "B": "samples", "K": "directions", "first": "0", "last": "samples"}
     one_step |= {name: f"{name}[row : row + samples]" for name in lasting}
+    one_step |= {before: "before[moved:stop]", after: "after[moved:stop]"}
     call = wrapped("tangent(", tuple(one_step.get(name, name) for name in given), ")", room=95).split("\n")
-    take, give, start = [], [], Integer(0)
-    for (symbol, _), array, into in zip(pairs, before, after, strict=True):
-        width = prod(schedule.shapes[symbol], start=Integer(1))
-        place = f"{size(start)} + j" if start else "j"
-        loop = f"for j in range({size(width)}):"
-        take += [loop, f"    {array}[k, j] = vectors[moved + k, {place}]"]
-        give += [loop, f"    vectors[moved + k, {place}] = {into}[k, j]"]
-        start += width
-    each = "for k in range(samples * directions):"
-    some = [f"directions, moved = min({AT_ONCE}, K - q), s * K + q"]
-    some += [each, *indented(take), *call, each, *indented(give)]
-    steps = ["samples, row = min(together, B - s), t * B + s", f"for q in range(0, K, {AT_ONCE}):"]
-    steps += indented(some)
+    some = [f"directions, moved = min({AT_ONCE}, K - q), s * K + q", "stop = moved + samples * directions", *call]
+    steps = ["samples, row = min(together, B - s), t * B + s", f"for q in range(0, K, {AT_ONCE}):", *indented(some)]
     steps += ["for k in range(s, s + samples):"]
-    steps += ["    orthonormalise(vectors, k * K, 0, K, norms, t, k * K, space)"]
-    lines = ["for t in range(T):", *indented(["for s in range(0, B, together):", *indented(steps)])]
+    steps += ["    orthonormalise(after, k * K, 0, K, norms, t, k * K, space)"]
+    steps = ["for s in range(0, B, together):", *indented(steps), "before, after = after, before"]
+    lines = ["before, after = vectors, carried", "for t in range(T):", *indented(steps)]
     seen = set(words("\n".join(lines)))
     counts = ("T", "B", "K", "together", *(name for name in writer.sizes.values() if name in seen))
-    arrays = [name for name in given if name not in (*counts, "first", "last")]
-    arguments = (*counts, "vectors", "norms", "space", *dict.fromkeys([*arrays, *before, *after]))
+    arrays = [name for name in given if name not in (*counts, "first", "last", before, after)]
+    arguments = (*counts, "vectors", "carried", "norms", "space", *arrays)
     return [f'"""{PURPOSE[STRETCHING]}"""', *lines], arguments

@@ -17,8 +17,8 @@ from .sections import SECTIONS, STRETCHING
 
 INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "moved_row", "left", "first", "last"}
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
-VARIABLES |= {"vectors", "norms", "above", "below", "piece", "pieces", "rows", "times", "split", "meeting"}
-VARIABLES |= {"block", "samples", "directions", "term", "before", "added"}
+VARIABLES |= {"vectors", "carried", "norms", "above", "below", "piece", "pieces", "rows", "times", "split", "meeting"}
+VARIABLES |= {"block", "samples", "directions", "term", "before", "after", "added"}
 MODULES = {"np", "math", "njit", "sqrt"}
 IMPORTED = {"LANES", "by_lane", "lanes", "load", "meet", "multiply_part", "orthonormalise", "outer_sum", "pack_part"}
 IMPORTED |= {"share", "store", "total", "within"}

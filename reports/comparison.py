@@ -131,6 +131,7 @@ class _Report:
         sizes: list[Inline] = []
         for name, size in _shared(settings.get("sizes", {})).items():
             sizes.append(self.math.formula(Symbol(name, integer=True)) + self.math.sign("equals") + self.number(size))
+        sizes += _apart(settings.get("sizes", {}))
         if sizes:
             sentences.append(phrases.text("comparison.sizes", sizes=phrases.join(sizes)))
         sentences.append(
@@ -238,13 +239,30 @@ class _Report:
         return [Heading(plain("comparison.proofs")), Table(header, rows, "lcr", caption)]
 
 
-def _shared(sizes: dict[str, dict[str, int]]) -> dict[str, int]:
-    """Return the sizes that mean the same in every cell that has them."""
-    found: dict[str, set[int]] = {}
-    for of_cell in sizes.values():
+def _sizes(sizes: dict[str, dict[str, int]]) -> dict[str, dict[int, list[str]]]:
+    """Return dimension -> size -> the cells in which it has that size."""
+    found: dict[str, dict[int, list[str]]] = {}
+    for cell, of_cell in sizes.items():
         for name, size in of_cell.items():
-            found.setdefault(name, set()).add(int(size))
-    return {name: min(values) for name, values in found.items() if len(values) == 1}
+            found.setdefault(name, {}).setdefault(int(size), []).append(cell)
+    return found
+
+
+def _shared(sizes: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Return the sizes that are the same in every cell that has them."""
+    return {name: min(values) for name, values in _sizes(sizes).items() if len(values) == 1}
+
+
+def _apart(sizes: dict[str, dict[str, int]]) -> list[str]:
+    """Return what else is to be said of sizes: those that differ from cell to cell.
+
+    >>> _apart({"one": {"n": 5, "m": 2}, "other": {"n": 9, "m": 2}, "third": {"n": 5}})
+    ['n = 5 (one, third)', 'n = 9 (other)']
+    """
+    differing = {name: values for name, values in _sizes(sizes).items() if len(values) > 1}
+    return [
+        f"{name} = {size} ({', '.join(cells)})" for name, values in differing.items() for size, cells in values.items()
+    ]
 
 
 def shown(steps: float) -> str:

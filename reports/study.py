@@ -132,7 +132,7 @@ class _Report:
         for row in of_measure:
             cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
             ends = {"first": number(row.low), "last": number(row.high)}
-            bounds = "" if math.isnan(row.low) else self.phrases.plain("claims.range", **ends)
+            bounds = "" if math.isnan(row.low) or row.low == math.inf else self.phrases.plain("claims.range", **ends)
             lost = row.failed == row.seeds
             cells += [(self.phrases.plain("study.none") if lost else number(row.number),), (bounds,)]
             body.append(tuple(cells))

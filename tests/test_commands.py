@@ -100,6 +100,19 @@ def test_flow_as_json(mine):
     assert all(set(one) == {"cell", "data", "half_life", "half_life_low", "half_life_high"} for one in found)
 
 
+def test_flow_says_what_it_does_not_know(tmp_path):
+    """Half-lives longer than the lags, of a cell whose input is as wide as its state: the text sets its size."""
+    wide = tmp_path / "wide.cell"
+    wide.write_text("x: input[n]\nh: state[n]\nh = h + 0 * x\n", encoding="utf-8")
+    (tmp_path / "few.txt").write_text("abcab" * 9, encoding="utf-8")
+    study = ("--quick", "--steps", 6, "--batch", 2, "--seeds", 2, "--text", tmp_path / "few.txt")
+    said = invoke("flow", wide, *study).stdout.splitlines()
+    assert said[1:] == [
+        "wide  text: longer than 6   shuffled: longer than 6",
+        "'wide' has n = 3, as many as there are characters: its state h is as wide as its input x",
+    ]
+
+
 def test_the_bench_as_json(monkeypatch):
     row = Row("mine", "float32", 1, 256, 16, 50, "other", 0.01, 2.0, 1.5, 2.5, 1e10, 0.5, 0.4)
     monkeypatch.setattr(bench, "bench", lambda *args: [args[-1]("a line for people")] * 0 + [row])

@@ -111,7 +111,7 @@ def show(found: Sequence[Row], store: str) -> None:
         table.add_row(row.cell, row.size, row.initialisation, row.data, *_numbers(row))
     console.print(table, highlight=False, markup=False)
     known = (row for row in found if row.quantity)
-    for quantity in dict.fromkeys(f"{row.measure}: {row.quantity}, in {row.unit or 'no unit'}" for row in known):
+    for quantity in dict.fromkeys(_explained(row) for row in known):
         _say(console, quantity)
     if len(found) > LONGEST:
         _say(console, f"{len(found) - LONGEST} more rows are in the store.")
@@ -122,6 +122,11 @@ def show(found: Sequence[Row], store: str) -> None:
     failed, exploded = (sum(counts) for counts in zip(*((row.failed, row.exploded) for row in wrong), strict=True))
     what = f"{len(wrong)} of them are not whole: {failed} runs failed and {exploded} exploded"
     _say(console, f"{what}. The first: {wrong[0].message}")
+
+
+def _explained(row: Row) -> str:
+    """Say what a measure's number is, with its unit where it has one."""
+    return f"{row.measure}: {row.quantity}{f', in {row.unit}' if row.unit not in ('', '1') else ''}"
 
 
 def status(found: Sequence[Row]) -> int:

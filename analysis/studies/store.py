@@ -77,7 +77,8 @@ class Store:
         if "format" not in found or "study" not in found:
             raise Error(f"{self.url}: a Zarr group that is no study's. Choose another store.")
         if found["format"] != FORMAT:
-            raise Error(f"{self.url}: a store of format {found['format']}, and this bptt reads format {FORMAT}")
+            formats = f"a store of format {found['format']}, and this bptt reads format {FORMAT}"
+            raise Error(f"{self.url}: {formats}. Choose another store, or remove this one")
         return found
 
     def done(self, plan: Plan, group: int) -> set[Point]:

@@ -14,6 +14,7 @@ from typing import Any
 import xarray as xr
 
 from ...derive.errors import Error
+from ..inputs import size_of_text
 from ..strict import refuse
 from .file import StudyFile, read
 from .plan import Plan, Point, Task, describe, plan
@@ -58,6 +59,18 @@ class Study:
         laid, mistakes = plan(file)
         refuse(path, mistakes)
         return Study(Path(path), text, file, laid, os.fspath(store or Path(path).with_suffix(".zarr")))
+
+    @property
+    def notes(self) -> list[str]:
+        """Where the number of characters of a text sets the size of a state."""
+        data = self.plan.data
+        feeds = [
+            feed
+            for group in self.plan.groups
+            for feed, one in zip(group.feeds, data, strict=True)
+            if one.kind != "noise"
+        ]
+        return list(dict.fromkeys(note for note in map(size_of_text, feeds) if note))
 
     def run(
         self,

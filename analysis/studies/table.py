@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from ..statistics import t_interval
+from ..statistics import log_interval, t_interval
 from .measures import MEASURES
 
 
@@ -19,7 +19,8 @@ class Row:
     Attributes:
         cell, size, initialisation, data, measure: which point.
         quantity, unit: what the number is; '' where no run has numbers.
-        number, low, high: its mean over seeds and the bounds of its 95 % interval; nan where there is none.
+        number, low, high: its mean over seeds, geometric where it can't be negative, and the bounds of its 95 %
+            interval; nan where there is none.
         seeds, failed, exploded: how many there are, how many have no numbers, and how many are past the largest float.
         message: why, at the first seed that failed or exploded.
     """
@@ -60,7 +61,7 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
         if not at.done:
             continue
         status, messages = at.status.values, at.message.values
-        number, low, high = _interval(numbers.isel(initialisation=start, data=data)[status != 1])
+        number, low, high = _interval(numbers.isel(initialisation=start, data=data)[status != 1], measure)
         made.append(
             Row(
                 cell=str(found.attrs["cell"]),
@@ -82,11 +83,12 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
     return made
 
 
-def _interval(numbers: xr.DataArray) -> tuple[float, float, float]:
-    """Return the mean over seeds with its t-interval; where a number is inf, the median, the least and inf."""
+def _interval(numbers: xr.DataArray, measure: str) -> tuple[float, float, float]:
+    """Return the mean over seeds with its interval; where a number is inf, the median, the least and inf."""
     if not numbers.size or np.isnan(numbers).any():
         return np.nan, np.nan, np.nan
     if np.isinf(numbers).any():
         return float(numbers.median()), float(numbers.min()), np.inf
-    found = t_interval(numbers, "seed")
-    return float(found["mean"]), float(found["low"]), float(found["high"])
+    least, most = MEASURES[measure].between
+    found = (log_interval if least == 0 else t_interval)(numbers, "seed")
+    return float(found["mean"]), float(found["low"]), min(float(found["high"]), most)

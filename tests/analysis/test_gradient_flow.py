@@ -233,10 +233,11 @@ def test_a_summary():
     found = summarise(study([[[0.09, 0.1, 0.11]], [[0.5, 0.5, 0.5]]]))
     assert found["mean"].dims == ("cell", "data", "lag") and found.half_life.dims == ("cell", "data")
     lives = LN2 / np.array([0.09, 0.1, 0.11])
-    assert found.half_life.values.ravel() == pytest.approx([lives.mean(), LN2 / 0.5])
-    half = 4.302652730 * lives.std(ddof=1) / np.sqrt(3)  # t of 97.5 % with 2 degrees of freedom
-    assert found.half_life_low.values.ravel() == pytest.approx([lives.mean() - half, LN2 / 0.5])
-    assert found.half_life_high.values.ravel() == pytest.approx([lives.mean() + half, LN2 / 0.5])
+    middle = np.exp(np.log(lives).mean())
+    assert found.half_life.values.ravel() == pytest.approx([middle, LN2 / 0.5])
+    factor = np.exp(4.302652730 * np.log(lives).std(ddof=1) / np.sqrt(3))  # t of 97.5 % with 2 degrees of freedom
+    assert found.half_life_low.values.ravel() == pytest.approx([middle / factor, LN2 / 0.5])
+    assert found.half_life_high.values.ravel() == pytest.approx([middle * factor, LN2 / 0.5])
     assert found.attrs == {"gain": 1.5, "level": 0.95}
     assert found["low"].attrs["units"] == "natural log" and found.half_life_low.attrs["units"] == "steps"
 
@@ -248,7 +249,7 @@ def test_a_summary():
         ([0, 0, -1], np.inf, np.inf),
         ([0.1], np.nan, np.nan),
         ([0.0], np.nan, np.nan),
-        ([0.05, 2, 2], 0, None),  # a t-interval that would reach below 0
+        ([0.05, 0.5], LN2 / np.sqrt(0.025) / np.exp(12.706204736 * np.log(10) / 2), None),  # far from 0, but above it
     ],
 )
 def test_bounds_of_half_lives(rates, low, high):

@@ -49,6 +49,16 @@ def test_the_defaults_in_the_template_are_the_defaults(tmp_path):
     assert describe(explicit.plan) == describe(bptt.Study.load(path).plan)
 
 
+def test_a_study_says_where_a_text_sets_the_size_of_a_state(load, tmp_path):
+    (tmp_path / "wide.cell").write_text("x: input[n]\nh: state[n]\nh = tanh(W @ h + x)", encoding="utf-8")
+    (tmp_path / "poem.txt").write_text("abcab" * 9, encoding="utf-8")
+    text = 'cells = ["rnn", "wide.cell"]\nhidden = 3\nlengths = [5, 6]\nmeasures = "flow"\ndata = '
+    assert load(text + '["poem.txt", "noise"]').notes == [
+        "'wide' has n = 3, as many as there are characters: its state h is as wide as its input x"
+    ]
+    assert load(text + '"noise"').notes == []
+
+
 def test_every_axis_is_a_value_or_a_list(load, tmp_path):
     (tmp_path / "mine.cell").write_text("x: input[m]\nh: state[k]\nh = tanh(W @ x + U @ h)")
     (tmp_path / "poem.txt").write_text("the rain in spain " * 9, encoding="utf-8")
@@ -87,10 +97,11 @@ def test_the_same_sizes_by_two_ways_are_one_point(load):
         ("hidden = 0", "hidden = 0: input should be greater than or equal to 1"),
         ("hidden = [8, -2]", r"hidden\[1\] = -2: input should be greater"),
         ("hidden = 2.5", "hidden = 2.5: input should be a valid integer"),
-        ("hidden = []", r"hidden = \[\]: .*at least 1"),
+        ("hidden = []", r"hidden = \[\]: the list is empty: give at least one"),
         ("hidden = true", "hidden = True: input should be a valid integer"),
         ("hidden = [8, 8]", r"hidden holds 8 twice"),
         ("batch = [1, 2]", r"batch = \[1, 2\]: input should be a valid integer"),
+        ("seeds = []", r"seeds = \[\]: the list is empty"),
         ("seeds = 0", "seeds = 0: should be how many seeds there are, from 1 on"),
         ("seeds = [0, -1]", r"seeds\[1\] = -1: input should be greater than or equal to 0"),
         ("seeds = [1, 1]", "seeds holds 1 twice"),

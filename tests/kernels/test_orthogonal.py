@@ -143,13 +143,14 @@ def test_stretching(make_case, name, count):
     assert is_orthonormal(after, 1e-12)
 
 
+@pytest.mark.parametrize("cut", [2, 3])
 @pytest.mark.parametrize("name", ["lstm", "memory"])
-def test_stretching_goes_on_from_piece_to_piece(make_case, name):
+def test_stretching_goes_on_from_piece_to_piece(make_case, name, cut):
     case = make_case(name)
     vectors = directions(case)
     whole, end = case.kernel.stretch(case.run, vectors)
-    first, between = case.kernel.stretch(case.kernel.part(case.run, 0, 2), vectors)
-    second, after = case.kernel.stretch(case.kernel.part(case.run, 2, 5), between)
+    first, between = case.kernel.stretch(case.kernel.part(case.run, 0, cut), vectors)
+    second, after = case.kernel.stretch(case.kernel.part(case.run, cut, 5), between)
     assert (np.concatenate([first, second]) == whole).all() and (after == end).all()
 
 

@@ -88,6 +88,13 @@ def test_same_numbers_same_figure():
     assert b"<text" not in flow_figure(summary) and b"dc:date" not in flow_figure(summary)
 
 
+def test_sizes_that_differ_from_cell_to_cell_are_said():
+    data = study([0.1, 0.2])
+    data.attrs["sizes"]["fast"]["n"] = 7
+    text = text_of(comparison_document(DERIVATIONS, data))
+    assert "n = 4 (slow, rising) and n = 7 (fast)" in text
+
+
 def test_a_cell_without_derivation():
     with pytest.raises(Error, match="the study measures fast"):
         comparison_document(DERIVATIONS[:1], study([0.1, 0.2]))

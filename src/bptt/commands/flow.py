@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,12 +122,18 @@ def _half_lives(summary: Any) -> str:
     width = max(len(str(name)) for name in summary.cell.values)
     for name in summary.cell.values:
         at = summary.sel(cell=name)
-        found = [
-            f"{kind}: {float(one.half_life):.2f} ({float(one.half_life_low):.2f} to {float(one.half_life_high):.2f})"
-            for kind, one in ((kind, at.sel(data=kind)) for kind in summary.data.values)
-        ]
-        lines.append(f"{name!s:<{width}}  {'   '.join(found)}")
-    return "\n".join(lines)
+        found = "   ".join(f"{kind}: {_half_life(at.sel(data=kind))}" for kind in summary.data.values)
+        lines.append(f"{name!s:<{width}}  {found}")
+    return "\n".join([*lines, *summary.attrs.get("notes", ())])
+
+
+def _half_life(at: Any) -> str:
+    """Return one half-life with its interval, as far as it is known."""
+    value, low, high = float(at.half_life), float(at.half_life_low), float(at.half_life_high)
+    text = f"{value:.2f}" if math.isfinite(value) else f"longer than {int(at.lag.max())}"
+    if not math.isfinite(low):
+        return text
+    return f"{text} ({low:.2f} {f'to {high:.2f}' if math.isfinite(high) else 'or longer'})"
 
 
 def _as_data(summary: Any) -> list[dict[str, Any]]:

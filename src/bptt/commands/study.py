@@ -56,6 +56,8 @@ def study(file: Path, store: str | None, new: bool, as_json: bool, **choices: An
         give_json({"store": loaded.store, "points": [asdict(row) for row in found]})
     else:
         show.show(found, loaded.store)
+        for note in loaded.notes:
+            click.echo(note)
     from bptt.reports.study import study_document
 
     document = study_document(tree, command())

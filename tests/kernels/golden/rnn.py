@@ -246,25 +246,19 @@ def tangent(T, B, K, first, last, size_n, active, tangent_h_prev, tangent_a_h, h
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def stretching(
-    T, B, K, together, size_n, vectors, norms, space, active, tangent_h_prev, tangent_a_h, h, tangent_h,
-    packed2,
-):
+def stretching(T, B, K, together, size_n, vectors, carried, norms, space, active, tangent_a_h, h, packed2):
     """Carry K directions per sample, rows of `vectors`, and make them orthonormal after each step."""
+    before, after = vectors, carried
     for t in range(T):
         for s in range(0, B, together):
             samples, row = min(together, B - s), t * B + s
             for q in range(0, K, 16):
                 directions, moved = min(16, K - q), s * K + q
-                for k in range(samples * directions):
-                    for j in range(size_n):
-                        tangent_h_prev[k, j] = vectors[moved + k, j]
+                stop = moved + samples * directions
                 tangent(
-                    1, samples, directions, 0, samples, size_n, active[row : row + samples], tangent_h_prev,
-                    tangent_a_h, h[row : row + samples], tangent_h, packed2,
+                    1, samples, directions, 0, samples, size_n, active[row : row + samples],
+                    before[moved:stop], tangent_a_h, h[row : row + samples], after[moved:stop], packed2,
                 )
-                for k in range(samples * directions):
-                    for j in range(size_n):
-                        vectors[moved + k, j] = tangent_h[k, j]
             for k in range(s, s + samples):
-                orthonormalise(vectors, k * K, 0, K, norms, t, k * K, space)
+                orthonormalise(after, k * K, 0, K, norms, t, k * K, space)
+        before, after = after, before

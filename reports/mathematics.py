@@ -106,7 +106,7 @@ def earlier_letter(names: Iterable[str]) -> str:
     >>> earlier_letter(["m", "n"]), earlier_letter(["m", "k", "l"])
     ('k', 'q')
     """
-    return next((letter for letter in "klqri" if letter not in set(names)), "k")
+    return next((letter for letter in "kqril" if letter not in set(names)), "k")
 
 
 def _alike(printer: Phrased, names: list[str]) -> frozenset[str]:

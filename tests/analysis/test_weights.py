@@ -188,6 +188,15 @@ def test_weights_go_out_to_onnx_and_come_back(tmp_path, dtype):
         np.testing.assert_allclose(computed(back, X), np.asarray(told), atol=2e-6 if dtype == "float32" else 1e-13)
 
 
+def test_a_weight_that_is_a_number_goes_out_and_comes_back(tmp_path):
+    cell = bptt.parse("x: input[m]\nh: state[n]\ns: param\nh = tanh(s * (W @ x) + U @ h)")
+    params = bptt.compile(cell).init({"m": 2, "n": 3}, seed=0)
+    onnx.save(bptt.to_onnx(cell, params, dtype="float64"), tmp_path / "a.onnx")
+    [back] = bptt.from_onnx(tmp_path / "a.onnx").layers
+    assert {name: array.shape for name, array in back.params.items()} == {"s": (), "W": (3, 2), "U": (3, 3)}
+    assert back.params["s"] == params["s"]
+
+
 def test_what_of_our_own_onnx_cannot_be_read_back_is_said(tmp_path):
     def refused(model, match):
         onnx.save(model, tmp_path / "a.onnx")

@@ -243,11 +243,14 @@ def test_a_model_around_a_cell_of_ones_own(folder):
     """Its checkpoint holds the cell: it is used where the cell isn't, and not gone on with another."""
     (folder / "cells").mkdir()
     cell = folder / "cells" / "mine.cell"
-    cell.write_text("x: input[m]\nh: state[n]\nf = sigmoid(W @ x + b)\nh = f * h + (1 - f) * tanh(U @ x + V @ h)\n")
+    cell.write_text(
+        "x: input[m]\nh: state[n]\ns: param\nf = sigmoid(s * (W @ x) + b)\nh = f * h + (1 - f) * tanh(U @ x + V @ h)\n"
+    )
     call("compose", str(cell), "--embedding", "-o", "cells/mine.model")
     (folder / "cat.txt").write_bytes("고양이가 앉았다.\r\n쥐도!\r\n".encode() * 60)
     (folder / "cat.toml").write_text(FILE.replace("character_language_model", "cells/mine.model"))
     call("train", "cat.toml")
+    assert "Nothing is left" in call("train", "cat.toml", "--resume")  # the number s too is as it was
     (folder / "cat").rename(folder / "elsewhere")
     written = call(
         "generate", "elsewhere/best.safetensors", "--prime", "고양", "--length", "30", "--temperature", "0.5"

@@ -77,7 +77,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     tensors = {f"{PARAM}/{name}": array for name, array in training.params.items()}
     tensors |= {f"{SLOT}/{s}/{name}": array for name, slots in training.slots.items() for s, array in slots.items()}
     tensors |= {f"{STATE}/{name}": array for name, array in training.carried.items()}
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = {
         "format": FORMAT,
         "model": training.kernel.model.text,

@@ -150,6 +150,8 @@ def load(name: str | os.PathLike[str]) -> Cell:
     if wanted in zoo():
         return parse((ZOO / f"{wanted}.cell").read_text(encoding="utf-8"), wanted)
     path = Path(wanted)
+    if path.suffix not in ("", ".cell") and not path.exists():
+        raise Error(f"there is no file '{wanted}'. A cell is the path of a .cell file, or a name that ships with bptt.")
     if path.suffix != ".cell" and not path.exists():
         raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
     return parse(text_of(path), wanted)

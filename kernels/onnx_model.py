@@ -82,7 +82,7 @@ def _checked(model: Model, params: Mapping[str, ArrayLike] | None, dtype: str) -
         return {}
     if wrong := sorted(params.keys() ^ model.params.keys()):
         raise Error(f"{wrong[0]} is not in both the cell's parameters, {', '.join(model.params)}, and those given")
-    found = {name: np.ascontiguousarray(params[name], dtype) for name in model.params}
+    found = {name: np.asarray(params[name], dtype, order="C") for name in model.params}
     for name, array in found.items():
         if array.ndim != len(model.params[name]):
             raise Error(f"{name} has shape {array.shape}, and the cell's has {len(model.params[name])} axes")

@@ -20,7 +20,7 @@ from .document import Block, Document, Heading, Inline, Listing, Mark, Paragraph
 from .figures import flow_plot, picture
 from .findings import Findings, signed
 from .formula import Formula
-from .mathematics import Mathematics
+from .mathematics import Mathematics, earlier_letter
 from .phrases import Phrases
 from .plots import colours
 
@@ -97,7 +97,7 @@ class _Report:
         self.summary = summarise(study)
         self.phrases = phrases
         self.kinds = [str(kind) for kind in study.data.values]
-        self.math = Mathematics({})
+        self.math = Mathematics({}, earlier=earlier_letter(_shared(study.attrs.get("sizes", {}))))
         self.paints = colours([d.cell.name for d in derivations])
         self.lags = int(study.lag.values.max())
 
@@ -110,7 +110,7 @@ class _Report:
         kept = "weights" in settings
         question = phrases.text(
             "comparison.question_trained" if kept else "comparison.question",
-            k=self.math.call("letter", "k"),
+            k=self.math.call("lag"),
             count=str(len(self.derivations)),
         )
         kinds = phrases.join([self.kind(kind) for kind in self.kinds])
@@ -159,7 +159,8 @@ class _Report:
         return self.math.call("digits", number)
 
     def flow(self) -> list[Block]:
-        words = {word: self.phrases.plain(f"comparison.{word}") for word in ("lag", "norm", "times")}
+        letter = self.math.call("lag").plain
+        words = {word: self.phrases.plain(f"comparison.{word}", k=letter) for word in ("lag", "norm", "times")}
         titles = {kind: self.kind(kind) for kind in self.kinds}
         plot = flow_plot(self.summary, titles, words, self.paints)
         curves = []
@@ -174,7 +175,7 @@ class _Report:
         caption = self.phrases.text(
             "comparison.caption",
             norm=self.math.call("log_norm"),
-            k=self.math.call("letter", "k"),
+            k=self.math.call("lag"),
             conditions=", ".join(f"{name} = {size}" for name, size in sizes.items()),
             B=str(settings.get("batch", "")),
             S=str(self.study.sizes["seed"]),

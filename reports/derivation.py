@@ -20,7 +20,7 @@ from .document import Block, Document, Equations, Heading, Inline, Note, Paragra
 from .formula import Formula, is_readable
 from .graph import diagram
 from .long_products import bounds_of_step, unrolled_gradient
-from .mathematics import Mathematics
+from .mathematics import Mathematics, earlier_letter
 from .phrases import Phrases
 from .reasons import Reasons
 from .styles import Style, capitals
@@ -106,7 +106,10 @@ def mathematics(derivation: Derivation, layout: str = "column", adjoint: str = "
     programs = (derivation.forward, derivation.prologue, derivation.epilogue, derivation.backward)
     shapes = {symbol: shape for program in programs for symbol, shape in program.shapes.items()}
     fixed = fixed_symbols(derivation)
-    return Mathematics(shapes, fixed, Style(layout, adjoint, capitals(shapes, fixed) if layout == "batch" else {}))
+    names = {symbol.name for shape in shapes.values() for size in shape for symbol in size.free_symbols}
+    earlier = earlier_letter(names | {symbol.name for symbol in shapes})
+    style = Style(layout, adjoint, capitals(shapes, fixed) if layout == "batch" else {})
+    return Mathematics(shapes, fixed, style, earlier=earlier)
 
 
 def fixed_symbols(derivation: Derivation) -> tuple[Symbol, ...]:
@@ -324,10 +327,10 @@ class _Page:
         if readable:
             blocks += [self.paragraph("text.blocks")] * many + [Equations(readable)]
         blocks += self.changes() if len(readable) < len(rows) else []
-        blocks.append(self.paragraph("text.flow", k=call("letter", "k")))
+        blocks.append(self.paragraph("text.flow", k=call("lag")))
         name = "" if many else self.states[0]
         blocks.append(Equations((Row(call("lagged", name), call("gradient_product", name)),), boxed=True))
-        blocks.append(self.paragraph("text.fate", k=call("letter", "k")))
+        blocks.append(self.paragraph("text.fate", k=call("lag")))
         blocks += bounds_of_step(column, math, self.phrases, layout)
         return blocks + unrolled_gradient(column, math, self.phrases, layout)
 

@@ -206,7 +206,9 @@ class _Page:
             case Sheet():
                 title = self.block(Heading(block.title, block.level)) if block.level else ""
                 lead = "".join(map(self.block, block.lead))
-                columns = (f"<div>{''.join(map(self.block, blocks))}</div>" for blocks in block.columns)
+                columns = [f"<div>{''.join(map(self.block, blocks))}</div>" for blocks in block.columns]
+                if len(columns) == 1:  # as wide as any text
+                    return f"<section>{title}{lead}{columns[0]}</section>"
                 return f'<section class="sheet">{title}{lead}<div class="columns">{"".join(columns)}</div></section>'
             case Sides():
                 inner = (

@@ -70,6 +70,6 @@ def _scores(scores: Dataset, phrases: Phrases) -> Table:
     rows: list[tuple[Text, ...]] = []
     for place, feature in enumerate(map(str, scores.feature.values)):
         found = [float(scores[name][place]) for name in columns[2:]]
-        cells = (feature, str(scores.best.values[place]), *("" if np.isnan(one) else number(one) for one in found))
+        cells = (feature, str(scores.best.values[place]), *("–" if np.isnan(one) else number(one) for one in found))
         rows.append(tuple((cell,) for cell in cells))
     return Table(header, tuple(rows), "llrrrrr", phrases.text("inspection.scored"))

@@ -10,6 +10,7 @@ from sympy import Expr, MatrixExpr, Symbol
 from ..derive.functions import FUNCTIONS
 from ..derive.linear import Shape
 from ..derive.notation import SUM
+from ..derive.through_time import ORIGIN
 from .dialects import LATEX, PLAIN, TYPST
 from .formula import MARK, TALL, Formula
 from .names import taken_apart
@@ -28,6 +29,7 @@ class Mathematics:
         fixed: symbols that carry no time: parameters and what is made of parameters alone.
         style: of the notation.
         clock: how time is written.
+        earlier: the letter for an earlier step and for a number of steps; see `earlier_letter`.
 
     >>> from sympy import Mul, symbols
     >>> from .formula import clean
@@ -42,6 +44,7 @@ class Mathematics:
         fixed: Iterable[Symbol] = (),
         style: Style | None = None,
         clock: Clock | None = None,
+        earlier: str = "k",
     ) -> None:
         fixed = tuple(fixed)
         self.shapes = shapes
@@ -51,6 +54,7 @@ class Mathematics:
         for printer in self.printers:
             printer.upright = upright
             printer.clock = clock or Clock()
+            printer.earlier = earlier
 
     def formula(self, expr: Expr | MatrixExpr, at_least: int = SUM) -> Formula:
         """Return an expression as a formula, with break marks."""
@@ -96,6 +100,15 @@ class Mathematics:
         return Formula(*(printer.dialect.sign(name) for printer in self.printers))
 
 
+def earlier_letter(names: Iterable[str]) -> str:
+    """Return a letter for an earlier step, and for a number of steps, that isn't one of the names.
+
+    >>> earlier_letter(["m", "n"]), earlier_letter(["m", "k", "l"])
+    ('k', 'q')
+    """
+    return next((letter for letter in "kqril" if letter not in set(names)), "k")
+
+
 def _alike(printer: Phrased, names: list[str]) -> frozenset[str]:
     """Return the names that would look like another one, at any time: `h2` beside `h_2`, or `h_0` beside a state `h`.
 
@@ -121,6 +134,9 @@ class Phrased(Styled):
     def letter(self, letter: str) -> str:
         return self.dialect.letter(letter)
 
+    def lag(self) -> str:
+        return self.dialect.letter(self.earlier)
+
     def bold(self, letter: str) -> str:
         return self.dialect.bold(letter)
 
@@ -140,9 +156,13 @@ class Phrased(Styled):
 
     def log_norm(self) -> str:
         """ln ‖∂ℒ_T/∂s_{T−k}‖."""
-        below = self.dialect.scripts(self.dialect.bold("s"), f"T{self.sign('minus')}k")
-        ratio = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), below, sloped=True)
-        return f"{self.dialect.operator('ln')}{self.sign('space')}{self.dialect.norm(ratio)}"
+        return f"{self.dialect.operator('ln')}{self.sign('space')}{self.dialect.norm(self.lagged_sloped())}"
+
+    def lagged_sloped(self, of_loss: bool = True) -> str:
+        """∂ℒ_T/∂s_{T−k}, or ∂s_T/∂s_{T−k}, in a sentence."""
+        last = Symbol("T")
+        above = self.dialect.scripts(self.sign("loss"), "T") if of_loss else self.stacked(last)
+        return self.derivative(above, self.stacked(last - ORIGIN), sloped=True)
 
     def quantity_text(self, name: str, time: Expr) -> str:
         return self.quantity(name, time)[0]
@@ -244,17 +264,15 @@ class Phrased(Styled):
 
     def lagged(self, state: str) -> str:
         """∂ℒ_T/∂s_{T−k}: the loss of the last step by the state k steps before."""
-        past = f"T{self.sign('minus')}k"
-        below = (
-            self.name(state, Symbol("T") - Symbol("k")) if state else self.dialect.scripts(self.dialect.bold("s"), past)
-        )
+        past = Symbol("T") - ORIGIN
+        below = self.name(state, past) if state else self.stacked(past)
         return self.derivative(self.dialect.scripts(self.sign("loss"), "T"), below) + TALL
 
     def gradient_product(self, state: str) -> str:
-        minus, plus, top = self.sign("minus"), self.sign("plus"), self.sign("top")
+        top, first = self.sign("top"), f"T{self.sign('minus')}{self.earlier}{self.sign('plus')}"
         last = self.name(state, Symbol("T")) if state else self.stacked(Symbol("T"))
         bold = self.dialect.bold("J")
-        matrices = [self.dialect.scripts(bold, time, top) for time in (f"T{minus}k{plus}1", f"T{minus}k{plus}2", "T")]
+        matrices = [self.dialect.scripts(bold, time, top) for time in (f"{first}1", f"{first}2", "T")]
         end = self.derivative(self.dialect.scripts(self.sign("loss"), "T"), last) + TALL
         factors = [matrices[0], matrices[1], self.sign("dots"), matrices[2], end]
         return " ".join(reversed(factors) if self.style.layout == "row" else factors)
@@ -283,7 +301,7 @@ class Phrased(Styled):
 
     def summand(self) -> str:
         """G_{t,k}: what of a gradient goes from the loss of step t to the use of the parameter at step k."""
-        return self.dialect.scripts(self.dialect.bold("G"), f"t{self.sign('tight')}k")
+        return self.dialect.scripts(self.dialect.bold("G"), f"t{self.sign('tight')}{self.earlier}")
 
     def double_sum(self, outer: Limits, inner: Limits, body: str) -> str:
         """Σ_t Σ_k of a text."""
@@ -303,9 +321,9 @@ class Phrased(Styled):
         return self.sign("slash").join(self.sides_of_immediate(param, state))
 
     def sides_of_immediate(self, param: str, state: str) -> tuple[str, str]:
-        k, plus = Symbol("k"), self.dialect.scripts(self.sign("partial").strip(), "", self.sign("plus"))
+        plus = self.dialect.scripts(self.sign("partial").strip(), "", self.sign("plus"))
         space = " " if self.dialect.name != "plain" else ""
-        above = f"{plus}{space}{self.name(state, k) if state else self.stacked(k)}"
+        above = f"{plus}{space}{self.name(state, ORIGIN) if state else self.stacked(ORIGIN)}"
         return above, f"{self.sign('partial')}{space}{self.name(param)}"
 
     def transposed(self, body: str) -> str:

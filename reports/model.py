@@ -234,7 +234,8 @@ class _Page:
         counting = math.call("counting", clock.first, clock.last)
         starts = []
         for state in block.starts:
-            starts.append(math.equal(math.name(state, clock.before), self._start(number, state)))
+            first, given = math.name(state, clock.before), self._start(number, state)
+            starts.append(first if first == given else math.equal(first, given))
         if not starts:
             return [self.paragraph("text.model_loop", counting=counting)]
         return [self.paragraph("text.model_loop_from", counting=counting, starts=self.phrases.join(starts))]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sympy import Symbol
 
 from ..analysis.claims.claim import over_seeds
 from ..analysis.studies.measures import MEASURES
 from ..analysis.studies.table import Row, rows
 from .document import Block, Code, Document, Figure, Heading, Inline, Listing, Note, Paragraph, Table, Text
 from .figures import picture
+from .mathematics import Mathematics
 from .phrases import Phrases
 from .plots import DASHES, Curve, Panel, Plot, colours, number, shades
 
@@ -25,6 +28,7 @@ MOST_PANELS = 6
 LEAST_POINTS = 3  # of a curve
 LOG_FROM = 8.0
 DEEPEST = -60.0  # of a log norm that is drawn
+SPELLED = {"dL_T/ds_{T-k}": "the gradient", "ds_T/ds_{T-k}": "the product of Jacobians"}  # in measurements' own words
 AXES = ("initialisation", "data", "seed")
 
 
@@ -73,6 +77,7 @@ class _Report:
             if f"/{path}" in tree.groups:
                 cell, size, measure = path.split("/")
                 self.groups.append(_Group(cell, size.replace(",", ", "), measure, tree[path].to_dataset().load()))
+        self.sizes = _shared_sizes(self.rows)
         self.paints = colours(list(self.plan["cells"]))
 
     @property
@@ -114,7 +119,7 @@ class _Report:
         method = next((str(group.found.attrs["method"]) for group in groups if "method" in group.found.attrs), "")
         blocks: list[Block] = [Heading(self.phrases.plain("study.measure", measure=measure))]
         if method:
-            blocks.append(Paragraph((self.phrases.plain("study.method", method=method),)))
+            blocks.append(Paragraph(_typeset(self.phrases.plain("study.method", method=method))))
         blocks += [*self.against_start(measure), *self.figures(groups), self.table(measure)]
         return blocks
 
@@ -165,7 +170,7 @@ class _Report:
             x = np.array(xs, float)[order]
             dash = DASHES[list(self.paints).index(key[2]) % len(DASHES)]
             curve = Curve(key[2], x, mean, low, high, self.paints[key[2]], dash, marks=True)
-            panels.setdefault(self.titled(key[0], key[1]), []).append(curve)
+            panels.setdefault(self.titled(self.sizes[key[2], key[0]], key[1]), []).append(curve)
         first = next((row for row in of_measure if row.quantity), of_measure[0])
         is_log = bool(min(xs) > 0 and max(xs) / min(xs) >= LOG_FROM)
         shown = tuple(Panel(title, tuple(curves)) for title, curves in list(panels.items())[:MOST_PANELS])
@@ -173,7 +178,7 @@ class _Report:
 
     def titled(self, size: str, data: str, start: str = "") -> str:
         """Return the title of a panel: what distinguishes it from the others."""
-        sizes, kinds = {row.size for row in self.rows}, {row.data for row in self.rows}
+        sizes, kinds = set(self.sizes.values()), {row.data for row in self.rows}
         return ", ".join([size] * (len(sizes) > 1) + [data] * (len(kinds) > 1) + [start] * bool(start)) or data
 
     def figures(self, groups: list[_Group]) -> Iterator[Block]:
@@ -223,7 +228,8 @@ class _Report:
                 found = over_seeds(kept)
                 mean, low, high = (found[part].values.astype(float) for part in ("value", "low", "high"))
                 own_panel = "" if alone or len(starts) == 1 else start
-                title = self.titled(group.size.replace(", ", " "), data, own_panel)
+                size = self.sizes[group.cell, group.size.replace(", ", " ")]
+                title = self.titled(size, data, own_panel)
                 colour, dash = (ramp[place], place) if alone else (self.paints[group.cell], number_of_cell)
                 xs: NDArray[np.float64] = group.found[axis].values.astype(float)
                 label = start if alone else group.cell
@@ -250,6 +256,18 @@ class _Report:
         return picture(plot, alt, self.phrases.text("study.figure", **parts))
 
 
+def _shared_sizes(found: list[Row]) -> dict[tuple[str, str], str]:
+    """Return for each (cell, size) what of it is drawn in one panel: the dimensions that all cells have.
+
+    All its dimensions where a cell's sizes differ in others too.
+    """
+    sizes = {(row.cell, row.size): [entry.partition("=") for entry in row.size.split()] for row in found}
+    common = set.intersection(*({name for name, *_ in size} for size in sizes.values())) if sizes else set()
+    shared = {key: " ".join("".join(entry) for entry in size if entry[0] in common) for key, size in sizes.items()}
+    told_apart = len({(cell, shared[cell, size]) for cell, size in sizes}) == len(sizes)
+    return shared if told_apart else {key: key[1] for key in sizes}
+
+
 def _said(start: Mapping[str, Any]) -> str:
     """Return the settings of an initialisation that are given.
 
@@ -262,10 +280,28 @@ def _said(start: Mapping[str, Any]) -> str:
     )
 
 
+def _typeset(text: str) -> Text:
+    """Return what a measurement says of itself, with its symbols typeset."""
+    typeset = Mathematics({})
+    shown = {spelled: typeset.call("lagged_sloped", spelled.startswith("dL")) for spelled in SPELLED}
+    shown["s_T"] = typeset.call("stacked", Symbol("T"))
+    pieces = re.split("|".join(rf"(?<!\w)({re.escape(spelled)})(?!\w)" for spelled in shown), text)
+    return tuple(shown.get(piece, piece) for piece in pieces if piece)
+
+
 def _label(variable: Any, name: str) -> str:
-    """Return what a variable is, with its unit."""
-    return _with_unit(str(variable.attrs.get("long_name", name)), str(variable.attrs.get("units", "")))
+    """Return what a variable is, with its unit, for an axis."""
+    quantity = str(variable.attrs.get("long_name", name))
+    for spelled, words in SPELLED.items():
+        quantity = quantity.replace(spelled, words)
+    return _with_unit(quantity, str(variable.attrs.get("units", "")))
 
 
 def _with_unit(quantity: str, unit: str) -> str:
-    return f"{quantity} ({unit})" if unit not in ("", "1") else quantity
+    """Return a quantity with its unit in parentheses.
+
+    >>> _with_unit("half-life", "steps"), _with_unit("ln of the norm", "natural log")
+    ('half-life (steps)', 'ln of the norm')
+    """
+    said = unit in ("", "1") or unit == "natural log" and quantity.startswith("ln ")
+    return quantity if said else f"{quantity} ({unit})"

@@ -357,7 +357,7 @@ def at(found: Dataset, name: str, place: int) -> float:
 
 
 def shown(value: float) -> str:
-    return "" if math.isnan(value) else number(value, whole=True)
+    return "–" if math.isnan(value) else number(value, whole=True)
 
 
 def _kind(variable: DataArray) -> str:

@@ -16,6 +16,7 @@ from ..derive.jacobian import Column, Diagonal, Rows
 from ..derive.linear import Node, Shape, is_one_hot, shape_of
 from ..derive.model_derivation import AtStep
 from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, decimal_text, split_sign
+from ..derive.through_time import ORIGIN
 from ..derive.written import multiplied, rebuilt
 from .dialects import Dialect
 from .formula import FACTOR_MARK, MARK, TALL
@@ -51,6 +52,7 @@ class Typesetter(Printer):
         self.fixed = frozenset(fixed)
         self.upright: frozenset[str] = frozenset()
         self.clock = Clock()
+        self.earlier = ORIGIN.name
 
     def shape(self, expr: Expr) -> Shape:
         """Return an expression's shape; quantities may be written as functions of time."""
@@ -105,7 +107,7 @@ class Typesetter(Printer):
         if isinstance(time, sympy.Max):
             ends = sorted(time.args, key=lambda end: not end.is_Number)
             return self.dialect.call(self.dialect.operator("max"), self.sign("comma").join(map(self.time, ends)))
-        terms = sympy.Add.make_args(sympy.sympify(time))
+        terms = sympy.Add.make_args(sympy.sympify(time).xreplace({ORIGIN: Symbol(self.earlier, integer=True)}))
         text = ""
         for term in sorted(terms, key=lambda term: (term.is_Number, term.could_extract_minus_sign(), str(term))):
             negative, sign = term.could_extract_minus_sign(), "minus" if term.could_extract_minus_sign() else "plus"

@@ -125,12 +125,14 @@ def compiled(source: str, kind: Literal["pdf", "svg"], standard: Literal["a-2b"]
 
 
 def flowing(blocks: tuple[Block, ...], ems: float = PAGE_EMS) -> str:
-    """Return blocks one after the other; a lead sentence stays on the page of what it announces."""
+    """Return blocks one after the other; a lead sentence, or a title in bold, stays with what it announces."""
     written = []
     for this, following in zip(blocks, (*blocks[1:], None), strict=False):  # of no blocks, nothing
         source = block(this, ems)
-        announces = isinstance(this, Paragraph) and isinstance(
-            following, Equations | Table | Listing | Figure | Diagram | Algorithm
+        announces = isinstance(this, Paragraph) and (
+            isinstance(following, Equations | Table | Listing | Figure | Diagram | Algorithm)
+            or following is not None
+            and all(isinstance(part, Strong) for part in this.text)
         )
         written.append(f"#lead[{source}]\n" if announces else f"{source}\n")
     return "\n".join(written)

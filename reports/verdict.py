@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+from ..analysis.verdicts.code_judging import OWN
 from ..analysis.verdicts.difference import Piece, difference
-from ..analysis.verdicts.verdict import Fault, Line, Verdict
+from ..analysis.verdicts.verdict import WHOLE, Fault, Verdict
 from .document import Block, Code, Document, Heading, Inline, Mark, Note, Paragraph, Strong, Table, Text
+from .mathematics import Mathematics, T
 from .phrases import Phrases
 
 # with which sentences of a verdict may start; names such as dh keep their small letter
-WORDS = ("what", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients", "another", "agrees")
+WORDS = {"what", "with", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients"}
+WORDS |= {"another", "agrees"}
+OFTEN = 3  # lines that hold for one reason: it is given once
+SPOKEN = re.compile(  # names of a cell's quantities, as the verdict spells them
+    r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}|(?P<field>2\^61 - 1)"
+)
 
 
 def verdict_document(verdict: Verdict, language: str = "en") -> Document:
@@ -28,53 +38,62 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
         key = "open" if verdict.unjudged else "correct"
     title = phrases.plain(f"verdict.title_{key}", name=Path(verdict.name).name, count=count)
     blocks: list[Block] = [_summary(verdict, phrases)]
+    spoken = _as_it_stands if verdict.cell == OWN else _typeset
     if verdict.faults:
         blocks.append(Heading(phrases.plain("verdict.faults")))
         for fault in verdict.faults:
-            blocks += _fault(fault, phrases)
+            blocks += _fault(fault, phrases, spoken)
     if verdict.lines:
-        blocks += [Heading(phrases.plain("verdict.lines")), _lines(verdict, phrases)]
+        blocks += [Heading(phrases.plain("verdict.lines")), _lines(verdict, phrases, spoken)]
     for key, said in (
         ("unjudged", verdict.unjudged),
         ("conventions", verdict.conventions),
         ("notes", verdict.notes),
     ):
         if said:
-            blocks += [Heading(phrases.plain(f"verdict.{key}")), *(Paragraph(_sentence(text)) for text in said)]
-    blocks += [
-        Heading(phrases.plain("verdict.how")),
-        Paragraph(
-            phrases.text(
-                "verdict.reference",
-                reference=verdict.reference,
-                error=f"{verdict.largest_error:.0e}" if verdict.largest_error else "0",
-            )
-        ),
-    ]
+            blocks += [Heading(phrases.plain(f"verdict.{key}")), *(Paragraph(spoken(_sentence(text))) for text in said)]
+    how = [phrases.plain("verdict.compared")] if verdict.lines else []
+    if verdict.reference != "none":
+        how.append(phrases.plain("verdict.reference", reference=verdict.reference))
+    if verdict.correct:
+        error = f"{verdict.largest_error:.0e}" if verdict.largest_error else "0"
+        how.append(phrases.plain("verdict.error", error=error))
+    if how:
+        blocks += [Heading(phrases.plain("verdict.how")), Paragraph((" ".join(how),))]
     subtitle = (phrases.text("verdict.judged", cell=verdict.cell),)
     return Document(title, phrases.plain("kind.verdict"), subtitle, tuple(blocks), language)
 
 
 def _summary(verdict: Verdict, phrases: Phrases) -> Note:
-    held = sum(line.holds for line in verdict.lines)
-    key = "fails"
+    wrong = {fault.line for fault in verdict.faults}
+    held = sum(line.holds and line.number not in wrong for line in verdict.lines)
+    missing = sum(_place(fault) == "missing" for fault in verdict.faults)
     if verdict.correct:
-        key = "open" if verdict.unjudged else "holds"
-    count = {"held": held, "lines": len(verdict.lines), "count": len(verdict.faults)}
-    said = phrases.plain(f"verdict.{key}", **count, unjudged=len(verdict.unjudged))
+        key = "open" if verdict.unjudged else "holds" if verdict.lines else "agrees"
+    else:
+        key = "fails" if verdict.lines else "stopped"
+    said = phrases.plain(f"verdict.{key}", held=held, lines=len(verdict.lines), unjudged=len(verdict.unjudged))
+    said += phrases.plain("verdict.lacks", missing=missing) if missing else ""
     return Note("", (Mark(verdict.correct), " ", Strong(said)), bad=not verdict.correct)
 
 
-def _fault(fault: Fault, phrases: Phrases) -> list[Block]:
-    where = phrases.plain("verdict.line", number=fault.line) if fault.line else phrases.plain("verdict.missing")
-    blocks: list[Block] = [Note(f"{where}, {fault.kind}", _sentence(fault.message), bad=True)]
+def _place(fault: Fault) -> str:
+    """Return the key of the words for where a fault is."""
+    if fault.line:
+        return "line"
+    return "whole" if fault.kind in WHOLE else "elsewhere" if fault.kind == "unknown" else "missing"
+
+
+def _fault(fault: Fault, phrases: Phrases, spoken: Callable[[str], Text]) -> list[Block]:
+    where = phrases.plain(f"verdict.{_place(fault)}", number=fault.line)
+    blocks: list[Block] = [Note(f"{where}, {fault.kind}", spoken(_sentence(fault.message)), bad=True)]
     given, mended = difference(fault.given, fault.mended)
     if fault.given:
         blocks.append(Paragraph(phrases.text("verdict.given", line=_marked(given, good=False))))
     if fault.mended:
         blocks.append(Paragraph(phrases.text("verdict.mended", line=_marked(mended, good=True))))
     if fault.proof:
-        blocks.append(Paragraph(_sentence(fault.proof)))
+        blocks.append(Paragraph(spoken(_sentence(fault.proof))))
     return blocks
 
 
@@ -82,22 +101,44 @@ def _marked(pieces: tuple[Piece, ...], good: bool) -> Text:
     return tuple(Code(text, good if changed else None) for text, changed in pieces)
 
 
-def _lines(verdict: Verdict, phrases: Phrases) -> Table:
+def _lines(verdict: Verdict, phrases: Phrases, spoken: Callable[[str], Text]) -> Table:
     header = tuple((phrases.plain(f"verdict.{name}"),) if name else () for name in ("", "number", "theirs", "gives"))
     wrong = {fault.line for fault in verdict.faults}
-    rows = tuple(_row(line, line.holds and line.number not in wrong) for line in verdict.lines)
-    return Table(header, rows, "crll", wide=2)
+    [(reason, count)] = Counter(line.why for line in verdict.lines if line.why).most_common(1) or [("", 0)]
+    shared = reason if count >= OFTEN else ""
+    rows = []
+    for line in verdict.lines:
+        gives = ": ".join(filter(None, (line.quantity, line.why if line.why != shared else "")))
+        text, holds = " ".join(line.text.split()), line.holds and line.number not in wrong
+        rows.append(((Mark(holds),), (str(line.number),), (Code(text),), spoken(gives)))
+    caption = phrases.text("verdict.shared", reason=shared) if shared else ()
+    return Table(header, tuple(rows), "crll", caption, wide=2)
 
 
-def _row(line: Line, holds: bool) -> tuple[Text, ...]:
-    gives: list[Inline] = [line.quantity]
-    if line.why:
-        gives.append(f": {line.why}")
-    return (Mark(holds),), (str(line.number),), (Code(" ".join(line.text.split())),), tuple(gives)
-
-
-def _sentence(text: str) -> Text:
+def _sentence(text: str) -> str:
     """Return a text that starts with a capital letter, where it starts with a word, and ends with a full stop."""
     if text.split(" ")[0].rstrip(":,") in WORDS:
         text = text[:1].upper() + text[1:]
-    return (text if text.endswith((".", "!", "?")) else f"{text}.",)
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _as_it_stands(text: str) -> Text:
+    return (text,)
+
+
+def _typeset(text: str) -> Text:
+    """Return a text in which the names of a cell's quantities are typeset.
+
+    >>> from .formula import clean
+    >>> [part if isinstance(part, str) else clean(part).plain for part in _typeset("∂L/∂W_hr: see h_{t-1}")]
+    ['∂ℒ/∂W_{hr}', ': see ', 'h_{t−1}']
+    """
+    math, found, end = Mathematics({}), list[Inline](), 0
+    for match in SPOKEN.finditer(text):
+        if match["gradient"]:
+            formula = math.call("gradient", match["gradient"], T if match["now"] else None)
+        else:
+            formula = math.name(match["before"], T - 1) if match["before"] else math.call("prime_field")
+        found += [text[end : match.start()], formula]
+        end = match.end()
+    return tuple(part for part in (*found, text[end:]) if part != "")

@@ -86,6 +86,7 @@ def test_lists_as_json(command, names):
 def test_a_derivation_as_json(mine, tmp_path):
     result = invoke("derive", mine, "--json", "-o", tmp_path / "mine.md", "--layout", "row")
     found = json.loads(result.stdout)
+    assert found["name"] == "mine"
     [block] = found["blocks"]
     assert {"name": "delta_h", "shape": ["n"], "text": "delta_h = incoming_h"} in block["backward"]
     assert found["proof"]["holds"] and found["proof"]["sizes"] == {"n": 2, "m": 3}

@@ -75,6 +75,8 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):
         course.run(order, folder / "cat", progress=kill)
     assert checkpoint.read(folder / "cat" / course.LAST).done == 10
     call("train", "cat.toml", "--resume")
+    nothing = "Nothing is left to do: 30 steps are done, and cat.toml asks for 30.\n"
+    assert call("train", "cat.toml", "--resume") == nothing
     for name in (course.LAST, course.BEST):
         assert (folder / "whole" / name).read_bytes() == (folder / "cat" / name).read_bytes()
     history = [
@@ -87,11 +89,17 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):
 def test_an_old_training_is_not_overwritten(folder):
     call("train", "cat.toml")
     before = (folder / "cat" / course.LAST).read_bytes()
-    assert "already holds a training: resume it, or give another folder" in call("train", "cat.toml", status=2)
+    refused = "bptt: cat already holds a training: go on with --resume, or give another folder with -o\n"
+    assert call("train", "cat.toml", status=2) == refused
     (folder / "cat.toml").write_text(FILE.replace("n = 10", "n = 11"))
     said = call("train", "cat.toml", "--resume", status=2)
     assert "of another size" in said and "gradient" not in said  # no bar of a training that didn't start
     assert (folder / "cat" / course.LAST).read_bytes() == before
+
+
+def test_a_size_that_is_missing_is_asked_for_where_it_belongs(folder):
+    (folder / "cat.toml").write_text(FILE.replace("m = 5", ""))
+    assert "cat.toml, below [sizes]: no size is given for m" in call("train", "cat.toml", status=2)
 
 
 def test_resume_without_a_checkpoint_says_so(folder):
@@ -235,11 +243,14 @@ def test_a_model_around_a_cell_of_ones_own(folder):
     """Its checkpoint holds the cell: it is used where the cell isn't, and not gone on with another."""
     (folder / "cells").mkdir()
     cell = folder / "cells" / "mine.cell"
-    cell.write_text("x: input[m]\nh: state[n]\nf = sigmoid(W @ x + b)\nh = f * h + (1 - f) * tanh(U @ x + V @ h)\n")
+    cell.write_text(
+        "x: input[m]\nh: state[n]\ns: param\nf = sigmoid(s * (W @ x) + b)\nh = f * h + (1 - f) * tanh(U @ x + V @ h)\n"
+    )
     call("compose", str(cell), "--embedding", "-o", "cells/mine.model")
     (folder / "cat.txt").write_bytes("고양이가 앉았다.\r\n쥐도!\r\n".encode() * 60)
     (folder / "cat.toml").write_text(FILE.replace("character_language_model", "cells/mine.model"))
     call("train", "cat.toml")
+    assert "Nothing is left" in call("train", "cat.toml", "--resume")  # the number s too is as it was
     (folder / "cat").rename(folder / "elsewhere")
     written = call(
         "generate", "elsewhere/best.safetensors", "--prime", "고양", "--length", "30", "--temperature", "0.5"

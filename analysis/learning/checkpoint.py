@@ -77,7 +77,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     tensors = {f"{PARAM}/{name}": array for name, array in training.params.items()}
     tensors |= {f"{SLOT}/{s}/{name}": array for name, slots in training.slots.items() for s, array in slots.items()}
     tensors |= {f"{STATE}/{name}": array for name, array in training.carried.items()}
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = {
         "format": FORMAT,
         "model": training.kernel.model.text,
@@ -115,7 +115,9 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             about = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise Error(f"{name}: not a whole checkpoint ({error}). Take an earlier one.") from None
+        raise Error(
+            f"{name}: not a whole checkpoint of `bptt train` ({error}). If it was cut off, take an earlier one."
+        ) from None
     if about.get("format") != FORMAT:
         raise Error(f"{name}: a safetensors file, but no checkpoint of bptt: {FORMAT!r} is not in its metadata")
     if about.pop("digest", "") != _digest(tensors, about):

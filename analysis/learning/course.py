@@ -54,7 +54,7 @@ def run(
         checkpoint.take_up(training, checkpoint.read(last))
         history = [line for line in _history(folder) if line["number"] <= training.done]
     elif last.exists():
-        raise Error(f"{folder} already holds a training: resume it, or give another folder")
+        raise Error(f"{folder} already holds a training: go on with --resume, or give another folder with -o")
     steps = order.told.training
     best = min((line["loss"] for line in history if "norm" not in line), default=math.inf)
     _start(folder, order, history)

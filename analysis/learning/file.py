@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, PlainValidator, ValidationInfo
 
-from ...derive.errors import Error
+from ...derive.errors import Error, ShapeError
 from ...derive.model import Model, load_model
 from ...derive.syntax import closest
 from ...kernels import compile
@@ -134,7 +134,10 @@ class Order:
         """Return the training before its first step."""
         steps = self.told.training
         kernel = compile(self.told.model, steps.dtype, steps.threads)
-        return begin(kernel, self.task, steps.plan, self.told.sizes)
+        try:
+            return begin(kernel, self.task, steps.plan, self.told.sizes)
+        except ShapeError as error:
+            raise Error(f"{self.path}, below [sizes]: {error}") from None
 
 
 def load(path: Path) -> Order:

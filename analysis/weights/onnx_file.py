@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sympy import Symbol
 
+from ...derive.cell import parse
 from ...derive.errors import Error
 from .conventions import cell_of, function, table, unpack
-from .layers import Layer, Stack, Trained
+from .layers import Array, Layer, Stack, Trained
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+OWN = "bptt"  # the domain of the functions in models that `bptt.to_onnx` writes
 WEIGHTS = ("W", "R", "B", "P")
 SEEN_THROUGH = ("Transpose", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Dropout", "Cast")
 NUMBERS = {"affine": 2, "scaledtanh": 2, "hardsigmoid": 2, "leakyrelu": 1, "thresholdedrelu": 1, "elu": 1}
@@ -27,7 +30,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
 
     The three recurrent operators in each direction, with peepholes, coupled gates, clipping, the reset before or after
     the product, and any of the activations that ONNX names. Lengths and initial states are inputs of the operator, and
-    of `Kernel.forward` here.
+    of `Kernel.forward` here. A cell that `bptt.to_onnx(cell, params)` has written comes back as it was.
 
     Raises:
         Error: where the file can't be read, holds no recurrent layer, or one whose weights are computed in the graph.
@@ -37,14 +40,17 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
         raise Error(f"{where}: ONNX files are read by the package onnx. Install it: pip install 'bptt[weights]'")
     onnx = import_module("onnx")
     try:
-        graph = onnx.load(where).graph
+        model = onnx.load(where)
     except Exception as error:  # protobuf's own errors share no class
         why = str(error) or type(error).__name__
         raise Error(f"{where}: can't be read as ONNX: {why}. If it should be one, copy it again, and whole.") from None
+    graph = model.graph
     values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and (given := [a for a in node.attribute if a.name == "value"]):
             values[node.output[0]] = onnx.numpy_helper.to_array(given[0].t)
+    if OWN in {one.domain for one in model.opset_import}:
+        return _ours(graph, values, str(where))
     makers = {name: node for node in graph.node for name in node.output if name}
     kinds = {key.partition("_")[0] for key in table()["onnx"]}
     found = {id(node): node for node in graph.node if node.op_type in kinds}
@@ -65,6 +71,24 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
         depths.append(made)
         tops[id(node)] = depths
     return Trained(str(where), "ONNX", tuple(Stack(depths[0][0].name, tuple(depths)) for depths in stacks))
+
+
+def _ours(graph: Any, values: Mapping[str, NDArray[Any]], where: str) -> Trained:
+    """Return the cell that `bptt.to_onnx` has written, with the weights that it kept: the graph carries its text."""
+    try:
+        cell = parse(graph.doc_string, graph.name)
+    except Error:
+        raise Error(f"{where}: bptt has written it from a model, and only cells are read back") from None
+    if missing := [name for name in cell.params if name not in values]:
+        raise Error(
+            f"{where}: {missing[0]} is an input of the graph. Keep weights in it with bptt.to_onnx(cell, params)"
+        )
+    read = [*cell.inputs, *cell.indices]
+    if len(cell.inputs) != 1 or cell.indices or any(len(cell.shapes[Symbol(n)]) != 1 for n in (*read, *cell.states)):
+        raise Error(f"{where}: a cell is read back if it has one input, and vectors as input and states")
+    params: dict[str, Array] = {name: values[name].astype(np.float64) for name in cell.params}
+    layer = Layer(cell.name, cell, params)
+    return Trained(where, "bptt", (Stack(cell.name, ((layer,),)),))
 
 
 def _source(name: str, makers: Mapping[str, Any], found: Mapping[int, Any]) -> int | None:

@@ -173,6 +173,43 @@ def test_operators_of_onnx_give_what_onnxruntime_gives():
             np.testing.assert_allclose(found, want[:, way], atol=3e-6, err_msg=layer.name)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_go_out_to_onnx_and_come_back(tmp_path, dtype):
+    for stack in bptt.from_torch(FILES / "torch.pt").stacks:
+        [layer, *_] = stack.depths[0]
+        model = bptt.to_onnx(layer.cell, layer.params, dtype=dtype)
+        onnx.save(model, tmp_path / "a.onnx")
+        [back] = bptt.from_onnx(tmp_path / "a.onnx").layers
+        assert back.cell.text == layer.cell.text and back.sizes == layer.sizes
+        for name, array in layer.params.items():
+            np.testing.assert_array_equal(back.params[name], array.astype(dtype))
+        first = {f"{n}_0": np.zeros((X.shape[1], layer.entries(n)), dtype) for n in layer.cell.states}
+        [told] = list(ReferenceEvaluator(model).run([layer.output], {"x": X.astype(dtype), **first}))
+        np.testing.assert_allclose(computed(back, X), np.asarray(told), atol=2e-6 if dtype == "float32" else 1e-13)
+
+
+def test_a_weight_that_is_a_number_goes_out_and_comes_back(tmp_path):
+    cell = bptt.parse("x: input[m]\nh: state[n]\ns: param\nh = tanh(s * (W @ x) + U @ h)")
+    params = bptt.compile(cell).init({"m": 2, "n": 3}, seed=0)
+    onnx.save(bptt.to_onnx(cell, params, dtype="float64"), tmp_path / "a.onnx")
+    [back] = bptt.from_onnx(tmp_path / "a.onnx").layers
+    assert {name: array.shape for name, array in back.params.items()} == {"s": (), "W": (3, 2), "U": (3, 3)}
+    assert back.params["s"] == params["s"]
+
+
+def test_what_of_our_own_onnx_cannot_be_read_back_is_said(tmp_path):
+    def refused(model, match):
+        onnx.save(model, tmp_path / "a.onnx")
+        with pytest.raises(bptt.Error, match=match):
+            bptt.from_onnx(tmp_path / "a.onnx")
+
+    refused(
+        bptt.to_onnx(bptt.load("rnn")), r"W_hh is an input of the graph. Keep weights .* bptt.to_onnx\(cell, params"
+    )
+    refused(bptt.to_onnx(bptt.load_model("hello")), "written it from a model, and only cells are read back")
+    refused(bptt.to_onnx(bptt.load("logistic_map")), "one input, and vectors")
+
+
 @pytest.mark.parametrize("key", table()["cells"])
 def test_cells_of_the_table_are_those_of_the_zoo(key):
     entry = table()["cells"][key]

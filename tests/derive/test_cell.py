@@ -180,6 +180,8 @@ def test_a_file_without_an_end_is_refused():
 
 
 def test_an_unknown_name_is_met_with_the_nearest():
+    with pytest.raises(Error, match="there is no file 'mine.cel'. A cell is the path of a .cell file"):
+        bptt.load("mine.cel")
     with pytest.raises(Error, match="no cell is called 'lsmt'. Did you mean 'lstm'. Or give the path of a .cell file."):
         bptt.load("lsmt")
 

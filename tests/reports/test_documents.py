@@ -12,6 +12,7 @@ import pytest
 from bptt.derive import Check, Proof
 from bptt.reports import derivation_document
 from bptt.reports.derivation import mathematics
+from bptt.reports.document import Document, Listing, Paragraph, Strong
 from bptt.reports.formula import MARKS, clean, parts
 from bptt.reports.html import html_page
 from bptt.reports.markdown import markdown_text
@@ -90,6 +91,13 @@ def test_html(document):
 def test_markdown_and_typst(document):
     for text in (markdown_text(document), typst_source(document)):
         assert "Notation" in text and "Proof" in text and not re.search("[\ue000-\uf8ff]", text)
+
+
+def test_a_title_stays_with_what_follows():
+    page = (Paragraph((Strong("Above"),)), Paragraph(("Once:",)), Listing(("bptt",)), Paragraph((Strong("Last"),)))
+    source = typst_source(Document("T", "K", (), page))
+    kept = [re.sub(r"[^A-Za-z:]", "", found.removeprefix("strong")) for found in re.findall(r"#lead\[#?(.*)\]", source)]
+    assert kept == ["Above", "Once:"]
 
 
 def test_each_dialect_breaks_at_the_same_places(derivation):

@@ -60,7 +60,7 @@ def test_a_page_shows_each_variable_as_what_it_is():
     page = gallery.gallery_page(found())
     [[table], more] = blocks_of(page, Table)
     assert [[text(cell) for cell in row] for row in table.rows] == [
-        ["error (m)", rf"0.500 \[0.400,{NO_BREAK}0.600\]", ""]
+        ["error (m)", rf"0.500 \[0.400,{NO_BREAK}0.600\]", "–"]
     ]
     assert more == []  # what the sheet shows isn't shown again
     [[curve, flow], [by_state]] = blocks_of(page, Figure)

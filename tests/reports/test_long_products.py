@@ -183,6 +183,13 @@ def test_shown_parameter(name, shown):
     assert shown_parameter(derive(cell_called(name))) == shown
 
 
+def test_a_lag_has_a_letter_that_is_no_size():
+    cell = bptt.parse("x: input[k]\nh: state[n]\nl: state[n]\nl = tanh(U @ h + l)\nh = tanh(W @ x + l)")
+    said = markdown_text(derivation_document(bptt.derive(cell)))
+    assert "over $q$ steps" in said and "_{T-q}" in said and "_{t,q}" in said and "a step $q$" in said
+    assert "over $k$" in markdown_text(derivation_document(bptt.derive(bptt.load("rnn"))))
+
+
 def test_relations_in_every_format():
     document = derivation_document(derive(bptt.load("rnn")))
     assert r"\left\|\partial h_{t}/\partial h_{t-1}\right\| &\leq " in markdown_text(document)

@@ -79,6 +79,23 @@ def test_a_cell_keeps_its_colour_from_panel_to_panel():
         assert '"name":"b","colour":"#D55E00"' in figure.interactive
 
 
+def test_cells_share_a_panel_though_one_has_dimensions_of_its_own():
+    store = tree(a=[0.1, 0.2, 0.3], b=[1, 2, 3])
+    store["b/k=2,n=4,T=20/flow"] = store[f"b/{SIZE}/flow"]
+    store.attrs["study"]["groups"][1] = "b/k=2,n=4,T=20/flow"
+    figures = [block for block in study_document(store).blocks if isinstance(block, Figure)]
+    for figure in figures:
+        panels = [set(re.findall(rf"\b{cell} \(([^)]*)\)", figure.alt)) for cell in "ab"]
+        assert panels[0] == panels[1] and panels[0]
+    assert len(figures) == 2
+
+
+def test_symbols_of_a_method_are_typeset():
+    store = tree(a=[0.1, 0.2, 0.3])
+    store[f"a/{SIZE}/flow"].attrs["method"] = "back from s_T, as dL_T/ds_{T-k} is"
+    assert "s_T," not in text_of(study_document(store)) and "ds_{T-k}" not in text_of(study_document(store))
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_what_failed_or_exploded_is_said_with_its_regime(language):
     store = tree(a=[0.1, 0.2, -0.3])

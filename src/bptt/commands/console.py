@@ -27,7 +27,10 @@ def _console() -> Any:
 
 @contextmanager
 def progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function (stage, done, total) that draws a bar for each stage; "stage: what" says what it is at."""
+    """Give a function (stage, done, total) that draws a bar for each stage; "stage: what" says what it is at.
+
+    Where standard error is no terminal, nothing is drawn.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -40,7 +43,9 @@ def progress(kernels: bool = False) -> Iterator[Callable[[str, int, int], None]]
     watched = import_module("bptt.kernels.cache").watched if kernels else lambda watcher: nullcontext()
     counted = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     timed = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[compiling]}"))
-    with Progress(*counted, *timed, console=_console()) as bars, watched(lambda what: compiling(what)):
+    console = _console()
+    bars = Progress(*counted, *timed, console=console, disable=not console.is_terminal)
+    with bars, watched(lambda what: compiling(what)):
         tasks: dict[str, Any] = {}
 
         def compiling(what: str) -> None:

@@ -63,7 +63,7 @@ def derive(cell: str, output: Path | None, detail: str, language: str, as_json: 
         click.echo(_steps(shown) if isinstance(shown, bptt.Derivation) else shown)
     proof = _proved(found)
     if as_json:
-        give_json(_as_data(cell, shown, proof))
+        give_json(_as_data(shown, proof))
     elif output is None:
         click.echo(f"\n{proof}")
     if output is not None:
@@ -136,11 +136,12 @@ def _steps(derivation: bptt.Derivation) -> str:
     return "\n\n".join("\n".join([title, *map(str, steps)]) for title, steps in told.items() if steps)
 
 
-def _as_data(name: str, derivation: bptt.Derivation | bptt.ModelDerivation, proof: bptt.Proof) -> dict[str, Any]:
+def _as_data(derivation: bptt.Derivation | bptt.ModelDerivation, proof: bptt.Proof) -> dict[str, Any]:
     """Return the steps of each block, of which a cell is one, and the proof."""
     parts = [derivation] if isinstance(derivation, bptt.Derivation) else derivation.parts
     blocks = [{program: _lines(getattr(part, program)) for program in PROGRAMS} for part in parts]
-    return {"name": name, "blocks": blocks, "proof": {"holds": proof.holds, "entries": proof.entries, **asdict(proof)}}
+    told = {"holds": proof.holds, "entries": proof.entries, **asdict(proof)}
+    return {"name": proof.cell, "blocks": blocks, "proof": told}
 
 
 def _lines(program: Any) -> list[dict[str, Any]]:

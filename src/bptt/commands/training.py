@@ -43,12 +43,23 @@ def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
     order = load(file)
     folder = output or file.with_suffix("")
     again = shlex.join(["bptt", "train", str(file), *(["-o", str(output)] if output else []), "--resume"])
+    steps = order.told.training.steps
+    begun = False
     try:
-        with _progress(order.told.training.steps) as progress:
-            training = course.run(order, folder, resume=resume, progress=progress)
+        with _progress(steps) as progress:
+
+            def tell(what: Taken | Judged) -> None:
+                nonlocal begun
+                begun = True
+                progress(what)
+
+            training = course.run(order, folder, resume=resume, progress=tell)
     except KeyboardInterrupt:
         click.echo(f"\nbptt: stopped. Go on from the last checkpoint with: {again}", err=True)
         raise SystemExit(130) from None
+    if not begun:
+        click.echo(f"Nothing is left to do: {training.done} steps are done, and {file} asks for {steps}.")
+        return
     click.echo(f"{training.done} steps. Wrote {folder / course.LAST} and {folder / course.BEST}")
 
 
@@ -80,7 +91,8 @@ def _progress(steps: int) -> Iterator[Callable[[Taken | Judged], None]]:
     try:
         yield progress
     finally:
-        bars.stop()
+        if bars.live.is_started:  # stopped at once, they would still print an empty line
+            bars.stop()
 
 
 def _loss(value: float) -> str:

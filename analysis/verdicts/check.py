@@ -13,17 +13,21 @@ from ...derive.errors import Error, NotationError, Source
 from .verdict import Verdict
 
 FORMULAS = (".txt", ".cell", ".formulas", ".grad", ".tex", ".md", "")
+CODE = re.compile(r"[^\n]*\.py(:\w+)?")
 PROGRAMMED = re.compile(r"\*\*|@|\b(?:np|numpy|jnp|torch)\.|\[t|\b(?:import|def|return|for)\b")  # signs of a program
 
 
 def check(
-    theirs: str | os.PathLike[str] | Callable[..., Any], cell: str | Cell | None = None, **options: Any
+    theirs: str | os.PathLike[str] | Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]],
+    cell: str | Cell | None = None,
+    **options: Any,
 ) -> Verdict:
     """Judge a hand-derived backward pass: say which line is wrong, why, and show the mended line to be right.
 
     Args:
         theirs: formulas as a text or the path of a file (LaTeX in a .tex file, or in a text that has a backslash), or
-            code: the path of a .py file, a function or a class.
+            code: the path of a .py file, with the name of a pair or a class in it where it has several
+            ("mine.py:lstm"), a pair of functions, a function or a class.
         cell: whose backward pass it is, by name or as a `Cell`; not needed where its equations are in the text.
         options: of the judge of code.
 
@@ -35,7 +39,7 @@ def check(
     'da_h = dh * (1 - h**2)'
     """
     known = load(cell) if isinstance(cell, str) else cell
-    if callable(theirs) or _suffix(theirs) == ".py":
+    if not isinstance(theirs, str | os.PathLike) or CODE.fullmatch(os.fspath(theirs)):
         from .code import check_code
 
         return check_code(theirs, known, **options)
@@ -44,11 +48,6 @@ def check(
     from .judge import judge
 
     return judge(_read(theirs), known)
-
-
-def _suffix(theirs: str | os.PathLike[str]) -> str:
-    text = os.fspath(theirs)
-    return Path(text).suffix if "\n" not in text else ""
 
 
 def _read(theirs: str | os.PathLike[str]) -> Any:

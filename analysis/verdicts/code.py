@@ -71,7 +71,7 @@ def _portable(theirs: Any) -> tuple[Any, bool]:
         return str(theirs), True
     functions = tuple(theirs) if isinstance(theirs, tuple | list) else (theirs,)
     if all(
-        isinstance(f, FunctionType | type) and "<" not in f.__qualname__ and "." not in f.__qualname__
+        isinstance(f, FunctionType | type) and f.__qualname__.isidentifier() and f.__module__ != "__main__"
         for f in functions
     ):
         files = {inspect.getsourcefile(f) for f in functions}
@@ -82,4 +82,4 @@ def _portable(theirs: Any) -> tuple[Any, bool]:
         pickle.dumps(theirs)
     except Exception:
         return theirs, False
-    return theirs, getattr(type(theirs), "__module__", "") != "__main__"
+    return theirs, all(getattr(f, "__module__", "") != "__main__" for f in functions)

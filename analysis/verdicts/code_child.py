@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from ...derive.cell import Cell
@@ -30,7 +32,8 @@ def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, p
     context: Any = multiprocessing.get_context("spawn" if spawn or not hasattr(os, "fork") else "fork")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(there, theirs, cell, adapter, seconds, patience), daemon=True)
-    process.start()
+    with _without_script():
+        process.start()
     there.close()
     stage, until = "loading the file", time.monotonic() + seconds
     name = theirs if isinstance(theirs, str) else theirs[0] if isinstance(theirs, tuple) else "code"
@@ -58,6 +61,17 @@ def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, p
             process.kill()
         process.join()
         here.close()
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Keep a fresh process from running the user's script, which it has no use for, once more."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _ended(name: str, stage: str, kind: str, says: str) -> Verdict:

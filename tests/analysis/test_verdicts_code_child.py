@@ -1,7 +1,8 @@
-"""The process that judges code is a copy of this one at times, and leaves alone what it finds there."""
+"""The process that judges code: a fresh one that runs no script, or a copy that leaves alone what it finds there."""
 
 import gc
 import os
+import subprocess
 import sys
 
 import pytest
@@ -54,3 +55,37 @@ def test_hooks_of_the_parent_are_not_called_in_the_child(tmp_path, monkeypatch):
     with pytest.raises(bptt.Error, match="ended the process"):
         check_code((forward, lambda dh: dh))
     assert not file.exists()
+
+
+SCRIPT = """import bptt
+import numpy as np
+
+
+def forward(x, h0, W, U, b):
+    h = [h0]
+    for x_t in x:
+        h.append(np.tanh(x_t @ W + h[-1] @ U + b))
+    return np.array(h[1:]), (x, h, W, U)
+
+
+def backward(dh, cache):
+    x, h, W, U = cache
+    dx, dW, dU, db, dh0 = np.zeros_like(x), 0, 0, 0, 0
+    for t in reversed(range(len(x))):
+        da = (dh[t] + dh0) * (1 - h[t + 1] ** 2)
+        dx[t], dW, dU, db = da @ W.T, dW + x[t].T @ da, dU + h[t].T @ da, db + da.sum(0)
+        dh0 = da @ U.T
+    return dx, dh0, dW, dU, db
+
+
+"""
+
+
+@pytest.mark.parametrize("asked", ['"other.py"', "(forward, backward)"])
+def test_a_script_without_a_guard_checks_code(asked, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT + f"print(bptt.check({asked}).correct)\n")
+    (tmp_path / "other.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "True\n", done.stderr

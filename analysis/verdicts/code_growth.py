@@ -65,6 +65,13 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     shape = tables.shape(target)
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _larger(tables, statement, term, shape)
+    for call in [node for node in ast.walk(statement.value) if isinstance(node, ast.Call) and node.args]:
+        if ast.unparse(call.func).split(".")[-1] in ("sum", "mean"):
+            for term in _terms(Slot(call.args[0], call, "args", 0)):
+                shapes = [tables.shape(node) or () for node in ast.walk(term.node) if isinstance(node, ast.expr)]
+                for atom in tables.near(max(shapes, key=len)):
+                    more = f"({ast.unparse(term.node)}) * {atom}"
+                    yield placed(term, statement, 3, "factor", tables.later(more))
 
 
 def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:

@@ -264,7 +264,9 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
                 if source in right and edit.kind != "dropped carry" and edit.says != "removed":
                     continue
                 held = here.held(edit)
-                held = [a for a in held if not _is_taken(at, taken.get((id(a), execution), ()))]
+                held = [
+                    a for a in held if alike(at.text, a.of) == 3 or not _is_taken(at, taken.get((id(a), execution), ()))
+                ]
                 if not held:
                     continue
                 if all(tried[id(adjoint)] >= TRIED for adjoint in held):

@@ -112,8 +112,12 @@ class Tables:
         """The numbers that stand in the file."""
         values = [node.value for node in self._file if isinstance(node, ast.Constant)]
         plain = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        numbers = dict.fromkeys(repr(v) for v in plain if abs(v) not in (0, 1))
-        return list(numbers)[:LITERALS]
+        numbers = [repr(v) for v in plain if abs(v) not in (0, 1)]
+        parts = [n for n in self._file if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
+        fractions = [
+            ast.unparse(n) for n in parts if isinstance(n.left, ast.Constant) and isinstance(n.right, ast.Constant)
+        ]
+        return list(dict.fromkeys([*fractions, *numbers]))[:LITERALS]
 
     @cached_property
     def atoms(self) -> dict[str, tuple[int, ...]]:

@@ -96,6 +96,20 @@ def in_its_line(edit: Edit, source: list[str]) -> str:
     return ""
 
 
+def spelled(statement: ast.stmt) -> str:
+    """Return a statement as people write it: without brackets round several values.
+
+    >>> spelled(ast.parse("a, b = (c, d)").body[0])
+    'a, b = c, d'
+    """
+    text = ast.unparse(statement)
+    value = getattr(statement, "value", None)
+    if isinstance(value, ast.Tuple) and len(value.elts) > 1 and text.endswith(")"):
+        row = ast.unparse(value)
+        return text.removesuffix(row) + row[1:-1]
+    return text
+
+
 def where(edit: Edit) -> str:
     """Return what is to be said of a line's place, for one that is new, moved or left out."""
     if edit.says == "inserted":

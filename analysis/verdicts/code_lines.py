@@ -15,6 +15,7 @@ from ...derive.written import operands, renamed
 from .code_adapter import Array, Calling, Path
 from .code_backward import left_behind
 from .code_diagnosis import Comparison
+from .code_edit import spelled
 from .code_engine import RIGHT
 from .code_flow import reads_any
 from .code_mutants import Mutant
@@ -85,7 +86,7 @@ def judged_lines(bench: Bench, wrong: Mapping[int, str]) -> tuple[Line, ...]:
     right = {number: _quantities(bench, parts) for number, parts in parts_at.items()}
     for number, parts in sorted(parts_at.items()):
         statement = parts[0].statement
-        text = ast.unparse(statement)
+        text = spelled(statement)
         quantity = ", ".join(right[number])
         place = next((n for n in wrong if number <= n <= (statement.end_lineno or number)), None)
         if place is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
-from .code_edit import Edit, in_its_line, where
+from .code_edit import Edit, in_its_line, spelled, where
 from .code_edits import edits
 from .code_returned import read
 from .code_subject import Hung, Subject
@@ -148,16 +148,16 @@ def _told(subject: Subject, edit: Edit, error: float) -> Mended:
     statement = edit.statement
     given = lines[statement.lineno - 1].strip()
     if edit.says == "inserted":
-        return Mended(0, edit.kind, "", f"{ast.unparse(edit.new[-1])}{where(edit)}", error)
+        return Mended(0, edit.kind, "", f"{spelled(edit.new[-1])}{where(edit)}", error)
     if edit.says in ("removed", "moved"):
         return Mended(statement.lineno, edit.kind, given, f"{given}{where(edit)}", error)
     if within := in_its_line(edit, lines):
         return Mended(edit.line, edit.kind, lines[edit.line - 1].strip(), within, error)
     if isinstance(edit.new, ast.stmt):
-        return Mended(statement.lineno, edit.kind, given, ast.unparse(edit.new), error)
+        return Mended(statement.lineno, edit.kind, given, spelled(edit.new), error)
     old = edit.swap()
     try:
-        text = ast.unparse(statement).splitlines()[0]
+        text = spelled(statement).splitlines()[0]
     finally:
         edit.restore(old)
     return Mended(statement.lineno, edit.kind, given, text, error)

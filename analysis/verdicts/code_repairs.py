@@ -20,7 +20,7 @@ import numpy as np
 
 from .code_adapter import Array
 from .code_diagnosis import differences
-from .code_edit import Edit, in_its_line, where
+from .code_edit import Edit, in_its_line, spelled, where
 from .code_edits import edits, of_blocks, of_statement
 from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
@@ -74,7 +74,7 @@ class Bench:
         self.source = text.splitlines()
         self.ran, self.run, self.known, self.right_gradients = ran, run, known, right
         self.fixed: set[tuple[int, str]] | None = None
-        self.texts = {id(s): ast.unparse(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
+        self.texts = {id(s): spelled(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
 
     def watched(self) -> list[Watched]:
         """Return what every target holds, in the order of the run, without what doesn't come from the loss."""
@@ -300,8 +300,8 @@ def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
     old = edit.swap()
     new = edit.new if isinstance(edit.new, ast.stmt) else edit.new[-1] if edit.says == "inserted" else edit.statement
     if isinstance(new, ast.stmt):
-        bench.texts.setdefault(id(new), ast.unparse(new))
-    return Repair(edit, old, ran, given, ast.unparse(new))
+        bench.texts.setdefault(id(new), spelled(new))
+    return Repair(edit, old, ran, given, spelled(new))
 
 
 def _gain(bench: Bench, edit: Edit, score: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from .phrases import Phrases
 # with which sentences of a verdict may start; names such as dh keep their small letter
 WORDS = {"what", "with", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients"}
 WORDS |= {"another", "agrees"}
-OFTEN = 3  # lines that hold for one reason: it is given once
 SPOKEN = re.compile(  # names of a cell's quantities, as the verdict spells them
     r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}|(?P<field>2\^61 - 1)"
 )
@@ -104,8 +102,7 @@ def _marked(pieces: tuple[Piece, ...], good: bool) -> Text:
 def _lines(verdict: Verdict, phrases: Phrases, spoken: Callable[[str], Text]) -> Table:
     header = tuple((phrases.plain(f"verdict.{name}"),) if name else () for name in ("", "number", "theirs", "gives"))
     wrong = {fault.line for fault in verdict.faults}
-    [(reason, count)] = Counter(line.why for line in verdict.lines if line.why).most_common(1) or [("", 0)]
-    shared = reason if count >= OFTEN else ""
+    shared = verdict.shared
     rows = []
     for line in verdict.lines:
         gives = ": ".join(filter(None, (line.quantity, line.why if line.why != shared else "")))

@@ -31,7 +31,9 @@ def show(verdict: Verdict, console: Console | None = None) -> None:
         console.print()
     wrong = {fault.line for fault in verdict.faults}
     for line in verdict.lines:
-        console.print(_line(line, line.holds and line.number not in wrong))
+        console.print(_line(line, line.holds and line.number not in wrong, verdict.shared))
+    if verdict.shared:
+        console.print(Text(f"  Where nothing else is said: {verdict.shared}.", "dim"))
     for fault in verdict.faults:
         console.print()
         _print_fault(console, fault)
@@ -44,10 +46,13 @@ def show(verdict: Verdict, console: Console | None = None) -> None:
     console.print(Text(f"\nreference: {verdict.reference}", "dim"))
 
 
-def _line(line: Line, holds: bool) -> Text:
+def _line(line: Line, holds: bool, shared: str) -> Text:
     mark = Text("✓ ", "green") if holds else Text("✗ ", "bold red")
-    why = Text(f"   {line.why}", "dim") if line.why else Text()
-    return Text.assemble("  ", mark, Text(f"{line.number:>3}  ", "dim"), Text(" ".join(line.text.split())), why)
+    gives = ": ".join(filter(None, (line.quantity, line.why if line.why != shared else "")))
+    text = Text(" ".join(line.text.split()))
+    return Text.assemble(
+        "  ", mark, Text(f"{line.number:>3}  ", "dim"), text, Text(f"   {gives}" if gives else "", "dim")
+    )
 
 
 def _print_fault(console: Console, fault: Fault) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from ...derive import display
+
+OFTEN = 3  # lines that hold for one reason
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,12 @@ class Verdict:
         """How many lines aren't judged, for the headline; "" for none."""
         count = len(self.unjudged)
         return f"{count} line{'s' * (count != 1)} not judged" if count else ""
+
+    @property
+    def shared(self) -> str:
+        """The reason for which several lines hold, to be given once; "" for none."""
+        [(reason, count)] = Counter(line.why for line in self.lines if line.why).most_common(1) or [("", 0)]
+        return reason if count >= OFTEN else ""
 
     def to_json(self) -> str:
         """Return the verdict as JSON, for machines."""

@@ -20,7 +20,7 @@ from .code_diagnosis import Comparison, differences
 from .code_fault import Search
 from .code_forms import Form
 from .code_notes import explained
-from .code_reference import EXACT, Reference, complex_slope, draw_seeds, reference
+from .code_reference import EXACT, Reference, complex_slope, condition, draw_seeds, reference
 from .code_returned import bounded
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
@@ -126,7 +126,7 @@ def _read(
         tuple(_not_given(subject, calling, trials[0], search)),
         tuple(dict.fromkeys([*different, *notes, NEAR.format(near)])),
         max(errors.values(), default=0.0),
-        compared.right.how,
+        f"{compared.right.how}; condition number {condition(compared.right.gradients):.2g} along a random direction",
     )
     if max(errors.values(), default=0.0) <= near:
         return replace(verdict, lines=search.lines())

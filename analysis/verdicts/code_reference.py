@@ -35,6 +35,17 @@ class Reference:
     tolerance: float
 
 
+def condition(gradients: Mapping[str, Array]) -> float:
+    """Return the condition number of the slope along a random direction, a sum over all entries of all gradients.
+
+    >>> condition({"W": np.array([1.0, 2.0])}) >= 1
+    True
+    """
+    rng = np.random.default_rng(99)
+    terms = [gradient * rng.uniform(-1, 1, np.shape(gradient)) for gradient in gradients.values()]
+    return float(sum(np.abs(term).sum() for term in terms) / max(abs(sum(term.sum() for term in terms)), 1e-300))
+
+
 def loss(subject: Subject, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> Any:
     """Return Σ ⟨seed, what is returned⟩, of which the seeds are the gradients; a loss counts once."""
     found = read(subject.run(calling, values)[0], calling)

@@ -131,8 +131,24 @@ def faulty(derivation: Derivation, rng: random.Random) -> Iterator[tuple[Style, 
             continue
         touched = [s.name for s in (*mutant.change.steps, *mutant.change.only)]
         touched += [f"delta_{name}" for name in (*mutant.change.uncarried, *mutant.change.silent)]
-        if made.text != text and touched[0] in made.lines:
+        if _normal(made.text) != _normal(text) and touched[0] in made.lines:
             yield style, Faulty(made, tuple(kinds[print_]), mutant.says, _where(text, made, touched[0]))
+
+
+def _normal(text: str) -> str:
+    """Return a program with the operands of * and + in one order.
+
+    Where an adjoint and what comes in of it have one name, one for the other changes no more than that.
+    """
+
+    class Sorted(ast.NodeTransformer):
+        def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+            self.generic_visit(node)
+            if isinstance(node.op, ast.Mult | ast.Add):
+                node.left, node.right = sorted((node.left, node.right), key=ast.dump)
+            return node
+
+    return ast.dump(Sorted().visit(ast.parse(text)))
 
 
 def _is_of_one_line(change: Change) -> bool:

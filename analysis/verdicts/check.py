@@ -27,7 +27,7 @@ def check(
     Args:
         theirs: formulas as a text or the path of a file (LaTeX in a .tex file, or in a text that has a backslash), or
             code: the path of a .py file, with the name of a pair or a class in it where it has several
-            ("mine.py:lstm"), a pair of functions, a function or a class.
+            ("mine.py:name"), a pair of functions, a function or a class.
         cell: whose backward pass it is, by name or as a `Cell`; not needed where its equations are in the text.
         options: of the judge of code.
 

@@ -171,7 +171,7 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     for scalar in tables.scalars:
         yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
     if shape is None:  # a number stands where an array ought to
-        for atom in (*tables.written, *(set(_targets(statement)) - set(tables.written))):
+        for atom in dict.fromkeys([*tables.written, *_targets(statement)]):
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))
     for atom in tables.repeated(shape):
         yield placed(slot, statement, 3, "factor", tables.later(f"({text}) * {atom}"))

@@ -32,6 +32,7 @@ class Text(BaseModel):
         window: steps through which gradients go back.
         batch: parallel streams.
         held_out: share of the text, its end, on which the model is judged.
+        noised: share of what is read in training that is swapped for other tokens of the text.
     """
 
     model_config = STRICT
@@ -39,6 +40,7 @@ class Text(BaseModel):
     window: Count = 64
     batch: Count = 32
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    noised: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Words(Text):
@@ -58,7 +60,8 @@ class Kind:
 def _text_task(model: Model, data: Text, folder: Path) -> Task:
     chars = text(None if data.text is None else folder / data.text)
     tokens = language.of_words(chars, data.at_least) if isinstance(data, Words) else language.of_characters(chars)
-    return language.next_token(model, tokens, window=data.window, batch=data.batch, held_out=data.held_out)
+    told = {name: getattr(data, name) for name in ("window", "batch", "held_out", "noised")}
+    return language.next_token(model, tokens, **told)
 
 
 TASKS: Mapping[str, Kind] = {"characters": Kind(Text, _text_task), "words": Kind(Words, _text_task)}
@@ -89,6 +92,7 @@ class Steps(BaseModel):
     noise: Annotated[float, Field(ge=0)] = 0.0
     halve_every: Annotated[int, Field(ge=0)] = 0
     fall: Annotated[int, Field(ge=0)] = 0
+    decay: Annotated[float, Field(ge=0)] = 0.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gain: Positive = 1.0
     start: dict[str, float] = {}
@@ -171,12 +175,14 @@ m = 32
 window = 64                             # steps through which gradients go back (truncated BPTT)
 batch = 32                              # parallel streams of the text
 held_out = 0.1                          # the end of the text, on which the model is judged
+# noised = 0.05                         # share of what is read that is swapped for other characters, against overfitting
 
 [training]
 steps = 2000
 optimiser = "adam"                      # or sgd, momentum, rmsprop
 rate = 4e-3
 fall = 2000                             # steps in which the rate falls to zero
+# decay = 0.03                          # weights shrink by rate * decay in each step, against overfitting
 average = 0.998                         # decay of a moving average of the parameters, with which the model is judged
 clip = 1.0                              # largest norm of the gradient
 start = { b_f = 1.0 }                   # parameters that start from a number

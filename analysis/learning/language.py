@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,16 @@ def roles(model: Model) -> Roles:
     return Roles(read[0], predicted[0], losses[0].args[0].name)
 
 
-def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 32, held_out: float = 0.1) -> Task:
+def next_token(
+    model: Model,
+    tokens: Tokens,
+    *,
+    window: int = 64,
+    batch: int = 32,
+    held_out: float = 0.1,
+    noised: float = 0.0,
+    seed: int = 0,
+) -> Task:
     """Return the task of predicting the next token, with states carried from window to window (truncated BPTT).
 
     Args:
@@ -128,6 +137,10 @@ def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 3
         window: steps T through which gradients go back.
         batch: parallel streams B.
         held_out: share of the text on which the model is judged, between 0 and 1.
+        noised: share of the tokens read in training that are swapped, each time anew, for others of the text, which
+            smooths a neural model as lower orders smooth counts: unigram noising of Xie, Z. et al. (2017). Data
+            noising as smoothing in neural network language models. ICLR. What is predicted stays.
+        seed: of the swaps.
 
     Raises:
         Error: where the model reads something else, or the text is too short.
@@ -140,6 +153,15 @@ def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 3
         found = f"{tokens.source}: tokens in all: {len(tokens.indices)}, held out: {len(judged)}"
         raise Error(f"{found}. Too few for {batch} streams of {window} steps. Take a longer text, or fewer or shorter.")
 
+    def learn(number: int) -> Batch:
+        whole = cut(laid, number % windows)
+        if not noised:
+            return whole
+        random, read = random_stream(seed, f"noised tokens {number}"), whole.inputs[parts.reads]
+        others = learned[random.integers(len(learned), size=read.shape)]
+        swapped = np.where(random.random(read.shape) < noised, others, read)
+        return replace(whole, inputs={**whole.inputs, parts.reads: swapped})
+
     def cut(stream: Array, number: int) -> Batch:
         here = stream[number * window : (number + 1) * window + 1]
         return Batch({parts.reads: here[:-1], parts.predicts: here[1:]}, here[1:].size, continues=number > 0)
@@ -147,9 +169,14 @@ def next_token(model: Model, tokens: Tokens, *, window: int = 64, batch: int = 3
     return Task(
         "next token",
         dict.fromkeys([model.indices[name][-1] for name in (parts.reads, parts.predicts)], len(tokens.vocabulary)),
-        lambda number: cut(laid, number % windows),
+        learn,
         lambda: [cut(aside, number) for number in range(judged_windows)],
-        {"vocabulary": list(tokens.vocabulary), "joint": tokens.joint, "source": tokens.source},
+        {
+            "vocabulary": list(tokens.vocabulary),
+            "joint": tokens.joint,
+            "source": tokens.source,
+            "cut": {"window": window, "batch": batch, "held_out": held_out, "noised": noised, "seed": seed},
+        },
     )
 
 

@@ -31,6 +31,9 @@ class Plan:
         noise: variance of the noise added to gradients at the first step; 0 for none.
         halve_every: steps after which the rate is halved, again and again; 0 for never.
         fall: steps in which the rate falls to zero, as half a cosine; 0 for never.
+        decay: weights shrink by rate · decay of themselves in each step, apart from what the optimiser does
+            (Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR); vectors, such as
+            biases, don't. 0 for none.
         average: decay of a moving average of the parameters, with which the model is judged; 0 for none.
         gain: of the initial weights.
         start: parameter -> a number that all its entries start from, such as {"b_f": 1.0}.
@@ -44,6 +47,7 @@ class Plan:
     noise: float = 0.0
     halve_every: int = 0
     fall: int = 0
+    decay: float = 0.0
     average: float = 0.0
     gain: float = 1.0
     start: Mapping[str, float] = field(default_factory=dict)
@@ -175,7 +179,12 @@ def advance(training: Training) -> Taken:
     if not math.isfinite(norm):
         raise Error(f"step {number + 1}: the gradient's norm is {norm}. {_ADVICE}")
     rule = optimiser(plan.optimiser)
-    step(rule, training.params, gradients, training.slots, number + 1, rate_at(plan, number), plan.settings)
+    rate = rate_at(plan, number)
+    if plan.decay:
+        for array in training.params.values():
+            if array.ndim > 1:
+                array *= 1 - rate * plan.decay
+    step(rule, training.params, gradients, training.slots, number + 1, rate, plan.settings)
     if plan.average:
         keep = min(plan.average, (1 + number) / (10 + number))  # the first steps are soon forgotten
         for name, array in training.params.items():

@@ -19,12 +19,13 @@ def compiled(name):
     return bptt.compile(bptt.load_model(name))
 
 
-def task(window=8, batch=4, text=TEXT):
+def task(window=8, batch=4, text=TEXT, **told):
     return language.next_token(
         bptt.load_model("character_language_model"),
         language.of_characters(characters(text)),
         window=window,
         batch=batch,
+        **told,
     )
 
 
@@ -41,6 +42,34 @@ def test_streams_go_on_from_window_to_window():
     np.testing.assert_array_equal(second.inputs["w"][0], first.inputs["y"][-1])
     laid, windows = streams(np.arange(100), 3, 8)
     assert windows == 4 and laid.shape == (33, 3)
+
+
+def test_noised_tokens_are_swapped_in_what_is_read_alone_and_each_time_anew():
+    plain, noised = task(), task(noised=0.3)
+    batches = range(20)
+    read = [noised.batch(number).inputs["w"] for number in batches]
+    same = [np.mean(read[number] == plain.batch(number).inputs["w"]) for number in batches]
+    counts = np.bincount(language.of_characters(characters(TEXT)).indices) / len(TEXT)
+    assert np.mean(same) == pytest.approx(1 - 0.3 * (1 - np.sum(counts**2)), abs=0.05)
+    for number in batches:
+        np.testing.assert_array_equal(noised.batch(number).inputs["y"], plain.batch(number).inputs["y"])
+        np.testing.assert_array_equal(noised.batch(number).inputs["w"], read[number])
+    again = next(number for number in range(1, 99) if not plain.batch(number).continues)  # the first window, once more
+    assert (noised.batch(again).inputs["w"] != read[0]).any()
+    for one, other in zip(noised.held_out(), plain.held_out(), strict=True):
+        np.testing.assert_array_equal(one.inputs["w"], other.inputs["w"])
+
+
+def test_weights_decay_apart_from_the_optimiser_and_biases_do_not():
+    """With a rate of 0.02 and decay 0.5, weights lose 1 % of themselves beside the optimiser's step."""
+    plain, decaying = begun(trainer.Plan(rate=0.02)), begun(trainer.Plan(rate=0.02, decay=0.5))
+    initial = {name: array.copy() for name, array in plain.params.items()}
+    trainer.advance(plain)
+    trainer.advance(decaying)
+    for name, array in decaying.params.items():
+        lost = 0.01 * initial[name] if array.ndim > 1 else 0
+        np.testing.assert_allclose(array, plain.params[name] - lost, rtol=1e-12, atol=1e-15)
+    assert any(array.ndim > 1 for array in initial.values()) and any(array.ndim == 1 for array in initial.values())
 
 
 def test_the_first_loss_is_that_of_knowing_nothing_and_then_it_falls():
@@ -66,7 +95,7 @@ def test_the_states_that_are_carried_matter():
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam"])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, name):
-    plan = trainer.Plan(name, 0.01, clip=0.5, noise=1e-4, halve_every=4, fall=20, average=0.9)
+    plan = trainer.Plan(name, 0.01, clip=0.5, noise=1e-4, halve_every=4, fall=20, decay=0.1, average=0.9)
     whole, first = begun(plan), begun(plan)
     for _ in range(9):
         trainer.advance(whole)

@@ -22,8 +22,9 @@ from .code_signatures import keys_read, optional_names, parameters, parts_read
 from .code_subject import MAKERS, Hung, Subject, numpy_with
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
+CLASSES = {"k": SIZES["m"]}  # for models that predict what they read, such as the next character
 # How many runs of the forward pass each layout is worth, and the sizes that differ.
-EFFORTS: tuple[tuple[int, Mapping[str, int]], ...] = ((800, {}), (800, SQUARE), (4000, {}))
+EFFORTS: tuple[tuple[int, Mapping[str, int]], ...] = ((800, {}), (800, CLASSES), (800, SQUARE), (4000, {}))
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
@@ -64,6 +65,8 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     for most, sizes in EFFORTS:
         for setting in settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
             for named in _arguments(subject, adapter, setting):
+                if sizes is CLASSES and all(argument.role != "target" for argument in named):
+                    continue
                 for form in _forms(named, adapter):
                     found = _Trial(subject, adapter, setting, named, form, said).result(most)
                     if found is None:
@@ -178,6 +181,7 @@ class _Trial:
         calling = Calling((*given, *self.setting.own), (), (), (), self.setting.sizes, self.setting.construct)
         owners = {place.name: name for name, option in options.items() for place in option}
         blind = {owners[place.name] for place in given if place.held in BLIND.get(place.role, ())}
+        blind |= {name for name in self.names if len(options[name]) != 1}  # tuples aren't tagged, nor is nothing
         for place in calling.given:
             if place not in self.drawn:
                 self.drawn[place] = values_for(replace(calling, given=(place,)))[place.name]

@@ -24,7 +24,7 @@ from .code_reference import EXACT, Reference, complex_slope, condition, draw_see
 from .code_returned import bounded
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
-from .code_ways import called, reshaped
+from .code_ways import called, reshaped, runs
 from .code_words import conventions
 from .verdict import Fault, Verdict
 
@@ -72,6 +72,8 @@ def _judged(subject: Subject, cell: Cell | None, adapter: Adapter, tell: Tell, s
             return _raising(subject, raised, how, match.cell.name if match else OWN, seconds)
         best: Verdict | None = None
         for reading in (*readings(calling), *reshaped(subject, calling, SEEDS[0])):
+            if reading is not calling and not runs(subject, reading, SEEDS[0]):
+                continue
             meant = match if reading.given == calling.given else identify(subject, reading, cell)
             verdict = _read(subject, reading, form, meant, adapter, tell, seconds)
             if best is None or _open(verdict) < _open(best):

@@ -53,7 +53,7 @@ def loss(subject: Subject, calling: Calling, values: Mapping[str, Array], seeds:
 
 
 def draw_seeds(subject: Subject, calling: Calling, values: Mapping[str, Array], seed: int = 7) -> dict[Path, Array]:
-    """Draw the loss's gradient for everything the backward pass is told of; 1 for a loss."""
+    """Draw the loss's gradient for everything the backward pass is told of; 1 for a loss, 0 for an initial state."""
     rng = np.random.default_rng(seed)
     found = read(subject.run(calling, values)[0], calling)
     told = {int(i) for _, source in calling.passed if source[0] == "gradient" for i in source[1:]}
@@ -62,7 +62,10 @@ def draw_seeds(subject: Subject, calling: Calling, values: Mapping[str, Array], 
         if place.role == "loss":
             seeds[place.path] = np.asarray(1.0)
         elif number in told:
-            seeds[place.path] = rng.standard_normal(found[place.path].shape)
+            drawn = seeds[place.path] = rng.standard_normal(found[place.path].shape)
+            if "T+1" in place.axes:
+                first = 0 if any(other.path == (*place.path, "1:") for other in calling.returned) else -1
+                np.moveaxis(drawn, place.axes.index("T+1"), 0)[first] = 0
     return seeds
 
 

@@ -103,12 +103,23 @@ class Tagged(np.ndarray):
         """Return the product, as `np.dot` does."""
         return np.dot(self, other)
 
+    def __getitem__(self, index: Any) -> Any:
+        _check_whole(index)
+        return super().__getitem__(index)
+
     def __setitem__(self, index: Any, value: Any) -> None:
+        _check_whole(index)
         tags, plain = _tags((value,))
         try:
             super().__setitem__(index, bare(value))
         except (ValueError, TypeError) as error:
             raise _conflict(tags | self.tags, plain, error) from error
+
+
+def _check_whole(index: Any) -> None:
+    """Raise where floating-point numbers are taken for an index: only what these are can be wrong."""
+    if isinstance(index, Tagged) and index.dtype.kind == "f":
+        raise Conflict(index.tags, "IndexError: arrays used as indices must be of integer type")
 
 
 def tagged(array: Array, name: str) -> Array:

@@ -19,7 +19,7 @@ from .code_forward import infer_forward
 from .code_names import kind
 from .code_reference import draw_seeds
 from .code_returned import accepted, values_for
-from .code_subject import Subject
+from .code_subject import Hung, Subject
 from .code_traced import held, traced
 
 
@@ -93,6 +93,17 @@ def _left(subject: Subject, calling: Calling, seed: int) -> Found:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return left_behind(subject, calling, values, draw_seeds(subject, calling, values, seed))
+
+
+def runs(subject: Subject, calling: Calling, seed: int) -> bool:
+    """Return whether the backward pass doesn't raise where it is called in this way."""
+    try:
+        _left(subject, calling, seed)
+    except Hung:
+        raise
+    except Exception:
+        return False
+    return True
 
 
 def _is_whole(subject: Subject, calling: Calling, seed: int) -> bool:

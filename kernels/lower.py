@@ -115,6 +115,16 @@ class Lowering:
         self._assign(temporary, expr, scope, made, read_later=True)
         return temporary
 
+    def at_all_steps(self, expr: Expr, made: list[Instruction]) -> Symbol:
+        """Return a symbol that holds `expr` at each step, copied there where it is one value for all of them."""
+        symbol = self.as_symbol(expr, ALL, made)
+        if self.kept[symbol] != FIXED:
+            return symbol
+        copy = self._fresh()
+        self.shapes[copy], self.kept[copy] = self.shapes[symbol], TIME
+        made.append(Loop(ALL, self.shapes[copy], (Statement(copy, symbol),)))
+        return copy
+
     def _temporary(self, scope: str, moves: bool) -> str:
         return TANGENT_BATCH if moves else {ONCE: FIXED, STEP: BATCH, ALL: TIME}[scope]
 

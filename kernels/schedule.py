@@ -19,7 +19,7 @@ from ..derive.cell import previous
 from ..derive.derivation import Derivation
 from ..derive.errors import Error
 from ..derive.functions import Elementwise
-from ..derive.linear import Shape, outer, scatter
+from ..derive.linear import Shape, outer, scatter, shape_of
 from ..derive.program import Program, Step
 from ..derive.tangent import tangent, tangent_program
 from ..derive.written import multiplied, operands
@@ -252,12 +252,10 @@ def _sums(plan: Lowering, shares: Iterable[Step]) -> tuple[list[Instruction], li
     for step in shares:
         for term in operands(sympy.Add, step.expr):
             factor, node = split_factor(term)
-            if isinstance(node, outer):
-                left, right = (plan.as_symbol(operand, ALL, first) for operand in node.args)
-                if len(plan.shapes[left]) == len(plan.shapes[right]) == 1:
-                    summed.append(OuterSum((step.target,), (left,), right, factor, True))
-                    continue
-            if isinstance(node, scatter):
+            if isinstance(node, outer) and all(len(shape_of(operand, plan.shapes)) == 1 for operand in node.args):
+                left, right = (plan.at_all_steps(operand, first) for operand in node.args)
+                summed.append(OuterSum((step.target,), (left,), right, factor, True))
+            elif isinstance(node, scatter):
                 row, index, _ = node.args
                 row = plan.materialised(multiplied(factor, row), ALL, first)
                 lost = Symbol(f"lost_{step.target}", real=True)

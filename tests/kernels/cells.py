@@ -1,5 +1,8 @@
 """Cells that nobody's knowledge ships with, each for one kind of trouble that generated code can have."""
 
+import runpy
+from pathlib import Path
+
 HOME_MADE = {
     # state-dependent gates through diagonal weights, one of them reading a state's new value
     "peephole": """
@@ -79,6 +82,14 @@ g = exp(-a**2) + log(2 + a * a) + sqrt(1 + h**2) - (1 + a**2)**-1.5 / 3
 q = sin(a) * cos(h) - arctan(a) + erf(h) + softplus(a) * silu(h)
 h = tanh(q / (1 + norm(g)) - h**3 / (2 + sum(h * h)) + dot(h, g) * p)
 """,
+    # products among parameters alone, inside an equation: the gradients of both sides are sums over all steps
+    "among_parameters": """
+x: input[m]
+W: param[n, k]
+b: param[k]
+h: state[n]
+h = tanh(W @ b + V @ x + U @ h) * (U.T @ tanh(c)) + softmax(d) * h
+""",
     # no input, numbers as states
     "henon": """
 x: state
@@ -123,3 +134,6 @@ Größe: state[ñ]
 Größe = tanh(Ωμ @ Größe + 重み @ x + β)
 """,
 }
+
+random_cell = runpy.run_path(str(Path(__file__).parent / "random_cells.py"))["random_cell"]
+HOME_MADE |= {f"random{seed}": random_cell(seed) for seed in (0, 5, 28)}

@@ -70,16 +70,26 @@ def _as_neighbours(group: list[Symbol], read: Mapping[Symbol, list[Symbol]]) -> 
 
 
 def merged_dots(instructions: Iterable[Instruction], places: Mapping[Symbol, Place]) -> list[Instruction]:
-    """Join neighbouring products that one product can do: into neighbours from one vector, or from neighbours."""
+    """Join neighbouring products that one product can do: into neighbours from one vector, or from neighbours.
+
+    Products among which one reads what another writes stay in their order.
+    """
     made: list[Instruction] = []
     waiting: list[Dot] = []
     for instruction in instructions:
+        if not isinstance(instruction, Dot) or any(_depends(instruction, other) for other in waiting):
+            made += _joined(waiting, places)
+            waiting = []
         if isinstance(instruction, Dot):
             waiting.append(instruction)
         else:
-            made += [*_joined(waiting, places), instruction]
-            waiting = []
+            made.append(instruction)
     return [*made, *_joined(waiting, places)]
+
+
+def _depends(dot: Dot, earlier: Dot) -> bool:
+    """Return whether a product reads what an earlier one writes, or writes what that one reads."""
+    return bool({*dot.vectors} & {*earlier.targets} or {*dot.targets} & {*earlier.vectors})
 
 
 def _joined(dots: list[Dot], places: Mapping[Symbol, Place]) -> list[Dot]:

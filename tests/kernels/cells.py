@@ -90,6 +90,18 @@ b: param[k]
 h: state[n]
 h = tanh(W @ b + V @ x + U @ h) * (U.T @ tanh(c)) + softmax(d) * h
 """,
+    # a product of a sum of products, all of them before the time loop or all of them in it
+    "chain": """
+x: input[m]
+u: input[k]
+h: state[n]
+c: state[k]
+h = tanh(A @ (C @ x + D @ u) + B @ (E @ h + F @ c))
+c = sin(G @ (P @ h - Q @ h))
+C: param[n, m]
+E: param[m, n]
+P: param[m, n]
+""",
     # no input, numbers as states
     "henon": """
 x: state
@@ -136,4 +148,4 @@ Größe = tanh(Ωμ @ Größe + 重み @ x + β)
 }
 
 random_cell = runpy.run_path(str(Path(__file__).parent / "random_cells.py"))["random_cell"]
-HOME_MADE |= {f"random{seed}": random_cell(seed) for seed in (0, 5, 28)}
+HOME_MADE |= {f"random{seed}": random_cell(seed) for seed in (0, 5, 58)}

@@ -226,6 +226,7 @@ def _arguments(writer: Writer, instructions: list[Instruction], lines: list[str]
     parts = [part for symbol in symbols for part in writer.schedule.shapes[symbol]]
     parts += [expr for instruction in instructions for expr in expressions(instruction)]
     parts += [size for name in packed for size in writer.packed_sizes[name]]
+    parts += [writer.schedule.places[symbol].start for symbol in symbols if symbol in writer.schedule.places]
     dims = dict.fromkeys(s.name for part in parts for s in sorted(part.atoms(Symbol), key=str) if s.is_integer)
     symbols += [symbol for matrices, _ in writer.packed for matrix in matrices for symbol in quantities(matrix)]
     arrays = dict.fromkeys(writer.scalar.arrays[symbol] for symbol in symbols)

@@ -10,6 +10,7 @@ from .instructions import Loop
 from .lines import indented
 from .printer import goes_in_vectors
 from .products import SUMMED_AT_ONCE
+from .sections import is_number
 from .writer import SKIPPED, Writer, equation
 
 
@@ -80,8 +81,11 @@ def _in_vectors(writer: Writer, loop: Loop) -> list[str]:
         text = writer.vector.entry_of(statement.expr, indices)
         inner.append(f"{variable} = {f'{variable} + {text}' if statement.accumulate else text}")
         writer.known.add(target)
+        where = ", ".join(writer.vector.where(target, indices))
         if target not in writer.unstored:
-            inner.append(f"store({', '.join(writer.vector.where(target, indices))}, left, {variable})")
+            inner.append(f"store({where}, left, {variable})")
+        if is_number(statement, writer.schedule.shapes):
+            inner.append(f"{variable} = load({where}, left)")
     writer.known = set()
     return _nest_in_vectors(writer, loop, inner)
 

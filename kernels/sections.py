@@ -8,8 +8,8 @@ from ..derive.adjoint import delta
 from ..derive.cell import previous
 from ..derive.linear import Node
 from ..derive.program import quantities
-from .instructions import BATCH, TANGENT_BATCH, Instruction, Loop, expressions, targets
-from .printer import goes_in_vectors
+from .instructions import BATCH, TANGENT_BATCH, Instruction, Loop, Statement, expressions, targets
+from .printer import Shapes, goes_in_vectors, reads_neighbours
 from .schedule import Schedule
 
 ONWARD, BACK = "range(start, stop)", "range(stop - 1, start - 1, -1)"
@@ -53,13 +53,24 @@ def locals_of(instructions: tuple[Instruction, ...], schedule: Schedule) -> set[
         loop = instructions[numbers[0]]
         inner = schedule.kept[symbol] in (BATCH, TANGENT_BATCH) and len(set(numbers)) == 1 and symbol not in kept
         if inner and isinstance(loop, Loop) and _in_vectors(loop, schedule) and _unmoved(symbol, loop):
-            found.add(symbol)
+            found |= {symbol} - _numbers(loop, schedule)
     return found | {symbol for loop in instructions if isinstance(loop, Loop) for symbol in _spent(loop, schedule)}
+
+
+def is_number(statement: Statement, shapes: Shapes) -> bool:
+    """Return whether all entries that a statement of a vector loop writes are one number, which isn't a vector yet."""
+    return not statement.accumulate and not reads_neighbours(statement.expr, shapes)
+
+
+def _numbers(loop: Loop, schedule: Schedule) -> set[Symbol]:
+    return {statement.target for statement in loop.statements if is_number(statement, schedule.shapes)}
 
 
 def _spent(loop: Loop, schedule: Schedule) -> set[Symbol]:
     """Return values that a vector loop makes, or adds to, and of which it makes all that is read later."""
-    made = set(targets(loop)) if _in_vectors(loop, schedule) else set()
+    if not _in_vectors(loop, schedule):
+        return set()
+    made = set(targets(loop)) - _numbers(loop, schedule)
     return {symbol for symbol in made if schedule.spent.get(symbol) in made}
 
 

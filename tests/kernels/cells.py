@@ -102,6 +102,18 @@ C: param[n, m]
 E: param[m, n]
 P: param[m, n]
 """,
+    # vectors of one number, which functions read, and a value behind another size in its stack
+    "numbers": """
+x: input[m]
+b: param[k]
+h: state[n]
+s: state
+v = relu(b) * (V @ x)
+e = ones(n)
+g = softplus(s * e) + tanh(0.5 * e)
+h = tanh(sigmoid(W @ v) / (1 + ((U @ x) * sum(c + h))**2)) * g
+s = sin(sum(h))
+""",
     # no input, numbers as states
     "henon": """
 x: state

@@ -175,7 +175,7 @@ m = 32
 window = 64                             # steps through which gradients go back (truncated BPTT)
 batch = 32                              # parallel streams of the text
 held_out = 0.1                          # the end of the text, on which the model is judged
-# noised = 0.05                         # share of what is read that is swapped for other characters, against overfitting
+# noised = 0.05                         # share of what is read that is swapped, against overfitting
 
 [training]
 steps = 2000

@@ -37,8 +37,8 @@ def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
     learned = {}
     for cell, own in settings["cells"].items():
         model = language_model(cell)
-        task = language.next_token(model, tokens, **told)
-        plan = {**settings["plan"], "fall": own["steps"]}
+        task = language.next_token(model, tokens, **told, noised=own["noised"], seed=seed)
+        plan = {**settings["plan"], "fall": own["steps"], "decay": own["decay"]}
         learned[cell] = learn(
             model,
             task,
@@ -69,7 +69,7 @@ def beside_counts(learned: dict[str, Learned], tokens: Tokens, settings: Setting
         f"{tokens.source}, {len(tokens.indices):,} tokens of {len(tokens.vocabulary)} kinds, the last "
         f"{settings['held_out']:.0%} held out; windows of {settings['window']} with the state carried on (truncated "
         f"BPTT), {settings['batch']} streams; judged with averaged parameters; "
-        + ", ".join(f"{cell}: {own['n']} units, {own['steps']} steps" for cell, own in settings["cells"].items())
+        + "; ".join(_how(cell, own) for cell, own in settings["cells"].items())
     )
     found = gathered(learned, method).reindex(model=[*learned, label])
     losses = [float(one.measured.held_out.isel(step=-1)) for one in learned.values()]
@@ -78,6 +78,13 @@ def beside_counts(learned: dict[str, Learned], tokens: Tokens, settings: Setting
     said = ", ".join(f"{name} {value:.3f}" for name, value in zip(found.model.values, perplexity, strict=True))
     sparse = f"of all possible {order}-grams the text has {grams.seen:.2g}"
     return found.assign_attrs(learned=f"Held-out perplexity: {said}; {sparse}.")
+
+
+def _how(cell: str, own: Settings) -> str:
+    """Return how a model of a cell was trained."""
+    told = f"{cell}: {own['n']} units, {own['steps']} steps"
+    noised = f", {own['noised']:.0%} of the tokens noised" if own["noised"] else ""
+    return told + noised + (f", weights decay by {own['decay']:g} of the rate" if own["decay"] else "")
 
 
 def written_by(learned: Learned | None, settings: Settings, seed: int, temperature: float) -> str:

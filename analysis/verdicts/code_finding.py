@@ -145,7 +145,7 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     both = [
         kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
     ]
-    both = both or [kind for kind in classes.values() if _whole_method(kind)]
+    both = both or [kind for kind in classes.values() if _other_methods(kind) or _whole_method(kind)]
     modules = [kind for kind in classes.values() if is_module(kind)]
     if all(_is_used(kind, modules) for kind in both):
         both = modules
@@ -184,14 +184,19 @@ def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:
             partner = name.replace(ahead, back)
             if ahead in name and partner != name and partner in functions:
                 pairs.setdefault((name, partner), None)
-    if not pairs:
-        second = [name for name in functions if re.search("back|bwd|bptt|grad|bprop", name.lower())]
-        second = [name for name in second if not any(_calls(functions[other], name) for other in second)]
-        first = [name for name in functions if name not in second and not re.search("loss|train|main", name.lower())]
-        first = [name for name in first if not any(_calls(other, name) for other in functions.values())]
-        if len(second) == 1 and len(first) == 1:
-            pairs[first[0], second[0]] = None
+    if not pairs and (left := _left_over(functions)) is not None:
+        pairs[left] = None
     return list(pairs)
+
+
+def _left_over(functions: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the only function named like a backward pass, after the only other one, where nothing else calls them."""
+    second = [name for name in functions if re.search("back|bwd|bptt|grad|bprop|vjp|adjoint", name.lower())]
+    second = [name for name in second if not any(_calls(functions[other], name) for other in second)]
+    first = [name for name in functions if name not in second and not re.search("train|main|init", name.lower())]
+    first = [name for name in first if not re.search("loss", name.lower())] or first
+    first = [name for name in first if not any(_calls(other, name) for other in functions.values())]
+    return (first[0], second[0]) if len(first) == len(second) == 1 else None
 
 
 def _calls(function: FunctionType, name: str) -> bool:
@@ -209,6 +214,11 @@ def _methods(kind: type) -> tuple[str, str] | None:
     return next((pair for pair in PAIRS if all(callable(getattr(kind, name, None)) for name in pair)), None)
 
 
+def _other_methods(kind: type) -> tuple[str, str] | None:
+    """Return the two methods that are left for the passes, under whatever names."""
+    return _left_over({n: v for n, v in vars(kind).items() if isinstance(v, FunctionType) and not n.startswith("_")})
+
+
 def _whole_method(kind: type) -> str:
     """Return the only method that gives a loss and its gradients by its name, "" where there is none or several."""
     own = [name for name, value in vars(kind).items() if isinstance(value, FunctionType)]
@@ -223,7 +233,8 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
         subject = _of_functions(kind.__name__, *module_pair(kind), kind)
         subject.make = functools.wraps(kind)(lambda *sizes: Held(kind(*sizes)))
         return subject
-    names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind) or (_whole_method(kind), "")
+    names = (adapter.forward, adapter.backward) if adapter.forward else _methods(kind) or _other_methods(kind)
+    names = names or (_whole_method(kind), "")
     if not names[0]:
         raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
     subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))

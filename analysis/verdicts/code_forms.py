@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .code_adapter import SIZES, Path, Place, length
 from .code_names import is_length, kind
+from .code_usage import UNKNOWN, Use
 
 Option = tuple[Place, ...]  # what one argument is: an array, two for a tuple of states, none where it is left out
 
@@ -66,6 +67,7 @@ INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the b
     "": ("m", "n", "n+m", "n+m+1"),
 }
 GATES = (1, 4, 3, 2, 5, 6, 8)
+NUMBERS: tuple[tuple[str, ...], ...] = ((), ("1",), ("1", "1"))
 
 
 def inputs(path: Path, form: Form) -> list[Option]:
@@ -74,8 +76,15 @@ def inputs(path: Path, form: Form) -> list[Option]:
     return [(Place(path, _of(form.axes, "m"), role, form.held),)]
 
 
-def states(path: Path, form: Form, optional: bool) -> list[Option]:
-    """Return what an initial state may be: an array in one of several shapes, a tuple of two, nothing."""
+def states(path: Path, form: Form, optional: bool, widely: bool = True) -> list[Option]:
+    """Return what an initial state may be: an array in one of several shapes, a tuple of two, nothing.
+
+    Args:
+        path: of the state.
+        form: the layout.
+        optional: whether it may be left out.
+        widely: whether it may also be as long as the inputs, or a number.
+    """
     shapes = dict.fromkeys([form.state, ("B", "*"), ("*", "1"), ("*",), ("1", "*"), ("*", "B"), ("1", "B", "*")])
     if not any("B" in axis for axis in form.axes):
         shapes = dict.fromkeys(axes for axes in shapes if "B" not in axes)
@@ -83,8 +92,9 @@ def states(path: Path, form: Form, optional: bool) -> list[Option]:
     axes = _of(form.state, "n")
     found.append((Place((*path, 0), axes, "state"), Place((*path, 1), axes, "state")))
     found.append((Place(path, ("2", *axes), "state"),))
-    found.append((Place(path, _of(form.state, "m"), "state"),))
-    found.append((Place(path, tuple(axis for axis in form.state if axis == "B"), "state"),))
+    if widely:
+        found.append((Place(path, _of(form.state, "m"), "state"),))
+        found.append((Place(path, tuple(axis for axis in form.state if axis == "B"), "state"),))
     return [*found, *([()] * optional)]
 
 
@@ -111,28 +121,46 @@ def sizes(path: Path) -> list[Option]:
     return [(Place(path, (axis,), "size"),) for axis in axes]
 
 
-def params(path: Path, form: Form, label: str = "") -> list[Option]:
+def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[Option]:
     """Return what a parameter may be: row or column, several gates in one array, [h; x] or separate, diagonal.
 
     >>> [option[0].axes for option in params(("Wx",), FORMS[0])[:3]]
     [('m', 'n'), ('m', '4*n'), ('m', '3*n')]
+    >>> [option[0].axes for option in params(("lam",), FORMS[0], use=Use())[:3]]
+    [('n',), ('1', 'n'), ('n', '1')]
     """
     column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
-    shapes = dict.fromkeys([*_shapes(kind(label or str(path[-1]).lstrip(".")), column), *_shapes("", column)])
-    return [(Place(path, axes, "param", "", label),) for axes in shapes]
+    suggested = kind(label or str(path[-1]).lstrip("."))
+    if use.is_entrywise:
+        kinds = ("readout bias", "bias") if suggested.startswith("readout") else ("bias", "readout bias")
+        shapes = [*(axes for each in kinds for axes in _shapes(each, column)), *NUMBERS]
+    elif use.hidden or len(use.sides) > 1:
+        shapes = [*_shapes(suggested, column), *_shapes("", column)]
+    else:
+        turn = use.sides == {"right"}
+        suggested = "x" if use.reads else "h" if suggested in ("x", "plain") else suggested
+        first = [*_matrices(suggested, turn), *_matrices("", turn)]
+        shapes = [*first, *(axes for axes in _shapes("", column) if len(axes) != 2)]
+    return [(Place(path, axes, "param", "", label),) for axes in dict.fromkeys(shapes)]
+
+
+def _matrices(kind: str, turn: bool) -> Iterator[tuple[str, ...]]:
+    """Yield shapes of a weight that stands on the left of what it multiplies; turned, on its right."""
+    if kind == "readout":
+        yield ("n", "k") if turn else ("k", "n")
+    for inner in INNER.get(kind, ()):
+        for count in GATES:
+            rows = "n" if count == 1 else f"{count}*n"
+            yield (inner, rows) if turn else (rows, inner)
+    if kind == "":
+        for inner in ("n", "m"):
+            yield (inner, "k") if turn else ("k", inner)
 
 
 def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
     turns = (False, True) if column else (True, False)
-    columns = INNER.get(kind, ())
     for turn in turns:
-        for inner in columns:
-            for count in GATES:
-                rows = "n" if count == 1 else f"{count}*n"
-                yield (inner, rows) if turn else (rows, inner)
-    if kind in ("readout", ""):
-        for turn in turns:
-            yield ("n", "k") if turn else ("k", "n")
+        yield from _matrices(kind, turn)
     if kind in ("readout", "readout bias", ""):
         yield from ([("k", "1"), ("k",), ("1", "k")] if column else [("k",), ("1", "k"), ("k", "1")])
     if kind in ("bias", ""):
@@ -144,7 +172,7 @@ def _shapes(kind: str, column: bool) -> Iterator[tuple[str, ...]]:
             for inner in ("m", "n", "n+m"):
                 yield from ((gates, "n", inner), (gates, inner, "n"))
             yield from ((gates, "n"), (gates, "n", "1"), (gates, "1", "n"))
-        yield from ((), ("1",), ("1", "1"), ("k", "m"), ("m", "k"))
+        yield from NUMBERS
 
 
 def is_alike(place: Place, turn: bool, gates: int, stacked: bool, bias: int) -> bool:

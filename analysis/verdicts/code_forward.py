@@ -20,11 +20,18 @@ from .code_search import Conflict, Seen, search, tagged, watched
 from .code_settings import Setting, settings
 from .code_signatures import keys_read, optional_names, parameters, parts_read
 from .code_subject import MAKERS, Hung, Subject, numpy_with
+from .code_usage import UNKNOWN, Use, uses
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
 CLASSES = {"k": SIZES["m"]}  # for models that predict what they read, such as the next character
-# How many runs of the forward pass each layout is worth, and the sizes that differ.
-EFFORTS: tuple[tuple[int, Mapping[str, int]], ...] = ((800, {}), (800, CLASSES), (800, SQUARE), (4000, {}))
+# How many runs of the forward pass each layout is worth, the sizes that differ, and whether to look widely: with shapes
+# that names speak against, and to blame all whose shape was asked for.
+EFFORTS: tuple[tuple[int, Mapping[str, int], bool], ...] = (
+    (800, {}, False),
+    (800, CLASSES, False),
+    (800, SQUARE, False),
+    (4000, {}, True),
+)
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
@@ -62,13 +69,13 @@ def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
     """
     said: list[str] = []
     fallback: tuple[Calling, Form] | None = None
-    for most, sizes in EFFORTS:
+    for most, sizes, widely in EFFORTS:
         for setting in settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
             for named in _arguments(subject, adapter, setting):
                 if sizes is CLASSES and all(argument.role != "target" for argument in named):
                     continue
                 for form in _forms(named, adapter):
-                    found = _Trial(subject, adapter, setting, named, form, said).result(most)
+                    found = _Trial(subject, adapter, setting, named, form, said, widely).result(most)
                     if found is None:
                         continue
                     calling = _settled(subject, found)
@@ -109,8 +116,11 @@ class _Trial:
         named: tuple[Argument, ...],
         form: Form,
         said: list[str],
+        widely: bool,
     ) -> None:
         self.subject, self.setting, self.form, self.said, self.adapter = subject, setting, form, said, adapter
+        self.widely, self.named = widely, named
+        self.uses: Mapping[Path, Use] | None = None
         self.drawn: dict[Place, Array] = {}
         self.refused = self.blind = 0
         self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
@@ -122,17 +132,27 @@ class _Trial:
         self.found: Calling | None = None
 
     def _add(self, argument: Argument) -> None:
-        """Add what an argument may be; biases go by weights, states, targets and groups of parameters by both."""
+        """Add what an argument may be; biases go by weights, targets and groups by both, and states widely."""
         self.names.append(argument.name)
-        self.domains[argument.name] = _domain(argument, self.form, self.adapter)
+        use = UNKNOWN if self.widely else self._use(argument)
+        self.domains[argument.name] = _domain(argument, self.form, self.adapter, use, self.widely)
         last = {
             name: (
-                len(options) < 20 or any(place.role == "object" for place in options[0]),
+                (len(options) < 20 or any(place.role == "object" for place in options[0]))
+                and (self.widely or not any(place.role == "state" for place in options[0])),
                 "bias" in kind(name.split("/")[-1]),
             )
             for name, options in self.domains.items()
         }
         self.domains = dict(sorted(self.domains.items(), key=lambda item: last[item[0]]))
+
+    def _use(self, argument: Argument) -> Use:
+        """Return how the forward pass uses an argument, by its source."""
+        if self.uses is None:
+            params = {a.path: a.label for a in self.named if a.role == "param"}
+            read = [str(a.path[0]) for a in self.named if a.role == "input"]
+            self.uses = uses(self.subject.forward, self.subject.text, params, read)
+        return self.uses.get(argument.path, UNKNOWN)
 
     def result(self, most: int) -> Calling | None:
         """Return the calling convention without what concerns the backward pass, or None."""
@@ -187,7 +207,7 @@ class _Trial:
                 self.drawn[place] = values_for(replace(calling, given=(place,)))[place.name]
         values = {place.name: self.drawn[place] for place in calling.given}
         tags = {name: tagged(value, owners[name]) for name, value in values.items() if name in owners}
-        Seen.clear()
+        Seen.clear(self.widely)
         try:
             with numpy_with(self.subject, {make: watched(make) for make in MAKERS}):
                 self.subject.run(calling, {**values, **tags})
@@ -214,8 +234,8 @@ class _Trial:
             return {owners[place.name] for place in flat}
         if isinstance(found, str):
             self.said.append(found)
-            self.refused += 1
-            return () if found.startswith("time") or self.refused > REFUSED else tuple(options)
+            self.refused += REFUSED // 4 if found.startswith("time") else 1  # more likely the layout's fault
+            return () if self.refused > REFUSED else tuple(options)
         self.found = found
         return None
 
@@ -231,8 +251,8 @@ class _Trial:
         return False
 
 
-def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
-    """Return what an argument may be in a layout, likelier options first."""
+def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN, widely: bool = True) -> list[Option]:
+    """Return what an argument may be in a layout, likelier options first; widely against its name as well."""
     path, name = argument.path, argument.label or str(argument.path[-1]).lstrip(".")
     if name in adapter.shapes:
         role = argument.role if argument.role in ("input", "state", "target", "param") else "param"
@@ -242,8 +262,9 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
     if argument.role == "input":
         return forms.inputs(path, form)
     if argument.role == "state":
-        rest = [] if argument.optional else forms.params(path, form)
-        return [*forms.states(path, form, argument.optional), *rest]
+        plain = argument.optional or not widely and FIRST.fullmatch(name)
+        rest = [] if plain else forms.params(path, form)
+        return [*forms.states(path, form, argument.optional, widely), *rest]
     if argument.role == "target":
         return forms.targets(path, form)
     if argument.role == "size":
@@ -252,7 +273,7 @@ def _domain(argument: Argument, form: Form, adapter: Adapter) -> list[Option]:
         rest = forms.params(path, form) if argument.role == "group" else []
         return [(Place(path, (), "object"),), *rest]
     rest = forms.states(path, form, False) if len(path) == 1 and name[0] not in "WwUuRVb" else []
-    return [*forms.params(path, form, argument.label), *rest]
+    return [*forms.params(path, form, argument.label, use), *rest]
 
 
 def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator[tuple[Argument, ...]]:

@@ -12,7 +12,8 @@ ROLES = (  # of an argument of a forward pass
         r"T|[nN]|((n|num|number_of)_?)?(steps|iter(ation)?s?)|seq(uence)?_?len(gth)?|length|horizon|duration",
         "size",
     ),
-    (r"(x|xs|xt|x_?t|x_?seq|inputs?|seq(uence)?s?|data|tokens|embeddings?|X|Xs|inp|input_seq)", "input"),
+    (r"(x|xs|xt|x_?t|x_?seq|inputs?|seq(uence)?s?|data|embeddings?|X|Xs|inp|input_seq|signal)", "input"),
+    (r"(in(put)?_?)?(tok(en)?s?|tok(en)?_?ids?|ids|idx|idxs|indices|chars|words|text)", "input"),
     (
         r"(h|c|a|s|hc|hx|cx|cell|hidden|state)s?(_?(0|prev|init|initial|start|old|t0|tm1|t_1|last))?|"
         r"(init(ial)?|prev|start|old|last)(_?(states?|h|c|a|s|hidden|cell|memory))?|(h|c|a|s)prev",
@@ -20,7 +21,7 @@ ROLES = (  # of an argument of a forward pass
     ),
     (r"(initial_)?(hidden|cell|memory)(_?state)?(_?(0|prev|init))?", "state"),
     (r"[ac-tv-zA-TX-Z][a-z]?(_?0|_init|_?prev)", "state"),
-    (r"(y|ys|targets?|labels?|Y|Ys|y_true|truth|gold|expected)", "target"),
+    (r"(y|ys|targets?|tgts?|labels?|lbls?|Y|Ys|y_?(true|target|gold|label)s?|truth|gold|expected|desired)", "target"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
 )
 TIMES = r"_?(prev|previous|old|last|next|now|cur|curr|current|new|tm1|tp1|t)$"  # ends of names of values of a step

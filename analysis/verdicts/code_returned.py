@@ -192,13 +192,19 @@ def _acausal(subject: Subject, calling: Calling, values: Mapping[str, Array], ba
     place = next((p for p in calling.given if p.role in ("input", "index")), None)
     if place is None:
         return ""
-    where = tuple(0 if axis in "TB" else slice(None) for axis in place.axes)
-    moved = np.array(values[place.name])
-    if place.role == "input":
-        moved[where] += 0.5
-    else:
-        moved[where] = (moved[where] + 1) % calling.sizes["m"]
-    after = read(subject.run(calling, {**values, place.name: moved})[0], calling)
+
+    def after_change(*samples: int) -> dict[Path, Array]:
+        moved = np.array(values[place.name])
+        for sample in samples:
+            where = tuple({"T": 0, "B": sample}.get(axis, slice(None)) for axis in place.axes)
+            moved[where] = moved[where] + 0.5 if place.role == "input" else (moved[where] + 1) % calling.sizes["m"]
+        return read(subject.run(calling, {**values, place.name: moved})[0], calling)
+
+    after = after_change(0)
+    if "B" in place.axes and any(out.role == "loss" for out in calling.returned):
+        other, both = after_change(1), after_change(0, 1)
+        if any(np.abs(both[p] - other[p] - after[p] + base[p]).max() > 1e-9 * np.abs(base[p]).max() for p in base):
+            return f"time or samples: what a change of one sample of {place.name} does to the loss depends on others"
     over_time = [out for out in calling.returned if "T" in out.axes]
     recalls = False
     for out in calling.returned:

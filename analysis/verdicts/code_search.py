@@ -2,7 +2,8 @@
 
 An operation that fails names the arguments that its operands were made of. Whatever the others are, these can't stay as
 they are together; so a wrong shape is left after one run of theirs (Ginsberg, M. L. (1993). Dynamic backtracking.
-Journal of Artificial Intelligence Research 1, 25-46).
+Journal of Artificial Intelligence Research 1, 25-46). Numbers that come from a shape know whose it is as well, and so
+do arrays that are made of them.
 """
 
 from __future__ import annotations
@@ -21,16 +22,31 @@ PRODUCTS = (np.dot, np.einsum, np.tensordot, np.inner, np.outer)
 
 
 class Seen:
-    """Which arguments were used in a run, which were asked for their shape, and which are sides of matrix products."""
+    """What was seen of the arguments in a run.
+
+    Attributes:
+        used: stood in an operation.
+        asked: were asked for their shape.
+        counted: were asked in a way whose answer, a plain number, doesn't know them.
+        multiplied: are sides of matrix products.
+    """
 
     used: set[str] = set()
     asked: set[str] = set()
+    counted: set[str] = set()
     multiplied: set[str] = set()
 
     @classmethod
-    def clear(cls) -> None:
-        """Forget all."""
+    def clear(cls, widely: bool = False) -> None:
+        """Forget all; take what is asked as counted, to blame `widely`: no size of a shape is then relied on."""
         cls.used, cls.asked, cls.multiplied = set(), set(), set()
+        cls.counted = cls.asked if widely else set()
+
+    @classmethod
+    def count(cls, tags: Names) -> None:
+        """Note arguments that were asked for a number that doesn't know them."""
+        cls.asked |= tags
+        cls.counted |= tags
 
 
 class Conflict(Exception):
@@ -41,33 +57,67 @@ class Conflict(Exception):
         self.names = frozenset(names)
 
 
-class Tagged(np.ndarray):
-    """An array that knows from which arguments its values come."""
+class Size(int):
+    """A number that knows from whose shape it comes, through arithmetic as well."""
 
     tags: Names
 
+    @classmethod
+    def of(cls, number: int, tags: Names) -> Size:
+        """Return a number with its tags."""
+        size = cls(number)
+        size.tags = tags
+        return size
+
+    @classmethod
+    def keeps_through(cls, name: str) -> None:
+        """Let an operation of integers keep the tags of both sides."""
+
+        def operation(self: Size, other: Any) -> Any:
+            result = getattr(int, name)(self, other)
+            return cls.of(result, self.tags | getattr(other, "tags", NOBODY)) if isinstance(result, int) else result
+
+        setattr(cls, name, operation)
+
+
+for _name in ("add", "sub", "mul", "floordiv", "mod"):
+    Size.keeps_through(f"__{_name}__")
+    Size.keeps_through(f"__r{_name}__")
+
+
+class Tagged(np.ndarray):
+    """An array that knows from which arguments its values, or its sizes where it is `made`, come."""
+
+    tags: Names
+    made: bool
+
     def __array_finalize__(self, obj: Any) -> None:
         self.tags = getattr(obj, "tags", NOBODY)
+        self.made = False
 
     @property  # type: ignore[misc]  # never set: these arrays live for one run
     def shape(self) -> tuple[int, ...]:
         """The shape; noted, since sizes of theirs may come from it."""
         Seen.asked |= self.tags
-        return np.ndarray.shape.__get__(self)
+        return tuple(Size.of(size, self.tags) for size in np.ndarray.shape.__get__(self))
 
     @property
     def size(self) -> int:
         """The number of entries; noted like the shape."""
         Seen.asked |= self.tags
-        return bare(self).size
+        return Size.of(bare(self).size, self.tags)
 
     def __len__(self) -> int:
-        Seen.asked |= self.tags
+        Seen.count(self.tags)
         return super().__len__()
 
     def __iter__(self) -> Any:
-        Seen.asked |= self.tags
+        Seen.count(self.tags)
         return super().__iter__()
+
+    def reshape(self, *shape: Any, **options: Any) -> Any:
+        """Return the entries in another shape, whose sizes may come from others."""
+        return self._sized(super().reshape(*shape, **options), shape)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         tags, plain = _tags(inputs)
@@ -96,8 +146,13 @@ class Tagged(np.ndarray):
         except Exception as error:
             raise _conflict(tags, plain, error) from error
         if not isinstance(result, np.ndarray | list | tuple) or function in (np.shape,):
-            Seen.asked |= tags
+            Seen.count(tags)
         return _tagged(result, tags)
+
+    def _sized(self, result: Any, sizes: Any) -> Any:
+        if isinstance(result, Tagged):
+            result.tags = self.tags | _sizes(sizes)
+        return result
 
     def dot(self, other: Any, out: Any = None) -> Any:
         """Return the product, as `np.dot` does."""
@@ -105,7 +160,7 @@ class Tagged(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         _check_whole(index)
-        return super().__getitem__(index)
+        return self._sized(super().__getitem__(index), index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _check_whole(index)
@@ -120,6 +175,15 @@ def _check_whole(index: Any) -> None:
     """Raise where floating-point numbers are taken for an index: only what these are can be wrong."""
     if isinstance(index, Tagged) and index.dtype.kind == "f":
         raise Conflict(index.tags, "IndexError: arrays used as indices must be of integer type")
+
+
+def _sizes(tree: Any) -> Names:
+    """Return from whose shapes numbers come, in a tree of tuples, lists and slices."""
+    if isinstance(tree, Size):
+        return tree.tags
+    if isinstance(tree, slice):
+        tree = (tree.start, tree.stop, tree.step)
+    return frozenset().union(*map(_sizes, tree)) if isinstance(tree, tuple | list) else NOBODY
 
 
 def tagged(array: Array, name: str) -> Array:
@@ -142,7 +206,10 @@ def watched(make: Callable[..., Array]) -> Callable[..., Array]:
     """Return a function that makes fresh arrays, now such that note what is done with them."""
 
     def made(*args: Any, **options: Any) -> Array:
-        return bare(make(*_bare(args), **_bare(options))).view(Tagged)
+        whole = bare(make(*_bare(args), **_bare(options))).view(Tagged)
+        whole.tags, _ = _tags((args, options))
+        whole.made = True
+        return whole
 
     return made
 
@@ -170,6 +237,8 @@ def _tags(tree: Any) -> tuple[Names, bool]:
     """Return whose values stand in a tree, and whether arrays without a name stand beside them."""
     if isinstance(tree, Tagged):
         Seen.used |= tree.tags
+        return tree.tags, not tree.tags and bare(tree).size > 1
+    if isinstance(tree, Size):
         return tree.tags, False
     if isinstance(tree, dict):
         tree = tuple(tree.values())
@@ -182,7 +251,7 @@ def _tags(tree: Any) -> tuple[Names, bool]:
 def _multiply(sides: tuple[Any, ...]) -> None:
     """Note the sides of a matrix product that come from a single argument."""
     for side in sides:
-        if isinstance(side, Tagged) and len(side.tags) == 1:
+        if isinstance(side, Tagged) and len(side.tags) == 1 and not side.made:
             Seen.multiplied |= side.tags
 
 
@@ -195,7 +264,8 @@ def _shaping(result: Any, inputs: tuple[Any, ...]) -> Names:
 def _conflict(tags: Names, plain: bool, error: Exception) -> Exception:
     if isinstance(error, Conflict):
         return error
-    return Conflict(tags | Seen.asked | (Seen.used if plain else NOBODY), f"{type(error).__name__}: {error}")
+    others = Seen.asked | Seen.used if plain else Seen.counted
+    return Conflict(tags | others, f"{type(error).__name__}: {error}")
 
 
 def search(

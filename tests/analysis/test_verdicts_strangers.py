@@ -54,6 +54,11 @@ SAID = {
     "step_only.py": ("lstm", "A single step, (B, features)."),
     "time_layers.py": ("rnn", "h starts from 0."),
     "tokens_global.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "two_sizes.py": (OWN, "Loss gradients come in at every step."),
+    "slow_state.py": (OWN, "Sequences are (T, B, features)."),
+    "gru_loss_columns.py": ("gru", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "embedding_class.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
+    "njit_diagonal.py": (OWN, "One sequence at a time, (T, features)."),
 }
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
@@ -91,6 +96,14 @@ FAULTS = [
     ("sru_whole.py", "(before - u[t])", "(c[t] - u[t])", "mix-up"),
     ("state_pair_lstm.py", "do * o * (1 - o)])", "do * (1 - o ** 2)])", "activation"),
     ("time_layers.py", "np.dot(h_prev.T, dt)", "np.dot(h_next.T, dt)", "time"),
+    ("two_sizes.py", 'dp = dpprev + params["W_pd"].T @ dd', "dp = dpprev", "missing path"),
+    ("two_sizes.py", "dg = dp * (q - p)", "dg = dp * (p - q)", "sign"),
+    ("slow_state.py", "dq = alpha * ds", "dq = ds", "factor"),
+    ("slow_state.py", "ds = (1 - alpha) * ds + da @ V.T", "ds = da @ V.T", "missing path"),
+    ("gru_loss_columns.py", "dc = dh * zs[t]", "dc = dh * (1 - zs[t])", "factor"),
+    ("embedding_class.py", "dz = dh * (h - k)", "dz = dh * (k - h)", "sign"),
+    ("embedding_class.py", "dh = dh * z + drh * r + dzr", "dh = dh * z + drh + dzr", "factor"),
+    ("njit_diagonal.py", "- dh * u * a / s", "+ dh * u * a / s", "sign"),
 ]
 
 

@@ -110,7 +110,8 @@ h: state[n]
 s: state
 v = relu(b) * (V @ x)
 e = ones(n)
-g = softplus(s * e) + tanh(0.5 * e)
+f = softplus(0.5 * e)
+g = tanh(s * e) + f
 h = tanh(sigmoid(W @ v) / (1 + ((U @ x) * sum(c + h))**2)) * g
 s = sin(sum(h))
 """,

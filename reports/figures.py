@@ -24,6 +24,7 @@ DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all 
 LETTER = 9.0  # points: the size of letters; what follows of a legend is in this size
 HANDLE, BETWEEN, MARGIN, MOST_COLUMNS = 3.2, 2.0, 1.0, 5  # a line and the space after it; between columns; at both ends
 LETTERS_PER_INCH = 13  # of a label along an axis
+SIDES = 0.7  # inches beside a panel
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
     "svg.fonttype": "path",
@@ -129,7 +130,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             if rows == 1 and place == 0:
                 axis.set_ylabel(fill(plot.y, letters))
             if place + columns >= count:
-                axis.set_xlabel(plot.x)
+                axis.set_xlabel(fill(plot.x, int(LETTERS_PER_INCH * (wide / columns - SIDES))))
                 axis.tick_params(labelbottom=True)
             if plot.factor and (place % columns == columns - 1 or place == count - 1):
                 _factors(axis, plot.factor)

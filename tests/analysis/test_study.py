@@ -18,6 +18,7 @@ import bptt
 from bptt.analysis.studies.measures import MEASURES
 from bptt.analysis.studies.plan import Point, Task
 from bptt.analysis.studies.pool import LocalWorkers
+from bptt.analysis.studies.store import OVERFLOW
 from bptt.analysis.studies.table import rows
 from bptt.analysis.studies.task import Outcome, perform
 from bptt.cli import main
@@ -35,7 +36,6 @@ initialisation.gain = {GAINS}
 measures = "flow"
 """
 POINTS = 2 * 2 * len(GAINS)
-EXPLODES = "log_norm is inf from lag"
 
 
 def contents(store):
@@ -95,7 +95,7 @@ def test_what_is_in_the_store(undisturbed):
 def test_a_chunk_holds_all_seeds_of_a_point(undisturbed):
     group = zarr.open_group(undisturbed.store, mode="r", path="rnn_relu/n=3,T=6/flow")
     assert {name: array.chunks for name, array in group.arrays() if array.ndim > 1} == {
-        "log_norm": (1, 1, 2, 7), "overflow": (1, 1, 2), "status": (1, 1, 2), "message": (1, 1, 2), "done": (1, 1),
+        "log_norm": (1, 1, 2, 7), **dict.fromkeys([*OVERFLOW, "status", "message"], (1, 1, 2)), "done": (1, 1),
     }  # fmt: skip
 
 
@@ -118,13 +118,15 @@ def test_the_same_numbers_whatever_the_order_and_the_processes(undisturbed, tmp_
 def test_explosions_are_shown_as_such(undisturbed):
     found = undisturbed.open()["rnn_relu/n=3,T=6/flow"].to_dataset().isel(initialisation=-1, data=1)
     assert found.status.values.tolist() == [2, 2]
-    assert all(EXPLODES in message for message in found.message.values)
+    assert found.message.values.tolist() == ["overflowed at step 2 in 2 of 2 runs"] * 2
+    assert found.overflowed.values.tolist() == [2, 2] and found.overflow_first.values.tolist() == [2, 2]
     assert np.isposinf(found.log_norm).any() and not np.isnan(found.log_norm).any() and bool(found.done)
-    assert found.status.attrs["flag_meanings"] == "nothing_wrong failed exploded"
+    assert found.status.attrs["flag_meanings"] == "nothing_wrong failed exploded partly_exploded"
     table = rows(undisturbed.open())
     assert len(table) == POINTS
     wrong = [row for row in table if row.exploded]
     assert {row.initialisation for row in wrong} == {"gain=1e+200"} and all(row.seeds == 2 for row in wrong)
+    assert all(np.isnan(row.number) and row.trouble == "overflowed at step 2 in 4 of 4 runs" for row in wrong)
     assert not any(row.failed for row in table)
 
 
@@ -237,7 +239,7 @@ def test_other_versions_are_refused(tiny, monkeypatch):
     with pytest.raises(bptt.Error, match=r"versions.numpy: [\d.]+ -> 0.9"):
         study.run(resume=True)
     zarr.open_group(study.store, mode="a", use_consolidated=False).attrs["format"] = 99
-    with pytest.raises(bptt.Error, match="a store of format 99, and this bptt reads format 1"):
+    with pytest.raises(bptt.Error, match="a store of format 99, and this bptt reads format 2"):
         study.run(resume=True)
 
 
@@ -366,10 +368,12 @@ def test_the_exit_status_says_what_failed(tmp_path, here):
     path.write_text("initialisation.gain = [1.0, 1e200]\n" + TINY.replace('"rnn"', '"rnn_relu"'))
     some = command(path)
     assert some.exit_code == 1, some.output
-    assert "rnn_relu/n=2,T=3/flow, gain=1e+200, noise (2 of 2 seeds): log_norm is inf from lag 1" in some.output
-    assert "1 of them are not whole: 0 runs failed and 2 exploded" in some.output
+    assert (
+        "rnn_relu/n=2,T=3/flow, gain=1e+200, noise (2 of 2 seeds): overflowed at step 2 in 1 of 1 runs" in some.output
+    )
+    assert "1 of them is not whole: 2 exploded, 2 runs overflowed" in some.output
     path.write_text("initialisation.gain = 1e200\n" + TINY.replace('"rnn"', '"rnn_relu"'))
-    assert command(path, "-o", tmp_path / "other.zarr").exit_code == 1  # all exploded: inf is a number that is shown
+    assert command(path, "-o", tmp_path / "other.zarr").exit_code == 1  # all exploded: that is shown
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
@@ -404,8 +408,18 @@ def test_every_measure_runs_in_a_study(tmp_path, here):
     assert not any(row.message for row in found) and not any(np.isnan(row.number) for row in found)
     for leaf in tree.leaves:
         assert leaf.attrs["method"], leaf.path
-        numbers = leaf.to_dataset().drop_vars(["done", "status", "message"])
+        numbers = leaf.to_dataset().drop_vars(["done", "status", "message", *OVERFLOW])
         assert all({"units", "long_name"} <= one.attrs.keys() for one in numbers.data_vars.values()), leaf.path
+
+
+def test_measures_are_of_the_sequences_that_stay_finite(tmp_path, here):
+    text = "u: input[n]\nh: state[n]\nh = exp(1e6 * max(u - 2.2, 0)) * tanh(W @ h + u)"  # inf from 2.2007 on
+    (tmp_path / "at_times.cell").write_text(text)
+    text = TINY.replace('"flow"', '["flow", "truncation"]').replace("lengths = 3", "lengths = 20")
+    (tmp_path / "two.toml").write_text(text.replace('"rnn"', '"at_times.cell"').replace("batch = 1", "batch = 6"))
+    for row in rows(bptt.Study.load(tmp_path / "two.toml").run()):
+        assert 0 < row.overflowed < row.runs == 12 and not row.failed and row.kept == 2, row
+        assert not np.isnan(row.number) and re.fullmatch(r"overflowed at steps? .* in \d+ of 12 runs", row.trouble)
 
 
 def test_initialisations_are_those_of_their_rules(tmp_path, here):

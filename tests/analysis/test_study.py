@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import sys
-import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -15,6 +17,7 @@ import zarr
 from click.testing import CliRunner
 
 import bptt
+from bptt.analysis.studies import pool, store
 from bptt.analysis.studies.measures import MEASURES
 from bptt.analysis.studies.plan import Point, Task
 from bptt.analysis.studies.pool import LocalWorkers
@@ -23,7 +26,7 @@ from bptt.analysis.studies.table import rows
 from bptt.analysis.studies.task import Outcome, perform
 from bptt.cli import main
 
-GAINS = [0.1 * number for number in range(1, 30)] + [1e200]
+GAINS = [0.1 * number for number in range(1, 12)] + [1e200]
 SMALL = f"""
 title = "Small"
 cells = "rnn_relu"
@@ -130,39 +133,70 @@ def test_explosions_are_shown_as_such(undisturbed):
     assert not any(row.failed for row in table)
 
 
-def started(study):
-    """Go on with a study in a process of its own, as `bptt study --resume` does, and return its number."""
+CHUNKS = SimpleNamespace(path=os.path, replace=os.replace)  # what the store writes its chunks with, and Zarr doesn't
+MOMENTS = {  # at which a study is killed -> where in the code that is: when this function is called, or has returned
+    "a process has started": (pool, "_started", True),
+    "an array is to be made": (store, "_require", False),
+    "a chunk is written but has not its name": (CHUNKS, "replace", False),
+    "a chunk is there": (CHUNKS, "replace", True),
+}
+KILLS = [  # ten: the moment, and at which time that it comes
+    ("a process has started", 1),
+    ("an array is to be made", 6),
+    ("a chunk is written but has not its name", 1),
+    ("a process has started", 1),
+    ("a chunk is there", 9),
+    ("a process has started", 1),
+    ("a chunk is written but has not its name", 4),
+    ("a chunk is there", 1),
+    ("a process has started", 1),
+    ("a chunk is there", 6),
+]
+
+
+def killed(study, moment, times):
+    """Go on with a study in a process of its own, kill it at a moment, and return the processes that it had."""
+    reads, writes = os.pipe()
     if not (child := os.fork()):
         try:
+            module, name, is_after = MOMENTS[moment]
+            right, calls = getattr(module, name), count(1)
+
+            def stopped(*args, **settings):
+                found = right(*args, **settings) if is_after else None
+                if next(calls) == times:
+                    os.write(writes, json.dumps([one.pid for one in psutil.Process().children()]).encode())
+                    signal.pause()
+                return found if is_after else right(*args, **settings)
+
+            vars(store)["os"] = CHUNKS
+            setattr(module, name, stopped)
             study.run(resume=True, workers=1)
         finally:
             os._exit(0)
-    return child
+    os.close(writes)
+    with os.fdopen(reads, "rb") as pipe:
+        children = [psutil.Process(pid) for pid in json.loads(os.read(pipe.fileno(), 1000))]  # nothing: it has ended
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return children
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes can't be forked here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # the child uses no thread of its parent
 def test_kill_at_any_moment_and_resume(undisturbed, tmp_path):
     study = bptt.Study.load(undisturbed.path, tmp_path / "killed.zarr")
-    moments = np.random.default_rng(0)
-    for points in (0, 0, 4, 9, 1, 0, 7, 2, 0, 5):  # that are finished before the kill; 0: while processes start
-        wanted = finished(study.store) + points
-        process = psutil.Process(started(study))
-        while not process.children() or finished(study.store) < wanted:
-            assert process.status() != psutil.STATUS_ZOMBIE
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.005))
-        children = process.children()
-        process.kill()
-        os.waitpid(process.pid, 0)
-        _, alive = psutil.wait_procs(children, timeout=30)
+    there = 0
+    for moment, times in KILLS:
+        children = killed(study, moment, times)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert children and not alive, "a process outlived its parent"
-        assert finished(study.store) < POINTS
+        assert there <= finished(study.store) <= there + times
+        there = finished(study.store)
     performed = []
-    left = POINTS - finished(study.store)
-    assert 0 < left < POINTS
+    assert there == 0 + 4 + 1 + 0 + 3  # of those kills at which chunks are written: two for each point
     study.run(resume=True, workers=1, progress=lambda done, total, news: performed.append(done))
-    assert len(performed) - 1 == 2 * left
+    assert performed == list(range(2 * there, 2 * POINTS + 1))  # each seed of the points that were not there, once
     assert contents(study.store) == contents(undisturbed.store)
 
 

@@ -115,7 +115,8 @@ def show(found: Sequence[Row], store: str) -> None:
         _say(console, quantity)
     if len(found) > LONGEST:
         _say(console, f"{len(found) - LONGEST} more rows are in the store.")
-    _say(console, f"{len(found)} points are in {store}: xarray.open_datatree({store!r}, engine='zarr')")
+    points = "1 point is" if len(found) == 1 else f"{len(found)} points are"
+    _say(console, f"{points} in {store}: xarray.open_datatree({store!r}, engine='zarr')")
     wrong = [row for row in found if row.trouble]
     if not wrong:
         return

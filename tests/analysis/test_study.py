@@ -411,6 +411,14 @@ def test_the_exit_status_says_what_failed(tmp_path, here):
     assert command(path, "-o", tmp_path / "other.zarr").exit_code == 1  # all exploded: that is shown
 
 
+def test_nothing_is_computed_where_the_report_cannot_be_written(tmp_path, here):
+    (tmp_path / "tiny.html").mkdir()
+    (tmp_path / "tiny.toml").write_text(TINY)
+    refused = command(tmp_path / "tiny.toml")
+    assert refused.exit_code == 2 and "tiny.html: this is a folder" in refused.output
+    assert not (tmp_path / "tiny.zarr").exists()
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     class Stopped(Here):
         def take(self):

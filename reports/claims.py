@@ -90,7 +90,8 @@ class _Writer:
             return blocks
         blocks.append(Paragraph((self.phrases.plain(f"claim.{claim.name}.measured", **self.named(claim)),)))
         blocks += [self.table(finding) for finding in claim.findings]
-        if claim.curves is not None and claim.curves.sizes[claim.curves.attrs["x"]] > 1:
+        curves = claim.curves
+        if curves is not None and curves.sizes[curves.attrs["x"]] > 1 and bool(curves["mean"].notnull().any()):
             blocks.append(self.figure(claim))
         return blocks
 

@@ -119,6 +119,9 @@ def test_what_was_not_measured_is_said(language):
             "Holds in part. It holds for gain 0.5 and 4; it was not measured for gain 1 to 2, as runs overflow" in text
         )
         assert "not measured: overflow" in text
+    nothing = Claim(part.name, part.findings, curves.where(curves.overflowed).assign_attrs(curves.attrs), SETTINGS)
+    assert sum(isinstance(b, Figure) for b in blocks) == 1
+    assert not any(isinstance(b, Figure) for b in section(nothing, language=language))
     assert blocks[2].rows[0][2] == ("2/4",) and blocks[2].rows[1][2] == ("0/0",)
 
 

@@ -9,15 +9,15 @@ from numbers import Integral
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.cell import Cell
 from ..derive.errors import Error
 from ..derive.syntax import closest
 from .data import DATA, Indices, text
-from .gradient_flow import LAG, LOG_NORM, METHOD, measure_flow
+from .gradient_flow import LAG, LOG_NORM, METHOD, OVERFLOW, measure_flow
 from .inputs import Feed, dimensions, draw_inputs, draw_state, plan_feed, size_of_text
+from .overflow import over_batch
 
 
 def flow_study(
@@ -54,19 +54,19 @@ def flow_study(
         progress: called as progress(done, total) after each measurement.
 
     Returns:
-        `log_norm`, natural log, float64, over (cell, data, seed, lag): the mean over the batch of the log
-        norm (logs are averaged, never norms), lag from 0 to T. Coordinate `reads` over (cell): the input that
+        `log_norm`, natural log, float64, over (cell, data, seed, lag): the mean of the log norm (logs are averaged,
+        never norms) over the sequences of a batch that stay finite, or over all where none does; lag from 0 to T.
+        `overflow` over (cell, data, seed, sample) as in `measure_flow`. Coordinate `reads` over (cell): the input that
         reads characters, or ''. All settings in `attrs`; `sizes` there is {cell: {dimension: value}},
         `notes` say where the text set the size of a state. The same call gives the same bits.
 
     Raises:
-        Error: for settings that can't be met, a text that can't be read or is too short, where the
-            states of all sequences of a seed overflow, and as `measure_flow` does.
+        Error: for settings that can't be met, a text that can't be read or is too short, and as `measure_flow` does.
 
     >>> from ..derive.cell import load
     >>> study = flow_study([load("rnn"), load("lstm")], hidden=8, steps=20, batch=4, seeds=3)
     >>> dict(study.sizes)
-    {'cell': 2, 'data': 2, 'seed': 3, 'lag': 21}
+    {'cell': 2, 'data': 2, 'seed': 3, 'lag': 21, 'sample': 4}
     """
     given = dict(sizes or {})
     _check(cells, given, data, gain, {"hidden": hidden, "steps": steps, "batch": batch, "seeds": seeds})
@@ -75,9 +75,11 @@ def flow_study(
     drawn = [[DATA[kind](chars, steps, batch, seed) for seed in range(seeds)] for kind in data]
     compiled = [kernels.compile(cell) for cell in cells]
     log_norm = np.empty((len(cells), len(data), seeds, steps + 1))
+    overflow = np.zeros((*log_norm.shape[:-1], batch), int)
     tasks = list(np.ndindex(log_norm.shape[:-1]))
     for done, (cell, kind, seed) in enumerate(tasks, 1):
-        log_norm[cell, kind, seed] = _mean_flow(compiled[cell], feeds[cell], drawn[kind][seed], gain, seed)
+        flow = _flow(compiled[cell], feeds[cell], drawn[kind][seed], gain, seed)
+        log_norm[cell, kind, seed], overflow[cell, kind, seed] = over_batch(flow).log_norm, flow.overflow
         if progress:
             progress(done, len(tasks))
     coordinates = {
@@ -98,25 +100,20 @@ def flow_study(
         "text_length": len(chars),
         "vocabulary": len(chars.vocabulary),
     }
-    variables = {"log_norm": (("cell", "data", "seed", "lag"), log_norm, LOG_NORM)}
+    over = "cell", "data", "seed"
+    variables = {
+        "log_norm": ((*over, "lag"), log_norm, LOG_NORM),
+        "overflow": ((*over, "sample"), overflow, OVERFLOW),
+    }
     return xr.Dataset(variables, coordinates, settings)
 
 
-def _mean_flow(kernel: kernels.Kernel, feed: Feed, indices: Indices, gain: float, seed: int) -> NDArray[np.float64]:
-    """Return the log norm averaged over the batch, (T + 1,)."""
+def _flow(kernel: kernels.Kernel, feed: Feed, indices: Indices, gain: float, seed: int) -> xr.Dataset:
     params = kernel.init(feed.sizes, seed=seed, gain=gain)
     steps, batch = indices.shape
     if feed.cell.inputs:
-        flow = measure_flow(kernel, params, draw_inputs(feed, indices, seed), seed=seed)
-    else:
-        flow = measure_flow(kernel, params, {}, draw_state(feed, batch, seed), steps=steps, seed=seed)
-    if flow.overflow.all():
-        first = (
-            f"the states of '{feed.cell.name}' overflow at step {int(flow.overflow.min())} of {steps} in all sequences"
-        )
-        raise Error(f"{first} of seed {seed}. Try a smaller gain, fewer steps or smaller inputs.")
-    with np.errstate(invalid="ignore"):  # −inf + inf, where one sequence vanishes and another explodes
-        return flow.log_norm.values.mean(axis=0)
+        return measure_flow(kernel, params, draw_inputs(feed, indices, seed), seed=seed)
+    return measure_flow(kernel, params, {}, draw_state(feed, batch, seed), steps=steps, seed=seed)
 
 
 def _check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.errors import Error
-from .running import Arrays, flat, refuse_not_finite
+from .running import Arrays, flat, overflow_steps, refuse_not_finite
 
 ENTRIES = 2**23  # of the states in one piece; a piece holds about ten values for each
 
@@ -74,6 +74,13 @@ def course(kernel: kernels.Kernel, params: Arrays, inputs: Arrays, state: Arrays
     return Course(kernel, params, {}, state, steps, len(next(iter(state.values()))))
 
 
+def shortened(course: Course, steps: int, samples: NDArray[np.int_]) -> Course:
+    """Return the first steps of some samples of a course."""
+    inputs = {name: np.ascontiguousarray(values[:steps, samples]) for name, values in course.inputs.items()}
+    start = {name: values[samples] for name, values in course.start.items()}
+    return replace(course, inputs=inputs, start=start, steps=steps, batch=len(samples))
+
+
 def onward(course: Course) -> Iterator[Piece]:
     """Run through a course, from its first step to its last.
 
@@ -88,7 +95,8 @@ def onward(course: Course) -> Iterator[Piece]:
     together = _together(course)
     for first in range(0, max(1, course.steps), together):
         run = _run(course, first, min(first + together, course.steps), start)
-        overflow = _overflow(run.states, first, overflow)
+        here = overflow_steps(run.states)
+        overflow = np.where((overflow == 0) & (here > 0), first + here, overflow)
         yield Piece(first, run, overflow)
         start = {name: _kept(values[-1], overflow) for name, values in run.states.items()}
 
@@ -125,14 +133,6 @@ def _run(course: Course, first: int, last: int, start: Arrays) -> Any:
         if inputs:
             return course.kernel.forward(course.params, inputs, start or None)
         return course.kernel.forward(course.params, {}, start, steps=last - first, batch=course.batch)
-
-
-def _overflow(states: Arrays, first: int, before: NDArray[np.int_]) -> NDArray[np.int_]:
-    finite = [np.isfinite(flat(values)).all(axis=2) for values in states.values()]
-    bad = ~np.logical_and.reduce(finite)
-    if not len(bad):
-        return before
-    return np.where((before == 0) & bad.any(axis=0), first + 1 + bad.argmax(axis=0), before)
 
 
 def _kept(values: NDArray[np.floating], overflow: NDArray[np.int_]) -> NDArray[np.floating]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.errors import Error
-from .course import back, course, full_state
-from .running import Arrays, directions, log_norm
+from . import overflow
+from .course import Course, back, course, full_state, shortened
+from .running import Arrays, Cotangents, directions, log_norm
 from .statistics import log_interval, t_interval
 
 METHOD = (
@@ -45,7 +46,8 @@ def measure_flow(
     Each sequence has a cotangent of its own, drawn isotropically over all entries of the full state s_T and
     scaled to norm 1. So lag 0 is ln 1 = 0, and lag k is ln ‖∂L_T/∂s_{T−k}‖ with all states taken together.
     On the way back the gradient is scaled to norm 1 again and again, and its log kept: sequences may be as
-    long as one likes.
+    long as one likes. In a sequence whose states overflow at step t, the gradient starts at step t − 1, the last that
+    is finite.
 
     Args:
         kernel: of the cell.
@@ -58,8 +60,8 @@ def measure_flow(
     Returns:
         `log_norm`, natural log, float64, over (sample, lag): one sample per sequence; lag in steps from 0 to
         T, where lag T is the initial state. −inf from the step on that makes the gradient exactly zero; inf
-        from one on that takes it past the largest float, and at all lags but 0 for a sequence whose states
-        overflow. `overflow` over (sample,): the step after which they do, 0 where all states are finite.
+        from one on that takes it past the largest float, and at lags t and beyond in a sequence whose states overflow
+        at step t. `overflow` over (sample,): that step, 0 where all states are finite.
 
     Raises:
         Error: when a parameter, an input or the initial state isn't finite, or when a cell without inputs is
@@ -73,23 +75,34 @@ def measure_flow(
     {'sample': 3, 'lag': 21}
     """
     way = course(kernel, params, inputs, state, steps)
-    gradient: dict[str, NDArray[np.floating]] = {}
-    logs: list[NDArray[np.float64]] = []
-    for piece in back(way):
-        if not logs:
-            gradient = directions(piece.run.states, 1, seed)
-            logs.append(log_norm(full_state(gradient)))
-        for norms, _, after in going_back(kernel, piece.run, gradient):
-            logs.append(logs[-1][-1] + norms)
-            gradient = after
-    curves = np.concatenate(logs)
-    curves[1:, piece.overflow > 0] = np.inf
+    curves, ends, start = _curves(way, lambda states: directions(states, 1, seed), slice(None))
+    for first in np.unique(ends[ends > 0]):
+        lost = np.flatnonzero(ends == first)
+        curves[1:, lost] = np.inf
+        if first > 1:
+            curves[:first, lost], *_ = _curves(shortened(way, first - 1, lost), lambda states: start, lost)
     variables = {
         "log_norm": (("sample", "lag"), curves.T, LOG_NORM),
-        "overflow": ("sample", piece.overflow, OVERFLOW),
+        "overflow": ("sample", ends, OVERFLOW),
     }
     coordinates = {"lag": ("lag", np.arange(len(curves)), LAG)}
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
+
+
+def _curves(
+    way: Course, drawn: Callable[[Arrays], Cotangents], samples: Any
+) -> tuple[NDArray[np.float64], NDArray[np.int_], Cotangents]:
+    """Return log norms (T + 1, B), the step after which each sequence overflows, and where the gradient started."""
+    start: Cotangents = {}
+    logs: list[NDArray[np.float64]] = []
+    for piece in back(way):
+        if not logs:
+            gradient = start = {name: values[:, samples] for name, values in drawn(piece.run.states).items()}
+            logs.append(log_norm(full_state(start)))
+        for norms, _, after in going_back(way.kernel, piece.run, gradient):
+            logs.append(logs[-1][-1] + norms)
+            gradient = after
+    return np.concatenate(logs), piece.overflow, start
 
 
 Back = tuple[NDArray[np.float64], NDArray[np.floating], dict[str, NDArray[np.floating]]]
@@ -218,8 +231,12 @@ def _last_fall(curve: NDArray[np.float64], lag: NDArray[np.int_], fall: float) -
 def summarise(study: xr.Dataset, level: float = 0.95, dim: str = "seed", threshold: float = 0.01) -> xr.Dataset:
     """Return the mean curve over seeds, its half-life and its memory horizon, all with intervals.
 
+    Seeds of which no run stays finite are left out, unless none does in any seed: then the curves end where the first
+    of them overflows, and there is no half-life.
+
     Args:
-        study: `log_norm` over (seed, lag) and any other dimensions, natural log, from `flow_study` or `measure_flow`.
+        study: `log_norm` over (seed, lag) and any other dimensions, natural log, from `flow_study` or `measure_flow`;
+            and `overflow`, if there, over the same without lag, and over (sample) within seeds.
         level: coverage of the intervals, between 0 and 1.
         dim: the dimension that counts independent samples.
         threshold: share of the peak that bounds the memory horizon.
@@ -230,7 +247,9 @@ def summarise(study: xr.Dataset, level: float = 0.95, dim: str = "seed", thresho
         `memory_horizon`, each with `_low` and `_high`, over all but lag, steps, from `log_interval` over those of the
         seeds. Where some seed never falls that far its half-life is only known to be longer than the lags,
         and no such interval exists: then `half_life` is the median of the seeds, `low` the shortest of any seed
-        and `high` is inf. A single seed has nan bounds. The settings of the study stay in `attrs`.
+        and `high` is inf. A single seed has nan bounds, and what overflows in every run has nan for all of these.
+        Where the study has `overflow`: `runs`, `overflowed`, `overflow_first` and `overflow_last` from
+        `bptt.analysis.overflow.counts`. The settings of the study stay in `attrs`.
 
     Raises:
         Error: when `level` or `threshold` isn't between 0 and 1.
@@ -241,16 +260,30 @@ def summarise(study: xr.Dataset, level: float = 0.95, dim: str = "seed", thresho
     >>> [round(float(found[name]), 2) for name in ("half_life_low", "half_life", "half_life_high")]
     [5.42, 6.95, 8.92]
     """
-    found = t_interval(study.log_norm, dim, level)
+    if "overflow" not in study:
+        return _summary(study.log_norm, level, dim, threshold).assign_attrs(study.attrs, level=level)
+    gone = overflow.lost(study.overflow, dim)
+    patterns = np.unique(np.moveaxis(gone.values, gone.get_axis_num(dim), -1).reshape(-1, gone.sizes[dim]), axis=0)
+    found = _summary(study.log_norm, level, dim, threshold)
+    for pattern in patterns[patterns.any(axis=1)]:
+        kept = study.log_norm if pattern.all() else study.log_norm.isel({dim: np.flatnonzero(~pattern)})
+        here = (gone == xr.DataArray(pattern, dims=dim)).all(dim)
+        found = _summary(kept, level, dim, threshold).where(here, found)
+    for name in found:
+        if str(name).startswith(("half_life", "memory_horizon")):
+            found[name] = found[name].where(~gone.all(dim))
+    return found.assign(overflow.counts(study.overflow, dim)).assign_attrs(study.attrs, level=level)
+
+
+def _summary(log_norm: xr.DataArray, level: float, dim: str, threshold: float) -> xr.Dataset:
+    found = t_interval(log_norm, dim, level)
     with np.errstate(invalid="ignore"):  # inf − inf, where a mean isn't finite
         found["ratio"] = found["mean"] - found["mean"].max("lag")
-        found["quantiles"] = study.log_norm.quantile(
-            QUANTILES, dim, method="inverted_cdf"
-        )  # never between −inf and inf
+        found["quantiles"] = log_norm.quantile(QUANTILES, dim, method="inverted_cdf")  # never between −inf and inf
     for variable in found.values():
         variable.attrs |= LOG_NORM
     found["ratio"].attrs |= RATIO
-    falls = {"half_life": half_life(study.log_norm), "memory_horizon": memory_horizon(study.log_norm, threshold)}
+    falls = {"half_life": half_life(log_norm), "memory_horizon": memory_horizon(log_norm, threshold)}
     for name, samples in falls.items():
         interval = log_interval(samples, dim, level)
         known = np.isfinite(interval["mean"]) | (samples.sizes[dim] == 1)
@@ -259,4 +292,4 @@ def summarise(study: xr.Dataset, level: float = 0.95, dim: str = "seed", thresho
         found[f"{name}_high"] = interval["high"].where(known, np.inf)
         for variable in (found[name], found[f"{name}_low"], found[f"{name}_high"]):
             variable.attrs |= samples.attrs
-    return found.assign_attrs(study.attrs, level=level)
+    return found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.errors import Error
-from .running import LOSSES, Arrays, Loss
+from .running import LOSSES, Arrays, Loss, Overflow
 
 Array = NDArray[np.floating]
 
@@ -136,9 +136,9 @@ def refuse_overflow(gradients: Mapping[str, Array]) -> None:
     """Refuse gradients of parameters that aren't finite.
 
     Raises:
-        Error: naming the parameter.
+        Overflow: naming the parameter.
     """
     for name, values in gradients.items():
         if not np.isfinite(values).all():
             advice = "Try a smaller gain, fewer steps or smaller inputs."
-            raise Error(f"the gradient of '{name}' overflows on its way back through time. {advice}")
+            raise Overflow(f"the gradient of '{name}' overflows on its way back through time. {advice}")

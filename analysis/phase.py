@@ -28,6 +28,7 @@ from .mean_field import chi, edge, width_correction
 from .statistics import t_interval
 
 RATE = {"units": "natural log per step", "long_name": "change of the mean log norm of the gradient per step back"}
+MOST_CORRECTED = 0.25  # by a first correction: that of three units in their slope
 METHOD = (
     "slope of the mean log norm of the gradient over the full state between lag 0 and T − warmup, from a random "
     "direction of unit norm; matrices from N(0, gain²/columns), inputs Gaussian and independent at each step so that "
@@ -68,7 +69,8 @@ def measure_phases(
         Over (gain, bias, drive): `rate` over seeds too; `mean`, `low`, `high` of the t-interval over seeds, `error`,
         the standard error; natural log per step, −inf where gradients vanish altogether. For a cell
         h = φ(W h + V x + b), whose φ stands in `attrs`: `theory` = ½ ln χ, for infinite width; `theory_at_width`, with
-        its first correction for N units, −(3 ⟨φ′⁴⟩/⟨φ′²⟩² − 1)/(4 N); `z` = (mean − theory_at_width)/error; and `edge`,
+        its first correction for N units, −(3 ⟨φ′⁴⟩/⟨φ′²⟩² − 1)/(4 N), nan where that is 0.25 or more, as so few units
+        are in their slope that the next ones matter too; `z` = (mean − theory_at_width)/error; and `edge`,
         the gain at which χ = 1, over (bias, drive). nan for other cells.
 
     Raises:
@@ -96,9 +98,10 @@ def measure_phases(
     }
     found = xr.Dataset({"rate": ((*dims, "seed"), rates, RATE)}, coordinates)
     interval = t_interval(found.rate, "seed", level)
-    error = found.rate.std("seed", ddof=1) / math.sqrt(seeds) if seeds > 1 else interval["mean"] * np.nan
-    found = found.assign(interval).assign(error=error).merge(_theory(kernel, sizes, found))
+    found = found.assign(interval).assign(_theory(kernel, sizes, found))
     with np.errstate(invalid="ignore", divide="ignore"):  # rates of −inf, seeds that agree
+        error = found.rate.std("seed", ddof=1) / math.sqrt(seeds) if seeds > 1 else interval["mean"] * np.nan
+        found = found.assign(error=error)
         found["z"] = (found["mean"] - found.theory_at_width) / found.error
     for name in ("mean", "low", "high", "error", "theory", "theory_at_width"):
         found[name].attrs = dict(RATE)
@@ -120,7 +123,8 @@ def _theory(kernel: kernels.Kernel, sizes: Mapping[str, int], grid: xr.Dataset) 
             gain, bias, drive = (float(axis[index]) for axis, index in zip(values, place, strict=True))
             slope = chi(phi, gain, bias, drive)
             theory[place] = math.log(slope) / 2 if slope > 0 else -math.inf
-            at_width[place] = theory[place] + width_correction(phi, gain, bias, drive, width=width)
+            correction = width_correction(phi, gain, bias, drive, width=width)
+            at_width[place] = theory[place] + correction if abs(correction) < MOST_CORRECTED else math.nan
         for place in np.ndindex(edges.shape):
             edges[place] = edge(phi, float(values[1][place[0]]), float(values[2][place[1]]))
     return xr.Dataset({"theory": (dims, theory), "theory_at_width": (dims, at_width), "edge": (dims[1:], edges)})

@@ -16,6 +16,17 @@ Cotangents = dict[str, NDArray[np.floating]]
 Loss = Callable[[Arrays, int], Cotangents]
 
 
+class Overflow(Error):
+    """A run leaves the range of floats, so that nothing can be measured.
+
+    Attributes:
+        steps: of each sequence, the step after which a state isn't finite, 0 where all are; empty where it isn't a
+            state that overflows.
+    """
+
+    steps: tuple[int, ...] = ()
+
+
 def run_cell(
     kernel: kernels.Kernel, params: Arrays, inputs: Arrays, state: Arrays | None = None, steps: int = 0
 ) -> kernels.Run:
@@ -30,7 +41,7 @@ def run_cell(
 
     Raises:
         Error: when a parameter, an input or the initial state isn't finite, when the states overflow on the
-            way, or when a cell without inputs is given no steps or no initial state.
+            way (`Overflow`), or when a cell without inputs is given no steps or no initial state.
 
     >>> from ..derive.cell import parse
     >>> kernel = kernels.compile(parse("h: state\\nh = a * h"))
@@ -49,8 +60,20 @@ def run_cell(
         if not np.isfinite(values).all():
             first = 1 + int(np.argwhere(~np.isfinite(values))[0, 0])
             advice = "Try a smaller gain, fewer steps or smaller inputs."
-            raise Error(f"the state '{name}' overflows at step {first} of {len(values)}. {advice}")
+            error = Overflow(f"the state '{name}' overflows at step {first} of {len(values)}. {advice}")
+            error.steps = tuple(overflow_steps(run.states).tolist())
+            raise error
     return run
+
+
+def overflow_steps(states: Arrays) -> NDArray[np.int_]:
+    """Return for each sequence the step, counted from 1, after which a state isn't finite; 0 where all are.
+
+    >>> overflow_steps({"h": np.array([[1.0, 1.0], [2.0, np.inf], [3.0, np.nan]])})
+    array([0, 2])
+    """
+    bad = ~np.logical_and.reduce([np.isfinite(flat(values)).all(axis=2) for values in states.values()])
+    return np.where(bad.any(axis=0), 1 + bad.argmax(axis=0), 0) if len(bad) else np.zeros(bad.shape[1], int)
 
 
 def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:

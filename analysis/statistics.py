@@ -40,7 +40,7 @@ def t_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Datas
     """
     _check(samples, dim, level)
     count = samples.sizes[dim]
-    with np.errstate(invalid="ignore"):  # inf − inf, where a sample isn't finite
+    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf, where a sample isn't finite or sums aren't
         mean = samples.mean(dim, skipna=False)
         squares = ((samples - mean) ** 2).sum(dim, skipna=False)
         error = np.sqrt(squares / (count - 1) / count) if count > 1 else xr.full_like(mean, np.nan)

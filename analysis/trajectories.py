@@ -7,10 +7,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..derive.errors import Error
 from .course import Course, course, full_state, onward
 from .lyapunov_exponents import PER_STEP
-from .running import Arrays, directions
+from .running import Arrays, Overflow, directions
 
 TRAJECTORIES = (
     "mean log growth of a random direction: by the tangent kernel, and by two trajectories that start each step at a "
@@ -90,7 +89,7 @@ def two_trajectories(
 
 def _refuse_overflow(overflow: NDArray[np.int_]) -> None:
     if overflow.any():
-        raise Error(f"the states overflow at step {overflow[overflow > 0].min()}: there is nothing to compare")
+        raise Overflow(f"the states overflow at step {overflow[overflow > 0].min()}: there is nothing to compare")
 
 
 def _difference(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.claims.claim import FAILS, HOLDS, OPEN, Claim, Finding, Rule, regime
+from ..analysis.claims.claim import FAILS, HOLDS, OPEN, UNMEASURED, Claim, Finding, Rule, regime
 from .document import Block, Figure, Heading, Mark, Note, Paragraph, Strong, Table, Text
 from .figures import picture
 from .phrases import Phrases
@@ -77,17 +77,21 @@ class _Writer:
         return words
 
     def word(self, verdict: str) -> str:
-        return self.phrases.plain(f"claims.{verdict.replace(' ', '_')}")
+        return self.phrases.plain(f"claims.{_key(verdict)}")
 
     def claim(self, claim: Claim) -> list[Block]:
-        verdict: Text = (Strong(self.word(claim.verdict)), *(" " + sentence for sentence in self.regimes(claim)))
+        why = [claim.missing[:1].upper() + claim.missing[1:]] if claim.missing else self.regimes(claim)
+        verdict: Text = (Strong(self.word(claim.verdict)), *(" " + sentence for sentence in why))
         blocks: list[Block] = [
             Heading(self.statement(claim), 2),
             Note("", (mark(claim.verdict), " ", *verdict), bad=claim.verdict == FAILS),
-            Paragraph((self.phrases.plain(f"claim.{claim.name}.measured", **self.named(claim)),)),
-            *(self.table(finding) for finding in claim.findings),
         ]
-        if claim.curves is not None and claim.curves.sizes[claim.curves.attrs["x"]] > 1:
+        if claim.missing:
+            return blocks
+        blocks.append(Paragraph((self.phrases.plain(f"claim.{claim.name}.measured", **self.named(claim)),)))
+        blocks += [self.table(finding) for finding in claim.findings]
+        curves = claim.curves
+        if curves is not None and curves.sizes[curves.attrs["x"]] > 1 and bool(curves["mean"].notnull().any()):
             blocks.append(self.figure(claim))
         return blocks
 
@@ -119,10 +123,10 @@ class _Writer:
         found = []
         for finding in claim.findings:
             about = self.phrases.plain(f"aspect.{finding.name}") if len(claim.findings) > 1 else ""
-            points = {verdict: regime(finding, verdict) for verdict in (HOLDS, FAILS, OPEN)}
+            points = {verdict: regime(finding, verdict) for verdict in (HOLDS, FAILS, OPEN, UNMEASURED)}
             kinds = [verdict for verdict, those in points.items() if those]
             if len(kinds) == 1:
-                parts = [self.phrases.plain(f"claims.{kinds[0]}_everywhere")] if about else []
+                parts = [self.phrases.plain(f"claims.{_key(kinds[0])}_everywhere")] if about else []
             else:
                 parts = [self.among(finding, verdict, points[verdict]) for verdict in kinds]
                 if sum(map(len, parts)) > MOST_LETTERS:
@@ -137,7 +141,7 @@ class _Writer:
         """Return at which points a finding has a verdict, or at how many."""
         where = "" if brief else self.where(finding, points)
         parts = {"where": where, "count": len(points), "all": finding.verdicts.size}
-        return self.phrases.plain(f"claims.{verdict}_{'where' if where else 'at'}", **parts)
+        return self.phrases.plain(f"claims.{_key(verdict)}_{'where' if where else 'at'}", **parts)
 
     def where(self, finding: Finding, points: list[dict[str, Any]]) -> str:
         """Return points as stretches of the last numeric dimension; nothing where that would be too long."""
@@ -197,9 +201,11 @@ class _Writer:
             row: list[Text] = [(self.value(verdicts[dim].values[place].item()),) for dim, place in at.items()]
             if across:
                 points = [{**at, across: place} for place in range(verdicts.sizes[across])]
-                row += [(mark(str(verdicts.isel(p).item())), " ", short(measured.isel(p))) for p in points]
+                row += [self.number(verdicts.isel(p), short(measured.isel(p))) for p in points]
             else:
-                row += [(interval(measured.isel(at)),), (mark(str(verdicts.isel(at).item())),)]
+                found = str(verdicts.isel(at).item())
+                shown = self.phrases.plain("overflow.unmeasured")
+                row += [(shown if found == UNMEASURED else interval(measured.isel(at)),), (mark(found),)]
             rows.append(tuple(row))
         heads = [self.axis(dim) for dim in down]
         if across:
@@ -211,6 +217,11 @@ class _Writer:
         about = quantity[:1].upper() + quantity[1:]
         caption = self.phrases.text("claims.table", quantity=about, rule=self.rule(finding.rule))
         return Table(tuple((head,) for head in heads), tuple(rows), align, caption)
+
+    def number(self, verdict: DataArray, shown: str) -> Text:
+        """Return the mark of a verdict with its number, or "overflow" where there is none."""
+        found = str(verdict.item())
+        return mark(found), " ", self.phrases.plain("overflow.short") if found == UNMEASURED else shown
 
     # figure
 
@@ -268,6 +279,10 @@ class _Writer:
             label = self.phrases.plain("claims.theory")
             drawn.append(Curve(label, found[x].values.astype(float), theory, theory, theory, GREY, theory=True))
         return tuple(drawn)
+
+
+def _key(verdict: str) -> str:
+    return verdict.replace(" ", "_")
 
 
 def _cells(claims: Sequence[Claim]) -> list[str]:

@@ -21,6 +21,7 @@ from .figures import flow_plot, picture
 from .findings import Findings, signed
 from .formula import Formula
 from .mathematics import Mathematics, earlier_letter
+from .overflow import overflow_table, overflowed, overflows
 from .phrases import Phrases
 from .plots import colours
 
@@ -99,6 +100,7 @@ class _Report:
         self.kinds = [str(kind) for kind in study.data.values]
         self.math = Mathematics({}, earlier=earlier_letter(_shared(study.attrs.get("sizes", {}))))
         self.paints = colours([d.cell.name for d in derivations])
+        self.overflows = overflows(self.summary)
         self.lags = int(study.lag.values.max())
 
     def kind(self, kind: str) -> str:
@@ -162,13 +164,15 @@ class _Report:
         letter = self.math.call("lag").plain
         words = {word: self.phrases.plain(f"comparison.{word}", k=letter) for word in ("lag", "norm", "times")}
         titles = {kind: self.kind(kind) for kind in self.kinds}
-        plot = flow_plot(self.summary, titles, words, self.paints)
+        broken = {(o.cell, o.data): overflowed(o, self.phrases) for o in self.overflows if o.is_whole}
+        plot = flow_plot(self.summary, titles, words, self.paints, broken)
         curves = []
         for kind in self.kinds:
             for name in self.summary.cell.values:
                 end = float(self.summary["mean"].sel(cell=name, data=kind)[-1])
                 parts = {"cell": name, "data": self.kind(kind), "value": signed(end), "lag": self.lags}
-                curves.append(self.phrases.plain("comparison.alt_curve", **parts))
+                said = self.phrases.plain("comparison.alt_curve", **parts)
+                curves.append(f"{name}: {broken[name, kind]}" if (name, kind) in broken else said)
         alt = self.phrases.plain("comparison.alt", curves="; ".join(curves))
         settings = self.study.attrs
         sizes = {**_shared(settings.get("sizes", {})), "T": settings.get("steps", self.lags)}
@@ -181,7 +185,10 @@ class _Report:
             S=str(self.study.sizes["seed"]),
             level=f"{self.summary.attrs.get('level', 0.95):.0%}",
         )
-        return [Heading(self.phrases.plain("comparison.flow")), picture(plot, alt, caption)]
+        if broken:
+            caption = (*caption, " " + self.phrases.plain("overflow.marked"))
+        trouble = overflow_table(self.overflows, self.summary, self.phrases, self.kind)
+        return [Heading(self.phrases.plain("comparison.flow")), *trouble, picture(plot, alt, caption)]
 
     def table(self) -> list[Block]:
         plain = self.phrases.plain
@@ -201,6 +208,8 @@ class _Report:
         return [Heading(plain("comparison.table")), table]
 
     def half_life(self, name: str, kind: str) -> str:
+        if any((o.cell, o.data) == (name, kind) and o.is_whole for o in self.overflows):
+            return self.phrases.plain("overflow.short")
         at = {"cell": name, "data": kind}
         value, low, high = (float(self.summary[v].sel(at)) for v in ("half_life", "half_life_low", "half_life_high"))
         bounds = "" if math.isnan(low) or math.isnan(high) else f"\N{NO-BREAK SPACE}({shown(low)}–{shown(high)})"

@@ -24,6 +24,7 @@ DEEPEST = -60.0  # curves of gradients that vanish altogether would squeeze all 
 LETTER = 9.0  # points: the size of letters; what follows of a legend is in this size
 HANDLE, BETWEEN, MARGIN, MOST_COLUMNS = 3.2, 2.0, 1.0, 5  # a line and the space after it; between columns; at both ends
 LETTERS_PER_INCH = 13  # of a label along an axis
+SIDES = 0.7  # inches beside a panel
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "bptt",
     "svg.fonttype": "path",
@@ -44,6 +45,7 @@ def flow_plot(
     titles: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     paints: Mapping[str, str] | None = None,
+    broken: Mapping[tuple[str, str], str] | None = None,
 ) -> Plot:
     """Return gradient flow as a plot: one panel per kind of data, one curve per cell with its interval.
 
@@ -52,6 +54,7 @@ def flow_plot(
         titles: kind of data -> title of its panel; its own name by default.
         labels: "lag", "norm" and "times" -> labels of the axes, for another language.
         paints: cell -> colour; by default by its place.
+        broken: (cell, kind of data) -> why its curve ends before the longest lag.
     """
     words = {"lag": "lag k (steps back)", "norm": "mean ln of gradient norm", "times": "factor", **(labels or {})}
     names = [str(name) for name in summary.cell.values]
@@ -63,7 +66,8 @@ def flow_plot(
             at = summary.sel(data=kind, cell=name)
             mean, low, high = (at[part].values.astype(float) for part in ("mean", "low", "high"))
             dash = list(LINES)[place % len(LINES)]
-            curves.append(Curve(name, at.lag.values.astype(float), mean, low, high, paints[name], dash))
+            end = (broken or {}).get((name, kind), "")
+            curves.append(Curve(name, at.lag.values.astype(float), mean, low, high, paints[name], dash, end=end))
         title = (titles or {}).get(kind, kind)
         panels.append(Panel(title, tuple(curves), lines=(-math.log(2),), least=DEEPEST))
     return Plot(tuple(panels), words["lag"], words["norm"], words["times"])
@@ -126,7 +130,7 @@ def drawn(plot: Plot, narrow: bool = False, height: float | None = None) -> byte
             if rows == 1 and place == 0:
                 axis.set_ylabel(fill(plot.y, letters))
             if place + columns >= count:
-                axis.set_xlabel(plot.x)
+                axis.set_xlabel(fill(plot.x, int(LETTERS_PER_INCH * (wide / columns - SIDES))))
                 axis.tick_params(labelbottom=True)
             if plot.factor and (place % columns == columns - 1 or place == count - 1):
                 _factors(axis, plot.factor)
@@ -214,6 +218,9 @@ def _draw_curve(axis: Axes, curve: Curve, bottom: float, top: float) -> None:
     axis.fill_between(curve.x, low, high, color=curve.colour, alpha=0.18, linewidth=0)
     marker: dict[str, Any] = {"marker": "o", "markersize": 3.2} if curve.marks else {}
     axis.plot(curve.x, mean, color=curve.colour, linestyle=LINES[curve.dash], linewidth=1.5, label=curve.name, **marker)
+    if curve.last is not None:
+        at = curve.x[[curve.last]], mean[[curve.last]]
+        axis.plot(*at, color=curve.colour, linestyle="none", marker="x", markersize=7, mew=2, clip_on=False, zorder=3)
     for up, x in ends(curve):
         edge = np.full(len(x), top if up else bottom)
         sign = "^" if up else "v"

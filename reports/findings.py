@@ -51,7 +51,7 @@ class Findings:
     def reach(self, kind: str) -> list[str]:
         """Which cell reaches farthest, and which intervals overlap."""
         lives = {cell: self.half_life(cell, kind) for cell in self.cells}
-        lives = {cell: life for cell, life in lives.items() if not math.isnan(life)}
+        lives = {cell: life for cell, life in lives.items() if not math.isnan(life) and cell not in self.grown(kind)}
         if not lives:
             return []
         best, worst = max(lives, key=lives.__getitem__), min(lives, key=lives.__getitem__)
@@ -62,7 +62,7 @@ class Findings:
         if lives[best] == lives[worst]:
             return [self.say("reach_equal", **parts)]
         pairs = self.overlaps(sorted(lives, key=lives.__getitem__), kind)
-        overlap = [self.say("overlap", pairs=self.listed(pairs), data=self.kind(kind))] if pairs else []
+        overlap = [self.say("overlap", pairs="; ".join(pairs), data=self.kind(kind))] if pairs else []
         return [self.say("reach", **parts), *overlap]
 
     def overlaps(self, ordered: list[str], kind: str) -> list[str]:
@@ -73,11 +73,13 @@ class Findings:
                 pairs.append(f"{lower}{self.phrases.plain('list.last')}{upper}")
         return pairs
 
+    def grown(self, kind: str) -> list[str]:
+        """Return the cells whose gradient is larger at the longest lag than at lag 0."""
+        return [cell for cell in self.cells if float(self.summary["low"].sel(cell=cell, data=kind)[-1]) > 0]
+
     def growth(self, kind: str) -> list[str]:
-        ends = {cell: float(self.summary["low"].sel(cell=cell, data=kind)[-1]) for cell in self.cells}
-        means = {cell: float(self.summary["mean"].sel(cell=cell, data=kind)[-1]) for cell in self.cells}
-        grown = [cell for cell, end in ends.items() if end > 0]
-        return [self.say("rises", cell=cell, data=self.kind(kind), value=signed(means[cell])) for cell in grown]
+        means = {cell: float(self.summary["mean"].sel(cell=cell, data=kind)[-1]) for cell in self.grown(kind)}
+        return [self.say("rises", cell=cell, data=self.kind(kind), value=signed(mean)) for cell, mean in means.items()]
 
     def change(self) -> list[str]:
         """Which cell's half-life depends most on the kind of data."""
@@ -99,9 +101,6 @@ class Findings:
         if costs[most] == costs[least] or not costs[least]:
             return []
         return [self.say("cost", most=most, least=least, ratio=f"{costs[most] / costs[least]:.2g}")]
-
-    def listed(self, items: list[str]) -> str:
-        return "".join(map(str, self.phrases.join(list(items))))
 
 
 def signed(value: float) -> str:

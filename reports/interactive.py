@@ -74,6 +74,11 @@ def _traces(curve: Curve, place: int, plot: Plot, bottom: float, top: float) -> 
     mode = "lines+markers" if curve.marks else "lines"
     body = {"x": _numbers(curve.x), "y": _numbers(curve.mean), "text": text, "hovertemplate": "%{text}<extra></extra>"}
     found.append({**common, **body, "mode": mode, "line": line, "marker": {"size": 6}, "meta": "read"})
+    if curve.last is not None:
+        cross = {"symbol": "x-thin", "size": 11, "line": {"width": 3, "color": curve.colour}}
+        at = {"x": _numbers(curve.x[[curve.last]]), "y": _numbers(curve.mean[[curve.last]])}
+        read = {"text": [f"{text[curve.last]}; {curve.end}"], "hovertemplate": "%{text}<extra></extra>"}
+        found.append({**common, **at, **read, "mode": "markers", "marker": cross, "cliponaxis": False})
     for up, x in ends(curve):
         marker = {"symbol": "triangle-up" if up else "triangle-down", "size": 10, "color": curve.colour}
         said = [text[int(np.flatnonzero(curve.x == value)[0])] for value in x]

@@ -31,6 +31,7 @@ class Curve:
         dash: one of `DASHES`.
         theory: what is expected rather than measured: thin, without points.
         marks: points as well as the line, where there are few.
+        end: why its means are infinite from some point on, such as an overflow; its last finite point is marked.
     """
 
     name: str
@@ -42,6 +43,13 @@ class Curve:
     dash: str = "solid"
     theory: bool = False
     marks: bool = False
+    end: str = ""
+
+    @property
+    def last(self) -> int | None:
+        """Where its marked end is."""
+        finite = np.flatnonzero(np.isfinite(self.mean))
+        return int(finite[-1]) if self.end and finite.size and finite[-1] < len(self.mean) - 1 else None
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,12 @@ def ticks(plot: Plot) -> Array:
 
 
 def ends(curve: Curve) -> list[tuple[bool, Array]]:
-    """Return where a mean is infinite: (whether it is +inf, the x of these points); such points stand at an edge."""
+    """Return where a mean is infinite: (whether it is +inf, the x of these points); such points stand at an edge.
+
+    Nothing for a curve that has a marked end.
+    """
+    if curve.last is not None:
+        return []
     found = [(bool(sign > 0), curve.x[curve.mean == sign * np.inf]) for sign in (-1, 1)]
     return [(up, x[:: -(-x.size // MOST_ENDS)]) for up, x in found if x.size]
 
@@ -161,6 +174,8 @@ def reading(curve: Curve, place: int, x: str) -> str:
     >>> reading(Curve("a", 3 * one, -2 * one, -2.5 * one, -1.5 * one, "#000000"), 0, "lag")
     'a, lag 3: −2.00 (−2.50 to −1.50)'
     """
+    if curve.end and not np.isfinite(curve.mean[place]):
+        return f"{curve.name}, {x} {curve.x[place]:g}: {curve.end}"
     value, low, high = (number(float(part[place])) for part in (curve.mean, curve.low, curve.high))
     interval = "" if low == high or np.isnan(curve.low[place]) else f" ({low} to {high})"
     return f"{curve.name}, {x} {curve.x[place]:g}: {value}{interval}".replace("-", "−")

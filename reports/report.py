@@ -13,6 +13,7 @@ from ..analysis import flow_study, summarise, text
 from ..analysis.claims.bench import Bench
 from ..analysis.claims.certificate import certify
 from ..analysis.claims.suite import measure_claims
+from ..analysis.overflow import COUNTS
 from ..derive import Cell, derive, load
 from ..derive.errors import Error
 from ..kernels import compile
@@ -106,7 +107,7 @@ def write_report(
         progress("Writing pages", done, len(pages))
         written.append(save(document, target / name))
     progress("Writing pages", len(pages), len(pages))
-    numbers = summarise(flows)[["mean", "low", "high"]].to_dataframe().to_csv()
+    numbers = summarise(flows)[["mean", "low", "high", *COUNTS]].to_dataframe().to_csv()
     write(target / "flow.csv", numbers.encode())
     return [*written, target / "flow.csv"]
 

@@ -18,6 +18,7 @@ from ..analysis.studies.table import Row, rows
 from .document import Block, Code, Document, Figure, Heading, Inline, Listing, Note, Paragraph, Table, Text
 from .figures import picture
 from .mathematics import Mathematics
+from .overflow import Overflow, overflowed
 from .phrases import Phrases
 from .plots import DASHES, Curve, Panel, Plot, colours, number, shades
 
@@ -99,19 +100,33 @@ class _Report:
 
     def trouble(self) -> list[Block]:
         """Return a note for the points at which runs failed or exploded, each with where and why."""
-        bad = [row for row in self.rows if row.failed or row.exploded]
+        bad = [row for row in self.rows if row.trouble]
         if not bad:
             return []
         title = self.phrases.plain("study.trouble", count=len(bad), all=len(self.rows))
         header = tuple((self.phrases.plain(f"study.{key}"),) for key in ("point", "failed", "exploded", "why"))
-        body = tuple(
-            ((self.point(row),), (f"{row.failed}/{row.seeds}",), (f"{row.exploded}/{row.seeds}",), (row.message,))
-            for row in bad
-        )
-        return [Note("", (title,), bad=True), Table(header, body, "lrrl", wide=3)]
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row in bad:
+            counts = [f"{count}/{row.seeds}" for count in (row.failed, row.exploded)]
+            alike.setdefault((self.point(row), *counts, self.why(row)), []).append(row.measure)
+        body = []
+        for (point, *told), measures in alike.items():
+            said = [self.phrases.plain("study.all_measures")] if measures == self.measures else measures
+            where = (", ".join([point] * bool(point) + said),)
+            body.append((where, *((text,) for text in told)))
+        return [Note("", (title,), bad=True), Table(header, tuple(body), "lrrl", wide=3)]
+
+    def why(self, row: Row) -> str:
+        if not row.overflowed:
+            return row.message
+        over = Overflow(row.cell, row.data, row.overflow_first, row.overflow_last, row.overflowed, row.runs)
+        return overflowed(over, self.phrases)
 
     def point(self, row: Row) -> str:
-        return f"{row.cell}, {row.size}, {row.initialisation}, {row.data}, {row.measure}"
+        """Return what tells a point from others of its measure."""
+        keys = ("cell", "size", "initialisation", "data")
+        differing = [key for key in keys if len({getattr(other, key) for other in self.rows}) > 1]
+        return ", ".join(getattr(row, key) for key in differing)
 
     def measure(self, measure: str) -> list[Block]:
         """Return the figures and the table of a measure."""
@@ -138,8 +153,10 @@ class _Report:
             cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
             ends = {"first": number(row.low), "last": number(row.high)}
             bounds = "" if math.isnan(row.low) or row.low == math.inf else self.phrases.plain("claims.range", **ends)
-            lost = row.failed == row.seeds
-            cells += [(self.phrases.plain("study.none") if lost else number(row.number),), (bounds,)]
+            if 0 < row.kept < row.seeds:
+                bounds += self.phrases.plain("study.kept", kept=row.kept, seeds=row.seeds)
+            missing = self.phrases.plain("study.none" if row.failed == row.seeds else "overflow.short")
+            cells += [(number(row.number) if row.kept else missing,), (bounds,)]
             body.append(tuple(cells))
         about = quantity[:1].upper() + quantity[1:]
         caption = self.phrases.text("study.caption", quantity=about, seeds=str(len(self.plan["seeds"])))
@@ -222,8 +239,10 @@ class _Report:
         for place, start in enumerate(starts):
             for data in map(str, group.found.data.values):
                 at = group.found.isel(initialisation=place).sel(data=data)
-                kept = at[name].isel(seed=np.flatnonzero(at.status.values != 1))
-                if not bool(at.done) or not kept.sizes["seed"]:
+                status = at.status.values
+                whole = np.flatnonzero((status != 1) & (status != 2))
+                kept = at[name].isel(seed=whole if whole.size else np.flatnonzero(status == 2))
+                if not bool(at.done) or not kept.sizes["seed"] or bool(kept.isnull().all()):
                     continue
                 found = over_seeds(kept)
                 mean, low, high = (found[part].values.astype(float) for part in ("value", "low", "high"))
@@ -233,7 +252,15 @@ class _Report:
                 colour, dash = (ramp[place], place) if alone else (self.paints[group.cell], number_of_cell)
                 xs: NDArray[np.float64] = group.found[axis].values.astype(float)
                 label = start if alone else group.cell
-                yield title, Curve(label, xs, mean, low, high, colour, DASHES[dash % len(DASHES)])
+                row = self.row(group, start, data)
+                end = self.why(row) if row.overflowed and not row.kept else ""
+                if end:  # as far as all of its seeds are finite
+                    mean = np.where(np.isfinite(kept.values).all(kept.get_axis_num("seed")), mean, np.inf)
+                yield title, Curve(label, xs, mean, low, high, colour, DASHES[dash % len(DASHES)], end=end)
+
+    def row(self, group: _Group, start: str, data: str) -> Row:
+        at = (group.cell, group.size.replace(", ", " "), start, data, group.measure)
+        return next(r for r in self.rows if (r.cell, r.size, r.initialisation, r.data, r.measure) == at)
 
     def figure(self, plot: Plot) -> Figure:
         said = [

@@ -1,5 +1,6 @@
 """Each command as a newcomer runs it, and each mistake as one clear message with exit status 2."""
 
+import re
 import subprocess
 import sys
 import time
@@ -94,10 +95,17 @@ def test_report_on_a_strangers_cell_and_text(cell_file, tmp_path):
     text = tmp_path / "poem.txt"
     text.write_text("the rain in spain stays mainly in the plain\n" * 9, encoding="utf-8")
     study = ("--quick", "--hidden", 4, "--steps", 6, "--batch", 2, "--seeds", 2, "--text", text)
-    result = invoke("report", cell_file, "-o", tmp_path / "out", *study)
+    (tmp_path / "wild.cell").write_text("x: input[m]\nh: state[n]\nh = exp(exp(h) + W @ x)\n")  # overflows
+    result = invoke("report", cell_file, tmp_path / "wild.cell", "-o", tmp_path / "out", *study)
     assert result.exit_code == 0, result.output
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["flow.csv", "mine.pdf", "report.html", "report.pdf"]
+    assert names == ["flow.csv", "mine.pdf", "report.html", "report.pdf", "wild.pdf"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"wild, lag \d+ \(steps back.*: overflowed at step|overflowed at steps? .* in 4 of 4 runs", page)
+    assert "more couldn’t be made, as runs of wild overflow" in page.replace("'", "’")
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    assert figures and not any("NaN" in figure for figure in figures)
+    assert (tmp_path / "out" / "flow.csv").read_text().startswith("cell,data,lag,mean,low,high,runs,overflowed,")
 
 
 MISTAKES = {
@@ -156,8 +164,8 @@ def test_wrong_use():
 
 
 def test_an_exploding_study_says_so():
-    output = refused("flow", "rnn_relu", "--gain", 1e200, "--quick", "--seeds", 1)
-    assert "overflow at step" in output
+    result = invoke("flow", "rnn_relu", "--gain", 1e200, "--quick", "--seeds", 1)
+    assert result.exit_code == 0 and "overflowed at step 2 in 8 of 8 runs" in result.output
 
 
 def test_help_loads_nothing_heavy():

@@ -98,7 +98,25 @@ def test_flow_as_json(mine):
     study = ("--quick", "--hidden", 4, "--steps", 6, "--batch", 2, "--seeds", 2)
     found = json.loads(invoke("flow", mine, *study, "--json").stdout)
     assert {one["cell"] for one in found} == {"mine"} and len(found) == 2
-    assert all(set(one) == {"cell", "data", "half_life", "half_life_low", "half_life_high"} for one in found)
+    known = {"cell", "data", "half_life", "half_life_low", "half_life_high"}
+    assert all(set(one) == known | {"runs", "overflowed", "overflow_first", "overflow_last"} for one in found)
+
+
+def test_flow_names_what_overflows_and_measures_the_rest(mine, tmp_path):
+    wild = tmp_path / "wild.cell"
+    wild.write_text("x: input[m]\nh: state[n]\nh = h * h + 2 + 1e-300 * (U @ x)\n", encoding="utf-8")
+    study = ("flow", wild, mine, "--quick", "--hidden", 3, "--steps", 14, "--batch", 2, "--seeds", 2)
+    said = invoke(*study, "-o", tmp_path / "flow.md").stdout.splitlines()
+    assert (
+        said[1]
+        == f"wild  {'   '.join(f'{kind}: overflowed at step 11 in 4 of 4 runs' for kind in ('text', 'shuffled'))}"
+    )
+    assert said[2].startswith("mine  text: ") and "overflow" not in said[2]
+    assert "| wild | text | step 11 | 4/4 |" in (tmp_path / "flow.md").read_text(encoding="utf-8")
+    text = invoke(*study, "--json").stdout
+    found = json.loads(text)
+    assert found[0]["half_life"] is None and found[0]["overflow_first"] == 11 and found[0]["overflowed"] == 4
+    assert isinstance(found[2]["half_life"], float) and "NaN" not in text
 
 
 def test_flow_says_what_it_does_not_know(tmp_path):

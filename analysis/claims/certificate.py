@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import kernels
-from ...derive.errors import Error
 from ...derive.functions import FUNCTIONS
 from ..data import random_stream
+from ..gradient_flow import measure_flow
 from ..inputs import draw_state
 from ..lyapunov_exponents import measure_lyapunov
 from ..precision import measure_precision
+from ..running import Overflow, run_cell
 from ..trajectories import two_trajectories
 from .bench import Arrays, Bench, functions_of
 
@@ -30,7 +31,8 @@ class Check:
     """Attributes:
     name: what was checked, such as "transpose".
     cell: of which cell.
-    error: what was found: how far apart two numbers are that should agree.
+    error: what was found: how far apart two numbers are that should agree; nan where runs overflow, so that there
+        was nothing to compare.
     tolerance: the largest error that passes.
     """
 
@@ -40,13 +42,13 @@ class Check:
     tolerance: float
 
     @property
-    def holds(self) -> bool:
-        """Whether the error is within its tolerance; an error that is no number isn't."""
-        return not math.isnan(self.error) and self.error <= self.tolerance
+    def holds(self) -> bool | None:
+        """Whether the error is within its tolerance; None where nothing was measured."""
+        return None if math.isnan(self.error) else self.error <= self.tolerance
 
 
 def certify(bench: Bench, compiled: Sequence[kernels.Kernel]) -> list[Check]:
-    """Check the kernels of a run on its own data; a run that overflows passes no check.
+    """Check the kernels of a run on its own data; where that overflows, nothing is measured.
 
     >>> from ...derive.cell import load
     >>> checks = certify(Bench(hidden=4, steps=9, batch=2, seeds=1), [kernels.compile(load("rnn"))])
@@ -59,8 +61,9 @@ def certify(bench: Bench, compiled: Sequence[kernels.Kernel]) -> list[Check]:
             try:
                 with np.errstate(all="ignore"):
                     error = measure(bench, kernel)
-            except Error:
-                error = math.inf
+                    error = math.inf if error is not None and math.isnan(error) else error
+            except Overflow:
+                error = math.nan
             if error is not None:
                 found.append(Check(name, kernel.cell.name, error, tolerance))
     return found
@@ -74,8 +77,7 @@ def transpose(bench: Bench, kernel: kernels.Kernel) -> float:
     """
     params, inputs, _, steps = _given(bench, kernel)
     start = draw_state(bench.feed(kernel), bench.batch, 0)
-    given = (steps, bench.batch) if steps else (None, None)
-    run = kernel.forward(params, inputs, start, steps=given[0], batch=given[1])
+    run = run_cell(kernel, params, inputs, start, steps)
     ahead = {name: array[:, None] for name, array in _directions(start, "ahead").items()}
     moved = {name: array[-1, :, 0] for name, array in kernel.tangent(run, ahead).items()}
     back = _directions(start, "back")
@@ -87,6 +89,7 @@ def transpose(bench: Bench, kernel: kernels.Kernel) -> float:
     other = sum(_products(gradients[name], ahead[name][:, 0]) for name in back)
     lengths = [np.sqrt(sum(_products(part[name], part[name]) for name in part)) for part in (back, moved)]
     error = np.abs(one - other) / np.maximum(lengths[0] * lengths[1], np.finfo(float).tiny)
+    _refuse_overflow(lengths[1])
     return float(error.max())
 
 
@@ -101,7 +104,9 @@ def volume(bench: Bench, kernel: kernels.Kernel) -> float | None:
     state = state and {name: values[:1] for name, values in state.items()}
     if sum(values[0].size for values in draw_state(bench.feed(kernel), 1, 0).values()) > MOST_STATES:
         return None
-    found = float(measure_lyapunov(kernel, params, inputs, state, steps=steps).volume_error[0])
+    measured = measure_lyapunov(kernel, params, inputs, state, steps=steps)
+    _refuse_overflow(measured.exponent.where(measured.overflow > 0, 0).values)
+    found = float(measured.volume_error[0])
     return None if math.isnan(found) else found
 
 
@@ -113,15 +118,25 @@ def trajectories(bench: Bench, kernel: kernels.Kernel) -> float | None:
     if any(FUNCTIONS[name].rule.kink for name in functions_of(kernel.cell)):
         return None
     params, inputs, state, steps = _given(bench, kernel)
-    return float(two_trajectories(kernel, params, inputs, state, steps=steps).difference.max())
+    found = two_trajectories(kernel, params, inputs, state, steps=steps)
+    _refuse_overflow(found.trajectory.values)
+    return float(found.difference.max())
 
 
 def floor(bench: Bench, kernel: kernels.Kernel) -> float:
-    """Float32 gives the gradients of float64, down to the smallest number that float32 holds with all its digits."""
+    """Float32 gives the gradients of float64, from the smallest number that it holds with all its digits on."""
     params, inputs, state, steps = _given(bench, kernel)
     found = measure_precision(kernel, params, inputs, state, steps=steps)
-    above = found.log_norm.sel(precision="float64") > found.attrs["floor_normal"] - math.log(np.finfo(np.float32).eps)
-    return float(found.relative_error.where(above, 0).max())
+    exact, single = measure_flow(kernel, params, inputs, state, steps=steps).log_norm, np.finfo(np.float32)
+    above = exact > found.attrs["floor_normal"] - math.log(single.eps)
+    beyond = (exact > math.log(single.max) - 1) & (exact < math.inf)
+    return float(found.relative_error.where(above & ~beyond, 0).max())
+
+
+def _refuse_overflow(grown: np.ndarray) -> None:
+    """Refuse what has left the range of floats on its way: there is nothing to compare then."""
+    if not np.isfinite(grown).all():
+        raise Overflow("what grows along the run leaves the range of floats")
 
 
 def _given(bench: Bench, kernel: kernels.Kernel) -> tuple[Arrays, Arrays, Arrays | None, int]:

@@ -13,7 +13,7 @@ import xarray as xr
 from ...derive.errors import Error
 from ..statistics import t_interval
 
-HOLDS, FAILS, OPEN = "holds", "fails", "undecided"
+HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "undecided", "not measured"
 PARTLY = "holds in part"
 
 
@@ -55,7 +55,8 @@ class Finding:
     Attributes:
         name: of the quantity, such as "growth".
         measured: `value`, `low` and `high` over the dimensions of the regime, such as (gain, bias): a mean over
-            seeds with its interval, or thrice the same number where it is exact. May be infinite.
+            seeds with its interval, or thrice the same number where it is exact. May be infinite. `overflowed`, if
+            there, says where runs overflow so that nothing could be measured.
         rule: when the claim holds.
     """
 
@@ -65,8 +66,9 @@ class Finding:
 
     @property
     def verdicts(self) -> xr.DataArray:
-        """ "holds", "fails" or "undecided", at each point of the regime."""
-        return xr.apply_ufunc(self.rule.verdict, self.measured.low, self.measured.high, vectorize=True)
+        """ "holds", "fails", "undecided" or "not measured", at each point of the regime."""
+        found = xr.apply_ufunc(self.rule.verdict, self.measured.low, self.measured.high, vectorize=True)
+        return found.where(~self.measured.overflowed, UNMEASURED) if "overflowed" in self.measured else found
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,18 @@ class Claim:
         curves: `mean`, `low`, `high` and maybe `theory`, for a figure; `attrs` name its "quantity" and its
             dimensions, "x", "series" and maybe "panel".
         settings: what a reader needs to do it again: names of cells, N, T, B, seeds, level and the like.
+        missing: why nothing could be measured, where there is no finding.
     """
 
     name: str
     findings: tuple[Finding, ...]
     curves: xr.Dataset | None = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
     @property
     def verdict(self) -> str:
-        """ "holds", "fails", "holds in part", or "undecided" where no point decides.
+        """ "holds", "fails", "holds in part", "undecided" where no point decides, or "not measured" where none was.
 
         >>> zero, one = (xr.Dataset(dict.fromkeys(("value", "low", "high"), value)) for value in (0.0, 1.0))
         >>> Claim("c", (Finding("f", one, Rule(least=0)),)).verdict
@@ -97,7 +101,9 @@ class Claim:
         'holds in part'
         """
         found = {str(one) for finding in self.findings for one in finding.verdicts.values.ravel()}
-        if found <= {HOLDS}:
+        if found <= {UNMEASURED}:
+            return UNMEASURED
+        if found == {HOLDS}:
             return HOLDS
         if HOLDS in found:
             return PARTLY

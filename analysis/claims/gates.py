@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...derive.derivation import derive
 from ...derive.lanes import lanes
 from ..gating import forget_biases
 from ..paths import measure_direct
+from ..running import Overflow
 from .bench import Bench, slope
 from .claim import Claim, Finding, Rule, over_seeds
 
@@ -33,21 +35,22 @@ def uninterrupted_path(bench: Bench, cells: Sequence[Cell], biases: Sequence[flo
     [['fails', 'holds']]
     """
     gated = [cell for cell in cells if _is_gated(cell)]
-    rates = np.empty((len(gated), len(biases), bench.seeds))
-    shares = np.empty_like(rates)
+    rates, shares = np.full((2, len(gated), len(biases), bench.seeds), np.nan)
     middle = bench.steps // 2
     for row, cell in enumerate(gated):
         kernel = kernels.compile(cell)
         read = list(lanes(kernel.derivation))
         for column, bias in enumerate(biases):
-            found = bench.measured(kernel, partial(measure_direct, read=read), forget_bias=bias)
-            with np.errstate(invalid="ignore"):
+            with suppress(Overflow), np.errstate(invalid="ignore"):
+                found = bench.measured(kernel, partial(measure_direct, read=read), forget_bias=bias)
                 path = found.lane_log_norm.sel(state=read).max("state").mean("sample", skipna=False)
                 rates[row, column] = slope(path)
                 shares[row, column] = found.share.isel(lag=middle).mean("sample")
     axes = {"cell": [cell.name for cell in gated], "forget_bias": list(biases)}
     coordinates = axes | {"seed": np.arange(bench.seeds)}
-    growth, share = (over_seeds(xr.DataArray(a, coordinates, tuple(coordinates)), bench.level) for a in (rates, shares))
+    samples = [xr.DataArray(array, coordinates, tuple(coordinates)) for array in (rates, shares)]
+    overflowed = samples[0].isnull().all("seed")
+    growth, share = (over_seeds(one, bench.level).assign(overflowed=overflowed) for one in samples)
     theory = xr.DataArray([_open(bias) for bias in biases], {"forget_bias": list(biases)})
     marks = {
         "quantity": "path_growth",
@@ -84,8 +87,10 @@ def longer_memory(bench: Bench, cells: Sequence[Cell], biases: Sequence[float]) 
             rates[row, column] = bench.growth(kernel, forget_bias=bias)
     axes = {"cell": [cell.name for cell in gated], "forget_bias": every, "seed": np.arange(bench.seeds)}
     growth = xr.DataArray(rates, axes, tuple(axes))
-    slower = (growth - growth.sel(forget_bias=0.0, drop=True)).sel(forget_bias=list(biases))
-    finding = Finding("slower", over_seeds(slower, bench.level), Rule(least=0))
+    shut = growth.sel(forget_bias=0.0, drop=True)
+    overflowed = ((growth == np.inf) | (shut == np.inf)).any("seed").sel(forget_bias=list(biases))
+    slower = (growth - shut).where(~overflowed).sel(forget_bias=list(biases))
+    finding = Finding("slower", over_seeds(slower, bench.level).assign(overflowed=overflowed), Rule(least=0))
     marks = {"quantity": "growth", "x": "forget_bias", "series": "cell", "line": 0.0}
     found = over_seeds(growth, bench.level)
     theory = xr.DataArray([_open(bias) for bias in every], {"forget_bias": every})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from ... import kernels
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from ..depth import measure_depth, stacked
+from ..running import Overflow
 from ..truncation import measure_truncation
 from .bench import Bench
 from .claim import Claim, Finding, Rule, exact, over_seeds
@@ -37,11 +39,14 @@ def truncation(bench: Bench, cell: Cell, gains: Sequence[float], windows: Sequen
     measure = partial(measure_truncation, windows=list(windows))
     logs = []
     for gain in gains:
-        found = bench.measured(kernel, measure, gain=gain)
-        with np.errstate(divide="ignore"):
-            logs.append(np.log(found.relative_bias.sel(parameter="all", drop=True)))
+        shape = {"seed": np.arange(bench.seeds), "window": list(windows)}
+        logs.append(xr.DataArray(np.full((bench.seeds, len(windows)), np.nan), shape, tuple(shape)))
+        with suppress(Overflow), np.errstate(divide="ignore"):
+            found = bench.measured(kernel, measure, gain=gain)
+            logs[-1][...] = np.log(found.relative_bias.sel(parameter="all", drop=True))
     bias = xr.concat(logs, xr.Variable("gain", list(gains)))
     lost = over_seeds(bias, bench.level).map(np.exp).transpose("window", "gain")
+    lost["overflowed"] = bias.isnull().all("seed")
     need = [_memory(bench, kernel, window) / _memory(bench, kernel, bench.steps) for window in windows]
     share = xr.DataArray(need, {"window": list(windows)})
     marks = {"quantity": "bias", "x": "window", "series": "gain", "log_y": True, "line": LOST}
@@ -53,8 +58,9 @@ def truncation(bench: Bench, cell: Cell, gains: Sequence[float], windows: Sequen
 def _memory(bench: Bench, kernel: kernels.Kernel, steps: int) -> int:
     """Return the bytes of what a forward pass keeps for the backward pass, parameters left out."""
     inputs, state = bench.given(kernel, 0, steps)
-    run = kernel.forward(bench.params(kernel, 0), inputs, state, steps=steps, batch=bench.batch)
-    return sum(array.nbytes for array in run.values.values()) + sum(a.nbytes for a in run.states.values())
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows takes as much memory
+        run = kernel.forward(bench.params(kernel, 0), inputs, state, steps=steps, batch=bench.batch)
+        return sum(array.nbytes for array in run.values.values()) + sum(a.nbytes for a in run.states.values())
 
 
 def early_layers(bench: Bench, cells: Sequence[Cell], layers: Sequence[int]) -> Claim:
@@ -68,15 +74,16 @@ def early_layers(bench: Bench, cells: Sequence[Cell], layers: Sequence[int]) -> 
     >>> claim.findings[0].measured.value.dims
     ('cell', 'layers')
     """
-    rates = np.empty((len(cells), len(layers), bench.seeds))
+    rates = np.full((len(cells), len(layers), bench.seeds), np.nan)
     for row, cell in enumerate(cells):
         for column, count in enumerate(layers):
             kernel = kernels.compile(stacked(cell, count))
-            found = bench.measured(kernel, partial(measure_depth, layers=count)).log_norm
-            whole = _together(found)
-            rates[row, column] = (whole.sel(layer=1) - whole.sel(layer=count)).mean("sample")
+            with suppress(Overflow):
+                whole = _together(bench.measured(kernel, partial(measure_depth, layers=count)).log_norm)
+                rates[row, column] = (whole.sel(layer=1) - whole.sel(layer=count)).mean("sample")
     axes = {"cell": [cell.name for cell in cells], "layers": list(layers), "seed": np.arange(bench.seeds)}
-    share = over_seeds(xr.DataArray(rates, axes, tuple(axes)), bench.level)
+    samples = xr.DataArray(rates, axes, tuple(axes))
+    share = over_seeds(samples, bench.level).assign(overflowed=samples.isnull().all("seed"))
     finding = Finding("first_layer", share, Rule(most=-math.log(2)))
     marks = {"quantity": "first_layer", "x": "layers", "series": "cell", "line": -math.log(2)}
     settings = bench.settings | {"cells": axes["cell"]}
@@ -86,7 +93,9 @@ def early_layers(bench: Bench, cells: Sequence[Cell], layers: Sequence[int]) -> 
 def _together(log_norm: xr.DataArray) -> xr.DataArray:
     """Return the log norm over all lags as one vector."""
     largest = log_norm.max("lag")
-    if not np.isfinite(largest).all():
-        raise Error("the gradient of a layer is zero or past the largest float: there is nothing to compare")
+    if np.isneginf(largest).any():
+        raise Error("the gradient of a layer is exactly zero: there is nothing to compare")
+    if np.isposinf(largest).any():
+        raise Overflow("the gradient of a layer is past the largest float: there is nothing to compare")
     squares = xr.apply_ufunc(np.exp, 2 * (log_norm - largest)).sum("lag")
     return largest + xr.apply_ufunc(np.log, squares) / 2

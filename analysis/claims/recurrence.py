@@ -50,8 +50,9 @@ def holds_longer(bench: Bench, first: Cell, second: Cell, gains: Sequence[float]
     """
     rates = _grid(bench, [first, second], gain=gains, all_biases=biases).rename(all_biases="bias")
     one, other = (rates.sel(cell=cell.name, drop=True) for cell in (first, second))
+    overflowed = ((one == np.inf) | (other == np.inf)).any("seed")
     with np.errstate(invalid="ignore"):  # inf − inf, where both vanish altogether
-        found = over_seeds(abs(other) - abs(one), bench.level)
+        found = over_seeds((abs(other) - abs(one)).where(~overflowed), bench.level).assign(overflowed=overflowed)
     marks = {"quantity": "growth", "x": "gain", "series": "cell", "line": 0.0, "panel": "bias"}
     curves = over_seeds(rates, bench.level).rename(value="mean").assign_attrs(marks)
     settings = bench.settings | {"first": first.name, "second": second.name}

@@ -16,7 +16,7 @@ from typing import Any
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from ...derive.syntax import closest
-from .bench import Bench
+from .bench import Bench, functions_of
 from .claim import Claim
 from .gates import longer_memory, uninterrupted_path
 from .reach import early_layers, truncation
@@ -55,7 +55,8 @@ def measure_claims(
             its call. The numbers are the same, but for measured times.
 
     Raises:
-        Error: for an unknown claim, a setting that it doesn't have or lacks, and as the claims do.
+        Error: for an unknown claim, or a setting that it doesn't have or lacks. A claim whose measurement is refused,
+            as runs overflow or a cell can't be used for it, has no findings and says why.
 
     >>> from ...derive.cell import load
     >>> measure_claims(Bench(), {"blow_up": {}}, load)
@@ -80,8 +81,22 @@ def measure_claims(
     with _tested(bench, given, workers) as claims:
         for done, name in enumerate(given):
             progress(name, done, len(given))
-            found.append(claims[name]())
+            try:
+                found.append(claims[name]())
+            except Error as error:
+                found.append(Claim(name, (), settings=bench.settings | _named(given[name]), missing=str(error)))
     progress("", len(given), len(given))
+    return found
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a claim with cells by their names, and the functions that are in them."""
+    found = dict(settings)
+    for key in settings.keys() & {*ONE, *MANY}:
+        is_one = key in ONE
+        found[key] = settings[key].name if is_one else [cell.name for cell in settings[key]]
+        if is_one:
+            found["functions" if key == "cell" else f"{key}_functions"] = functions_of(settings[key])
     return found
 
 

@@ -76,20 +76,25 @@ def clipping(
     The cell learns to predict the next character by plain gradient descent, from weights of each gain and at each rate,
     with and without clipping. Measured are how much higher the loss ends without clipping, inf where training breaks
     off: a cure leaves it lower. And how fast the gradient still falls per step back after training with clipping:
-    vanishing is left where it falls by more than half over all T steps.
+    vanishing is left where it falls by more than half over all T steps. Where training breaks off with clipping too,
+    neither is measured.
     """
     learner, kernel = _learner(bench, cell), kernels.compile(cell)
-    saved, growth = np.empty((2, len(rates), len(gains), bench.seeds))
+    saved, growth, limited = np.empty((3, len(rates), len(gains), bench.seeds))
     for row, column, seed in np.ndindex(saved.shape):
         drawn = Plan("sgd", rates[row], seed=seed)
         with_limit, without = (_begin(bench, learner, replace(drawn, clip=most)) for most in (limit, math.inf))
         for training in (with_limit, without):
             _restart(training, kernel, gains[column], seed)
-        limited = _loss_after(with_limit, updates)
-        saved[row, column, seed] = _loss_after(without, updates) - limited
-        growth[row, column, seed] = _growth(bench, with_limit, kernel, seed)
+        at = row, column, seed
+        limited[at] = _loss_after(with_limit, updates)
+        saved[at] = _loss_after(without, updates) - limited[at] if limited[at] < math.inf else math.nan
+        growth[at] = _growth(bench, with_limit, kernel, seed)
     axes = {"rate": list(rates), "gain": list(gains), "seed": np.arange(bench.seeds)}
-    found, falls = (over_seeds(xr.DataArray(a, axes, tuple(axes)), bench.level) for a in (saved, growth))
+    broken = xr.DataArray(limited == math.inf, axes, tuple(axes)).any("seed")
+    found, falls = (
+        over_seeds(xr.DataArray(a, axes, tuple(axes)), bench.level).assign(overflowed=broken) for a in (saved, growth)
+    )
     findings = (
         Finding("saved", found, Rule(least=0)),
         Finding("growth_trained", falls, Rule(most=-math.log(2) / bench.steps)),

@@ -171,8 +171,10 @@ def _conflicts(found: StudyFile) -> list[str]:
     for name, settings in found.settings.items():
         reach = MEASURES[name].reach(settings)
         if reach > min(found.lengths):
-            given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items() if value is not None)
-            mistakes.append(f"measures.{name}: {given} reach over {reach} steps, and lengths = {shown(found.lengths)}")
+            own = getattr(found.measures, name).model_dump(exclude_unset=True) or settings
+            given = ", ".join(f"{key} = {shown(value)}" for key, value in own.items() if value is not None)
+            advice = f"and lengths = {shown(found.lengths)}. Give longer sequences or a shorter reach."
+            mistakes.append(f"measures.{name}: {given} reach over {reach} steps, {advice}")
     for data in found.data:
         shortest = len(data.characters)
         if data.kind == "text" and shortest < max(found.lengths):

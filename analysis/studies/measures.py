@@ -79,7 +79,11 @@ MEASURES: Mapping[str, Measure] = {
         reach=lambda settings: (settings["transient"] or 0) + max(2, settings["window"] or 2),
         aside=("error", "low", "high", "block_length", *DOUBTS),
     ),
-    "paths": Measure(measure_paths, lambda found: half_life(found.log_norm), ("log_norm",)),
+    "paths": Measure(
+        measure_paths,
+        lambda found: half_life(found.lane_log_norm.max("state")).assign_attrs(long_name="half-life on direct paths"),
+        ("log_norm",),
+    ),
     "ablation": Measure(measure_ablation, lambda found: half_life(found.log_norm), ("log_norm",)),
     "truncation": Measure(
         measure_truncation,

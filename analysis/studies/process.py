@@ -31,11 +31,14 @@ def serve() -> None:
     plan = pickle.loads(messages.get())
     from .task import perform
 
-    pickle.dump("ready", answers)
-    answers.flush()
+    answer: object = "ready"
     while True:
-        pickle.dump(perform(plan, pickle.loads(messages.get())), answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+        try:
+            pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)
+        answer = perform(plan, pickle.loads(messages.get()))
 
 
 def _listen(messages: queue.SimpleQueue[bytes]) -> None:

@@ -115,13 +115,16 @@ def show(found: Sequence[Row], store: str) -> None:
         _say(console, quantity)
     if len(found) > LONGEST:
         _say(console, f"{len(found) - LONGEST} more rows are in the store.")
-    _say(console, f"{len(found)} points are in {store}: xarray.open_datatree({store!r}, engine='zarr')")
-    wrong = [row for row in found if row.failed or row.exploded]
+    points = "1 point is" if len(found) == 1 else f"{len(found)} points are"
+    _say(console, f"{points} in {store}: xarray.open_datatree({store!r}, engine='zarr')")
+    wrong = [row for row in found if row.trouble]
     if not wrong:
         return
-    failed, exploded = (sum(counts) for counts in zip(*((row.failed, row.exploded) for row in wrong), strict=True))
-    what = f"{len(wrong)} of them are not whole: {failed} runs failed and {exploded} exploded"
-    _say(console, f"{what}. The first: {wrong[0].message}")
+    many = "1 of them is" if len(wrong) == 1 else f"{len(wrong)} of them are"
+    failed, exploded, over = (sum(getattr(row, name) for row in wrong) for name in ("failed", "exploded", "overflowed"))
+    counts = {f"{failed} seeds failed": failed, f"{exploded} exploded": exploded, f"{over} runs overflowed": over}
+    what = ", ".join(text for text, count in counts.items() if count)
+    _say(console, f"{many} not whole: {what}. The first: {wrong[0].message}")
 
 
 def _explained(row: Row) -> str:
@@ -131,7 +134,7 @@ def _explained(row: Row) -> str:
 
 def status(found: Sequence[Row]) -> int:
     """Return the exit status of the command: 0, 1 with trouble, 2 without numbers."""
-    if not any(row.failed or row.exploded for row in found):
+    if not any(row.trouble for row in found):
         return 0
     return 2 if all(row.failed == row.seeds for row in found) else 1
 
@@ -139,6 +142,4 @@ def status(found: Sequence[Row]) -> int:
 def _numbers(row: Row) -> tuple[str, str, str, str]:
     number = "" if math.isnan(row.number) else f"{row.number:.4g}"
     interval = "" if math.isnan(row.low) or row.low == math.inf else f"{row.low:.4g} to {row.high:.4g}"
-    counts = {"failed": row.failed, "exploded": row.exploded}
-    trouble = ", ".join(f"{count} of {row.seeds} {what}" for what, count in counts.items() if count)
-    return row.measure, number, interval, trouble
+    return row.measure, number, interval, row.trouble

@@ -17,20 +17,23 @@ from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from ...derive.errors import Error
+from ..overflow import COUNTS
 from .plan import Plan, Point, Task
 from .task import Outcome, Variable
 
-FORMAT = 1
+FORMAT = 2
 AXES = ("initialisation", "data", "seed")
-STATUS = {"flag_values": [0, 1, 2], "flag_meanings": "nothing_wrong failed exploded"}
+STATUS = {"flag_values": [0, 1, 2, 3], "flag_meanings": "nothing_wrong failed exploded partly_exploded"}
+OVERFLOW = ("overflow_first", "overflow_last", "overflowed")  # of the sequences of a seed
 
 
 class Store:
     """The store of a study; one process writes it, any may read it.
 
     The tree has a group for each group of the plan. There, each variable of the measure has the axes
-    (initialisation, data, seed) before its own; `status` and `message` say what went wrong, and `done` over
-    (initialisation, data) which points are there: all else of a point is written before.
+    (initialisation, data, seed) before its own; `status` and `message` say what went wrong, `overflowed` and its like
+    how many sequences overflow and when, and `done` over (initialisation, data) which points are there: all else of a
+    point is written before.
 
     Raises:
         Error: for an address that nothing can be stored at.
@@ -107,6 +110,9 @@ class Store:
             if any(outcome.message for outcome in kept):
                 self._array(group, "message")[at] = np.array([outcome.message for outcome in kept], "T")
                 self._set(self._array(group, "status"), at, np.array([outcome.status for outcome in kept]))
+            if any(outcome.overflow[2] for outcome in kept):
+                for name, numbers in zip(OVERFLOW, np.array([outcome.overflow for outcome in kept]).T, strict=True):
+                    self._set(self._array(group, name), at, numbers)
             self._set(self._array(group, "done"), at, np.array(True))
         return kept
 
@@ -175,6 +181,8 @@ class Store:
         shape = (len(starts), len(plan.data), len(plan.seeds))
         _require(found, "status", AXES, shape, "int8", STATUS)
         _require(found, "message", AXES, shape, "string", {})
+        for name in OVERFLOW:
+            _require(found, name, AXES, shape, "int32", {"long_name": COUNTS[name]})
         _require(found, "done", AXES[:2], shape[:2], "bool", {})
         self._groups[group.path] = found
         return found

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from ..overflow import said
 from ..statistics import log_interval, t_interval
 from .measures import MEASURES
+from .store import OVERFLOW
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,11 @@ class Row:
         quantity, unit: what the number is; '' where no run has numbers.
         number, low, high: its mean over seeds, geometric where it can't be negative, and the bounds of its 95 %
             interval; nan where there is none.
-        seeds, failed, exploded: how many there are, how many have no numbers, and how many are past the largest float.
-        message: why, at the first seed that failed or exploded.
+        seeds, failed, exploded: how many there are, how many have no numbers, and how many left the range of floats;
+            the number is of all others.
+        runs, overflowed: how many sequences there are, and how many of them overflow.
+        overflow_first, overflow_last: the earliest and the latest step at which they do, 0 where none does.
+        message: what went wrong, at the first seed at which something did.
     """
 
     cell: str
@@ -38,7 +43,26 @@ class Row:
     seeds: int
     failed: int
     exploded: int
+    runs: int
+    overflowed: int
+    overflow_first: int
+    overflow_last: int
     message: str
+
+    @property
+    def kept(self) -> int:
+        """Seeds that have a number."""
+        return self.seeds - self.failed - self.exploded
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong, in a few words."""
+        found = [f"{self.failed} of {self.seeds} failed"] * bool(self.failed)
+        if self.overflowed:
+            found.append(said(self.overflow_first, self.overflow_last, self.overflowed, self.runs))
+        elif self.exploded:
+            found.append(f"{self.exploded} of {self.seeds} exploded")
+        return ", ".join(found)
 
 
 def rows(tree: xr.DataTree) -> list[Row]:
@@ -48,12 +72,13 @@ def rows(tree: xr.DataTree) -> list[Row]:
         tree: from `Study.open`.
     """
     there = [path for path in tree.attrs["study"]["groups"] if f"/{path}" in tree.groups]
-    return [row for path in there for row in _rows(path.split("/")[-2], tree[path].to_dataset().load())]
+    batch = int(tree.attrs["study"]["batch"])
+    return [row for path in there for row in _rows(path.split("/")[-2], tree[path].to_dataset().load(), batch)]
 
 
-def _rows(size: str, found: xr.Dataset) -> list[Row]:
+def _rows(size: str, found: xr.Dataset, batch: int) -> list[Row]:
     measure = str(found.attrs["measure"])
-    measured = found.data_vars.keys() - {"done", "status", "message"}
+    measured = found.data_vars.keys() - {"done", "status", "message", *OVERFLOW}
     numbers = MEASURES[measure].number(found) if measured else xr.full_like(found.status, np.nan, float)
     made = []
     for start, data in itertools.product(range(found.sizes["initialisation"]), range(found.sizes["data"])):
@@ -61,7 +86,10 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
         if not at.done:
             continue
         status, messages = at.status.values, at.message.values
-        number, low, high = _interval(numbers.isel(initialisation=start, data=data)[status != 1], measure)
+        kept = (status != 1) & (status != 2)
+        number, low, high = _interval(numbers.isel(initialisation=start, data=data)[kept], measure)
+        over = [at[name].values for name in OVERFLOW]
+        first = over[0][over[0] > 0]
         made.append(
             Row(
                 cell=str(found.attrs["cell"]),
@@ -77,6 +105,10 @@ def _rows(size: str, found: xr.Dataset) -> list[Row]:
                 seeds=len(status),
                 failed=int((status == 1).sum()),
                 exploded=int((status == 2).sum()),
+                runs=len(status) * batch,
+                overflowed=int(over[2].sum()),
+                overflow_first=int(first.min()) if first.size else 0,
+                overflow_last=int(over[1].max()),
                 message=next((str(message) for message in messages if message), ""),
             )
         )

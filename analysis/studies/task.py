@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +17,8 @@ from ...derive.cell import parse
 from ...derive.errors import Error
 from ..data import DATA
 from ..inputs import draw_inputs, draw_state
+from ..overflow import over_batch, said
+from ..running import Overflow
 from .measures import MEASURES, draw_params
 from .plan import Plan, Task
 
@@ -29,9 +31,11 @@ class Outcome:
 
     Attributes:
         task: that was performed.
-        message: why there are no numbers, or in which of them the run exploded; '' where all went well.
+        message: why there are no numbers, or what exploded; '' where all went well.
         variables, coordinates: name -> dimensions, values and attributes; empty where there are no numbers.
         attrs: what the measure says of itself.
+        overflow: the earliest and the latest step at which states of a sequence overflow, and in how many sequences.
+        exploded: no sequence stays finite, or a number is past the largest float.
         lost: the process ended on the way, so that another attempt may succeed.
     """
 
@@ -40,12 +44,16 @@ class Outcome:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     coordinates: Mapping[str, Variable] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    overflow: tuple[int, int, int] = (0, 0, 0)
+    exploded: bool = False
     lost: bool = False
 
     @property
     def status(self) -> int:
-        """0 where nothing went wrong, 1 where there are no numbers, 2 where the run exploded."""
-        return bool(self.message) + bool(self.message and self.variables)
+        """0 where nothing went wrong, 1 where it failed, 2 where it exploded, 3 where some of its sequences did."""
+        if self.exploded:
+            return 2
+        return 0 if not self.message else 3 if self.variables else 1
 
 
 def versions() -> dict[str, str]:
@@ -57,7 +65,10 @@ def perform(plan: Plan, task: Task) -> Outcome:
     """Perform a task; whatever goes wrong becomes its message."""
     try:
         with np.errstate(all="ignore"):
-            found = _measured(plan, task)
+            found, steps = _measured(plan, task)
+    except Overflow as error:
+        ends = _ends(error.steps)
+        return Outcome(task, said(*ends, plan.batch) if ends[2] else str(error), overflow=ends, exploded=True)
     except Error as error:
         return Outcome(task, str(error))
     except MemoryError as error:
@@ -68,10 +79,28 @@ def perform(plan: Plan, task: Task) -> Outcome:
     watched = MEASURES[plan.groups[task.point.group].measure].finite
     message = "; ".join(filter(None, (_explosion(name, found[name]) for name in watched)))
     attrs = {name: value for name, value in found.attrs.items() if name != "seed"}
-    return Outcome(task, message, variables, coordinates, attrs)
+    ends = _ends(steps)
+    exploded = bool(message)
+    message = said(*ends, plan.batch) if ends[2] else message
+    return Outcome(task, message, variables, coordinates, attrs, ends, exploded)
 
 
-def _measured(plan: Plan, task: Task) -> xr.Dataset:
+def _ends(steps: Sequence[int]) -> tuple[int, int, int]:
+    """Return the first and the last step at which sequences overflow, and how many do.
+
+    >>> _ends([0, 41, 12])
+    (12, 41, 2)
+    """
+    over = [int(step) for step in steps if step]
+    return (min(over), max(over), len(over)) if over else (0, 0, 0)
+
+
+def _measured(plan: Plan, task: Task) -> tuple[xr.Dataset, Sequence[int]]:
+    """Return the mean over the sequences that stay finite, and the step after which each overflows.
+
+    Raises:
+        Overflow: where none stays finite, and the measure gives no numbers then.
+    """
     group, data = plan.groups[task.point.group], plan.data[task.point.data]
     seed, feed = plan.seeds[task.seed], group.feeds[task.point.data]
     kernel = _kernel(group.cell.text, group.cell.name)
@@ -82,9 +111,21 @@ def _measured(plan: Plan, task: Task) -> xr.Dataset:
         indices = DATA[data.kind](data.characters, group.length, plan.batch, seed)
     inputs = draw_inputs(feed, indices, seed)
     state, steps = (None, 0) if inputs else (draw_state(feed, plan.batch, seed), group.length)
+    settings = {"steps": steps, "seed": seed, **plan.settings[group.measure]}
     measure = MEASURES[group.measure].function
-    found = measure(kernel, params, inputs, state, steps=steps, seed=seed, **plan.settings[group.measure])
-    return found.mean("sample", keep_attrs=True) if "sample" in found.dims else found
+    try:
+        found = measure(kernel, params, inputs, state, **settings)
+    except Overflow as error:
+        finite = np.flatnonzero(np.array(error.steps) == 0)
+        if not finite.size:
+            raise
+        inputs = {name: np.ascontiguousarray(values[:, finite]) for name, values in inputs.items()}
+        state = state and {name: values[finite] for name, values in state.items()}
+        try:
+            return over_batch(measure(kernel, params, inputs, state, **settings)), error.steps
+        except Error:  # such as too few sequences
+            raise error from None
+    return over_batch(found), found.overflow.values.tolist() if "overflow" in found else ()
 
 
 @functools.lru_cache(maxsize=256)

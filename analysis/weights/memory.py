@@ -9,7 +9,8 @@ import xarray as xr
 
 from ...derive.errors import Error
 from ..data import random_stream
-from ..gradient_flow import LAG, LOG_NORM, METHOD, measure_flow
+from ..gradient_flow import LAG, LOG_NORM, METHOD, OVERFLOW, measure_flow
+from ..overflow import over_batch
 from .layers import Array, Stack, Trained, run_stack
 
 TRAINED, DRAWN = "trained", "initial"
@@ -36,8 +37,8 @@ def trained_flow(
         progress: called as progress(done, total) after each measurement.
 
     Returns:
-        `log_norm`, natural log, float64, over (cell, data, seed, lag), as `flow_study` gives it: `cell` is a layer's
-        name, `data` is "trained" or "initial".
+        `log_norm`, natural log, float64, over (cell, data, seed, lag), and `overflow`, as `flow_study` gives them:
+        `cell` is a layer's name, `data` is "trained" or "initial".
 
     Raises:
         Error: for counts below 1, or weights that aren't finite.
@@ -46,7 +47,7 @@ def trained_flow(
     >>> rng = np.random.default_rng(0)
     >>> arrays = {f"weight_{at}h_l0": rng.standard_normal((8, n)) for at, n in (("i", 3), ("h", 2))}
     >>> dict(trained_flow(from_torch(arrays), steps=6, batch=2, seeds=3).sizes)
-    {'cell': 1, 'data': 2, 'seed': 3, 'lag': 7}
+    {'cell': 1, 'data': 2, 'seed': 3, 'lag': 7, 'sample': 2}
     """
     for name, count in {"steps": steps, "batch": batch, "seeds": seeds}.items():
         if count < 1:
@@ -56,6 +57,7 @@ def trained_flow(
             raise Error(f"{trained.source}: {wrong[0]} of layer {layer.name} holds NaN or infinity")
     names = [layer.name for layer in trained.layers]
     log_norm = np.empty((len(names), 2, seeds, steps + 1))
+    overflow = np.zeros((*log_norm.shape[:-1], batch), int)
     done = 0
     for seed in range(seeds):
         for stack in trained.stacks:
@@ -65,8 +67,9 @@ def trained_flow(
                 inputs = {given: np.ascontiguousarray(reads[::-1]) if layer.reverse else reads}
                 drawn = kernel.init(layer.sizes, seed=seed)
                 for place, params in enumerate((layer.params, drawn)):
-                    found = measure_flow(kernel, params, inputs, seed=seed).log_norm
-                    log_norm[names.index(layer.name), place, seed] = found.mean("sample")
+                    found = measure_flow(kernel, params, inputs, seed=seed)
+                    at = names.index(layer.name), place, seed
+                    log_norm[at], overflow[at] = over_batch(found).log_norm, found.overflow
                 done += 1
                 if progress:
                     progress(done, seeds * len(names))
@@ -86,7 +89,12 @@ def trained_flow(
         "reads_embedding": int(trained.embedding is not None),
         "notes": list(trained.notes),
     }
-    return xr.Dataset({"log_norm": (("cell", "data", "seed", "lag"), log_norm, LOG_NORM)}, coordinates, settings)
+    over = "cell", "data", "seed"
+    variables = {
+        "log_norm": ((*over, "lag"), log_norm, LOG_NORM),
+        "overflow": ((*over, "sample"), overflow, OVERFLOW),
+    }
+    return xr.Dataset(variables, coordinates, settings)
 
 
 def _inputs(trained: Trained, stack: Stack, steps: int, batch: int, seed: int) -> Array:

@@ -9,7 +9,19 @@ import xarray as xr
 import bptt
 from bptt.analysis.claims.bench import Bench, functions_of, slope
 from bptt.analysis.claims.certificate import Check, certify
-from bptt.analysis.claims.claim import FAILS, HOLDS, OPEN, PARTLY, Claim, Finding, Rule, exact, over_seeds, regime
+from bptt.analysis.claims.claim import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    PARTLY,
+    UNMEASURED,
+    Claim,
+    Finding,
+    Rule,
+    exact,
+    over_seeds,
+    regime,
+)
 from bptt.analysis.claims.gates import longer_memory, uninterrupted_path
 from bptt.analysis.claims.reach import early_layers, truncation
 from bptt.analysis.claims.recurrence import blows_up, holds_longer, repeated_product
@@ -147,17 +159,17 @@ def test_progress_names_what_is_measured():
 
 
 def test_the_run_certifies_itself():
-    cells = [LINEAR, KEPT, bptt.parse("h: state[n]\nh = tanh(W @ h)", "alone"), bptt.load("lstm")]
+    cells = [LINEAR, bptt.parse("h: state[n]\nh = tanh(W @ h)", "alone"), bptt.load("lstm")]
     checks = certify(BENCH, [bptt.compile(cell) for cell in cells])
     assert all(check.holds for check in checks), checks
-    assert not Check("transpose", "a", math.nan, 1.0).holds and not Check("transpose", "a", 2.0, 1.0).holds
+    assert not Check("transpose", "a", math.inf, 1.0).holds and not Check("transpose", "a", 2.0, 1.0).holds
 
 
 def bent(name, change):
     """A kernel one of whose functions gives other numbers."""
     kernel = bptt.compile(bptt.parse(ACTIVATED.format("tanh"), "bent"))
-    right = getattr(kernel, name)
-    setattr(kernel, name, lambda *args, **settings: change(right(*args, **settings)))
+    right = getattr(kernel, name.strip())
+    setattr(kernel, name.strip(), lambda *args, **settings: change(right(*args, **settings)))
     return kernel
 
 
@@ -169,6 +181,7 @@ def larger(grads, factor):
 
 WRONG = {
     "backward": (lambda grads: larger(grads, 1.02), {"transpose", "floor"}),
+    "backward ": (lambda grads: larger(grads, np.nan), {"transpose", "floor"}),
     "tangent": (lambda moved: {"h": moved["h"] * 1.0001}, {"transpose"}),
     "stretch": (lambda found: (found[0] * 1.0001, found[1]), {"volume", "trajectories"}),
     "jacobians": (lambda found: found.swapaxes(2, 3) * 1.0001, {"volume"}),
@@ -178,7 +191,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_passes_are_not_certified(name):
     change, failing = WRONG[name]
-    assert {check.name for check in certify(BENCH, [bent(name, change)]) if not check.holds} == failing
+    assert {check.name for check in certify(BENCH, [bent(name, change)]) if check.holds is False} == failing
 
 
 def test_checks_that_a_cell_has_no_part_in():
@@ -191,7 +204,36 @@ def test_checks_that_a_cell_has_no_part_in():
 
 def test_a_run_that_overflows_is_not_certified():
     grows = bptt.parse("h: state[n]\nh = h * h * h * 9", "grows")
-    assert not any(check.holds for check in certify(BENCH, [bptt.compile(grows)]))
+    found = certify(BENCH, [bptt.compile(grows)])
+    assert found and all(check.holds is None for check in found)
+
+
+def test_what_overflows_is_not_measured_and_all_else_is():
+    text = "x: input[m]\nh: state[n]\nf = sigmoid(V @ h + b)\nh = f * h + {}(W @ h + U @ x)"
+    grows, calm = (bptt.parse(text.format(f), f) for f in ("exp", "tanh"))
+    for claim in (
+        longer_memory(BENCH, [calm, grows], [1.0]),
+        uninterrupted_path(BENCH, [calm, grows], [1.0]),
+        holds_longer(BENCH, grows, calm, [1.0], [0.0]),
+        truncation(BENCH, grows, [0.01, 1.0], [1]),
+        early_layers(BENCH, [grows], [2]),
+    ):
+        verdicts = claim.findings[0].verdicts
+        assert (
+            verdicts.isel({verdicts.dims[-1 if claim.name == "truncation" else 0]: -1}).values.ravel()[0] == UNMEASURED
+        )
+        if verdicts.size > 1:
+            assert verdicts.values.ravel()[0] != UNMEASURED and claim.verdict != HOLDS
+        else:
+            assert claim.verdict == UNMEASURED
+
+
+def test_a_claim_that_cannot_be_measured_says_why():
+    two = bptt.parse("x: input[m]\nu: input[m]\nh: state[n]\nh = tanh(W @ h + U @ x + V @ u)", "two")
+    plan: dict[str, dict] = {"early_layers": {"cells": ["two"], "layers": [2]}}
+    plan["blows_up"] = {"cell": "two", "beside": [], "gains": [1.0]}
+    first, second = measure_claims(BENCH, plan, lambda name: two)
+    assert "two can't be stacked" in first.missing and first.verdict == UNMEASURED and second.verdict == FAILS
 
 
 CONSTANT = bptt.parse(

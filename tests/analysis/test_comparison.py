@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from bptt import kernels
-from bptt.analysis import flow, flow_study, one_hot, text, windows
+from bptt.analysis import flow, flow_study, one_hot, summarise, text, windows
 from bptt.analysis.inputs import draw_inputs, draw_state, plan_feed
 from bptt.derive import Error, load, parse
 from tests.analysis.conftest import PlainKernel
@@ -92,6 +92,44 @@ def test_progress(plain_kernels):
     seen = []
     flow_study([PLAIN, ALONE], **SMALL, progress=lambda *state: seen.append(state))
     assert seen == [(done, 8) for done in range(1, 9)]
+
+
+EXPLODES = parse(
+    "x: input[m]\nh: state[n]\nh = h * h + 2 + 1e-300 * (U @ x)", "explodes"
+)  # 2, 6, 38, ...: inf at step 11
+AT_TIMES = parse("u: input[1]\nh: state[1]\nh = (0.5 + max(u - 1.7, 0) * 1e200) * h + 1", "at_times")
+
+
+def test_a_cell_that_overflows_is_measured_as_far_as_it_is_finite(plain_kernels):
+    settings: dict[str, Any] = {**SMALL, "hidden": 1, "steps": 14, "data": ("text",)}
+    found = flow_study([EXPLODES, PLAIN], **settings)
+    assert found.overflow.sel(cell="explodes").values.ravel().tolist() == [11] * 4
+    assert not found.overflow.sel(cell="plain").any() and np.isfinite(found.log_norm.sel(cell="plain")).all()
+    curve = found.log_norm.sel(cell="explodes", data="text", seed=0).values
+    states = [2.0]
+    for _ in range(9):
+        states.append(states[-1] ** 2 + 2)
+    before = np.log(2 * np.array(states[-2::-1]))  # the slope of step t is twice the state before it
+    assert curve[:10] == pytest.approx(np.cumsum([0, *before]), rel=1e-12)
+    assert np.isneginf(curve[10]) and np.isposinf(curve[11:]).all()  # the state before step 1 is 0
+    summary = summarise(found)
+    assert (
+        np.isnan(summary.half_life.sel(cell="explodes")).all() and np.isfinite(summary["mean"].values[0, 0, :10]).all()
+    )
+    assert np.isfinite(summary.half_life.sel(cell="plain")).all()
+    counts = [int(summary[name].sel(cell="explodes").item()) for name in ("runs", "overflowed", "overflow_first")]
+    assert counts == [4, 4, 11]
+
+
+def test_runs_that_overflow_are_left_out(plain_kernels):
+    found = flow_study([AT_TIMES], hidden=1, steps=30, batch=4, seeds=6, data=("text",))
+    steps = found.overflow.values[0, 0]
+    assert 0 < (steps > 0).sum() < steps.size
+    summary = summarise(found)
+    assert summary.overflowed.item() == (steps > 0).sum() and summary.overflow_last.item() == steps.max()
+    gone = (steps > 0).all(axis=1)
+    kept = found.log_norm.values[0, 0][~gone]
+    assert np.isfinite(kept).all() and summary["mean"].values.ravel() == pytest.approx(kept.mean(axis=0), rel=1e-12)
 
 
 def test_real_kernels():

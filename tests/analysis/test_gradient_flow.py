@@ -124,7 +124,9 @@ def test_states_that_overflow_are_noted_and_stay_with_their_sample():
     x[:, 0] = 1
     found = measure(DECAY, {"a": 1e200}, {"x": x})
     assert found.overflow.values.tolist() == [3, 0]
-    assert found.log_norm.values[0, 1:].tolist() == [np.inf] * 5
+    assert found.log_norm.values[0].tolist() == pytest.approx([0, 200 * np.log(10), 400 * np.log(10), *[np.inf] * 3])
+    early = measure(DECAY, {"a": 1e200}, {"x": x[:2]})  # it starts at the last step before
+    assert found.log_norm.values[0, :3].tolist() == early.log_norm.values[0].tolist()
     assert found.log_norm.values[1] == pytest.approx(np.arange(6) * np.log(1e200))
 
 
@@ -263,6 +265,20 @@ def test_a_curve_that_reaches_zero_stays_visible_as_such():
     values.log_norm[0, 0, 0, 5:] = -np.inf
     found = summarise(values)
     assert np.isneginf(found["mean"].values[0, 0, 5:]).all() and np.isnan(found["low"].values[0, 0, 5:]).all()
+
+
+def test_seeds_that_overflow_are_left_out_of_a_summary():
+    values = study([[[0.1, 0.2, 0.4]], [[0.1, 0.2, 0.4]]])
+    values["overflow"] = ("cell", "data", "seed", "sample"), np.zeros((2, 1, 3, 2), int)
+    values.overflow[0, 0, 1] = [7, 9]
+    values.overflow[1, 0, 1] = [0, 9]
+    values.log_norm[0, 0, 1, 6:] = np.inf
+    found, kept, whole = (summarise(v) for v in (values, study([[[0.1, 0.4]]]), study([[[0.1, 0.2, 0.4]]])))
+    for name in ("mean", "low", "half_life", "half_life_high"):
+        assert found[name][0].values == pytest.approx(kept[name][0].values)
+        assert found[name][1].values == pytest.approx(whole[name][0].values)
+    assert found.overflowed.values.ravel().tolist() == [2, 1] and found.runs.values.ravel().tolist() == [6, 6]
+    assert found.overflow_first.values.ravel().tolist() == [7, 9]
 
 
 def test_a_level_outside_0_and_1():

@@ -169,6 +169,17 @@ def test_which_cells_the_theory_is_about():
         assert network_function(derive(parse(text))) == ""
 
 
+def test_where_gradients_vanish_altogether_or_explode():
+    """At a gain of 10⁶ every unit of a small network is saturated; states overflow without a saturation."""
+    found = measure_phases(kernels.compile(load("rnn")), {"m": 9, "n": 9}, [1.0, 1e6], seeds=2, batch=2)
+    assert np.isneginf(found["mean"].values[1]).all() and np.isnan(found.z.values[1]).all()
+    assert np.isfinite(found["mean"].values[0]).all() and np.isfinite(found.theory).all()
+    assert np.isfinite(found.theory_at_width.values[0]).all() and np.isnan(found.theory_at_width.values[1]).all()
+    linear = kernels.compile(with_activation(load("rnn"), "tanh", "relu"))
+    found = measure_phases(linear, {"m": 9, "n": 9}, [1.0, 1e9], seeds=2, batch=2)
+    assert np.isfinite(found["mean"].values[0]).all() and np.isposinf(found["mean"].values[1]).all()
+
+
 def test_a_cell_without_a_theory_has_a_diagram_over_its_forget_bias():
     kernel = kernels.compile(load("gru"))
     found = measure_phases(kernel, {"m": 8, "n": 16}, [0.5], biases=[-4.0, 0.0], biased=["b_z"], seeds=2)

@@ -57,6 +57,11 @@ def test_one_sample_says_nothing_about_the_spread():
     assert bounds([2.0]) == pytest.approx([np.nan, 2, np.nan], nan_ok=True)
 
 
+def test_samples_whose_sum_overflows_have_no_interval():
+    found = t_interval(xr.DataArray([1.7e308] * 3, dims="seed"), "seed")
+    assert np.isposinf(found["mean"]) and np.isnan(found.low)
+
+
 @pytest.mark.parametrize("odd", [-np.inf, np.inf, np.nan])
 def test_what_is_not_finite_is_not_skipped(odd):
     assert bounds([1.0, odd, 2.0]) == pytest.approx([np.nan, odd, np.nan], nan_ok=True)

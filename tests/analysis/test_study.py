@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import sys
-import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -15,14 +17,16 @@ import zarr
 from click.testing import CliRunner
 
 import bptt
+from bptt.analysis.studies import pool, store
 from bptt.analysis.studies.measures import MEASURES
 from bptt.analysis.studies.plan import Point, Task
 from bptt.analysis.studies.pool import LocalWorkers
+from bptt.analysis.studies.store import OVERFLOW
 from bptt.analysis.studies.table import rows
 from bptt.analysis.studies.task import Outcome, perform
 from bptt.cli import main
 
-GAINS = [0.1 * number for number in range(1, 30)] + [1e200]
+GAINS = [0.1 * number for number in range(1, 12)] + [1e200]
 SMALL = f"""
 title = "Small"
 cells = "rnn_relu"
@@ -35,7 +39,6 @@ initialisation.gain = {GAINS}
 measures = "flow"
 """
 POINTS = 2 * 2 * len(GAINS)
-EXPLODES = "log_norm is inf from lag"
 
 
 def contents(store):
@@ -95,7 +98,7 @@ def test_what_is_in_the_store(undisturbed):
 def test_a_chunk_holds_all_seeds_of_a_point(undisturbed):
     group = zarr.open_group(undisturbed.store, mode="r", path="rnn_relu/n=3,T=6/flow")
     assert {name: array.chunks for name, array in group.arrays() if array.ndim > 1} == {
-        "log_norm": (1, 1, 2, 7), "overflow": (1, 1, 2), "status": (1, 1, 2), "message": (1, 1, 2), "done": (1, 1),
+        "log_norm": (1, 1, 2, 7), **dict.fromkeys([*OVERFLOW, "status", "message"], (1, 1, 2)), "done": (1, 1),
     }  # fmt: skip
 
 
@@ -118,49 +121,83 @@ def test_the_same_numbers_whatever_the_order_and_the_processes(undisturbed, tmp_
 def test_explosions_are_shown_as_such(undisturbed):
     found = undisturbed.open()["rnn_relu/n=3,T=6/flow"].to_dataset().isel(initialisation=-1, data=1)
     assert found.status.values.tolist() == [2, 2]
-    assert all(EXPLODES in message for message in found.message.values)
+    assert found.message.values.tolist() == ["overflowed at step 2 in 2 of 2 runs"] * 2
+    assert found.overflowed.values.tolist() == [2, 2] and found.overflow_first.values.tolist() == [2, 2]
     assert np.isposinf(found.log_norm).any() and not np.isnan(found.log_norm).any() and bool(found.done)
-    assert found.status.attrs["flag_meanings"] == "nothing_wrong failed exploded"
+    assert found.status.attrs["flag_meanings"] == "nothing_wrong failed exploded partly_exploded"
     table = rows(undisturbed.open())
     assert len(table) == POINTS
     wrong = [row for row in table if row.exploded]
     assert {row.initialisation for row in wrong} == {"gain=1e+200"} and all(row.seeds == 2 for row in wrong)
+    assert all(np.isnan(row.number) and row.trouble == "overflowed at step 2 in 4 of 4 runs" for row in wrong)
     assert not any(row.failed for row in table)
 
 
-def started(study):
-    """Go on with a study in a process of its own, as `bptt study --resume` does, and return its number."""
+CHUNKS = SimpleNamespace(path=os.path, replace=os.replace)  # what the store writes its chunks with, and Zarr doesn't
+MOMENTS = {  # at which a study is killed -> where in the code that is: when this function is called, or has returned
+    "a process has started": (pool, "_started", True),
+    "a process has its plan": (pool, "_send", True),
+    "an array is to be made": (store, "_require", False),
+    "a chunk is written but has not its name": (CHUNKS, "replace", False),
+    "a chunk is there": (CHUNKS, "replace", True),
+}
+KILLS = [  # ten: the moment, and at which time that it comes; the first two are over before anything heavy is imported
+    ("a process has started", 1),
+    ("a process has its plan", 1),
+    ("an array is to be made", 6),
+    ("a process has started", 1),
+    ("a chunk is there", 9),
+    ("a process has its plan", 1),
+    ("a chunk is written but has not its name", 4),
+    ("a process has its plan", 1),
+    ("a process has started", 1),
+    ("a chunk is there", 6),
+]
+
+
+def killed(study, moment, times):
+    """Go on with a study in a process of its own, kill it at a moment, and return the processes that it had."""
+    reads, writes = os.pipe()
     if not (child := os.fork()):
         try:
+            module, name, is_after = MOMENTS[moment]
+            right, calls = getattr(module, name), count(1)
+
+            def stopped(*args, **settings):
+                found = right(*args, **settings) if is_after else None
+                if next(calls) == times:
+                    os.write(writes, json.dumps([one.pid for one in psutil.Process().children()]).encode())
+                    signal.pause()
+                return found if is_after else right(*args, **settings)
+
+            vars(store)["os"] = CHUNKS
+            setattr(module, name, stopped)
             study.run(resume=True, workers=1)
         finally:
             os._exit(0)
-    return child
+    os.close(writes)
+    with os.fdopen(reads, "rb") as pipe:
+        children = [psutil.Process(pid) for pid in json.loads(os.read(pipe.fileno(), 1000))]  # nothing: it has ended
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return children
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes can't be forked here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # the child uses no thread of its parent
 def test_kill_at_any_moment_and_resume(undisturbed, tmp_path):
     study = bptt.Study.load(undisturbed.path, tmp_path / "killed.zarr")
-    moments = np.random.default_rng(0)
-    for points in (0, 0, 4, 9, 1, 0, 7, 2, 0, 5):  # that are finished before the kill; 0: while processes start
-        wanted = finished(study.store) + points
-        process = psutil.Process(started(study))
-        while not process.children() or finished(study.store) < wanted:
-            assert process.status() != psutil.STATUS_ZOMBIE
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.005))
-        children = process.children()
-        process.kill()
-        os.waitpid(process.pid, 0)
-        _, alive = psutil.wait_procs(children, timeout=30)
+    there = 0
+    for moment, times in KILLS:
+        children = killed(study, moment, times)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert children and not alive, "a process outlived its parent"
-        assert finished(study.store) < POINTS
+        assert there <= finished(study.store) <= there + times
+        there = finished(study.store)
     performed = []
-    left = POINTS - finished(study.store)
-    assert 0 < left < POINTS
+    assert there == 4 + 1 + 3  # of those kills at which chunks are written: two for each point
     study.run(resume=True, workers=1, progress=lambda done, total, news: performed.append(done))
-    assert len(performed) - 1 == 2 * left
+    assert performed == list(range(2 * there, 2 * POINTS + 1))  # each seed of the points that were not there, once
     assert contents(study.store) == contents(undisturbed.store)
 
 
@@ -237,7 +274,7 @@ def test_other_versions_are_refused(tiny, monkeypatch):
     with pytest.raises(bptt.Error, match=r"versions.numpy: [\d.]+ -> 0.9"):
         study.run(resume=True)
     zarr.open_group(study.store, mode="a", use_consolidated=False).attrs["format"] = 99
-    with pytest.raises(bptt.Error, match="a store of format 99, and this bptt reads format 1"):
+    with pytest.raises(bptt.Error, match="a store of format 99, and this bptt reads format 2"):
         study.run(resume=True)
 
 
@@ -366,10 +403,20 @@ def test_the_exit_status_says_what_failed(tmp_path, here):
     path.write_text("initialisation.gain = [1.0, 1e200]\n" + TINY.replace('"rnn"', '"rnn_relu"'))
     some = command(path)
     assert some.exit_code == 1, some.output
-    assert "rnn_relu/n=2,T=3/flow, gain=1e+200, noise (2 of 2 seeds): log_norm is inf from lag 1" in some.output
-    assert "1 of them are not whole: 0 runs failed and 2 exploded" in some.output
+    assert (
+        "rnn_relu/n=2,T=3/flow, gain=1e+200, noise (2 of 2 seeds): overflowed at step 2 in 1 of 1 runs" in some.output
+    )
+    assert "1 of them is not whole: 2 exploded, 2 runs overflowed" in some.output
     path.write_text("initialisation.gain = 1e200\n" + TINY.replace('"rnn"', '"rnn_relu"'))
-    assert command(path, "-o", tmp_path / "other.zarr").exit_code == 1  # all exploded: inf is a number that is shown
+    assert command(path, "-o", tmp_path / "other.zarr").exit_code == 1  # all exploded: that is shown
+
+
+def test_nothing_is_computed_where_the_report_cannot_be_written(tmp_path, here):
+    (tmp_path / "tiny.html").mkdir()
+    (tmp_path / "tiny.toml").write_text(TINY)
+    refused = command(tmp_path / "tiny.toml")
+    assert refused.exit_code == 2 and "tiny.html: this is a folder" in refused.output
+    assert not (tmp_path / "tiny.zarr").exists()
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
@@ -404,8 +451,18 @@ def test_every_measure_runs_in_a_study(tmp_path, here):
     assert not any(row.message for row in found) and not any(np.isnan(row.number) for row in found)
     for leaf in tree.leaves:
         assert leaf.attrs["method"], leaf.path
-        numbers = leaf.to_dataset().drop_vars(["done", "status", "message"])
+        numbers = leaf.to_dataset().drop_vars(["done", "status", "message", *OVERFLOW])
         assert all({"units", "long_name"} <= one.attrs.keys() for one in numbers.data_vars.values()), leaf.path
+
+
+def test_measures_are_of_the_sequences_that_stay_finite(tmp_path, here):
+    text = "u: input[n]\nh: state[n]\nh = exp(1e6 * max(u - 2.2, 0)) * tanh(W @ h + u)"  # inf from 2.2007 on
+    (tmp_path / "at_times.cell").write_text(text)
+    text = TINY.replace('"flow"', '["flow", "truncation"]').replace("lengths = 3", "lengths = 20")
+    (tmp_path / "two.toml").write_text(text.replace('"rnn"', '"at_times.cell"').replace("batch = 1", "batch = 6"))
+    for row in rows(bptt.Study.load(tmp_path / "two.toml").run()):
+        assert 0 < row.overflowed < row.runs == 12 and not row.failed and row.kept == 2, row
+        assert not np.isnan(row.number) and re.fullmatch(r"overflowed at steps? .* in \d+ of 12 runs", row.trouble)
 
 
 def test_initialisations_are_those_of_their_rules(tmp_path, here):

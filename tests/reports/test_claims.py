@@ -104,6 +104,27 @@ def test_cells_keep_their_colours_and_others_get_new_ones():
     assert '{"name":"other","colour":"#D55E00"' in second
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_was_not_measured_is_said(language):
+    found = measured([[1, np.nan, np.nan, 2]], cell=["mine"], gain=GAINS)
+    found["overflowed"] = found.value.isnull()
+    curves = found.rename(value="mean").assign_attrs(quantity="growth", x="gain", series="cell")
+    part = Claim("repeated_product", (Finding("growth", found, ABOVE),), curves, SETTINGS)
+    whole = Claim("repeated_product", (), settings=SETTINGS, missing="the state 'h' overflows")
+    blocks = section(part, whole, language=language)
+    text = text_of(blocks)
+    assert "The state" in text and "overflows" in text and "nan" not in text.lower() and "unknown" not in text
+    if language == "en":
+        assert (
+            "Holds in part. It holds for gain 0.5 and 4; it was not measured for gain 1 to 2, as runs overflow" in text
+        )
+        assert "not measured: overflow" in text
+    nothing = Claim(part.name, part.findings, curves.where(curves.overflowed).assign_attrs(curves.attrs), SETTINGS)
+    assert sum(isinstance(b, Figure) for b in blocks) == 1
+    assert not any(isinstance(b, Figure) for b in section(nothing, language=language))
+    assert blocks[2].rows[0][2] == ("2/4",) and blocks[2].rows[1][2] == ("0/0",)
+
+
 def test_korean():
     text = text_of(section(claim([-1, -2, 0, 4]), language="ko"))
     assert "성립하는 곳은 이득 4" in text and "U+" not in text
@@ -118,6 +139,8 @@ def test_the_box_lists_every_check_and_shows_what_fails():
     assert note.bad and "2 of 4 checks fail" in text_of([box])
     assert [row[-1] for row in table.rows] == [(Mark(False),), (Mark(True),), (Mark(False),)]
     assert [row[2] for row in table.rows] == [("mine",), ("mine",), ("other",)]
+    (box,) = certification([*checks[:1], Check("transpose", "wild", np.nan, 1e-9)], [], Phrases())
+    assert "All 1 checks pass. 1 more couldn" in text_of([box]) and "wild" in text_of([box])
     (box,) = certification(checks[:1], [], Phrases())
     assert isinstance(box, Frame) and "✗" not in markdown_text(Document("T", "K", (), (box,)))
     assert "All 1 checks pass" in text_of([box])

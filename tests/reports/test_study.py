@@ -1,6 +1,7 @@
 """The report of a study, from a store made by hand: what failed or exploded is said, and never drawn as a number."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pypdf
 import pytest
 import xarray as xr
 
+from bptt.analysis.studies.store import OVERFLOW
 from bptt.reports.document import Document, Figure, Note, Table
 from bptt.reports.html import html_page
 from bptt.reports.study import study_document
@@ -30,6 +32,7 @@ def group(cell, rates):
             "log_norm": ((*axes, "lag"), log_norm, unit),
             "done": (axes[:2], np.ones(shape[:2], bool)),
             "status": (axes, np.zeros(shape, int)),
+            **{name: (axes, np.zeros(shape, int)) for name in OVERFLOW},
             "message": (axes, np.full(shape, "", object)),
         },
         {"initialisation": [f"gain={g}" for g in GAINS], "data": ["noise"], "seed": np.arange(5), "lag": lag},
@@ -114,3 +117,29 @@ def test_what_failed_or_exploded_is_said_with_its_regime(language):
     figures = [block for block in document.blocks if isinstance(block, Figure)]
     assert figures and all("NaN" not in figure.interactive for figure in figures)
     assert any("triangle-up" in figure.interactive for figure in figures)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_overflows_is_named_with_its_step_and_left_out(language):
+    store = tree(a=[0.1, 0.2, -0.3])
+    found = store[f"a/{SIZE}/flow"].to_dataset()
+    found["status"][2] = 2
+    found["overflow_first"][2], found["overflow_last"][2], found["overflowed"][2] = 7, 9, 2
+    found["log_norm"][2, :, :, 7:] = np.inf
+    found["status"][1, 0, 0], found["overflowed"][1, 0, 0] = 2, 2
+    found["overflow_first"][1, 0, 0], found["overflow_last"][1, 0, 0] = 9, 9
+    found["log_norm"][1, 0, 0, 1:] = np.inf
+    found["status"][0, 0, 0], found["overflowed"][0, 0, 0] = 3, 1
+    found["overflow_first"][0, 0, 0], found["overflow_last"][0, 0, 0] = 15, 15
+    store[f"a/{SIZE}/flow"] = xr.DataTree(found)
+    document = study_document(store, language=language)
+    trouble, numbers = [block for block in document.blocks if isinstance(block, Table)]
+    assert [row[2] for row in trouble.rows] == [("0/5",), ("1/5",), ("5/5",)]
+    text = text_of(document)
+    if language == "en":
+        for said in ("at step 15 in 1 of 10 runs", "at step 9 in 2 of 10 runs", "at steps 7 to 9 in 10 of 10 runs"):
+            assert f"overflowed {said}" in text
+        assert "(4 of 5 seeds)" in str(numbers.rows[1][2]) and numbers.rows[2][1] == ("overflow",)
+    curves = [block for block in document.blocks if isinstance(block, Figure)][-1]
+    [cross] = [t for t in json.loads(curves.interactive)["traces"] if t.get("marker", {}).get("symbol") == "x-thin"]
+    assert cross["x"] == [6] and "nan" not in text.lower().replace("tenant", "")

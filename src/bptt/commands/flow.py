@@ -128,22 +128,32 @@ def _half_lives(summary: Any) -> str:
 
 
 def _half_life(at: Any) -> str:
-    """Return one half-life with its interval, as far as it is known."""
+    """Return one half-life with its interval, as far as it is known, and how many runs overflowed."""
+    from bptt.analysis.overflow import said
+
     value, low, high = float(at.half_life), float(at.half_life_low), float(at.half_life_high)
     text = f"{value:.2f}" if math.isfinite(value) else f"longer than {int(at.lag.max())}"
-    if not math.isfinite(low):
+    if math.isinf(value) and at["mean"].values.argmax() == at.sizes["lag"] - 1 and at["mean"].values[-1] > 0:
+        text += ", it grows"
+    if math.isfinite(low):
+        text += f" ({low:.2f} {f'to {high:.2f}' if math.isfinite(high) else 'or longer'})"
+    counts = [int(at[name]) for name in ("overflow_first", "overflow_last", "overflowed", "runs")]
+    if not counts[2]:
         return text
-    return f"{text} ({low:.2f} {f'to {high:.2f}' if math.isfinite(high) else 'or longer'})"
+    return said(*counts) if counts[2] == counts[3] else f"{text}; {said(*counts)}"
 
 
 def _as_data(summary: Any) -> list[dict[str, Any]]:
-    """Return the half-lives in steps, with the bounds of their 95 % intervals."""
+    """Return the half-lives in steps, with the bounds of their 95 % intervals, and the counts of what overflowed."""
+    from bptt.analysis.overflow import COUNTS
+
     return [
         {"cell": str(name), "data": str(kind)}
         | {
             part: float(summary[part].sel(cell=name, data=kind))
             for part in ("half_life", "half_life_low", "half_life_high")
         }
+        | {part: int(summary[part].sel(cell=name, data=kind)) for part in COUNTS}
         for name in summary.cell.values
         for kind in summary.data.values
     ]

@@ -38,12 +38,16 @@ def study(file: Path, store: str | None, new: bool, as_json: bool, **choices: An
     """
     from bptt.analysis.studies import show
     from bptt.analysis.studies.table import rows
+    from bptt.reports import check_target
 
     if new:
         show.write_template(file)
         click.echo(f"Wrote {file}. Run it with: bptt study {shlex.quote(str(file))}")
         return
     loaded = bptt.Study.load(file, store)
+    pages = [file.with_suffix(suffix) for suffix in (".html", ".pdf")]
+    for page in pages:
+        check_target(page)
     try:
         with show.progress() as advance:
             tree = loaded.run(progress=advance, **choices)
@@ -61,6 +65,6 @@ def study(file: Path, store: str | None, new: bool, as_json: bool, **choices: An
     from bptt.reports.study import study_document
 
     document = study_document(tree, command())
-    for suffix in (".html", ".pdf"):
-        wrote(bptt.save(document, file.with_suffix(suffix)), as_json)
+    for page in pages:
+        wrote(bptt.save(document, page), as_json)
     raise SystemExit(show.status(found))

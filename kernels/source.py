@@ -41,6 +41,11 @@ IN_RUN = IN_STEP | {
     "dict",
     "super",
 }
+OF_MODULE = {
+    *("add_module", "apply", "bfloat16", "buffers", "children", "compile", "cpu", "cuda", "double", "eval", "float"),
+    *("forward", "half", "ipu", "loss", "modules", "mtia", "parameters", "shapes", "state_dict", "to", "train"),
+    *("training", "type", "xpu", "zero_grad"),
+}  # what a torch.nn.Module, and one of ours, calls its own
 WIDTH = 112
 
 
@@ -471,10 +476,13 @@ def _torch(plan: _Plan) -> str:
     lines += [f"class {kind}(torch.nn.Module):", f'    """{about}."""', ""]
     sizes = ", ".join(["self", *plan.sizes.values(), "dtype=None"])
     lines += [f"    def __init__({sizes}):", "        super().__init__()"]
-    for name, drawn in _drawn(plan, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
-        lines.append(f'        self.register_parameter("{name}", torch.nn.Parameter({drawn}))')
     shapes = {name: _tuple(shape) for name, shape in plan.free.items()}
     lines += [f"        self.shapes = {_table(shapes)}"] if plan.free else []
+    for name, drawn in _drawn(plan, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
+        made = f"torch.nn.Parameter({drawn})"
+        plain = name not in OF_MODULE
+        kept = f'self.register_parameter("{name}", {made})' if plain else f'self._parameters["{name}"] = {made}'
+        lines.append(f"        {kept}")
     leads = plan.leads(plan.steps, plan.read)
     missing = [name for name, found in leads.items() if not found]
     known = ["params = dict(self.named_parameters(recurse=False))"]

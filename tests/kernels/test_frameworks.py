@@ -26,7 +26,8 @@ STRANGE = {
         S: state[n, n]
         k: state
         k = 0.9 * k + 0.1 * sum(x)
-        v = W @ x + S @ h - max(k, 0.5) * min(b, 1) + step(q) * sqrt(2)
+        s = 0.1
+        v = W @ x + S @ h - max(k, 0.3) * min(b, 0.7) + step(q) * sqrt(2) + max(s, b) * tanh(s)
         h = tanh(g * v / sqrt(dot(v, v) + 0.1)) * softplus(k)
         S = lam * S + outer(h, softmax(S.T @ h))
     """,

@@ -361,6 +361,15 @@ def test_nothing_of_python_itself_is_given_to_a_pickle(tmp_path, name):
         bptt.from_torch(tmp_path / "a.pt")
 
 
+def test_a_dictionary_that_holds_itself_is_read_once(tmp_path):
+    tree: dict = {"rnn": OrderedDict()}
+    for _ in range(64):  # as many paths as 2 to the 64
+        tree = {"a": tree, "b": tree}
+    tree["tree"] = [tree]
+    _Pickled(tmp_path / "a.pt", pickle.dumps(tree))
+    assert read_pickled(tmp_path / "a.pt") == {}
+
+
 def test_a_checkpoint_of_a_training_is_read():
     """With an optimizer, arguments and scores beside the model, and a projected layer in both directions."""
     trained = bptt.from_torch(FILES / "checkpoint.pt")

@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from safetensors.numpy import save_file
 import bptt
 from bptt.analysis.weights.conventions import cell_of, function, table, unpack
 from bptt.analysis.weights.files import read_weights
-from bptt.analysis.weights.layers import MERGES, Layer, run_stack
+from bptt.analysis.weights.layers import MERGES, Layer, Stack, Trained, run_stack
 from bptt.analysis.weights.memory import trained_flow
 from bptt.analysis.weights.pickled import read_pickled
+from bptt.analysis.weights.torch_names import state_dict
 from bptt.kernels.oracle import answer
 
 FILES = Path(__file__).parent / "weights"
@@ -63,6 +65,43 @@ def test_state_dicts_give_what_torch_gives(name):
     for stack in stacks:
         want = OUTPUTS[f"torch {stack.name.removeprefix('model.')}"]
         np.testing.assert_allclose(top(stack, X), want, atol=2e-6)
+
+
+def test_layers_go_back_into_the_layout_of_torch():
+    """Into the arrays that they came from, but for biases that are summed; a stack of unlike layers into modules."""
+    for file in ("torch.pt", "checkpoint.pt"):
+        trained, arrays = bptt.from_torch(FILES / file), read_pickled(FILES / file)
+        found = state_dict(trained)
+        for stack in bptt.from_torch(found).stacks:
+            [same] = [one for one in trained.stacks if one.name == stack.name]
+            np.testing.assert_array_equal(top(stack, X), top(same, X))
+        for name, array in found.items():
+            if "weight" in name or ".gated." in name and "bias_hh" in name:
+                part = slice(-5, None) if "bias" in name else slice(None)  # of the candidate, which is not summed
+                np.testing.assert_array_equal(array[part], arrays[name][part])
+    relu = bptt.from_torch(FILES / "relu.pt", "relu")
+    assert state_dict(relu).keys() == read_pickled(FILES / "relu.pt").keys()
+    [below], _ = relu.stacks[0].depths
+    above = Layer("above", bptt.load("rnn"), below.params)
+    unlike = Trained("", "", (Stack("", ((replace(below, name="below"),), (above,))),))
+    assert {name.partition(".")[0] for name in state_dict(unlike)} == {"below", "above"}
+    turned = replace(below, reverse=True)
+    with pytest.raises(bptt.Error, match="goes forwards, or both ways"):
+        state_dict(turned)
+    with pytest.raises(bptt.Error, match="layer lstm_peephole is none of torch's own. Those are: Simple recurrent"):
+        state_dict(Layer("", bptt.load("lstm_peephole"), {"W_xi": np.ones((2, 3))}))
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_a_module_of_torch_takes_what_was_trained_here(name):
+    torch = pytest.importorskip("torch")
+    cell = bptt.load("lstm" if name == "LSTM" else "gru_reset_after")
+    params = bptt.compile(cell).init({"m": X.shape[2], "n": 5}, seed=3)
+    module = getattr(torch.nn, name)(X.shape[2], 5, dtype=torch.float64)
+    arrays = state_dict(Layer("", cell, {n: a + 0.1 for n, a in params.items()}))
+    module.load_state_dict({n: torch.from_numpy(a) for n, a in arrays.items()})
+    layer = Layer("", cell, {n: a + 0.1 for n, a in params.items()})
+    np.testing.assert_allclose(module(torch.from_numpy(X))[0].detach().numpy(), computed(layer, X), atol=1e-12)
 
 
 def test_a_relu_has_to_be_told():

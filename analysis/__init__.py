@@ -49,6 +49,7 @@ _PUBLIC = {
     "t_interval": "statistics.t_interval",
     "Study": "studies.study.Study",
     "read_weights": "weights.files.read_weights",
+    "state_dict": "weights.torch_names.state_dict",
     "trained_flow": "weights.memory.trained_flow",
     "two_trajectories": "trajectories.two_trajectories",
     "measure_truncation": "truncation.measure_truncation",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from .weights.memory import trained_flow as trained_flow
     from .weights.onnx_file import from_onnx as from_onnx
     from .weights.torch_names import from_torch as from_torch
+    from .weights.torch_names import state_dict as state_dict
 else:
 
     def __getattr__(name: str) -> object:

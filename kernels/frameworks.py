@@ -45,8 +45,8 @@ TORCH = Framework(
     "PyTorch",
     "torch",
     {
-        "max": "torch.maximum({0}, torch.as_tensor({1}))",
-        "min": "torch.minimum({0}, torch.as_tensor({1}))",
+        "max": "torch.clamp({0}, min={1})",
+        "min": "torch.clamp({0}, max={1})",
         "step": "({0} > 0).to({atom}.dtype)",
         "softplus": "torch.logaddexp({0}, torch.zeros_like({0}))",
         "silu": "torch.nn.functional.silu({0})",

@@ -199,12 +199,14 @@ class ModelKernel:
                 losses[name] = term if on is None else np.where(on, term, 0)
         return ModelRun(batch, runs, losses, lengths, active, params, free)
 
-    def backward(self, run: ModelRun, weight: float | Arrays = 1.0, cotangents: Arrays | None = None) -> ModelGradients:
+    def backward(
+        self, run: ModelRun, weight: float | Array | Arrays = 1.0, cotangents: Arrays | None = None
+    ) -> ModelGradients:
         """Carry gradients back through a run.
 
         Args:
             run: from `forward`.
-            weight: of the loss: a number, or term of the loss -> (T, B), as in a mean over steps.
+            weight: of the loss: a number, (B,) of each sample, or term of the loss -> (T, B), as in a mean over steps.
             cotangents: value that another block reads, or a state -> (T, B, *shape), gradients from elsewhere.
         """
         return _Backward(self, run, weight, cotangents or {}).run()
@@ -349,7 +351,7 @@ def last_step(block: Block, lengths: Arrays, batch: int) -> tuple[Any, ...]:
 class _Backward:
     """One backward pass: what arrives at each block's values, and what each block sends on."""
 
-    def __init__(self, kernel: ModelKernel, run: ModelRun, weight: float | Arrays, cotangents: Arrays) -> None:
+    def __init__(self, kernel: ModelKernel, run: ModelRun, weight: float | Array | Arrays, cotangents: Arrays) -> None:
         self.kernel, self.done, self.weight = kernel, run, weight
         self.arriving: dict[str, Array] = {}
         for name, array in cotangents.items():

@@ -14,8 +14,9 @@ from importlib.metadata import version
 
 from sympy import Symbol
 
-from ..derive.cell import Cell, previous
+from ..derive.cell import Cell, Equation, previous
 from ..derive.errors import Error
+from ..derive.linear import Node
 from ..derive.model import Model
 from ..derive.model_derivation import derive
 from ..derive.model_text import LAST, PARAM, STEP, WHOLE, Wire
@@ -41,6 +42,11 @@ IN_RUN = IN_STEP | {
     "dict",
     "super",
 }
+OF_MODULE = {
+    *("add_module", "apply", "bfloat16", "buffers", "children", "compile", "cpu", "cuda", "double", "eval", "float"),
+    *("forward", "half", "ipu", "loss", "modules", "mtia", "parameters", "shapes", "state_dict", "to", "train"),
+    *("training", "type", "xpu", "zero_grad"),
+}  # what a torch.nn.Module, and one of ours, calls its own
 WIDTH = 112
 
 
@@ -166,7 +172,7 @@ def _function(plan: _Plan, part: Part, framework: Framework) -> list[str]:
     cell = part.cell
     names = _names(cell)
     printer = SourcePrinter(framework, names, cell.shapes)
-    body = [f"{names[line.target]} = {printer.show(line.written)}" for line in cell.equations]
+    body = [f"{names[line.target]} = {_as_array(printer, line, cell, framework)}" for line in cell.equations]
     used = printer.shown | set(part.gives)
     given = {
         "params": [(name, Symbol(name)) for name in cell.params],
@@ -186,11 +192,16 @@ def _function(plan: _Plan, part: Part, framework: Framework) -> list[str]:
     for symbol in part.gives:
         if symbol not in moved and symbol.name in cell.states:  # a number, of which a batch is made
             values[symbol] = f'{framework.module}.zeros_like(states["{symbol}"]) + {values[symbol]}'
-        elif symbol not in moved:
-            values[symbol] = framework.full.format("()", values[symbol])
     if any("like." in line for line in [*body, *values.values()]):
         lines.append(f"    like = {_like(plan, part)}")
     return [*lines, *(f"    {line}" for line in body), *_wrapped("    return ", _table(values))]
+
+
+def _as_array(printer: SourcePrinter, line: Equation, cell: Cell, framework: Framework) -> str:
+    """Return a line's right side; a bare number as an array, since not every function takes it."""
+    shown = printer.show(line.written)
+    bare = not cell.shapes[line.target] and not quantities(line.written) and not line.written.atoms(Node)
+    return framework.full.format("()", shown) if bare else shown
 
 
 def _says(plan: _Plan, part: Part) -> str:
@@ -471,10 +482,13 @@ def _torch(plan: _Plan) -> str:
     lines += [f"class {kind}(torch.nn.Module):", f'    """{about}."""', ""]
     sizes = ", ".join(["self", *plan.sizes.values(), "dtype=None"])
     lines += [f"    def __init__({sizes}):", "        super().__init__()"]
-    for name, drawn in _drawn(plan, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
-        lines.append(f'        self.register_parameter("{name}", torch.nn.Parameter({drawn}))')
     shapes = {name: _tuple(shape) for name, shape in plan.free.items()}
     lines += [f"        self.shapes = {_table(shapes)}"] if plan.free else []
+    for name, drawn in _drawn(plan, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
+        made = f"torch.nn.Parameter({drawn})"
+        plain = name not in OF_MODULE
+        kept = f'self.register_parameter("{name}", {made})' if plain else f'self._parameters["{name}"] = {made}'
+        lines.append(f"        {kept}")
     leads = plan.leads(plan.steps, plan.read)
     missing = [name for name, found in leads.items() if not found]
     known = ["params = dict(self.named_parameters(recurse=False))"]

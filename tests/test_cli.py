@@ -64,6 +64,7 @@ def test_kernel_prints_its_schedule(cell_file):
     assert "a size is given as --size n=128, here 'n=x'" in refused("kernel", cell_file, "--schedule", "--size", "n=x")
     assert "no size is given for dimension m" in refused("kernel", cell_file, "--schedule", "--size", "n=3")
     assert "--size is for --schedule" in refused("kernel", cell_file, "--size", "n=3")
+    assert "the module is written to a .py file; try -o mine.py" in refused("kernel", cell_file, "-o", "mine.txt")
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".tex", ".typ", ".html", ".md"])

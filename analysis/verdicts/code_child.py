@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,7 +33,10 @@ def in_child(theirs: Any, cell: Cell | None, adapter: Adapter, seconds: float, p
     context: Any = multiprocessing.get_context("spawn" if spawn or not hasattr(os, "fork") else "fork")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(there, theirs, cell, adapter, seconds, patience), daemon=True)
-    with _without_script():
+    with _without_script(), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of threads that a copy of this process lacks: it uses none that it hasn't made
         process.start()
     there.close()
     stage, until = "loading the file", time.monotonic() + seconds

@@ -29,10 +29,10 @@ ROLES = ("kernel", "recurrent_kernel", "bias")
 def from_keras(path: str | os.PathLike[str]) -> Trained:
     """Return the recurrent layers of a model that Keras has saved; Keras need not be installed, h5py must be.
 
-    The three recurrent layers, their cells in an RNN, and both in Bidirectional, of Sequential and functional models. A
-    layer is taken to read the one before it in the file's order where only layers without effect at inference stand
-    between them. Keras gives the steps of a layer that goes backwards in the order in which it took them; here each
-    stands at its time, and layers above run the other way.
+    The three recurrent layers, their cells in an RNN, and both in Bidirectional, of Sequential and functional models.
+    Layers are stacked where one reads the other, with only layers without effect at inference between them. Keras
+    gives the steps of a layer that goes backwards in the order in which it took them; here each stands at its time, and
+    layers above run the other way.
 
     Args:
         path: of a .keras archive, or of a .h5 file with its configuration. A file of weights alone doesn't say which
@@ -64,7 +64,7 @@ def from_keras(path: str | os.PathLike[str]) -> Trained:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         why = f"can't be read as a model of Keras: {error}"
         raise Error(f"{where}: {why}. If it should be one, copy it again, and whole.") from None
-    stacks = list(_stacks(config["config"]["layers"], found, str(where), version))
+    stacks = _stacks(config["config"]["layers"], found, str(where), version)
     if not stacks:
         kinds = [layer["class_name"] for layer in config["config"]["layers"]]
         inside = {"Sequential", "Functional", "Model"} & set(kinds)
@@ -76,7 +76,7 @@ def from_keras(path: str | os.PathLike[str]) -> Trained:
         if layer["class_name"] == "Embedding" and found.get(layer["config"]["name"])
     ]
     fit = [e.astype(np.float64) for e in embeddings if e.shape[1] == stacks[0].depths[0][0].width]
-    return Trained(str(where), "Keras", tuple(stacks), fit[0] if len(fit) == 1 else None)
+    return Trained(str(where), "Keras", stacks, fit[0] if len(fit) == 1 else None)
 
 
 def _archived(file: Any, layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Arrays]]:
@@ -121,31 +121,73 @@ def _snake(name: str) -> str:
 
 def _stacks(
     layers: Sequence[Mapping[str, Any]], found: Mapping[str, Arrays], where: str, version: str
-) -> Iterator[Stack]:
-    depths: list[tuple[Layer, ...]] = []
-    merge, turned = "concat", False
+) -> tuple[Stack, ...]:
+    reads = _reads(layers)
+    tops: dict[str, tuple[Stack, bool]] = {}  # last layer of a stack -> it, and whether its steps come last one first
     for layer in layers:
         made, how = _layers(layer, found, where, version)
-        if made:
-            if depths and (not _follows(depths[-1], made, merge) or len(depths[-1]) > 1 and how != merge):
-                yield Stack(depths[0][0].name, tuple(depths), merge)
-                depths, turned = [], False
-            back = len(made) == 1 and made[0].reverse
-            if turned:
-                made = tuple(replace(one, reverse=not one.reverse) for one in made)
-            turned ^= back
-            merge = how if len(made) > 1 else merge
-            depths.append(made)
-        elif depths and layer["class_name"] not in SEEN_THROUGH:
-            yield Stack(depths[0][0].name, tuple(depths), merge)
-            depths, turned = [], False
-    if depths:
-        yield Stack(depths[0][0].name, tuple(depths), merge)
+        if not made:
+            continue
+        name = layer["config"]["name"]
+        below, turned = tops.get(reads[name], (None, False))
+        if below is not None and _follows(below, made, how):
+            del tops[reads[name]]
+        else:
+            below, turned = Stack(name, (), how), False
+        back = len(made) == 1 and made[0].reverse
+        if turned:
+            made = tuple(replace(one, reverse=not one.reverse) for one in made)
+        merge = how if len(made) > 1 else below.merge
+        tops[name] = Stack(below.name, (*below.depths, made), merge), turned ^ back
+    return tuple(stack for stack, _ in tops.values())
 
 
-def _follows(below: Sequence[Layer], above: Sequence[Layer], merge: str) -> bool:
-    widths = [layer.entries(layer.output) for layer in below]
-    return above[0].width == (sum(widths) if merge == "concat" else widths[0])
+def _reads(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return layer -> the one that it reads, through those without effect at inference; "" for none.
+
+    A functional model names what a layer is called with, and a sequential one has each read the layer before it.
+
+    >>> dense, dropout, top = ({"class_name": kind, "config": {"name": kind}} for kind in ("Dense", "Dropout", "LSTM"))
+    >>> _reads([dense, dropout, top])["LSTM"]
+    'Dense'
+    >>> _reads([dense, dropout, {**top, "inbound_nodes": [[["Dropout", 0, 0, {}]]]}])["LSTM"]
+    'Dense'
+    >>> _reads([dense, dropout, {**top, "inbound_nodes": [{"args": [{"keras_history": ["Dense", 0, 0]}]}]}])["LSTM"]
+    'Dense'
+    """
+    found: dict[str, str] = {}
+    before = ""
+    for layer in layers:
+        name = layer["config"]["name"]
+        source = next(_sources(layer["inbound_nodes"]), "") if "inbound_nodes" in layer else before
+        found[name] = source
+        before = name
+    seen_through = {layer["config"]["name"] for layer in layers if layer["class_name"] in SEEN_THROUGH}
+    for name, source in found.items():
+        while source in seen_through:
+            source = found[source]
+        found[name] = source
+    return found
+
+
+def _sources(nodes: Any) -> Iterator[str]:
+    """Give the layers that a layer is called with: each stands as [name, number of the call, number of the output]."""
+    if isinstance(nodes, Mapping):
+        nodes = list(nodes.values())
+    if isinstance(nodes, list):
+        if len(nodes) > 2 and isinstance(nodes[0], str) and isinstance(nodes[1], int):
+            yield nodes[0] if nodes[2] == 0 else ""
+        else:
+            for one in nodes:
+                yield from _sources(one)
+
+
+def _follows(below: Stack, above: Sequence[Layer], how: str) -> bool:
+    """Return whether layers can stand on a stack: they are as wide, and both directions become one in one way."""
+    widths = [layer.entries(layer.output) for layer in below.depths[-1]]
+    if len(above) > 1 and how != below.merge and any(len(depth) > 1 for depth in below.depths):
+        return False
+    return above[0].width == (sum(widths) if below.merge == "concat" else widths[0])
 
 
 def _layers(
@@ -158,6 +200,8 @@ def _layers(
         both = layer["config"]["layer"], layer["config"].get("backward_layer") or layer["config"]["layer"]
         (one, chosen), (other, chosen_back) = map(_plain, both)
         if one in table()["keras"] and other in table()["keras"]:
+            if chosen.get("go_backwards"):
+                raise Error(f"{where}, layer {name}: its forward layer goes backwards, which isn't read")
             count = 2 + bool(chosen.get("use_bias", True))
             forward = _layer(one, chosen, name, arrays[:count], False, where, version)
             backward = _layer(other, chosen_back, f"{name}_reverse", arrays[count:], True, where, version)

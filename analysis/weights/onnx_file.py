@@ -57,11 +57,14 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
     if not found:
         operators = ", ".join(dict.fromkeys(node.op_type for node in graph.node)) or "nothing"
         raise Error(f"{where}: no recurrent layer is in it. There: {operators}.")
+    notes: list[str] = []
     stacks: list[list[tuple[Layer, ...]]] = []
     tops: dict[int, list[tuple[Layer, ...]]] = {}
     for number, node in enumerate(found.values()):
         label = node.name or f"{node.op_type}_{number}"
         made = tuple(_layers(onnx, node, values, label, str(where)))
+        if any(np.any(values[name]) for name in node.input[5:7] if name in values):
+            notes.append(f"{label} starts from a state that the file gives; here it starts from 0, or what you give.")
         below = _source(node.input[0], makers, found)
         if below in tops:
             depths = tops.pop(below)
@@ -70,7 +73,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
             stacks.append(depths)
         depths.append(made)
         tops[id(node)] = depths
-    return Trained(str(where), "ONNX", tuple(Stack(depths[0][0].name, tuple(depths)) for depths in stacks))
+    made_of = tuple(Stack(depths[0][0].name, tuple(depths)) for depths in stacks)
+    return Trained(str(where), "ONNX", made_of, notes=tuple(notes))
 
 
 def _ours(graph: Any, values: Mapping[str, NDArray[Any]], where: str) -> Trained:

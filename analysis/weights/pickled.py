@@ -171,17 +171,20 @@ TENSORS = {
 
 
 def _flat(tree: Any, path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays in nested dictionaries; numbers and texts beside them, as training scripts add, are left."""
+    """Return the arrays in nested dictionaries; numbers and texts beside them, as training scripts add, are left.
+
+    What stands in several places is read at the first: a dictionary may hold itself.
+    """
     if not isinstance(tree, Mapping):
         raise Error(f"{path}: holds {type(tree).__name__}, not a state dict. Write it with model.state_dict().")
     found: dict[str, NDArray[Any]] = {}
-    waiting = [("", tree)]
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    seen = {id(tree)}
     while waiting:
         prefix, branch = waiting.pop(0)
-        for name, value in branch.items():
-            if isinstance(value, list | tuple):
-                value = dict(enumerate(value))
-            if isinstance(value, Mapping):
+        for name, value in branch.items() if isinstance(branch, Mapping) else enumerate(branch):
+            if isinstance(value, list | tuple | Mapping) and id(value) not in seen:
+                seen.add(id(value))
                 waiting.append((f"{prefix}{name}.", value))
             elif isinstance(value, np.ndarray):
                 found[f"{prefix}{name}"] = value

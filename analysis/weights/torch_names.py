@@ -1,4 +1,4 @@
-"""State dicts: which arrays are recurrent layers, by the names that torch gives them."""
+"""State dicts: which arrays are recurrent layers, by the names that torch gives them, and layers as such arrays."""
 
 from __future__ import annotations
 
@@ -91,6 +91,58 @@ def _stack(
         params = unpack(layout, cell, arrays, f"{where}, {label}")
         depths.setdefault(depth, []).append(Layer(label, cell, params, reverse))
     return Stack(name, tuple(tuple(found) for _, found in sorted(depths.items())))
+
+
+def state_dict(source: Trained | Layer) -> dict[str, NDArray[Any]]:
+    """Return recurrent layers as torch's own modules hold them, wherever they come from.
+
+    Where torch adds two biases, the first is the whole and the second is 0. `safetensors.numpy.save_file` writes what
+    comes out, and a module's `load_state_dict` takes it once its values are tensors.
+
+    Args:
+        source: what `from_torch`, `from_keras` or `from_onnx` gives, or one layer. A stack is one module, called as the
+            stack is; where its layers differ, each is one of its own.
+
+    Raises:
+        Error: for a layer whose equations, or direction, no module of torch has.
+
+    >>> import bptt
+    >>> cell = bptt.load("lstm")
+    >>> found = state_dict(Layer("", cell, bptt.compile(cell).init({"m": 3, "n": 4})))
+    >>> {name: array.shape for name, array in found.items()}["weight_ih_l0"]
+    (16, 3)
+    """
+    stacks = source.stacks if isinstance(source, Trained) else (Stack("", ((source,),)),)
+    found: dict[str, NDArray[Any]] = {}
+    for stack in stacks:
+        kinds = {tuple((layer.cell.text, layer.entries(layer.output)) for layer in depth) for depth in stack.depths}
+        for place, layers in enumerate(stack.depths):
+            name, depth = (stack.name, place) if len(kinds) == 1 else (layers[0].name, 0)
+            ways = [layer.reverse for layer in layers]
+            if ways not in ([False], [False, True]) or len(layers) == 2 and stack.merge != "concat":
+                raise Error(f"layer {layers[0].name}: a module of torch goes forwards, or both ways side by side")
+            for layer in layers:
+                suffix = f"_l{depth}" + "_reverse" * layer.reverse
+                found |= {f"{name}.{role}{suffix}".lstrip("."): array for role, array in _packed(layer).items()}
+    return found
+
+
+def _packed(layer: Layer) -> dict[str, NDArray[Any]]:
+    """Return a layer's arrays in torch's order of blocks: `unpack` the other way."""
+    for blocks, layout in table()["torch"].items():
+        chosen = [["tanh(u)"], ["relu(u)"]] if blocks == "1" else [[]]
+        if any(cell_of(layout["cell"], functions).text == layer.cell.text for functions in chosen):
+            break
+    else:
+        own = "; ".join(table()["cells"][layout["cell"]]["title"] for layout in table()["torch"].values())
+        raise Error(f"layer {layer.name or layer.cell.name} is none of torch's own. Those are: {own}.")
+    found, given = {}, set()
+    for role, names in layout.items():
+        if role != "cell":
+            parts = [layer.params[name] * (name not in given) for name in names]
+            found[role] = np.concatenate(parts)
+            given |= set(names)
+    return found
 
 
 def _embedding(arrays: Mapping[str, NDArray[Any]], stacks: Sequence[Stack]) -> NDArray[np.floating] | None:

@@ -182,6 +182,11 @@ def test_a_clamp_that_is_ignored_is_named():
     assert [(f.line, f.kind) for f in verdict.faults] == [(2, "kink ignored")]
 
 
+def test_a_draw_with_a_norm_of_nothing_is_left_out_without_a_warning():
+    text = "x: input[m]\np: state[n]\nq: state\nu = W @ x + b\np = max(u, decay * p)\nq = 0.9 * q + norm(p - u)"
+    assert bptt.check("db += du", cell=bptt.parse(text)).correct
+
+
 def test_a_fault_in_a_name_of_their_own_is_found_there():
     text = "dh = dh_out + dh_next\ns = 1 - h\nda_h = dh * s\ndh_prev = W_hh.T @ da_h"
     verdict = bptt.check(text, cell="rnn")

@@ -5,6 +5,8 @@ import json
 import pickle
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -18,9 +20,10 @@ from safetensors.numpy import save_file
 import bptt
 from bptt.analysis.weights.conventions import cell_of, function, table, unpack
 from bptt.analysis.weights.files import read_weights
-from bptt.analysis.weights.layers import MERGES, Layer, run_stack
+from bptt.analysis.weights.layers import MERGES, Layer, Stack, Trained, run_stack
 from bptt.analysis.weights.memory import trained_flow
 from bptt.analysis.weights.pickled import read_pickled
+from bptt.analysis.weights.torch_names import state_dict
 from bptt.kernels.oracle import answer
 
 FILES = Path(__file__).parent / "weights"
@@ -32,18 +35,19 @@ OUTPUTS = dict(np.load(FILES / "outputs.npz"))
 X = OUTPUTS["x"].astype(float)
 
 
-def computed(layer, x, started=None, lengths=None):
-    """The first state of a layer, step by step and sample by sample, in plain NumPy; 0 past a sequence's length."""
+def computed(layer, x, started=None, lengths=None, state=None):
+    """A state of a layer, its output, by step and sample in plain NumPy; 0 past a sequence's length."""
+    state = state or layer.output
     derivation = bptt.derive(layer.cell)
     [name] = layer.cell.inputs
     steps, batch = x.shape[:2]
-    found = np.zeros((steps, batch, layer.entries(layer.output)))
+    found = np.zeros((steps, batch, layer.entries(state)))
     for place, length in enumerate([steps] * batch if lengths is None else lengths):
         inside = x[:length, place : place + 1][:: -1 if layer.reverse else 1]
         start = {s: np.zeros((1, layer.entries(s))) for s in layer.cell.states}
         start |= {s: array[place : place + 1] for s, array in (started or {}).items()}
         zeros = {s: np.zeros((length, *array.shape)) for s, array in start.items()}
-        states = answer(derivation, layer.params, {name: inside}, start, zeros, digits=None).states[layer.output]
+        states = answer(derivation, layer.params, {name: inside}, start, zeros, digits=None).states[state]
         found[:length, place] = np.asarray(states, float)[:: -1 if layer.reverse else 1, 0]
     return found
 
@@ -61,6 +65,43 @@ def test_state_dicts_give_what_torch_gives(name):
     for stack in stacks:
         want = OUTPUTS[f"torch {stack.name.removeprefix('model.')}"]
         np.testing.assert_allclose(top(stack, X), want, atol=2e-6)
+
+
+def test_layers_go_back_into_the_layout_of_torch():
+    """Into the arrays that they came from, but for biases that are summed; a stack of unlike layers into modules."""
+    for file in ("torch.pt", "checkpoint.pt"):
+        trained, arrays = bptt.from_torch(FILES / file), read_pickled(FILES / file)
+        found = state_dict(trained)
+        for stack in bptt.from_torch(found).stacks:
+            [same] = [one for one in trained.stacks if one.name == stack.name]
+            np.testing.assert_array_equal(top(stack, X), top(same, X))
+        for name, array in found.items():
+            if "weight" in name or ".gated." in name and "bias_hh" in name:
+                part = slice(-5, None) if "bias" in name else slice(None)  # of the candidate, which is not summed
+                np.testing.assert_array_equal(array[part], arrays[name][part])
+    relu = bptt.from_torch(FILES / "relu.pt", "relu")
+    assert state_dict(relu).keys() == read_pickled(FILES / "relu.pt").keys()
+    [below], _ = relu.stacks[0].depths
+    above = Layer("above", bptt.load("rnn"), below.params)
+    unlike = Trained("", "", (Stack("", ((replace(below, name="below"),), (above,))),))
+    assert {name.partition(".")[0] for name in state_dict(unlike)} == {"below", "above"}
+    turned = replace(below, reverse=True)
+    with pytest.raises(bptt.Error, match="goes forwards, or both ways"):
+        state_dict(turned)
+    with pytest.raises(bptt.Error, match="layer lstm_peephole is none of torch's own. Those are: Simple recurrent"):
+        state_dict(Layer("", bptt.load("lstm_peephole"), {"W_xi": np.ones((2, 3))}))
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_a_module_of_torch_takes_what_was_trained_here(name):
+    torch = pytest.importorskip("torch")
+    cell = bptt.load("lstm" if name == "LSTM" else "gru_reset_after")
+    params = bptt.compile(cell).init({"m": X.shape[2], "n": 5}, seed=3)
+    module = getattr(torch.nn, name)(X.shape[2], 5, dtype=torch.float64)
+    arrays = state_dict(Layer("", cell, {n: a + 0.1 for n, a in params.items()}))
+    module.load_state_dict({n: torch.from_numpy(a) for n, a in arrays.items()})
+    layer = Layer("", cell, {n: a + 0.1 for n, a in params.items()})
+    np.testing.assert_allclose(module(torch.from_numpy(X))[0].detach().numpy(), computed(layer, X), atol=1e-12)
 
 
 def test_a_relu_has_to_be_told():
@@ -94,8 +135,11 @@ def test_files_of_keras_give_what_keras_gives(name):
 
 
 def _model_of_keras(path, *layers):
-    """A .h5 file of layers (class, configuration, shapes of arrays), as Keras lays them out."""
+    """A .h5 file of layers (class, configuration, shapes of arrays), as Keras lays them out; `reads` names a layer."""
     told = [{"class_name": kind, "config": {"name": f"l{at}"} | given} for at, (kind, given, _) in enumerate(layers)]
+    for layer in told:
+        if reads := layer["config"].pop("reads", None):
+            layer["inbound_nodes"] = [[[*reads, {}]]]
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps({"config": {"layers": told}})
         for at, (_, _, shapes) in enumerate(layers):
@@ -125,10 +169,45 @@ def test_layers_above_one_that_goes_backwards_run_the_other_way(tmp_path):
     assert [layer.params["b_h"][0] for layer in stack.depths[-1]] == [0, 4]
 
 
+def test_layers_of_keras_stand_on_what_they_read(tmp_path):
+    """In a functional model that isn't the layer before, and never another output than the sequence."""
+    plain = {"activation": "tanh", "use_bias": False}
+    square = [(3, 3), (3, 3)]
+    path = _model_of_keras(
+        tmp_path / "a.h5",
+        ("SimpleRNN", {**plain, "reads": ("x", 0, 0)}, square),
+        ("SimpleRNN", {**plain, "reads": ("x", 0, 0)}, square),
+        ("Dropout", {"reads": ("l0", 0, 0)}, []),
+        ("SimpleRNN", {**plain, "reads": ("l2", 0, 0)}, square),
+        ("SimpleRNN", {**plain, "reads": ("l1", 0, 1)}, square),
+    )
+    stacks = bptt.from_keras(path).stacks
+    assert [[layer.name for [layer] in stack.depths] for stack in stacks] == [["l1"], ["l0", "l3"], ["l4"]]
+
+
+def test_one_direction_stands_on_two_that_are_added_up(tmp_path):
+    plain = {"activation": "tanh", "use_bias": False}
+    both = {"layer": {"class_name": "SimpleRNN", "config": plain}}
+    way = [(3, 3), (3, 3)]
+    path = _model_of_keras(
+        tmp_path / "a.h5",
+        ("Bidirectional", {**both, "merge_mode": "sum"}, way * 2),
+        ("SimpleRNN", plain, way),
+        ("Bidirectional", {**both, "merge_mode": "sum"}, way * 2),
+        ("Bidirectional", {**both, "merge_mode": "mul"}, way * 2),
+    )
+    stacks = bptt.from_keras(path).stacks
+    assert [(stack.merge, len(stack.depths)) for stack in stacks] == [("sum", 3), ("mul", 1)]
+
+
 def test_cells_of_keras_that_cannot_be_read(tmp_path):
     stacked = {"cell": {"class_name": "StackedRNNCells", "config": {"cells": []}}}
     with pytest.raises(bptt.Error, match="layer l0: its cells aren't known here. Known: SimpleRNN"):
         bptt.from_keras(_model_of_keras(tmp_path / "a.h5", ("RNN", stacked, [])))
+    back = {"activation": "tanh", "use_bias": False, "go_backwards": True}
+    turned = {"layer": {"class_name": "SimpleRNN", "config": back}}
+    with pytest.raises(bptt.Error, match="layer l0: its forward layer goes backwards, which isn't read"):
+        bptt.from_keras(_model_of_keras(tmp_path / "c.h5", ("Bidirectional", turned, [(2, 2)] * 4)))
     with pytest.raises(bptt.Error, match="There: Sequential. A model inside a model isn't looked into: save it alone"):
         bptt.from_keras(_model_of_keras(tmp_path / "b.h5", ("Sequential", {"layers": []}, [])))
 
@@ -152,6 +231,38 @@ def test_the_batch_may_come_first_in_onnx(tmp_path):
     np.testing.assert_allclose(computed(layer, X, started).transpose(1, 0, 2), np.asarray(want)[:, :, 0], atol=2e-6)
 
 
+def _conformance():
+    """ONNX's own cases for its recurrent operators: (name, model, arrays in, arrays out)."""
+    for module in ("gru", "lstm", "rnn"):
+        import_module(f"onnx.backend.test.case.node.{module}")
+    kinds = {"GRU", "LSTM", "RNN"}
+    cases = import_module("onnx.backend.test.case.node")._NodeTestCases
+    return [(c.name, c.model, *c.data_sets[0]) for c in cases if {n.op_type for n in c.model.graph.node} & kinds]
+
+
+@pytest.mark.parametrize("case", _conformance(), ids=lambda case: case[0])
+def test_conformance_with_the_cases_of_onnx(tmp_path, case):
+    _, model, given, wanted = case
+    arrays = {value.name: array for value, array in zip(model.graph.input, given, strict=True)}
+    kept = [name for name in ("W", "R", "B", "P") if name in arrays]
+    model.graph.initializer.extend(numpy_helper.from_array(arrays[name], name) for name in kept)
+    onnx.save(model, tmp_path / "a.onnx")
+    batch_first = any(chosen.name == "layout" and chosen.i for chosen in model.graph.node[0].attribute)
+    turned = (lambda array: array.swapaxes(0, 1)) if batch_first else np.asarray
+    x, lengths = turned(arrays["X"]).astype(float), arrays.get("sequence_lens")
+    for way, layer in enumerate(bptt.from_onnx(tmp_path / "a.onnx").layers):
+        started = {s: turned(arrays[f"initial_{s}"])[way].astype(float) for s in "hc" if f"initial_{s}" in arrays}
+        for value, want in zip(model.graph.output, wanted, strict=True):
+            found = computed(layer, x, started, lengths, value.name[2:])
+            if value.name == "Y":
+                want = want[:, :, way].swapaxes(0, 1) if batch_first else want[:, way]
+            else:
+                last = np.full(x.shape[1], len(x)) if lengths is None else lengths
+                found = found[0 if layer.reverse else last - 1, np.arange(x.shape[1])]
+                want = turned(want)[way]
+            np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6, err_msg=value.name)
+
+
 def test_operators_of_onnx_give_what_onnxruntime_gives():
     trained = bptt.from_onnx(FILES / "operators.onnx")
     assert len(trained.stacks) == 49
@@ -171,6 +282,11 @@ def test_operators_of_onnx_give_what_onnxruntime_gives():
             }
             found = computed(layer, X, started, lengths)
             np.testing.assert_allclose(found, want[:, way], atol=3e-6, err_msg=layer.name)
+
+
+def test_a_state_that_a_file_of_onnx_starts_from_is_said():
+    said = [note for note in bptt.from_onnx(FILES / "operators.onnx").notes if note.startswith("LSTM peepholes")]
+    assert said[0] == "LSTM peepholes starts from a state that the file gives; here it starts from 0, or what you give."
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -282,6 +398,15 @@ def test_nothing_of_python_itself_is_given_to_a_pickle(tmp_path, name):
     _Pickled(tmp_path / "a.pt", f"cbuiltins\n{name}\n.".encode())
     with pytest.raises(bptt.Error, match=f"'builtins.{name}'"):
         bptt.from_torch(tmp_path / "a.pt")
+
+
+def test_a_dictionary_that_holds_itself_is_read_once(tmp_path):
+    tree: dict = {"rnn": OrderedDict()}
+    for _ in range(64):  # as many paths as 2 to the 64
+        tree = {"a": tree, "b": tree}
+    tree["tree"] = [tree]
+    _Pickled(tmp_path / "a.pt", pickle.dumps(tree))
+    assert read_pickled(tmp_path / "a.pt") == {}
 
 
 def test_a_checkpoint_of_a_training_is_read():

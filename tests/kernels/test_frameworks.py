@@ -1,7 +1,10 @@
 """Cells as source of other frameworks: their steps carried out, and the frameworks' own gradients where installed."""
 
+import copy
 import inspect
+import io
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +26,8 @@ STRANGE = {
         S: state[n, n]
         k: state
         k = 0.9 * k + 0.1 * sum(x)
-        v = W @ x + S @ h - max(k, 0.5) * min(b, 1) + step(q) * sqrt(2)
+        s = 0.1
+        v = W @ x + S @ h - max(k, 0.3) * min(b, 0.7) + step(q) * sqrt(2) + max(s, b) * tanh(s)
         h = tanh(g * v / sqrt(dot(v, v) + 0.1)) * softplus(k)
         S = lam * S + outer(h, softmax(S.T @ h))
     """,
@@ -33,7 +37,8 @@ STRANGE = {
         A: param[n + 1, m + n]
         jnp = concat(state, torch)
         inputs = silu(A @ jnp)[0:n] * ones(n)
-        torch = erf(inputs) + abs(inputs) / n
+        torch = half * erf(inputs) + shapes * erf(abs(inputs) / n)
+        half: param[n]
     """,
     "picks": """
         w: index[k]
@@ -64,7 +69,7 @@ STRANGE = {
         E = 0.9 * E
     """,
 }
-SIZES = {"m": 3, "n": 4, "k": 6, "p": 5, "q": 2}
+SIZES = {"m": 3, "n": 4, "k": 6, "p": 5, "j": 2}
 
 
 def cell_of(name):
@@ -182,6 +187,63 @@ def test_torch_gives_the_same_gradients(name):
         for gradient, right in pairs:
             found_here = 0 if gradient is None else gradient.numpy()  # torch gives none where nothing flows
             np.testing.assert_allclose(found_here, np.asarray(right, float), rtol=1e-9, atol=1e-11)
+
+
+READ = """
+x: input[m]
+c: state[k]
+h: state[n]
+P: param[j, n]
+z = max(min(W @ x + U @ h, 1), -1)
+c = 0.9 * c + V @ z
+h = z / sqrt(1 + dot(z, z)) + R @ c
+y = P @ h + q
+"""
+
+
+def test_a_live_module_is_one_of_torch():
+    """It is copied, saved, compiled around, given lengths; what no line reads has gradients; misuse is refused."""
+    torch = pytest.importorskip("torch")
+    module = bptt.to_torch(bptt.parse(READ), {"m": 3, "n": 4, "j": 2, "k": 5}, dtype="float64")
+    names = [name for name, _ in module.named_parameters()]
+    x, h, c = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 2, 3), (2, 4), (2, 5)))
+
+    def values(x, h, c, *params):
+        given = {"x": x}, {"h": h, "c": c}
+        return tuple(torch.func.functional_call(module, dict(zip(names, params, strict=True)), given).values())
+
+    assert torch.autograd.gradcheck(values, (x, h, c, *module.parameters()), fast_mode=True)
+    found = module({"x": x})
+    assert list(found) == ["c", "h", "y"] and found["y"].shape == (6, 2, 2)
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    for other in (
+        copy.deepcopy(module),
+        torch.load(file, weights_only=False),
+        torch.compile(module, backend="aot_eager"),
+    ):
+        assert torch.equal(other({"x": x})["y"], found["y"])
+    assert torch.equal(module({"x": x}, lengths=[6, 2])["h"][2, 1], found["h"][1, 1])
+    [slope] = torch.autograd.grad(module({"x": x})["h"].sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        slope.sum().backward()
+    total = module({"x": x})["h"].sum()
+    with torch.no_grad():
+        module.W.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
+    with pytest.raises(bptt.Error, match="x is torch.bfloat16 on cpu, and the kernel runs in float32 or float64"):
+        module({"x": x.bfloat16()})
+    with pytest.raises(bptt.Error, match="input x is float32, this kernel computes in float64"):
+        module({"x": x.float()})
+
+
+def test_the_training_of_the_docs_learns(capsys):
+    pytest.importorskip("torch")
+    page = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text()
+    exec(page.partition("```python train_labels.py\n")[2].partition("```")[0], {})
+    assert float(capsys.readouterr().out) < 0.01
 
 
 @pytest.mark.parametrize("name", ["lstm", "attention_decoder", "lru", *STRANGE])

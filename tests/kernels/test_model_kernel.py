@@ -300,3 +300,14 @@ def test_what_is_no_longer_used_is_freed_at_once(name):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_each_sample_may_have_a_weight_of_its_own():
+    kernel = compiled("hello")
+    params, inputs, _ = numbers(kernel.model)
+    run = kernel.forward(params, inputs)
+    found = kernel.backward(run, np.array([0.0, 2.0]))
+    half = kernel.backward(run, np.array([1.0, -1.0]))
+    for name, array in kernel.backward(run).params.items():
+        np.testing.assert_allclose(found.params[name] + half.params[name], array, rtol=1e-12, atol=1e-14)
+    assert not found.inputs["x"][:, 0].any() and found.inputs["x"][:, 1].any()

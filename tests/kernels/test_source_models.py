@@ -232,6 +232,15 @@ def test_torch_gives_the_same(name):
         with torch.no_grad():
             values = {n: array.numpy() for n, array in module(leaves, **counts_of(model)).items()}
         compared(model, values, found.detach().numpy(), grads, {n: array.grad for n, array in leaves.items()})
+    live = bptt.to_torch(model, sizes, dtype="float64")
+    live.load_state_dict(module.state_dict())
+    leaves = {n: torch.tensor(array, requires_grad=array.dtype == float) for n, array in inputs.items()}
+    values = live(leaves)
+    loss = values.pop("loss")
+    loss.sum().backward()
+    grads = {n: parameter.grad for n, parameter in live.named_parameters()}
+    values = {n: array.detach().numpy() for n, array in values.items()}
+    compared(model, values, loss.detach().numpy(), grads, {n: array.grad for n, array in leaves.items()})
 
 
 @pytest.mark.parametrize("name", REAL)

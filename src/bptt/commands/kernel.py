@@ -32,6 +32,8 @@ def kernel(
     operations and entries; and with a --size for each dimension, such as --size m=64 --size n=128, its memory and a
     roofline for this machine.
     """
+    if not as_schedule:
+        _check_suffix(output, ".py", "the module")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy loads: its product is measured on one core
     made = bptt.compile(bptt.load(cell), dtype)
     text = made.source
@@ -59,11 +61,7 @@ def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
     scans over functions for a step; parameters and the states before the first step are inputs of the graph. A model
     predicts without targets; in PyTorch and JAX its loss is there too. Without -o it is printed.
     """
-    suffix = ".onnx" if framework == "onnx" else ".py"
-    if output is not None and output.suffix != suffix:
-        raise bptt.Error(
-            f"{output}: --to {framework} is written to a {suffix} file; try -o {output.with_suffix(suffix)}"
-        )
+    _check_suffix(output, ".onnx" if framework == "onnx" else ".py", f"--to {framework}")
     if framework != "onnx":
         give(bptt.export(loaded(cell), framework), output)
         return
@@ -77,6 +75,11 @@ def export(cell: str, framework: str, dtype: str, output: Path | None) -> None:
 
     write(output, model.SerializeToString())
     wrote(output)
+
+
+def _check_suffix(output: Path | None, suffix: str, what: str) -> None:
+    if output is not None and output.suffix != suffix:
+        raise bptt.Error(f"{output}: {what} is written to a {suffix} file; try -o {output.with_suffix(suffix)}")
 
 
 def _sizes(given: tuple[str, ...]) -> dict[str, int]:

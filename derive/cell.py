@@ -18,7 +18,7 @@ from .errors import Error, NotationError, Source
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import bounds, infer, size_of
-from .syntax import LONGEST_TEXT, Text, closest, is_reserved, read, size_names, value_names
+from .syntax import LONGEST_TEXT, Text, closest, is_reserved, of_a_size, read, size_names, value_names
 from .written import negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
@@ -229,6 +229,8 @@ def _check_use(text: Text, name: ast.Name, declared: Mapping[str, str], later: s
         hint = "Equations run from top to bottom: move its line up, or declare it as a state."
         raise text.fail(name, f"'{name.id}' is used before it is assigned", hint)
     known = dict.fromkeys([*declared, *sorted(done)])
+    if name.id not in known and name.id in text.sizes:
+        raise text.fail(name, *of_a_size(name.id))
     if is_reserved(name.id):
         base = name.id.removesuffix("_prev")
         hint = f"Known here: {', '.join(known)}."

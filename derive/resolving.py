@@ -7,7 +7,7 @@ import copy
 
 from .functions import FUNCTIONS
 from .scope import ENDINGS, LAST, LOSS, ONCE, STEP, WHOLE, Passage, Scope, Wire
-from .syntax import RESERVED, TENSOR_FUNCTIONS, check_expression, closest, is_reserved, size_names
+from .syntax import RESERVED, TENSOR_FUNCTIONS, check_expression, closest, is_reserved, of_a_size, size_names
 
 STACK = "stack"
 
@@ -52,6 +52,8 @@ class _Resolver(ast.NodeTransformer):
         if not scope.kind(name):
             if is_reserved(name):
                 raise scope.fail(node, f"'{name}' is not defined", RESERVED)
+            if name in scope.sizes:
+                raise scope.fail(node, *of_a_size(name))
             if scope.find_cell(name) is not None:
                 hint = f"Call it on a line of its own, 'h = {name}(x[t])', or declare a parameter, '{name}: param[n]'."
                 raise scope.fail(node, f"'{name}' is a cell and stands here without arguments", hint)

@@ -76,6 +76,12 @@ class Text:
         """The names declared as whole numbers that pick an entry."""
         return frozenset(declaration.name for declaration in self.declarations if declaration.kind == "index")
 
+    @property
+    def sizes(self) -> frozenset[str]:
+        """The names of dimensions in declarations."""
+        parts = (part for declaration in self.declarations for part in declaration.dimensions)
+        return frozenset(node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name))
+
     def fail(self, place: Place, message: str, hint: str = "", kind: type[Error] = NotationError) -> Error:
         """Return an error that points at `place` in the text."""
         line, column, width = _span(self.source, place)
@@ -277,6 +283,12 @@ def check_name(text: Text, name: ast.Name) -> None:
         raise text.fail(name, f"'{name.id}' is a function and can't name a quantity", "Choose another name.")
     if is_reserved(name.id):
         raise text.fail(name, f"'{name.id}' is kept for what is derived from the cell", RESERVED)
+
+
+def of_a_size(name: str) -> tuple[str, str]:
+    """Return what is to be said of a size that stands in an equation as if it were a number, and what to do."""
+    hint = f"As a number, it is sum(ones({name})). A parameter of that name is declared: '{name}: param'."
+    return f"'{name}' is a size, which no equation can read", hint
 
 
 def is_reserved(name: str) -> bool:

@@ -226,6 +226,8 @@ MISTAKES = [
     (RNN + LOOP + "    h = tanh(h)\n", "'h' is assigned twice"),
     (X + "a: rnn\n" + LOOP + "    h = a(x[t])\n    h = a(h)\n" + END, "'h' is assigned twice"),
     (X + "h: state[n]\nh = tanh(b)\n" + RNN[len(X) :], "the state 'h' is assigned outside of a loop"),
+    (RNN + "v = m * c\n", "'m' is a size, which no equation can read"),
+    (RNN + "v = c / T\n", "'T' is a size, which no equation can read"),
     (X + "g: state[n]\n" + RNN[len(X) :], "the state 'g' is never assigned"),
     (X + "h: state[n] = q\nq = tanh(p)\n" + RNN[len(X) :], "'q' is used before it is assigned"),
     (X + "h: state[n] = h\n" + RNN[len(X) :], "the state 'h' has no value here"),

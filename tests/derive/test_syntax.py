@@ -93,6 +93,7 @@ FAULTS = [
     (HEAD + "p: param[n]\n«p» = h\nh = p", "'p' is declared as param and can't be assigned", "a name of its own"),
     ("x: input[m]\n«h: state[n]»\ng = x", "the state 'h' is never assigned", r"Add an equation 'h = ...'"),
     (HEAD + "h = «g»\ng = x", "'g' is used before it is assigned", "move its line up, or declare it as a state"),
+    (HEAD + "h = x * «n»", "'n' is a size, which no equation can read", r"As a number, it is sum\(ones\(n\)\)"),
     (HEAD + "h = tanh(«h_prev»)", "'h_prev' is not defined", "'h' already means the previous value"),
     (HEAD + "h = x + «incoming_x»", "'incoming_x' is not defined", "Known here: x, h."),
     (HEAD + "h = x[«k»] * h", "'k' is not a dimension of any input, state or parameter", "Known: m, n."),

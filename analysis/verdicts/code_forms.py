@@ -130,8 +130,9 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     [('n',), ('1', 'n'), ('n', '1')]
     """
     column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
-    suggested = kind(label or str(path[-1]).lstrip("."))
-    if use.is_entrywise:
+    name = label or str(path[-1]).lstrip(".")
+    suggested = kind(name)
+    if use.is_added and name[:1].islower():  # capital letters are for matrices, which may be added to others
         kinds = ("readout bias", "bias") if suggested.startswith("readout") else ("bias", "readout bias")
         shapes = [*(axes for each in kinds for axes in _shapes(each, column)), *NUMBERS]
     elif use.hidden or len(use.sides) > 1:

@@ -11,11 +11,6 @@ from .code_adapter import Path
 from .code_signatures import trees
 
 PRODUCTS = ("dot", "matmul")
-ENTRYWISE = (
-    *("exp", "expm1", "log", "log1p", "log2", "sqrt", "square", "abs", "absolute", "sign", "reciprocal", "negative"),
-    *("tanh", "sin", "cos", "arctan", "sinh", "cosh", "maximum", "minimum", "clip", "where", "power", "multiply"),
-    *("add", "subtract", "divide"),
-)
 ASKED = ("shape", "size", "ndim", "dtype", "zeros_like", "ones_like", "empty_like")
 TURNS = ("T", "transpose")
 DEEPEST = 4  # calls within calls that are followed
@@ -36,8 +31,8 @@ class Use:
     hidden: bool = False
 
     @property
-    def is_entrywise(self) -> bool:
-        """Whether it never stands in a product."""
+    def is_added(self) -> bool:
+        """Whether all that is ever done with it is to add it to products, as with a bias."""
         return not self.hidden and not self.sides
 
 
@@ -55,7 +50,7 @@ def uses(function: Callable[..., Any], text: str, paths: Mapping[Path, str], inp
 
     >>> def forward(x, W, U, b): return W @ x + x.dot(U.T) + b
     >>> found = uses(forward, "def forward(x, W, U, b): return W @ x + x.dot(U.T) + b", {("W",): "", ("b",): ""}, "x")
-    >>> found[("W",)], found[("b",)].is_entrywise
+    >>> found[("W",)], found[("b",)].is_added
     (Use(sides=frozenset({'left'}), reads=True, hidden=False), True)
     """
     whole = reversed(trees(function, text))  # the function's own source comes first, and so counts
@@ -110,9 +105,9 @@ class _Reader:
                 return [_side(False, turned, left, inputs)]
             case ast.Attribute(attr="dot"):
                 return [_side(True, turned, above[parent], inputs)]
-            case ast.BinOp() | ast.UnaryOp() | ast.AugAssign():
-                return [Use()]
-            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in ENTRYWISE:
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right) if not turned:
+                return [Use() if _has_product(right if left is node else left) else UNKNOWN]
+            case ast.AugAssign(op=ast.Add() | ast.Sub()) if not turned:
                 return [Use()]
             case ast.Call(func=ast.Name(id=name), args=args) if name in self.helpers and self.deep < DEEPEST:
                 return [self._in_helper(self.helpers[name], args, node, inputs)]
@@ -193,6 +188,13 @@ def _is_range(node: ast.expr) -> bool:
 
 def _names(node: ast.AST) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _has_product(node: ast.expr) -> bool:
+    return any(
+        isinstance(part, ast.MatMult) or isinstance(part, ast.Attribute) and part.attr in (*PRODUCTS, "einsum")
+        for part in ast.walk(node)
+    )
 
 
 def _turned(node: ast.expr, above: Mapping[ast.AST, ast.AST]) -> tuple[ast.expr, bool]:

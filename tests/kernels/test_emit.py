@@ -152,7 +152,9 @@ def test_names_are_free(case):
 @settings(max_examples=40, deadline=None)
 def test_parameters_may_have_any_name(names):
     first, second, third, fourth = names
-    text = f"x: input[n]\nh: state[n]\nA = {first} - {first}.T\nh = tanh(A @ h + {second} * x + {third}) * {fourth}"
+    declared = f"{first}: param[n, n]\n" + "".join(f"{name}: param[n]\n" for name in (second, third, fourth))
+    lines = f"A = {first} - {first}.T\nh = tanh(A @ h + {second} * x + {third}) * {fourth}"
+    text = f"x: input[n]\nh: state[n]\n{declared}{lines}"
     source = compile(parse(text)).source
     for function in [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]:
         arguments = [argument.arg for argument in function.args.args]

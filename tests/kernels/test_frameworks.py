@@ -39,6 +39,7 @@ STRANGE = {
         inputs = silu(A @ jnp)[0:n] * ones(n)
         torch = half * erf(inputs) + shapes * erf(abs(inputs) / n)
         half: param[n]
+        n: param[n]
     """,
     "picks": """
         w: index[k]
@@ -60,6 +61,7 @@ STRANGE = {
         k = x[0] * h[n - 1] - dot(h, h)
         q = 0.5
         b: param[2]
+        n: param[n]
     """,
     "table": """
         w: index[k]

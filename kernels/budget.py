@@ -68,11 +68,12 @@ def budget(module: Module, sizes: Sizes, steps: int, batch: int, keep: int | Non
     values = planned(made, module.dtype).total
     adjoints = planned(back, module.dtype).total + threads * module.layout(sizes).space
     start = sum(module.layout(sizes).shape(after, 1, batch)[1] for _, after in module.states.values()) * batch
-    adjoints += many * start  # zeros, where no gradient comes from outside
     if keep is None:
+        adjoints += module.layout(sizes).steps(steps, batch) * start  # zeros, where no gradient comes from outside
         return Budget(steps, batch, None, width * values, width * values, width * (values + adjoints))
     held = (1 + len(bounds(steps, keep))) * start
     entering = sum(module.layout(sizes).shape(module.own[name], steps, batch)[1] for name in cell.inputs)
+    adjoints += many * start  # what comes from outside and from the steps behind
     results = steps * batch * entering + 2 * sum(_count(module, sizes, name) for name in cell.params)
     forward = held + values
     return Budget(steps, batch, keep, width * held, width * forward, width * (forward + adjoints + results))

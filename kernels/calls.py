@@ -7,7 +7,7 @@ from sympy import Expr, Integer, Rational, Symbol
 from ..derive.linear import transpose
 from ..derive.notation import spell
 from ..derive.program import quantities
-from .instructions import ALL, BATCH, TANGENT_BATCH, TANGENT_TIME, TIME, Dot, OuterSum, targets
+from .instructions import ALL, BATCH, PASSING, TANGENT_BATCH, TANGENT_TIME, TIME, Dot, OuterSum, targets
 from .lines import free
 from .writer import Writer
 
@@ -68,13 +68,13 @@ def write_dot(writer: Writer, dot: Dot) -> list[str]:
         terms = " + ".join(f"{factor}{m} @ {v}" for _, m, v in products)
         lines = [f"# {dot.targets[0]} {sign} {terms}{whole}"]
     rows, back, shared = "below - above, 1, 0", "t % 2", "piece, pieces"
-    first = {TIME: "t * B + above", BATCH: "above"}
+    first = {TIME: "t * B + above", PASSING: "t * B + above", BATCH: "above"}
     if writer.section == "tangent":
         rows, shared = "(last - first) * K, 1, 0", "0, 1"
         first = {TANGENT_TIME: "(t * B + first) * K", TANGENT_BATCH: "first * K"}
     elif dot.scope == ALL:
         rows, back = "rows, times, B", "0"
-        first = {TIME: "start * B + above"}
+        first = dict.fromkeys((TIME, PASSING), "start * B + above")
 
     def place(symbol: Symbol) -> str:
         where = writer.schedule.places[symbol]
@@ -100,12 +100,12 @@ def write_outer_sum(writer: Writer, outer: OuterSum) -> list[str]:
     ]
     rows = sum((shapes[left][0] for left in outer.lefts), Integer(0))
     first, left = places[outer.targets[0]].start, places[outer.lefts[0]].start
-    adds = "1" if set(outer.targets) & _written_before(writer, outer) else "start"
+    adds = "1" if set(outer.targets) & _written_before(writer, outer) else "later"
     arguments = (
         f"{arrays[outer.targets[0]]}, {_from(size(first))}, 0",
-        f"{arrays[outer.lefts[0]]}, start, {_from(size(left))}",
-        f"{arrays[outer.right]}, start, {size(places[outer.right].start)}",
-        f"space[part], high - low, {size(shapes[outer.right][0])}, stop - start, {_float(outer.coefficient)}, {adds}",
+        f"{arrays[outer.lefts[0]]}, 0, {_from(size(left))}",
+        f"{arrays[outer.right]}, 0, {size(places[outer.right].start)}",
+        f"space[part], high - low, {size(shapes[outer.right][0])}, T * B, {_float(outer.coefficient)}, {adds}",
     )
     call = ["outer_sum(", *(f"    {argument}," for argument in arguments), ")"]
     return [*equations, f"low, high = share({size(rows)}, part, parts)", *call]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import sympy
 from sympy import Expr, Symbol
 
 from ..derive.adjoint import delta, incoming
@@ -17,6 +16,7 @@ from ..derive.tangent import tangent
 from . import functions
 from .calls import write_dot, write_outer_sum, write_packs
 from .instructions import (
+    PASSING,
     Contract,
     CrossEntropy,
     Dot,
@@ -27,12 +27,12 @@ from .instructions import (
     Softmax,
     Total,
     expressions,
+    targets,
     used,
 )
 from .lines import indented, safe, words, wrapped
 from .loops import write_loop
 from .printer import function_name, power_name
-from .products import SUMMED_AT_ONCE
 from .reductions import write_contract, write_cross_entropy, write_row_sum, write_softmax, write_total
 from .schedule import Schedule, loss
 from .sections import PURPOSE, SECTIONS, STRETCHING, locals_of, parts_of
@@ -49,7 +49,6 @@ SPANS = {
     "forward": [SPAN, "for start in range(0, T, span):", "    stop = min(start + span, T)", TOGETHER],
     "backward": [SPAN, "for stop in range(T, 0, -span):", "    start = max(0, stop - span)", TOGETHER],
 }
-IN_CACHE = 2**17  # entries of a block of rows
 MEET = "meet(meeting, pieces)"
 SHARED = "T", "B", "first", "last", "part", "parts", "split", "meeting"
 COUNTS = {
@@ -57,7 +56,7 @@ COUNTS = {
     "forward": SHARED,
     "pack_backward": ("part", "parts"),
     "backward": SHARED,
-    "sums": ("T", "B", "part", "parts"),
+    "sums": ("T", "B", "part", "parts", "earlier", "later"),
     "pack_tangent": ("part", "parts"),
     "tangent": ("T", "B", "K", "first", "last"),
 }
@@ -175,8 +174,8 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
         many = any(run and not direction for direction, run in parts)
         lines = [*SPANS[name], *indented(lines)] if many else ["start, stop = 0, T", *lines]
         lines = [SHARES, *lines] if any("above" in line for line in lines) else lines
-    if lines and name == "sums":
-        lines = _in_blocks(writer, parts[0][1])
+    if lines and name == "backward":
+        lines = [*_cleared(writer, instructions), *lines]
     packs = write_packs(writer)
     if lines and name == "prologue":
         lines = ["if part == 0:", *indented(lines), *(["meet(meeting, parts)"] if packs else [])]
@@ -186,21 +185,6 @@ def _function(writer: Writer, name: str) -> tuple[str, tuple[str, ...]]:
     arguments = _arguments(writer, instructions, lines)
     body = [f'"""{PURPOSE[name]}"""', *lines] if lines else [f'"""{PURPOSE[name]} Nothing here."""']
     return _text(name, body, arguments), arguments
-
-
-def _in_blocks(writer: Writer, run: tuple[Instruction, ...]) -> list[str]:
-    """Return the lines of sums, all of them over a block of rows that stays in the cache before those of the next."""
-    whole, blocked = ([i for i in run if isinstance(i, RowSum) == kind] for kind in (True, False))
-    read = dict.fromkeys(s for i in blocked if isinstance(i, OuterSum) for s in (*i.lefts, i.right))
-    lines = _in_order(writer, tuple(blocked))
-    if lines:
-        size = writer.scalar.size(sympy.Add(1, *(writer.schedule.shapes[symbol][0] for symbol in read)))
-        head = [
-            f"block = max({SUMMED_AT_ONCE}, {IN_CACHE} // ({size}))  # rows",
-            "for start in range(0, T * B, block):",
-        ]
-        lines = [*head, "    stop = min(start + block, T * B)", *indented(lines)]
-    return [*lines, *_in_order(writer, tuple(whole))]
 
 
 def _in_order(writer: Writer, run: tuple[Instruction, ...]) -> list[str]:
@@ -248,36 +232,50 @@ def _carried(writer: Writer) -> list[Symbol]:
     return [*given, *(symbol for pair in pairs for symbol in pair)]
 
 
+def _cleared(writer: Writer, instructions: list[Instruction]) -> list[str]:
+    """Clear what sums will read of the steps behind a sequence's end."""
+    made = dict.fromkeys(s for i in instructions for s in targets(i) if writer.schedule.kept[s] == PASSING)
+    lines = [line for symbol in made for line in _each_entry(writer, symbol, "0.0")]
+    return ["if masked:", "    for t in range(T):", *indented(indented(_if_over(lines)))] if lines else []
+
+
 def _held(writer: Writer, body: list[str]) -> list[str]:
     """Around a step, let the states of samples whose sequence is over stay, and their gradients pass."""
     states = writer.schedule.derivation.cell.states
     if not states:
         return body
-    place, size = writer.scalar.place, writer.scalar.size
 
-    def each(lines: list[tuple[Symbol, str, str]]) -> list[str]:
-        made = []
-        for symbol, left, right in lines:
-            indices = [f"j{axis}" for axis in range(len(writer.schedule.shapes[symbol]))]
-            loops = zip(indices, map(size, writer.schedule.shapes[symbol]), strict=True)
-            inner = [f"{left} = {right}"]
-            for index, stop in reversed(list(loops)):
-                inner = [f"for {index} in range({stop}):", *indented(inner)]
-            made += inner
+    def each(pairs: Iterable[tuple[Symbol, str]]) -> list[str]:
+        lines = [line for into, text in pairs for line in _each_entry(writer, into, text)]
         if writer.section == "tangent":
-            made = ["for q in range(K):", "    moved_row = row * K + q", *indented(made)]
-        head = ["if masked:", "    for s in range(first, last):", "        row = t * B + s"]
-        return [*head, "        if active[row, 0] == 0.0:", *(f"            {line}" for line in made)]
+            lines = ["for q in range(K):", "    moved_row = row * K + q", *indented(lines)]
+        return ["if masked:", *indented(_if_over(lines))]
 
     def at(symbol: Symbol) -> str:
-        return place(symbol, tuple(f"j{axis}" for axis in range(len(writer.schedule.shapes[symbol]))))
+        return _at(writer, symbol)
 
-    if writer.section == "forward":
-        stay = each([(Symbol(n), at(Symbol(n)), at(previous(n))) for n in states])
-        return [*body, *stay]
+    now, before = [Symbol(name) for name in states], [previous(name) for name in states]
     if writer.section == "tangent":
-        return [*body, *each([(Symbol(n), at(tangent(Symbol(n))), at(tangent(previous(n)))) for n in states])]
-    pairs = [(Symbol(n), incoming(Symbol(n)), delta(previous(n)), loss(n)) for n in states]
-    take = each([(n, at(into), f"{at(given)} + {at(back)}") for n, into, back, given in pairs])
-    give = each([(n, at(back), at(into)) for n, into, back, _ in pairs])
-    return [*take, *body, *give]
+        now, before = list(map(tangent, now)), list(map(tangent, before))
+    if writer.section != "backward":
+        return [*body, *each(zip(now, map(at, before), strict=True))]
+    into, back = list(map(incoming, now)), list(map(delta, before))
+    take = each((i, f"{at(loss(n))} + {at(b)}") for n, i, b in zip(states, into, back, strict=True))
+    return [*take, *body, *each(zip(back, map(at, into), strict=True))]
+
+
+def _at(writer: Writer, symbol: Symbol) -> str:
+    """Return an entry of a value, at indices of which there is one for each axis."""
+    return writer.scalar.place(symbol, tuple(f"j{axis}" for axis in range(len(writer.schedule.shapes[symbol]))))
+
+
+def _each_entry(writer: Writer, symbol: Symbol, text: str) -> list[str]:
+    """Set each entry of a value."""
+    axes = [(f"j{axis}", size) for axis, size in enumerate(writer.schedule.shapes[symbol])]
+    return writer.nest(axes, [f"{_at(writer, symbol)} = {text}"])
+
+
+def _if_over(lines: list[str]) -> list[str]:
+    """Do something for the samples of a step whose sequence is over."""
+    head = ["for s in range(first, last):", "    row = t * B + s", "    if active[row, 0] == 0.0:"]
+    return [*head, *indented(indented(lines))]

@@ -11,8 +11,9 @@ from ..derive.linear import Shape
 from ..derive.program import quantities
 
 ONCE, ALL, STEP = "once", "all", "step"  # no sample axis; all steps at once; one step
-# Kept as (*shape), (T, B, *shape), (B, *shape); of a tangent, with an axis of directions after B.
-FIXED, TIME, BATCH = "fixed", "time", "batch"
+# Kept as (*shape), (T, B, *shape), (B, *shape), or like TIME, but only until the sums over a block of steps are made;
+# of a tangent, with an axis of directions after B.
+FIXED, TIME, BATCH, PASSING = "fixed", "time", "batch", "passing"
 TANGENT_TIME, TANGENT_BATCH = "tangent time", "tangent batch"
 
 

@@ -21,8 +21,8 @@ def write_loop(writer: Writer, loop: Loop) -> list[str]:
     if writer.section == "sums":
         lines = _summed_in_vectors(writer, loop) if vectors else _summed_one_by_one(writer, loop)
         blocks = [
-            f"for low in range(start, stop, {SUMMED_AT_ONCE}):",
-            f"    high = min(low + {SUMMED_AT_ONCE}, stop)",
+            f"for low in range(0, T * B, {SUMMED_AT_ONCE}):",
+            f"    high = min(low + {SUMMED_AT_ONCE}, T * B)",
         ]
         lines = [*blocks, *indented(lines)]
         return lines if vectors else ["if part == 0:", *indented(lines)]

@@ -15,13 +15,14 @@ from sympy import Expr
 from ..derive.interpret import size
 from .emit import Emitted
 from .given import Array
-from .instructions import BATCH, FIXED, TANGENT_BATCH, TANGENT_TIME, TIME
-from .products import packed_size, space_size
+from .instructions import BATCH, FIXED, PASSING, TANGENT_BATCH, TANGENT_TIME, TIME, OuterSum
+from .products import SUMMED_AT_ONCE, packed_size, space_size
 from .schedule import Schedule
 from .table import Table
 
 LINE = 64  # bytes: arrays begin at a cache line
 KEPT_PIECES = 6
+IN_CACHE = 2**15  # entries of a block of rows that stay there from the steps back to the sums over them
 
 Groups = dict[str, dict[str, Array]]
 MakeViews = Callable[[dict[str, Array]], Groups]
@@ -38,6 +39,7 @@ class Layout:
         shapes: array's name -> (rows, width); what moves in time has as many rows for each step and sample.
         packed: name of a packed matrix -> entries.
         space: entries of the workspace that sums over time need.
+        block: rows of a block of steps: a backward pass sums its gradients of parameters before it goes further back.
     """
 
     sizes: Mapping[str, int]
@@ -45,11 +47,17 @@ class Layout:
     shapes: Mapping[str, tuple[int, int]]
     packed: Mapping[str, int]
     space: int
+    block: int
 
     @cached_property
     def work(self) -> int:
         """Entries that one step of one sample touches, roughly."""
         return sum(self.packed.values()) + sum(width for _, width in self.shapes.values())
+
+    def steps(self, T: int, B: int) -> int:
+        """Return the steps of a block, of which a backward pass goes through one after the other."""
+        most = max(1, self.block // max(1, B))
+        return max(1, -(-T // max(1, -(-T // most))))  # all nearly as long
 
     def shape(self, name: str, T: int, B: int, K: int = 0) -> tuple[int, ...]:
         """Return the shape of an array for T steps, B samples and K directions."""
@@ -57,6 +65,7 @@ class Layout:
             return (self.packed[name],)
         rows, width = self.shapes[name]
         many = {FIXED: rows, TIME: T * B, BATCH: B, TANGENT_TIME: T * B * K, TANGENT_BATCH: B * K}
+        many[PASSING] = self.steps(T, B) * B
         return many[self.kinds[name]], width
 
 
@@ -82,8 +91,12 @@ def layout_at(schedule: Schedule, emitted: Emitted, sizes: Mapping[str, int], dt
             apart = len(dims) > 1 and width % (8 * lanes) == 0 and block.kind != TANGENT_TIME  # these are directions
             shapes[name] = 1, width + (lanes if apart else 0)
     packed = {name: packed_size(number(a), number(b), dtype) for name, (a, b) in emitted.packed.items()}
-    widest = max([1, *(width for name, (_, width) in shapes.items() if kinds[name] == TIME)])
-    return Layout(dict(sizes), kinds, shapes, packed, space_size(widest, dtype))
+    widest = max([1, *(width for name, (_, width) in shapes.items() if kinds[name] in (TIME, PASSING))])
+    outers = [instruction for instruction in schedule.sums if isinstance(instruction, OuterSum)]
+    read = {schedule.places[symbol].block for outer in outers for symbol in (*outer.lefts, outer.right)}
+    near = {emitted.arrays[name] for name in read} | {name for name, kind in kinds.items() if kind == PASSING}
+    rows = max(SUMMED_AT_ONCE, IN_CACHE // sum([1, *(shapes[name][1] for name in near)]))
+    return Layout(dict(sizes), kinds, shapes, packed, space_size(widest, dtype), rows)
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,19 @@ from ..derive.tangent import tangent
 from .cache import load_module
 from .emit import Emitted, emit
 from .given import Array
-from .instructions import FIXED, TIME, OuterSum, targets
+from .instructions import FIXED, PASSING, TIME, OuterSum, targets
 from .kept import worked_out
 from .lower import once
 from .meeting import compiled
 from .memory import Layout, layout_at
 from .products import prepare
 from .schedule import Schedule, loss, schedule
-from .table import COUNTS, SPREAD, Caller, caller
+from .table import COUNTS, SPREAD, Argument, Caller, caller
 from .vector import WITHOUT_NUMBA
 
 FORWARD = "prologue", "forward"
 BACKWARD = "pack_backward", "backward", "sums"
+IN_BLOCKS = BACKWARD[1:]  # of steps, the last first
 Picker = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
@@ -72,7 +73,7 @@ class Module:
             for target in targets(instruction):
                 begun.setdefault(self.array(target), isinstance(instruction, OuterSum))
         blocks = self._blocks.items()
-        return frozenset(name for name, block in blocks if block.kind != TIME and not begun.get(name))
+        return frozenset(name for name, block in blocks if block.kind not in (TIME, PASSING) and not begun.get(name))
 
     @cached_property
     def _blocks(self) -> dict[str, Any]:
@@ -217,7 +218,9 @@ class Module:
 
     def numbers(self, sizes: Mapping[str, int], T: int, B: int) -> dict[str, int]:
         """Return the arguments of the module's functions that are numbers, but shares of the batch."""
-        return {"T": T, "B": B} | {self.emitted.sizes[name]: number for name, number in sizes.items()}
+        return {"T": T, "B": B, "block": self.layout(sizes).steps(T, B)} | {
+            self.emitted.sizes[name]: number for name, number in sizes.items()
+        }
 
     def call(self, section: str, numbers: Mapping[str, int], arrays: Mapping[str, Array]) -> None:
         """Call a function of the module with the numbers and arrays that it names."""
@@ -265,14 +268,17 @@ class Module:
     def caller(self, *sections: str) -> Caller:
         """Return one call of some functions of the module in turn, on a table."""
         if sections not in self._callers:
-            functions = []
-            for section in sections:
-                names = self.emitted.arguments[section]
-                if names:
-                    arguments = [(self.places[name], self._axes(name)) for name in names]
-                    functions.append((getattr(self.loaded, section), arguments))
-            self._callers[sections] = caller(functions, self.dtype)
+            once, again = ([s for s in sections if (s in IN_BLOCKS) == blocks] for blocks in (False, True))
+            first, then = ([self._called(s) for s in some if self.emitted.arguments[s]] for some in (once, again))
+            self._callers[sections] = caller(first, then, self.dtype)
         return self._callers[sections]
+
+    def _called(self, section: str) -> tuple[Any, list[Argument]]:
+        """Return a function and its arguments in a table."""
+        kinds = {name: block.kind for name, block in self._blocks.items()} | {"active": TIME}
+        names = self.emitted.arguments[section]
+        arguments = [Argument(self.places[name], self._axes(name), kinds.get(name) == TIME) for name in names]
+        return getattr(self.loaded, section), arguments
 
     @cached_property
     def _callers(self) -> dict[tuple[str, ...], Caller]:

@@ -9,12 +9,13 @@ point to entries; strides and offsets count entries. `products.py` says what eac
 
 from numba import njit
 
-from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, read, spread_rows, tile, turn_block, write
+from bptt.kernels.tiles import NARROW, ROWS, VECTORS, at, copy_vector, read, spread_rows, tile, turn_block, write
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
 LINE = 16 if DTYPE == "float32" else 8  # entries of a cache line
+NEAR = 32 * LINE  # entries from one row to the next, up to which columns are read where they are
 SUMMED_AT_ONCE = 128  # rows of a panel: they stay in the first level of the cache while all rows on the left pass
 ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
 
@@ -45,11 +46,18 @@ def _share(columns, part, parts):
 
 
 @njit(error_model="numpy")
+def _height(vectors):
+    """Return the rows of a full tile of so many vectors."""
+    return 2 * ROWS if vectors <= NARROW else ROWS
+
+
+@njit(error_model="numpy")
 def _times_panel(c, c_row, a, a_row, panel, rows, vectors, length, alpha, accumulate, left):
-    for m in range(0, rows, ROWS):
-        many, c_here, a_here = min(ROWS, rows - m), at(c, m * c_row), at(a, m * a_row)
-        later = at(panel, (vectors * LANES + min(m // ROWS, vectors) * LINE) * length)  # a part of the next block
-        tile(many, vectors, c_here, c_row, a_here, a_row, 1, panel, length, alpha, accumulate, left, later)
+    height, block = _height(vectors), ROWS * a_row
+    for m in range(0, rows, height):
+        many, c_here, a_here = min(height, rows - m), at(c, m * c_row), at(a, m * a_row)
+        later = at(panel, (vectors * LANES + min(m // height, vectors) * LINE) * length)  # a part of the next block
+        tile(many, vectors, c_here, c_row, a_here, a_row, block, 1, panel, length, alpha, accumulate, left, later)
 
 
 def multiply_part(
@@ -69,23 +77,45 @@ def multiply_part(
 
 
 def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):
-    panels = at(space, ROWS_AT_ONCE * SUMMED_AT_ONCE)
+    ready = columns == b_row and columns % LANES == 0 and _count(columns) == 1
+    near = a_row <= NEAR
     blocks = (length + SUMMED_AT_ONCE - 1) // SUMMED_AT_ONCE
     for block in range(blocks):
         first = length * block // blocks
         count = length * (block + 1) // blocks - first
-        _pack_rows(panels, b, b_row, first, count, columns)
+        panels = at(b, first * b_row) if ready else at(space, ROWS_AT_ONCE * SUMMED_AT_ONCE)
+        if not ready:
+            _pack_rows(panels, b, b_row, first, count, columns)
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):
             many = min(ROWS_AT_ONCE, rows - row)
-            _pack_columns(space, at(a, first * a_row + row), a_row, many, count)
+            left, row_step, block_step, step = at(a, first * a_row + row), 1, ROWS, a_row
+            if not near:
+                _pack_columns(space, left, a_row, many, count)
+                left, row_step, block_step, step = space, 1, ROWS * count, ROWS
             for number in range(_count(columns)):
-                column, vectors, _, left = _panel(number, columns)
-                c_here, panel = at(c, row * c_row + column), at(panels, column * count)
-                for m in range(0, many, ROWS):
-                    here, a_here, later = at(c_here, m * c_row), at(space, m * count), at(space, (m + ROWS) * count)
-                    height = min(ROWS, many - m)
-                    tile(height, vectors, here, c_row, a_here, 1, ROWS, panel, count, alpha, adds, left, later)
+                column, vectors, _, last = _panel(number, columns)
+                c_here, panel, height = at(c, row * c_row + column), at(panels, column * count), _height(vectors)
+                for m in range(0, many, height):
+                    here, a_here = at(c_here, m * c_row), at(left, m // ROWS * block_step)
+                    later = at(left, (m + height) // ROWS * block_step)
+                    deep = min(height, many - m)
+                    tile(
+                        deep,
+                        vectors,
+                        here,
+                        c_row,
+                        a_here,
+                        row_step,
+                        block_step,
+                        step,
+                        panel,
+                        count,
+                        alpha,
+                        adds,
+                        last,
+                        later,
+                    )
 
 
 @njit(error_model="numpy")

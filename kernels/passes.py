@@ -42,7 +42,7 @@ class Task:
         table: makes, of them, a table of arguments.
         numbers: the arguments that are numbers.
         given: name -> (array, its place in a table, shape) of what comes from outside.
-        most: entries of the largest of these.
+        most: entries of the widest of these in a block of steps.
         shards: how the batch is split.
     """
 
@@ -192,7 +192,7 @@ class Passes:
                     enter(made, module.places[name], array)
             return made
 
-        most = max((math.prod(shape) for *_, shape in given.values()), default=0)
+        most = max((numbers["block"] * B * shape[1] for *_, shape in given.values()), default=0)
         return Task(plan, views, table, numbers, given, most, self._shards(module, sizes, T, B))
 
     def backward(self, module: Module, base: Module, run: Run, seeds: Arrays, with_params: bool = True) -> Gradients:
@@ -219,8 +219,10 @@ class Passes:
         everything = len(run.arrays["active"]) > 0 or T * B == 0
         (piece.entries if everything else piece.cleared).fill(0)
         zeros, zero = self._zero(task.most) if len(seeds) < len(task.given) else (None, 0)
+        block = task.numbers["block"] * B
         for name, (_, place, _) in task.given.items():
             piece.table[place] = address_of(seeds[name]) if name in seeds else zero
+            piece.table[place + 1] = T * B if name in seeds else block
         self._call(module, task.shards, piece.table, *(BACKWARD if with_params else BACKWARD[:-1]))
         views = piece.views
         params = {} if not with_params else dict(views["params"])

@@ -22,10 +22,10 @@ from ..derive.linear import (
     transpose,
 )
 from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, spell
-from .instructions import BATCH, FIXED, TANGENT_BATCH, TANGENT_TIME, TIME
+from .instructions import BATCH, FIXED, PASSING, TANGENT_BATCH, TANGENT_TIME, TIME
 from .stacks import Place
 
-ROW = {FIXED: "0", TIME: "row", BATCH: "s", TANGENT_TIME: "moved_row", TANGENT_BATCH: "moved"}
+ROW = {FIXED: "0", TIME: "row", PASSING: "row", BATCH: "s", TANGENT_TIME: "moved_row", TANGENT_BATCH: "moved"}
 SHADOWED = {"abs": "absolute", "max": "maximum", "min": "minimum"}
 NOT_IN_VECTORS = (transpose, concat, pad, total, scatter)
 

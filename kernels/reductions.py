@@ -148,6 +148,6 @@ def write_row_sum(writer: Writer, node: RowSum) -> list[str]:
         every = tuple(f"j{axis}" for axis in range(len(shape)))
         lost = writer.scalar.place(node.lost, every)
         last = [f"{writer.scalar.place(node.target, every)} += {lost}", f"{lost} = 0.0"]
-        lines += writer.nest(zip(every, shape, strict=True), last)
+        lines += ["if earlier == 0:", *indented(writer.nest(zip(every, shape, strict=True), last))]
     equation = f"# {node.target}[{node.index}] += {spell(node.row)}, summed over steps and samples"
     return [equation, "if part == 0:", *indented(lines)]

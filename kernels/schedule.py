@@ -29,6 +29,7 @@ from .instructions import (
     BATCH,
     FIXED,
     ONCE,
+    PASSING,
     STEP,
     TANGENT_BATCH,
     TANGENT_TIME,
@@ -41,6 +42,7 @@ from .instructions import (
     Statement,
     expressions,
     targets,
+    used,
 )
 from .kept import spent, with_kept_functions
 from .lower import Lowering, split_factor
@@ -59,7 +61,7 @@ class Schedule:
             before the time loop; at each step; at each step back; on all steps after the loop; then, summed over steps
             and samples; once on summed gradients.
         tangent: instructions run at each step on tangents.
-        kept: symbol -> FIXED, TIME, BATCH, TANGENT_TIME or TANGENT_BATCH.
+        kept: symbol -> FIXED, TIME, BATCH, PASSING, TANGENT_TIME or TANGENT_BATCH.
         shapes: symbol -> shape in named dimensions.
         blocks: array's name -> what it holds.
         places: symbol -> where it lies.
@@ -158,6 +160,11 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     moved = (*map(previous, cell.states), *states, *map(Symbol, moving))
     plan.keep(map(tangent, moved), TANGENT_TIME)
     along = plan.lower(tangents.steps, STEP, TANGENT_BATCH)
+
+    results = (*map(delta, inputs), *(incoming(Symbol(name)) for name in (*cell.states, *outputs)))
+    given = (*inputs, *map(previous, cell.states), *map(loss, cell.states))
+    lasting = {*given, *results, *used([*early, *hoisted, *stateful, *along])}
+    plan.keep([symbol for symbol, kind in plan.kept.items() if kind == TIME and symbol not in lasting], PASSING)
 
     firsts = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
     stacks = stacked_targets(firsts)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from array import array as words_of
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import CFUNCTYPE, POINTER, addressof, c_byte, c_char, c_int, c_int64, c_void_p, cast
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
 from numba import from_dtype, types
+from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
@@ -21,7 +22,7 @@ from numba.np.arrayobj import populate_array
 from .meeting import compiled
 from .vector import WITHOUT_NUMBA
 
-COUNTS = ("T", "B", "first", "last", "part", "parts", "split", "meeting")
+COUNTS = ("T", "B", "first", "last", "part", "parts", "split", "meeting", "block", "earlier", "later")
 SPREAD = 3  # words of an array: its address, rows and width; those of a number: one
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,9 +30,25 @@ if TYPE_CHECKING:
     Table = words_of[int]
 else:
     Table = words_of  # of type "q"; Python 3.11 knows no array[int]
-Argument = tuple[int, int]  # the place of its first word, and its axes: 0 of a number
 Caller = Callable[[int], int]
 WORD, STATUS = ir.IntType(64), ir.IntType(32)
+
+
+class Argument(NamedTuple):
+    """An argument of a compiled function.
+
+    Attributes:
+        place: of its first word in a table.
+        axes: 0 of a number.
+        moves: whether it may have rows for all steps, of which a block of steps reads its own.
+    """
+
+    place: int
+    axes: int
+    moves: bool
+
+
+Function = tuple[Any, Sequence[Argument]]
 
 
 def address_of(array: Array) -> int:
@@ -69,36 +86,47 @@ def enter(table: Table, place: int, array: Array) -> None:
     table[place + 2] = array.shape[-1]
 
 
-def caller(functions: Sequence[tuple[Any, Sequence[Argument]]], dtype: np.dtype[Any]) -> Caller:
+def caller(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:
     """Return one call of several compiled functions in turn, with the address of a table; what it returns must be 0.
 
     Args:
-        functions: each with its arguments, in order.
+        once: functions with their arguments, called first.
+        again: those called for one block of steps after the other, the last first: as long as `block` says, but what
+            is left for the first. They find out how many steps are `earlier` and `later`.
         dtype: of all arrays.
     """
     if WITHOUT_NUMBA:
-        return lambda start: _called(functions, dtype, start)
+        return lambda start: _called(once, again, dtype, start)
     with global_compiler_lock:
-        return _compiled(functions, dtype)
+        return _compiled(once, again, dtype)
 
 
-def _compiled(functions: Sequence[tuple[Any, Sequence[Argument]]], dtype: np.dtype[Any]) -> Caller:
+def _compiled(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:
     context = cpu_target.target_context
     library = context.codegen().create_library("bptt_caller")
     module = library.create_ir_module("bptt_caller")
     kind = ir.FunctionType(STATUS, [WORD.as_pointer()])
     builder = ir.IRBuilder(ir.Function(module, kind, f"bptt_caller_{len(_kept)}").append_basic_block("entry"))
-    status = STATUS(0)
-    for number, (function, arguments) in enumerate(functions):
-        if number:
-            _meet(builder)
-        kinds = tuple(types.Array(from_dtype(dtype), axes, "C") if axes else types.int64 for _, axes in arguments)
-        function.compile(kinds)
-        made = function.overloads[kinds]
-        address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
-        values = [_value(context, builder, kind, place) for kind, (place, _) in zip(kinds, arguments, strict=True)]
-        status = builder.or_(status, _call(context, builder, address, kinds, values))
-    builder.ret(status)
+    status = cgutils.alloca_once_value(builder, STATUS(0))
+
+    def call(functions: Sequence[Function], window: Mapping[str, Any]) -> None:
+        for number, (function, arguments) in enumerate(functions):
+            if number or window:
+                _meet(builder)
+            code = _call(context, builder, function, arguments, from_dtype(dtype), window)
+            builder.store(builder.or_(builder.load(status), code), status)
+
+    call(once, {})
+    if again:
+        steps, block = (_word(builder, COUNTS.index(name)) for name in ("T", "block"))
+        blocks = builder.sdiv(builder.add(steps, builder.sub(block, WORD(1))), block)
+        with cgutils.for_range(builder, blocks) as loop:
+            later = builder.mul(loop.index, block)
+            stop = builder.sub(steps, later)
+            short = builder.icmp_signed("<", stop, block)
+            many = builder.select(short, stop, block)
+            call(again, {"T": many, "earlier": builder.sub(stop, many), "later": later})
+    builder.ret(builder.load(status))
     library.add_ir_module(module)
     library.finalize()
     found = CFUNCTYPE(c_int, c_void_p)(library.get_pointer_to_function(builder.function.name))
@@ -110,7 +138,7 @@ _kept: list[Any] = []  # what machine code needs to stay where it is
 
 
 def _meet(builder: Any) -> None:
-    """Wait for the other threads of the pass, before a function that reads what the one before wrote."""
+    """Wait for the other threads of the pass, before a function that reads, or changes, what another wrote or read."""
     meeting, parts = (_word(builder, COUNTS.index(name)) for name in ("meeting", "parts"))
     with builder.if_then(builder.icmp_signed(">", parts, WORD(1)), likely=False):
         callee = builder.inttoptr(WORD(compiled("meet").address), ir.FunctionType(WORD, [WORD, WORD]).as_pointer())
@@ -121,42 +149,68 @@ def _word(builder: Any, place: int) -> Any:
     return builder.load(builder.gep(builder.function.args[0], [WORD(place)]))
 
 
-def _value(context: Any, builder: Any, kind: Any, place: int) -> Any:
-    """Read an argument from the table."""
-    words = [_word(builder, place + offset) for offset in range(SPREAD if isinstance(kind, types.Array) else 1)]
-    if not isinstance(kind, types.Array):
-        return words[0]
-    made = context.make_array(kind)(context, builder)
-    data = builder.inttoptr(words[0], context.get_data_type(kind.dtype).as_pointer())
-    size = kind.dtype.bitwidth // 8
-    shape = words[3 - kind.ndim :]
-    strides = [WORD(size)] if kind.ndim == 1 else [builder.mul(words[2], WORD(size)), WORD(size)]
-    populate_array(made, data, shape, strides, size, None)
-    return made._getvalue()
-
-
-def _call(context: Any, builder: Any, address: int, kinds: Any, values: Sequence[Any]) -> Any:
-    """Call a function of Numba's where it lies, and return its status."""
+def _call(
+    context: Any, builder: Any, function: Any, arguments: Sequence[Argument], number: Any, window: Mapping[str, Any]
+) -> Any:
+    """Call a function of Numba's where it lies, for a window of steps, and return its status."""
+    kinds = tuple(types.Array(number, one.axes, "C") if one.axes else types.int64 for one in arguments)
+    function.compile(kinds)
+    made = function.overloads[kinds]
+    values = [_value(context, builder, *pair, window) for pair in zip(kinds, arguments, strict=True)]
     signature = context.call_conv.get_function_type(types.none, kinds)
+    address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
     callee = builder.inttoptr(WORD(address), signature.as_pointer())
     status, _ = context.call_conv.call_function(builder, callee, types.none, kinds, values)
     return status.code
 
 
-def _called(functions: Sequence[tuple[Any, Sequence[Argument]]], dtype: np.dtype[Any], start: int) -> int:
+def _value(context: Any, builder: Any, kind: Any, argument: Argument, window: Mapping[str, Any]) -> Any:
+    """Read an argument from the table."""
+    place = argument.place
+    if not argument.axes:
+        known = window.get(COUNTS[place]) if place < len(COUNTS) else None
+        return _word(builder, place) if known is None else known
+    address, rows, width = (_word(builder, place + offset) for offset in range(SPREAD))
+    size = kind.dtype.bitwidth // 8
+    if argument.moves and window:
+        steps, samples = (_word(builder, COUNTS.index(name)) for name in ("T", "B"))
+        whole = builder.icmp_signed("==", rows, builder.mul(steps, samples))
+        first = builder.mul(window["earlier"], samples)
+        before = builder.mul(builder.mul(first, width), WORD(size))
+        address = builder.add(address, builder.select(whole, before, WORD(0)))
+        rows = builder.select(whole, builder.mul(window["T"], samples), rows)
+    made = context.make_array(kind)(context, builder)
+    data = builder.inttoptr(address, context.get_data_type(kind.dtype).as_pointer())
+    shape = [rows, width][2 - kind.ndim :]
+    strides = [WORD(size)] if kind.ndim == 1 else [builder.mul(width, WORD(size)), WORD(size)]
+    populate_array(made, data, shape, strides, size, None)
+    return made._getvalue()
+
+
+def _called(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any], start: int) -> int:
     """Call plain Python functions with NumPy's arrays where the table says that they lie."""
     table = cast(c_void_p(start), POINTER(c_int64))
-    for function, arguments in functions:
-        given: list[Any] = []
-        for place, axes in arguments:
-            shape = (table[place + 1], table[place + 2])[2 - axes :]
-            if not axes:
-                given.append(table[place])
-            elif 0 in shape:
-                given.append(np.empty(shape, dtype))
-            else:
-                many = int(np.prod(shape)) * dtype.itemsize
-                memory: Any = (c_byte * many).from_address(table[place])
-                given.append(np.frombuffer(memory, dtype).reshape(shape))
-        function(*given)
+    steps, samples, block = (table[COUNTS.index(name)] for name in ("T", "B", "block"))
+
+    def given(argument: Argument, window: Mapping[str, int]) -> Any:
+        place, axes, moves = argument
+        if not axes:
+            return window.get(COUNTS[place], table[place]) if place < len(COUNTS) else table[place]
+        shape = (table[place + 1], table[place + 2])[2 - axes :]
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        memory: Any = (c_byte * (int(np.prod(shape)) * dtype.itemsize)).from_address(table[place])
+        array = np.frombuffer(memory, dtype).reshape(shape)
+        if moves and window and len(array) == steps * samples:
+            first = window["earlier"] * samples
+            return array[first : first + window["T"] * samples]
+        return array
+
+    for function, arguments in once:
+        function(*(given(argument, {}) for argument in arguments))
+    for stop in range(steps, 0, -block) if again else ():
+        many = min(stop, block)
+        window = {"T": many, "earlier": stop - many, "later": steps - stop}
+        for function, arguments in again:
+            function(*(given(argument, window) for argument in arguments))
     return 0

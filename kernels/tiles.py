@@ -1,6 +1,7 @@
 """The innermost loop of every matrix product: a tile of a few rows by a few vectors, held in registers.
 
-A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit.
+A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit. A narrow
+tile is twice as tall: with too few sums, each addition would wait for the one before.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ from .vector import BYTES, INDEX, Vector, _mask
 
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
+NARROW = VECTORS // 2  # vectors of a tile that is twice as tall
 WORD = ir.IntType(64)
 NEAR, FAR = 3, 2  # into the first and the second level of the cache
+
+
+def height(vectors: int) -> int:
+    """Return the rows of a full tile of so many vectors."""
+    return 2 * ROWS if vectors <= NARROW else ROWS
 
 
 def _tile(
@@ -30,6 +37,7 @@ def _tile(
     c_row: Any,
     a: Any,
     a_row: Any,
+    a_block: Any,
     a_step: Any,
     panel: Any,
     length: Any,
@@ -38,11 +46,11 @@ def _tile(
     left: Any,
     ahead: Any,
 ) -> Any:
-    """c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`, for 1 to 4 rows and some vectors.
+    """c[r, v] = alpha Σ_k a[r, k] panel[k, v], plus c[r, v] where `accumulate`, for some rows and vectors.
 
-    Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step` apart; the last vector of a row of c has
-    `left` entries. In a full tile, a cache line for each k is
-    fetched from `ahead`, which is read later.
+    Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step`, its blocks of 4 rows `a_block`; the last
+    vector of a row of c has `left` entries. In a full tile, a cache line for each k is fetched from `ahead`, which is
+    read later.
     """
     kind = Vector(c.dtype)
 
@@ -50,7 +58,9 @@ def _tile(
         after = builder.append_basic_block("after")
         choice = builder.add(builder.mul(args[0], WORD(VECTORS + 1)), args[1])
         switch = builder.switch(choice, after)
-        for rows, vectors in itertools.product(range(1, ROWS + 1), range(1, VECTORS + 1)):
+        for rows, vectors in itertools.product(range(1, 2 * ROWS + 1), range(1, VECTORS + 1)):
+            if rows > height(vectors):
+                continue
             block = builder.append_basic_block(f"tile_{rows}_{vectors}")
             switch.add_case(WORD(rows * (VECTORS + 1) + vectors), block)
             builder.position_at_end(block)
@@ -59,7 +69,7 @@ def _tile(
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(*(INDEX,) * 2, c, INDEX, a, INDEX, INDEX, panel, INDEX, c.dtype, INDEX, INDEX, panel), lower
+    return types.void(*(INDEX,) * 2, c, INDEX, a, *(INDEX,) * 3, panel, INDEX, c.dtype, INDEX, INDEX, panel), lower
 
 
 def _fill(
@@ -71,6 +81,7 @@ def _fill(
     c_row: Any,
     a: Any,
     a_row: Any,
+    a_block: Any,
     a_step: Any,
     panel: Any,
     length: Any,
@@ -82,7 +93,8 @@ def _fill(
     """Write the code of a tile of one size."""
     tile = _Builder(builder, kind, left)
     sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
-    lines = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
+    steps = [(builder.mul(a_block, WORD(r // ROWS)), builder.mul(a_row, WORD(r % ROWS))) for r in range(rows)]
+    lines = [builder.gep(a, [builder.add(*step)]) for step in steps]
     adds = builder.icmp_signed("!=", accumulate, WORD(0))
     with builder.if_then(adds):
         for r, v in itertools.product(range(rows), range(vectors)):
@@ -90,7 +102,7 @@ def _fill(
     with cgutils.for_range(builder, length) as loop:
         here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
         right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
-        if rows == ROWS:
+        if rows == height(vectors):
             tile.fetch(builder.gep(ahead, [builder.mul(loop.index, WORD(64 // tile.bytes))]), FAR)
         at = builder.mul(loop.index, a_step)
         for r in range(rows):

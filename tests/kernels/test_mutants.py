@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 import bptt
-from bptt.kernels import compile, module, oracle
+from bptt.kernels import compile, memory, module, oracle
 
 T, B, SIZES, LENGTHS = 5, 3, {"m": 3, "n": 4}, [4, 2, 5]
 CELL = """x: input[m]
@@ -37,9 +37,11 @@ MUTANTS = [
     ("a sign turned", "backward", r"\(1\.0 - f_j\)", "(1.0 + f_j)"),
     ("a cotangent ignored", "backward", r"= delta_h_prev_j \+ incoming_loss_h_j", "= delta_h_prev_j"),
     ("a state one step too early in a sum", "sums", r"load\(c_prev, row", "load(c_prev, max(row - B, 0)"),
-    ("the last step left out of a product's sum", "sums", r"stop - start, 1\.0, start", "stop - start - B, 1.0, start"),
-    ("the last row left out of a sum", "sums", r"min\(low \+ \d+, stop\)", "min(low + 128, stop - 1)"),
-    ("rows summed twice", "sums", r"range\(start, stop, \d+\)", "range(start, stop, 8)"),
+    ("the last step left out of a product's sum", "sums", r"T \* B, 1\.0, later", "T * B - B, 1.0, later"),
+    ("a block of steps that begins where it should add", "sums", r"T \* B, 1\.0, later", "T * B, 1.0, 0"),
+    ("the last row left out of a sum", "sums", r"min\(low \+ \d+, T \* B\)", "min(low + 128, T * B - 1)"),
+    ("rows summed twice", "sums", r"range\(0, T \* B, \d+\)", "range(0, T * B, 4)"),
+    ("what another block left summed past the end", "backward", r"(\w+)\[row, j0\] = 0\.0", r"\1[row, j0] += 0.0"),
     ("steps past the end computed", "forward", r"== 0\.0", "== 2.0"),
     ("gradients changed past the end", "backward", r"== 0\.0", "== 2.0"),
 ]
@@ -84,9 +86,19 @@ def answers(kernel):
     found += [grads.state[name] for name in "hc"] + [grads.params[name] for name in params]
     right += [np.concatenate([one.state[name] for one in alone]) for name in "hc"]
     right += [sum(np.asarray(one.params[name], float) for one in alone) for name in params]
+    back = kernel.backward(kernel.forward(params, {"x": x}, start, lengths=LENGTHS, reverse=True), seeds)
+    alone = []
+    for b, length in enumerate(LENGTHS):
+        turned = {name: array[:length, b : b + 1][::-1] for name, array in seeds.items()}
+        first = {name: array[b : b + 1] for name, array in start.items()}
+        turned_x = x[:length, b : b + 1][::-1]
+        alone.append(oracle.answer(kernel.derivation, params, {"x": turned_x}, first, turned, digits=None))
+    found += [back.params[name] for name in params]
+    right += [sum(np.asarray(one.params[name], float) for one in alone) for name in params]
     return max(np.abs(a - np.asarray(b, float)).max(initial=0) for a, b in zip(found, right, strict=True))
 
 
+memory.SUMMED_AT_ONCE, memory.IN_CACHE = 6, 0  # blocks of two steps
 true, derivation = module.emit, bptt.derive(bptt.parse(CELL, "mutant"))
 for name, function, pattern, text in MUTANTS:
     module.emit = mutated(function, pattern, text) if function else true

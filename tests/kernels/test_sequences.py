@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.kernels import compile
+from bptt.kernels import compile, memory
 from bptt.kernels.shards import shared
 
 TOLERANCE = 1e-12  # rounding of some hundred operations, relative to the largest entry
@@ -21,6 +21,23 @@ def cut(arrays, b, length):
 
 def sample(arrays, b):
     return {name: array[b : b + 1] for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_blocks_of_steps_make_no_difference(one, assert_close, monkeypatch, reverse):
+    """Long sequences are gone back through in blocks of steps, in two threads where there are; here two steps each."""
+    for name, number in (("SUMMED_AT_ONCE", 2 * one.batch), ("IN_CACHE", 0)):
+        monkeypatch.setattr(memory, name, number)
+    monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
+    kernel = compile(one.kernel.derivation, threads=2)
+    assert kernel._module().layout(one.size).steps(one.steps, one.batch) == 2
+    some = {name: array for name, array in one.cotangents.items() if len(one.cotangents) == 1 or name != "h"}
+    for lengths in (None, [5, 1, 4]):
+        whole = one.kernel.backward(one.forward(lengths=lengths, reverse=reverse), some)
+        given = {"state": one.state, "steps": one.steps, "batch": one.batch, "lengths": lengths, "reverse": reverse}
+        grads = kernel.backward(kernel.forward(one.params, one.inputs, **given), some)
+        for part in ("params", "inputs", "state", "states"):
+            assert_close(dict(getattr(grads, part)), dict(getattr(whole, part)), TOLERANCE, scale=10)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -102,6 +102,13 @@ def backward(
 ):
     """Go back through all steps, from the gradients that reach each state from outside."""
     masked = len(active) > 0
+    if masked:
+        for t in range(T):
+            for s in range(first, last):
+                row = t * B + s
+                if active[row, 0] == 0.0:
+                    for j0 in range(size_n):
+                        delta_a_h[row, j0] = 0.0
     above, below, piece, pieces = (0, B, part, parts) if split else (first, last, 0, 1)
     span = max(1, 128 // max(1, below - above))  # steps whose values stay in the cache until they are read
     for stop in range(T, 0, -span):
@@ -161,42 +168,39 @@ def backward(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def sums(
-    T, B, part, parts, size_n, size_m, active, space, delta_a_h, h_prev, delta_W_hh, x, delta_W_xh,
+    T, B, part, parts, later, size_n, size_m, active, space, delta_a_h, h_prev, delta_W_hh, x, delta_W_xh,
     delta_b_h,
 ):
     """Sum the gradients of parameters over steps and samples."""
     masked = len(active) > 0
-    block = max(128, 131072 // (1 + size_m + 2 * size_n))  # rows
-    for start in range(0, T * B, block):
-        stop = min(start + block, T * B)
-        # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
-        low, high = share(size_n, part, parts)
-        outer_sum(
-            delta_W_hh, low, 0,
-            delta_a_h, start, low,
-            h_prev, start, 0,
-            space[part], high - low, size_n, stop - start, 1.0, start,
-        )
-        # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
-        low, high = share(size_n, part, parts)
-        outer_sum(
-            delta_W_xh, low, 0,
-            delta_a_h, start, low,
-            x, start, 0,
-            space[part], high - low, size_m, stop - start, 1.0, start,
-        )
-        for low in range(start, stop, 128):
-            high = min(low + 128, stop)
-            for j in range(part * LANES, size_n, parts * LANES):
-                left = size_n - j
-                delta_b_h_j = within(load(delta_b_h, 0, j, left), 0)
-                for row in range(low, high):
-                    if masked and active[row, 0] == 0.0:
-                        continue
-                    # delta_b_h += delta_a_h
-                    delta_a_h_j = load(delta_a_h, row, j, left)
-                    delta_b_h_j = delta_b_h_j + delta_a_h_j
-                store(delta_b_h, 0, j, left, load(delta_b_h, 0, j, left) + delta_b_h_j)
+    # delta_W_hh += outer(delta_a_h, h_prev), summed over steps and samples
+    low, high = share(size_n, part, parts)
+    outer_sum(
+        delta_W_hh, low, 0,
+        delta_a_h, 0, low,
+        h_prev, 0, 0,
+        space[part], high - low, size_n, T * B, 1.0, later,
+    )
+    # delta_W_xh += outer(delta_a_h, x), summed over steps and samples
+    low, high = share(size_n, part, parts)
+    outer_sum(
+        delta_W_xh, low, 0,
+        delta_a_h, 0, low,
+        x, 0, 0,
+        space[part], high - low, size_m, T * B, 1.0, later,
+    )
+    for low in range(0, T * B, 128):
+        high = min(low + 128, T * B)
+        for j in range(part * LANES, size_n, parts * LANES):
+            left = size_n - j
+            delta_b_h_j = within(load(delta_b_h, 0, j, left), 0)
+            for row in range(low, high):
+                if masked and active[row, 0] == 0.0:
+                    continue
+                # delta_b_h += delta_a_h
+                delta_a_h_j = load(delta_a_h, row, j, left)
+                delta_b_h_j = delta_b_h_j + delta_a_h_j
+            store(delta_b_h, 0, j, left, load(delta_b_h, 0, j, left) + delta_b_h_j)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -251,7 +251,7 @@ class Kernel:
         Memory for T = 1000, B = 8, beside parameters, inputs and cotangents
             kept from forward to backward    264.0 KiB  the states before every 32nd step
             at most in the forward pass        1.3 MiB
-            at most in the backward pass       5.5 MiB  with the gradients
+            at most in the backward pass       5.3 MiB  with the gradients
         """
         return budget(self._module(), check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
 

@@ -15,6 +15,11 @@ from ..derive.errors import Error
 from ..derive.syntax import closest
 
 Model = TypeVar("Model", bound=BaseModel)
+# Pydantic's kinds of mistakes whose words are Python's, in TOML's.
+KINDS = {
+    "dict_type": "write a table, such as {name = value}",
+    "model_type": "write a table, such as {name = value}",
+}
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
@@ -88,7 +93,7 @@ def _mistake(model: type[BaseModel], raw: Any, error: Any, under: str) -> str:
     if error["type"] == "too_short" and not value:
         return f"{path} = []: the list is empty: give at least one"
     cause = error.get("ctx", {}).get("error")
-    reason = str(cause) if isinstance(cause, Exception) else str(error["msg"])
+    reason = str(cause) if isinstance(cause, Exception) else KINDS.get(error["type"], str(error["msg"]))
     if error["type"] == "extra_forbidden":
         known = _keys(model, place[:-1])
         reason = f"no key is called '{place[-1]}'. {closest(str(place[-1]), known) if known else 'There are none.'}"

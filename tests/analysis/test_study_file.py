@@ -113,11 +113,12 @@ def test_the_same_sizes_by_two_ways_are_one_point(load):
         ("text = 'missing.txt'", "text = 'missing.txt': .*can't be read"),
         ("data = 'short.txt'", r"lengths = \[9\]: the text short.txt has 3 characters"),
         ("sizes.q = 2", "sizes.q: no cell here has a dimension called 'q'. Known: m, n"),
+        ("sizes = [4]", r"sizes = \[4\]: write a table, such as {name = value}"),
         ("sizes.n = 0", "sizes.n = 0: input should be greater than or equal to 1"),
         ("sizes.m = 5", r"cells\[0\]: no input of 'rnn' can read the \d+ characters of data 'text'"),
         ("initialisation.gian = 1", "initialisation.gian = 1: no key is called 'gian'. Did you mean 'gain'"),
         ("initialisation.gain = [1, nan]", r"initialisation.gain\[1\] = nan: input should be a finite number"),
-        ("initialisation = 3", "initialisation = 3: "),
+        ("initialisation = 3", "initialisation = 3: write a table, such as {name = value}"),
     ],
 )
 def test_a_mistake_is_named_with_its_path_and_value(load, tmp_path, line, message):

@@ -110,8 +110,17 @@ def test_a_loss_that_explodes_names_the_step_and_the_last_good_checkpoint(folder
     (folder / "cat.toml").write_text(FILE.replace("rate = 0.02", 'rate = 1e308\noptimiser = "momentum"'))
     with pytest.warns(RuntimeWarning):
         said = call("train", "cat.toml", status=2)
-    assert "cat.toml: step " in said and "cat/last.safetensors stands at the last good step" in said
+    assert "cat.toml: step " in said and "cat/last.safetensors stands at step 0, the last that was good." in said
     assert checkpoint.read(folder / "cat" / course.LAST).done == 0
+
+
+def test_a_held_out_loss_that_explodes_leaves_the_checkpoint_before_it(folder, monkeypatch):
+    losses = iter((1.0, float("nan")))
+    monkeypatch.setattr(course, "held_out_loss", lambda training: next(losses))
+    said = call("train", "cat.toml", status=2)
+    assert "step 20: the held-out loss is nan" in said
+    assert "cat/last.safetensors stands at step 10, the last that was good." in said
+    assert checkpoint.read(folder / "cat" / course.LAST).done == 10
 
 
 def test_every_mistake_of_a_file_is_listed(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...derive.errors import Error
 from . import checkpoint
 from .file import Order
-from .trainer import Taken, Training, advance, held_out_loss
+from .trainer import ADVICE, Taken, Training, advance, held_out_loss
 
 LAST, BEST, HISTORY, MODEL = "last.safetensors", "best.safetensors", "history.jsonl", "training.toml"
 
@@ -44,8 +44,8 @@ def run(
         progress: called after each step and judgement.
 
     Raises:
-        Error: where the folder already holds a training and `resume` isn't given, or one of something else; where the
-            loss isn't finite: `last.safetensors` then is the last good one.
+        Error: where the folder already holds a training and `resume` isn't given, or one of something else; where a
+            loss, of a step or held out, isn't finite: `last.safetensors` is then that of the last good judgement.
     """
     last = folder / LAST
     training = order.begin()
@@ -60,6 +60,7 @@ def run(
     _start(folder, order, history)
     if not resume:
         checkpoint.write(training, last, order.text)
+    kept = training.done
     with (folder / HISTORY).open("a", encoding="utf-8") as file:
 
         def note(what: Taken | Judged) -> None:
@@ -73,13 +74,16 @@ def run(
                 if training.done % steps.judge_every and training.done < steps.steps:
                     continue
                 judged = Judged(training.done, held_out_loss(training))
+                if not math.isfinite(judged.loss):
+                    raise Error(f"step {judged.number}: the held-out loss is {judged.loss}. {ADVICE}")
                 if judged.loss < best:
                     best = judged.loss
                     checkpoint.write(training, folder / BEST, order.text)
                 checkpoint.write(training, last, order.text)
+                kept = training.done
                 note(judged)
         except Error as error:
-            raise Error(f"{order.path}: {error} {last} stands at the last good step.") from None
+            raise Error(f"{order.path}: {error} {last} stands at step {kept}, the last that was good.") from None
     return training
 
 

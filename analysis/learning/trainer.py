@@ -170,14 +170,14 @@ def advance(training: Training) -> Taken:
         raise Error(f"step {number + 1}: {error}") from None
     loss = weighed(run.losses, batch)
     if not math.isfinite(loss):
-        raise Error(f"step {number + 1}: the loss is {loss}. {_ADVICE}")
+        raise Error(f"step {number + 1}: the loss is {loss}. {ADVICE}")
     found = training.kernel.backward(run, _weight(batch)).params
     gradients = {name: np.array(found[name]) for name in training.params}
     if plan.noise:
         add_noise(gradients, plan.noise, number, random_stream(plan.seed, f"gradient noise {number}"))
     norm = clip(gradients, plan.clip)
     if not math.isfinite(norm):
-        raise Error(f"step {number + 1}: the gradient's norm is {norm}. {_ADVICE}")
+        raise Error(f"step {number + 1}: the gradient's norm is {norm}. {ADVICE}")
     rule = optimiser(plan.optimiser)
     rate = rate_at(plan, number)
     if plan.decay:
@@ -196,7 +196,7 @@ def advance(training: Training) -> Taken:
     return Taken(training.done, loss, norm, norm > plan.clip, batch.counted, seconds)
 
 
-_ADVICE = "Take a smaller rate, clip gradients, or start from smaller weights."
+ADVICE = "Take a smaller rate, clip gradients, or start from smaller weights."
 
 
 def weighed(losses: Mapping[str, Array], batch: Batch) -> float:

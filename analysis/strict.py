@@ -16,10 +16,7 @@ from ..derive.syntax import closest
 
 Model = TypeVar("Model", bound=BaseModel)
 # Pydantic's kinds of mistakes whose words are Python's, in TOML's.
-KINDS = {
-    "dict_type": "write a table, such as {name = value}",
-    "model_type": "write a table, such as {name = value}",
-}
+KINDS = dict.fromkeys(("dict_type", "model_type"), "write a table, such as {name = value}")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 

@@ -9,11 +9,12 @@ point to entries; strides and offsets count entries. `products.py` says what eac
 
 from numba import njit
 
-from bptt.kernels.tiles import NARROW, ROWS, VECTORS, at, copy_vector, read, spread_rows, tile, turn_block, write
+from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, full_height, read, spread_rows, tile, turn_block, write
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
 LANES = lanes(DTYPE)
+_height = njit(error_model="numpy")(full_height)
 LINE = 16 if DTYPE == "float32" else 8  # entries of a cache line
 NEAR = 32 * LINE  # entries from one row to the next, up to which columns are read where they are
 SUMMED_AT_ONCE = 128  # rows of a panel: they stay in the first level of the cache while all rows on the left pass
@@ -43,12 +44,6 @@ def _share(columns, part, parts):
     """Return the first panel of one of `parts` shares of a matrix, and that behind its last."""
     count = _count(columns)
     return count * part // parts, count * (part + 1) // parts
-
-
-@njit(error_model="numpy")
-def _height(vectors):
-    """Return the rows of a full tile of so many vectors."""
-    return 2 * ROWS if vectors <= NARROW else ROWS
 
 
 @njit(error_model="numpy")
@@ -89,33 +84,18 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):
             many = min(ROWS_AT_ONCE, rows - row)
-            left, row_step, block_step, step = at(a, first * a_row + row), 1, ROWS, a_row
+            left, across, step = at(a, first * a_row + row), ROWS, a_row
             if not near:
                 _pack_columns(space, left, a_row, many, count)
-                left, row_step, block_step, step = space, 1, ROWS * count, ROWS
+                left, across, step = space, ROWS * count, ROWS
             for number in range(_count(columns)):
                 column, vectors, _, last = _panel(number, columns)
                 c_here, panel, height = at(c, row * c_row + column), at(panels, column * count), _height(vectors)
                 for m in range(0, many, height):
-                    here, a_here = at(c_here, m * c_row), at(left, m // ROWS * block_step)
-                    later = at(left, (m + height) // ROWS * block_step)
+                    here, a_here = at(c_here, m * c_row), at(left, m // ROWS * across)
+                    later = at(left, (m + height) // ROWS * across)
                     deep = min(height, many - m)
-                    tile(
-                        deep,
-                        vectors,
-                        here,
-                        c_row,
-                        a_here,
-                        row_step,
-                        block_step,
-                        step,
-                        panel,
-                        count,
-                        alpha,
-                        adds,
-                        last,
-                        later,
-                    )
+                    tile(deep, vectors, here, c_row, a_here, 1, across, step, panel, count, alpha, adds, last, later)
 
 
 @njit(error_model="numpy")

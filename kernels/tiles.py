@@ -24,7 +24,7 @@ WORD = ir.IntType(64)
 NEAR, FAR = 3, 2  # into the first and the second level of the cache
 
 
-def height(vectors: int) -> int:
+def full_height(vectors: int) -> int:
     """Return the rows of a full tile of so many vectors."""
     return 2 * ROWS if vectors <= NARROW else ROWS
 
@@ -59,7 +59,7 @@ def _tile(
         choice = builder.add(builder.mul(args[0], WORD(VECTORS + 1)), args[1])
         switch = builder.switch(choice, after)
         for rows, vectors in itertools.product(range(1, 2 * ROWS + 1), range(1, VECTORS + 1)):
-            if rows > height(vectors):
+            if rows > full_height(vectors):
                 continue
             block = builder.append_basic_block(f"tile_{rows}_{vectors}")
             switch.add_case(WORD(rows * (VECTORS + 1) + vectors), block)
@@ -102,7 +102,7 @@ def _fill(
     with cgutils.for_range(builder, length) as loop:
         here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
         right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
-        if rows == height(vectors):
+        if rows == full_height(vectors):
             tile.fetch(builder.gep(ahead, [builder.mul(loop.index, WORD(64 // tile.bytes))]), FAR)
         at = builder.mul(loop.index, a_step)
         for r in range(rows):

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...derive.errors import Error
 from . import checkpoint
 from .file import Order
-from .trainer import ADVICE, Taken, Training, advance, held_out_loss
+from .trainer import Taken, Training, advance, held_out_loss, refuse_infinite
 
 LAST, BEST, HISTORY, MODEL = "last.safetensors", "best.safetensors", "history.jsonl", "training.toml"
 
@@ -74,8 +74,7 @@ def run(
                 if training.done % steps.judge_every and training.done < steps.steps:
                     continue
                 judged = Judged(training.done, held_out_loss(training))
-                if not math.isfinite(judged.loss):
-                    raise Error(f"step {judged.number}: the held-out loss is {judged.loss}. {ADVICE}")
+                refuse_infinite(judged.number, "held-out loss", judged.loss)
                 if judged.loss < best:
                     best = judged.loss
                     checkpoint.write(training, folder / BEST, order.text)

@@ -169,15 +169,13 @@ def advance(training: Training) -> Taken:
     except Error as error:
         raise Error(f"step {number + 1}: {error}") from None
     loss = weighed(run.losses, batch)
-    if not math.isfinite(loss):
-        raise Error(f"step {number + 1}: the loss is {loss}. {ADVICE}")
+    refuse_infinite(number + 1, "loss", loss)
     found = training.kernel.backward(run, _weight(batch)).params
     gradients = {name: np.array(found[name]) for name in training.params}
     if plan.noise:
         add_noise(gradients, plan.noise, number, random_stream(plan.seed, f"gradient noise {number}"))
     norm = clip(gradients, plan.clip)
-    if not math.isfinite(norm):
-        raise Error(f"step {number + 1}: the gradient's norm is {norm}. {ADVICE}")
+    refuse_infinite(number + 1, "gradient's norm", norm)
     rule = optimiser(plan.optimiser)
     rate = rate_at(plan, number)
     if plan.decay:
@@ -196,7 +194,11 @@ def advance(training: Training) -> Taken:
     return Taken(training.done, loss, norm, norm > plan.clip, batch.counted, seconds)
 
 
-ADVICE = "Take a smaller rate, clip gradients, or start from smaller weights."
+def refuse_infinite(step: int, what: str, number: float) -> None:
+    """Raise an Error where a number that training goes by isn't finite."""
+    if not math.isfinite(number):
+        advice = "Take a smaller rate, clip gradients, or start from smaller weights."
+        raise Error(f"step {step}: the {what} is {number}. {advice}")
 
 
 def weighed(losses: Mapping[str, Array], batch: Batch) -> float:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...derive.errors import Error
+from ..data import random_stream
+
 Array = NDArray[Any]
+JUDGED_TOGETHER = 128  # examples that are run together
 
 
 @dataclass(frozen=True)
@@ -70,3 +75,40 @@ def streams(indices: Array, batch: int, window: int) -> tuple[Array, int]:
     windows = max(0, (each - 1) // window)
     laid = indices[: batch * each].reshape(batch, each).T
     return np.ascontiguousarray(laid[: windows * window + 1]), windows
+
+
+def examples(
+    name: str,
+    sizes: Mapping[str, int],
+    take: Callable[[Array], Batch],
+    learned: Array,
+    held_out: Array,
+    batch: int,
+    seed: int = 0,
+) -> Task:
+    """Return the task of learning from examples in a new random order in each epoch.
+
+    Args:
+        name, sizes: of the task.
+        take: numbers of examples -> the batch that they make.
+        learned, held_out: numbers of the examples.
+        batch: how many are learned from in a step; what doesn't fill a batch is left out of an epoch.
+        seed: of the order.
+
+    Raises:
+        Error: where there are fewer examples than a batch needs.
+    """
+    each = len(learned) // batch
+    if not each:
+        raise Error(f"{name}: there are {len(learned)} examples to learn from, too few for a batch of {batch}")
+
+    @lru_cache(1)
+    def order(epoch: int) -> Array:
+        return random_stream(seed, f"epoch {epoch}").permutation(learned)
+
+    def chosen(number: int) -> Batch:
+        epoch, place = divmod(number, each)
+        return take(order(epoch)[place * batch : (place + 1) * batch])
+
+    parts = [held_out[first : first + JUDGED_TOGETHER] for first in range(0, len(held_out), JUDGED_TOGETHER)]
+    return Task(name, sizes, chosen, lambda: [take(part) for part in parts])

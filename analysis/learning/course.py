@@ -82,7 +82,9 @@ def run(
                 kept = training.done
                 note(judged)
         except Error as error:
-            raise Error(f"{order.path}: {error} {last} stands at step {kept}, the last that was good.") from None
+            raise Error(
+                f"{order.path}: {str(error).rstrip('.')}. {last} stands at step {kept}, the last that was good."
+            ) from None
     return training
 
 

@@ -15,7 +15,7 @@ from ...derive.syntax import closest
 from ...kernels import compile
 from ..data import text
 from ..strict import STRICT, check, read
-from . import language
+from . import arrays, language
 from .batches import Task
 from .optimisers import OPTIMISERS, optimiser
 from .trainer import Plan, Training, begin
@@ -49,22 +49,46 @@ class Words(Text):
     at_least: Count = 5
 
 
+class Arrays(BaseModel):
+    """Examples of one's own, for any model.
+
+    Attributes:
+        file: path of an .npz file, as `arrays.Examples` says.
+        batch: examples of a step, in a new random order in each epoch.
+        held_out: share of the examples, the last, on which the model is judged.
+    """
+
+    model_config = STRICT
+    file: str
+    batch: Count = 32
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of task: what its data table may say, and how the task is made of it, for files in a folder."""
+    """A kind of task: what its data table may say, and how the task is made of the file and it, in a folder."""
 
     data: type[BaseModel]
-    make: Callable[[Model, Any, Path], Task]
+    make: Callable[[TrainingFile, Any, Path], Task]
 
 
-def _text_task(model: Model, data: Text, folder: Path) -> Task:
+def _text_task(file: TrainingFile, data: Text, folder: Path) -> Task:
     chars = text(None if data.text is None else folder / data.text)
     tokens = language.of_words(chars, data.at_least) if isinstance(data, Words) else language.of_characters(chars)
     told = {name: getattr(data, name) for name in ("window", "batch", "held_out", "noised")}
-    return language.next_token(model, tokens, **told)
+    return language.next_token(file.model, tokens, **told)
 
 
-TASKS: Mapping[str, Kind] = {"characters": Kind(Text, _text_task), "words": Kind(Words, _text_task)}
+def _arrays_task(file: TrainingFile, data: Arrays, folder: Path) -> Task:
+    given = arrays.read(folder / data.file)
+    return arrays.task(file.model, given, data.held_out, data.batch, file.training.dtype)
+
+
+TASKS: Mapping[str, Kind] = {
+    "characters": Kind(Text, _text_task),
+    "words": Kind(Words, _text_task),
+    "arrays": Kind(Arrays, _arrays_task),
+}
 
 
 def _model(name: Any, info: ValidationInfo[Path]) -> Model:
@@ -156,7 +180,7 @@ def load(path: Path) -> Order:
     kind = TASKS[told.task]
     data = check(path, kind.data, told.data, "data")
     try:
-        task = kind.make(told.model, data, path.absolute().parent)
+        task = kind.make(told, data, path.absolute().parent)
     except Error as error:
         raise Error(f"{path}: {error}") from None
     return Order(path, string, told, task)
@@ -164,7 +188,7 @@ def load(path: Path) -> Order:
 
 TEMPLATE = """# A training for `bptt train`: a character language model on Python's own help texts.
 model = "character_language_model"      # a model that `bptt models` lists, or the path of a .model file
-task = "characters"                     # or words
+task = "characters"                     # or words; or arrays, for any model
 
 [sizes]                                 # dimensions of the model that the data leave open
 n = 128

@@ -9,10 +9,10 @@ import xarray as xr
 
 from ...derive.model import Model, load_model
 from ...kernels import ModelKernel
-from ..learning.batches import Array, Batch, Task
+from ..learning.batches import Array, Batch, Task, examples
 from ..learning.trainer import Training
 from .calendars import ISO, START, Dates, dates
-from .examples import examples, open_sizes, proportion
+from .examples import open_sizes, proportion
 from .learn import MOMENTS, gathered, learn, plan_of
 from .system import Progress, Settings, system
 

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from ...derive.compose import compose
-from ..learning.batches import Array, Batch, Task
-from .examples import examples, guesses, open_sizes, proportion
+from ..learning.batches import Array, Batch, Task, examples
+from .examples import guesses, open_sizes, proportion
 from .extras import Images, digit_images
 from .learn import gathered, learn, plan_of
 from .system import Progress, Settings, system

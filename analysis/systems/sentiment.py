@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from ...derive.compose import compose
-from ..learning.batches import Array, Batch, Task
+from ..learning.batches import Array, Batch, Task, examples
 from . import opinions
-from .examples import examples, guesses, open_sizes, proportion
+from .examples import guesses, open_sizes, proportion
 from .learn import gathered, learn, plan_of
 from .opinions import Opinions
 from .system import Progress, Settings, system

@@ -7,9 +7,9 @@ import xarray as xr
 
 from ...derive.compose import compose
 from ..data import random_stream
-from ..learning.batches import Array, Batch, Task
+from ..learning.batches import Array, Batch, Task, examples
 from ..learning.trainer import Training, runs
-from .examples import examples, open_sizes, proportion
+from .examples import open_sizes, proportion
 from .learn import gathered, learn, plan_of
 from .system import Progress, Settings, system
 

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 import bptt
-from bptt.analysis.learning.batches import Batch
+from bptt.analysis.learning.batches import Batch, examples
 from bptt.analysis.learning.trainer import Plan, begin
 from bptt.analysis.systems import calendars, captions, extras, frames, long_range, opinions, series, spelling
-from bptt.analysis.systems.examples import examples, open_sizes, proportion
+from bptt.analysis.systems.examples import open_sizes, proportion
 from bptt.cli import main
 
 

@@ -1,6 +1,6 @@
 """Elementwise functions on vectors: within 2.5 units in the last place everywhere, right at ±∞, NaN passed on.
 
-exp is 2ⁿ eʳ with r in [−ln 2/2, ln 2/2] and a Taylor polynomial for eʳ (Cody & Waite 1980); log is n ln 2 + log(1 + f)
+exp is 2ⁿ eʳ with r in [−ln 2/2, ln 2/2] and a polynomial for eʳ (Cody & Waite 1980); log is n ln 2 + log(1 + f)
 with the series of artanh (Fdlibm's e_log). The rest follow from these. A function of the table without a line here is
 called lane by lane.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
 from scipy import special
 
 from .values import Value
@@ -20,23 +21,37 @@ from .vector import on_vectors
 LOG2_E = 1 / math.log(2)
 # ln 2 in two parts, the first with so many trailing zeros that n times it is exact.
 LN2 = {32: (0.693359375, -2.12194440e-4), 64: (0.6931471803691238, 1.9082149292705877e-10)}
-DEGREE = {32: 8, 64: 14}
 LARGEST = {32: 88.73, 64: 709.79}  # beyond it exp overflows
 SMALLEST = {32: -125.0, 64: -800.0}  # beyond it exp is 0, even times 10⁴
 TANH_IS_ONE = {32: 9.1, 64: 19.1}  # from it on, tanh rounds to 1
+SILU_IS_X = 1e4  # from it on; below its negative, silu is 0
 ARTANH_TERMS = {32: 6, 64: 11}
 
 
+def _economised(terms: int) -> list[float]:
+    """Return the coefficients of a polynomial near (eʳ − 1 − r)/r² for |r| ≤ ln 2/2.
+
+    It is the Taylor series without the last terms of its Chebyshev series (Lanczos 1938).
+    """
+    bound = math.log(2) / 2
+    powers = bound ** np.arange(20)
+    taylor = powers / special.factorial(np.arange(2, 22))
+    found: list[float] = (cheb2poly(poly2cheb(taylor)[:terms]) / powers[:terms]).tolist()
+    return found
+
+
+COEFFICIENTS = {bits: _economised(terms) for bits, terms in {32: 5, 64: 10}.items()}
+
+
 def _expm1_reduced(r: Value) -> Value:
-    """Return eʳ − 1 for |r| ≤ ln 2/2: r + r²(1/2! + r/3! + ...), pairs of terms at a time (Estrin 1960)."""
-    terms = [r.spread(1 / math.factorial(k)) for k in range(2, DEGREE[r.bits] + 1)]
-    square = power = r * r
+    """Return eʳ − 1 for |r| ≤ ln 2/2: r + r² times a polynomial, pairs of terms at a time (Estrin 1960)."""
+    terms = [r.spread(number) for number in COEFFICIENTS[r.bits]]
+    step, square = r, r * r
+    power = square
     while len(terms) > 1:
-        step = r if len(terms) == DEGREE[r.bits] - 1 else power
-        if step is not r:
-            power = power * power
         pairs = [low + high * step for low, high in zip(terms[::2], terms[1::2], strict=False)]
         terms = pairs + terms[len(pairs) * 2 :]
+        step, power = power, power * power
     return terms[0] * square + r
 
 
@@ -63,13 +78,13 @@ def _tanh(x: Value) -> Value:
     n, r = _reduced(size + size)
     scale = n.power_of_two()
     grown = _expm1_reduced(r) * scale + (scale - 1.0)
-    return grown.over(grown + 2.0).call("copysign", x)
+    return grown.over(grown, 2.0).call("copysign", x)
 
 
 def _sigmoid(x: Value) -> Value:
     """Return 1 / (1 + e⁻ˣ), or eˣ / (1 + eˣ) where x < 0: nothing overflows and small values keep their digits."""
     shrunk = _shrunk(-x.call("fabs"))
-    return x.if_less(0.0, shrunk, shrunk.spread(1.0)).over(shrunk + 1.0)
+    return x.if_less(0.0, shrunk, shrunk.spread(1.0)).over(shrunk, 1.0)
 
 
 def _log(x: Value) -> Value:
@@ -111,8 +126,9 @@ def _silu(x: Value) -> Value:
     """Return x / (1 + e⁻ˣ), with x multiplied in before eˣ may become denormal."""
     n, r = _reduced((-x.call("fabs")).at_least(SMALLEST[x.bits]))
     grown = _expm1_reduced(r) + 1.0
-    finite = x.at_least(-1e4)  # −∞ · 0 is 0 here
-    return x.if_less(0.0, (grown * finite).scaled(n), x) / (grown.scaled(n) + 1.0)
+    finite = x.at_least(-SILU_IS_X)  # −∞ · 0 is 0 here
+    found = x.if_less(0.0, (grown * finite).scaled(n), x).over(grown.scaled(n), 1.0)
+    return x.if_less(SILU_IS_X, found, x)
 
 
 PLAIN: dict[str, Callable[..., Any]] = {

@@ -74,20 +74,24 @@ class Value:
         )
         return self._made(self.builder.call(function, [self.value, *(other.value for other in others)]))
 
-    def over(self, divisor: Value) -> Value:
-        """Return the quotient by a divisor from 1 to 2¹⁰⁰: where the processor estimates reciprocals, without dividing.
+    def over(self, part: Value, rest: Number) -> Value:
+        """Return self / (part + rest), for a sum from 1 to 2¹⁰⁰.
 
-        Newton's iteration doubles the 14 digits of the estimate, and what is left over corrects the quotient.
+        What a first quotient leaves over is found from the two parts, so that the rounding of their sum doesn't count.
+        Where the processor estimates reciprocals, nothing is divided: the estimate has 14 digits, and Newton's
+        iteration doubles them, as does what is left over.
         """
-        if not self._is_wide():
-            return self / divisor
-        kind = {32: "ps", 64: "pd"}[self.bits]
-        guess = self._wide(f"rcp14.{kind}.512", divisor, divisor)
-        one, away = self.spread(1.0), -divisor
-        for _ in range(self.bits // 32):
-            guess = guess.call("fma", away.call("fma", guess, one), guess)
-        found = self * guess
-        return away.call("fma", found, self).call("fma", guess, found)
+        whole = part + rest
+        if self._is_wide():
+            kind = {32: "ps", 64: "pd"}[self.bits]
+            inverse = self._wide(f"rcp14.{kind}.512", whole, whole)
+            if self.bits == 64:
+                inverse = inverse + inverse * (1.0 - whole * inverse)
+        else:
+            inverse = 1.0 / whole
+        found = self * inverse
+        left = (self - found * rest) - found * part
+        return found + left * inverse
 
     def scaled(self, n: Value) -> Value:
         """Return self · 2ⁿ for whole numbers n, rounded once where that is denormal."""
@@ -132,15 +136,11 @@ class Value:
         return self.if_less(bound, bound, self)
 
     def power_of_two(self) -> Value:
-        """Return 2**n for lanes that hold whole numbers in the exponent's normal range."""
-        bias, shift = (127, 23) if self.bits == 32 else (1023, 52)
-        whole = self.as_integers()
-        moved = self.builder.shl(self._plus(whole, bias), self._integers(shift))
-        return self._made(self.builder.bitcast(moved, self.value.type))
-
-    def as_integers(self) -> Any:
-        """Return the lanes rounded toward zero, as machine integers of the same width."""
-        return self.builder.fptosi(self.value, ir.VectorType(ir.IntType(self.bits), self.value.type.count))
+        """Return 2**n for lanes that hold whole numbers n in the exponent's normal range."""
+        bias, digits = (127, 23) if self.bits == 32 else (1023, 52)
+        whole = self + (1.5 * 2**digits + bias)  # its last bits are those of n + bias: this unit in the last place is 1
+        bits = self.builder.bitcast(whole.value, ir.VectorType(ir.IntType(self.bits), self.value.type.count))
+        return self._made(self.builder.bitcast(self.builder.shl(bits, self._integers(digits)), self.value.type))
 
     def split(self, low: float) -> tuple[Value, Value]:
         """Return (n, x / 2**n) with the quotient in [low, 2 low), for positive normal lanes."""
@@ -158,9 +158,6 @@ class Value:
     def _integers(self, number: int) -> Any:
         kind = ir.VectorType(ir.IntType(self.bits), self.value.type.count)
         return ir.Constant(kind, [number] * kind.count)
-
-    def _plus(self, integers: Any, number: int) -> Any:
-        return self.builder.add(integers, self._integers(number))
 
 
 def as_value(builder: Any, value: Any, machine: ir.VectorType) -> Value:

@@ -75,6 +75,31 @@ def test_error_in_units_of_the_last_place(name, dtype):
                 assert value == np.inf, given
 
 
+WIDER: Any = {
+    "tanh": np.tanh,
+    "exp": np.exp,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "log": np.log,
+    "softplus": lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+}
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="NumPy has no wider floats here")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", WIDER)
+def test_error_at_many_places(name, dtype):
+    """Errors of a few formulas come close to the bound at one place in ten thousand."""
+    rng, info = np.random.default_rng(1), np.finfo(dtype)
+    many, largest = 100_000, np.log(float(info.max)) - 1
+    x = np.concatenate([rng.uniform(-bound, bound, many) for bound in (1, 10, largest)]).astype(dtype)
+    x = np.abs(x) + info.tiny if name == "log" else x
+    exact = WIDER[name](x.astype(np.longdouble))
+    unit = np.spacing(np.maximum(np.abs(exact).astype(dtype), info.tiny)).astype(np.longdouble)
+    errors = np.abs(on_vectors(name, x) - exact) / unit
+    assert errors.max() <= ULPS, x[errors.argmax()]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", [name for name in functions.PLAIN if name not in ("geq", "max", "min")])
 def test_edges(name, dtype):

@@ -75,6 +75,27 @@ def log_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dat
     return result
 
 
+def share_interval(shares: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
+    """Return the mean of squared correlations over independent samples and its interval, which stays from 0 to 1.
+
+    It is `t_interval` of the correlations' artanh, which spreads alike whatever the correlation is (Fisher 1915).
+
+    Args:
+        shares: squared correlations, from 0 to below 1, any shape.
+        dim, level: as for `t_interval`.
+
+    Returns:
+        `mean`, `low` and `high`, as `t_interval` does.
+
+    >>> found = share_interval(xr.DataArray([0.02, 0.1, 0.3], dims="seed"), "seed")
+    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
+    [0.0, 0.122, 0.65]
+    """
+    found = t_interval(xr.apply_ufunc(lambda share: np.arctanh(np.sqrt(share)), shares), dim, level)
+    result: xr.Dataset = xr.apply_ufunc(lambda z: np.tanh(z) ** 2, found.clip(min=0))
+    return result
+
+
 def block_length(samples: xr.DataArray, dim: str) -> xr.DataArray:
     """Return how long blocks of a run must be, so that what happens in different blocks hardly depends.
 

@@ -167,7 +167,7 @@ class _Writer:
         """Return the label of each layer: none where a single one can do without."""
         targets = [equation.target.name for equation in self.cell.equations]
         words = {*self.cell.params, *self.cell.inputs, *self.cell.indices, *targets} - {self.given}
-        own = OWN | {f"W_{self.output}y", self.output + "0", *map(self.further_name, self.further)}
+        own = OWN | {f"W_{self.output}y", f"{self.output}_first", *map(self.further_name, self.further)}
         once = self.shape != "one-to-many"  # where the cell is called twice
         if self.layers == 1 and not stems and once and not words & (own - set(self.cell.states)):
             return [""]
@@ -180,7 +180,7 @@ class _Writer:
 
     def state(self, name: str, label: str, first: bool = False) -> str:
         """Return what the model calls a state of a layer."""
-        name = f"{name}0" if first else name
+        name = f"{name}_first" if first else name
         if not label and name in OWN:
             return f"{name}{LABEL}{self.cell.name}"
         return f"{name}{LABEL}{label}" if label else name

@@ -141,14 +141,15 @@ class SystemPage:
     def of_kind(self, show: str, is_brief: bool = False) -> Iterator[tuple[str, DataArray]]:
         for name, variable in self.found.data_vars.items():
             about = variable.attrs
-            if about.get("show", _kind(variable)) == show and name != "flow":
+            is_bound = str(name).endswith(("_low", "_high"))
+            if about.get("show", _kind(variable)) == show and name != "flow" and not is_bound:
                 if is_brief and about.get("only") == "details":
                     continue
                 yield str(name), variable
 
     def numbers(self, is_brief: bool = False) -> Iterator[Block]:
         """Yield the table of all numbers; an interval stands with its number, and many models below each other."""
-        kept = [(name, one) for name, one in self.of_kind("number", is_brief) if not name.endswith(("_low", "_high"))]
+        kept = list(self.of_kind("number", is_brief))
         if not kept:
             return
         model = self.phrases.plain("gallery.model")
@@ -167,9 +168,9 @@ class SystemPage:
         ]
         yield Table(header, tuple(rows), "l" + "r" * len(tops), wide=0 if tops is self.models else -1)
 
-    def number(self, name: str, place: int) -> str:
-        """Return a number of a model, with its interval."""
-        value, low, high = (at(self.found, name + end, place) for end in ("", "_low", "_high"))
+    def number(self, name: str, *place: int) -> str:
+        """Return a number of a model or table, with its interval."""
+        value, low, high = (at(self.found, name + end, *place) for end in ("", "_low", "_high"))
         return shown(value) if math.isnan(low) else f"{shown(value)} [{number(low)},{NO_BREAK}{number(high)}]"
 
     def curves(self, only: str = "", but: str = "") -> Iterator[Block]:
@@ -317,8 +318,8 @@ class SystemPage:
             row, column = (str(dim) for dim in one.dims)
             header: tuple[Text, ...] = (("",), *((str(label),) for label in one[column].values))
             rows = [
-                ((str(label),), *((shown(float(value)),) for value in values))
-                for label, values in zip(one[row].values, one.values, strict=True)
+                ((str(label),), *((self.number(name, place, across),) for across in range(len(one[column]))))
+                for place, label in enumerate(one[row].values)
             ]
             yield Table(header, tuple(rows), "l" + "r" * len(one[column]), (_label(one, name),))
 
@@ -351,8 +352,8 @@ def capitals(text: str) -> str:
     return _abbreviations().sub(lambda match: match[0].upper(), text)
 
 
-def at(found: Dataset, name: str, place: int) -> float:
-    """Return a number of the model at a place; nan where it wasn't measured."""
+def at(found: Dataset, name: str, *place: int) -> float:
+    """Return a number of the model, or of a table, at a place; nan where it wasn't measured."""
     return float(found[name].values[place]) if name in found else math.nan
 
 

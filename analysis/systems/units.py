@@ -20,11 +20,14 @@ from ..data import characters
 from ..learning import language
 from ..learning.batches import Array
 from ..learning.units import activations, bracket_depth, followers, indentation, line_position
+from ..statistics import log_interval, share_interval
 from .characters import language_model
 from .learn import MOMENTS, gathered, learn, plan_of, used
 from .system import Progress, Settings, system
 
-MEASURED = 20_000  # characters held out, on which units are chosen and scored
+MEASURED = 40_000  # characters held out, on which units are chosen and scored
+_PERPLEXITY = {"long_name": "held-out perplexity", "units": "1"}
+_MOMENT = xr.Variable("moment", list(MOMENTS))
 
 
 def library(least: int) -> list[str]:
@@ -83,65 +86,86 @@ def features(sources: list[str]) -> Mapping[str, Array]:
 
 
 def measure(settings: Settings, seed: int, progress: Progress) -> xr.Dataset:
-    """Train a language model on Python source, and score its units before and after."""
+    """Train language models on Python source, and score their units before and after."""
     sources = library(settings["characters"])
     whole = "".join(sources)
     chars = characters(whole, f"standard library of Python {sys.version.split()[0]}")
-    tokens = language.of_characters(chars)
     model = language_model(settings["cell"])
     told = {name: settings[name] for name in ("window", "batch", "held_out")}
-    learned = learn(
-        model,
-        language.next_token(model, tokens, **told),
-        plan_of(settings, seed, model),
-        settings["sizes"],
-        settings["steps"],
-        judge_every=settings["judge_every"],
-        label=settings["cell"],
-        progress=progress,
-    )
+    task = language.next_token(model, language.of_characters(chars), **told)
     first = round(len(whole) * (1 - settings["held_out"]))
     part = slice(first, first + MEASURED)
     named = {name: values[part] for name, values in features(sources).items() if np.ptp(values[part])}
-    kernel, about = learned.training.kernel, learned.training.task.about
-    held = [activations(kernel, params, about, whole[part]) for params in (learned.initial, used(learned.training))]
-    scores = [followers(one, named, seed) for one in held]
+    learned, held, scored = [], [], []
+    for number in range(settings["models"]):
+        one = learn(
+            model,
+            task,
+            plan_of(settings, seed + number, model),
+            settings["sizes"],
+            settings["steps"],
+            judge_every=settings["judge_every"],
+            label=f"{settings['cell']} {number + 1} of {settings['models']}",
+            progress=progress,
+        )
+        kernel, about = one.training.kernel, one.training.task.about
+        before, after = (
+            activations(kernel, params, about, whole[part]) for params in (one.initial, used(one.training))
+        )
+        learned.append(one)
+        held.append(after)
+        scored.append(xr.concat([followers(each, named, seed) for each in (before, after)], _MOMENT))
     method = (
         f"Source of {len(sources)} modules of the {chars.source}: {len(whole):,} characters, the last "
-        f"{settings['held_out']:.0%} held out; {settings['steps']} steps with windows of {settings['window']} and the "
-        f"state carried on, {settings['batch']} streams. Over {MEASURED:,} characters held out each feature's best "
+        f"{settings['held_out']:.0%} held out; {settings['models']} models from different initial weights, "
+        f"{settings['steps']} steps each with windows of {settings['window']} and the state carried on, "
+        f"{settings['batch']} streams. Over {len(whole[part]):,} characters held out each feature's best "
         "unit is chosen, and a linear probe of all units fitted, on every other of 20 blocks; scored by the squared "
-        "correlation on the rest. By chance: 95 % of 200 shifts of the feature score less"
+        "correlation on the rest; intervals of 95 % over the models. By chance: 95 % of 200 shifts of the feature "
+        "score less. Curves and coloured text are of the first model"
     )
-    found = gathered({settings["cell"]: learned}, method)
-    found["perplexity"] = np.exp(found.held_out.isel(step=-1, drop=True))
-    found.perplexity.attrs.update(long_name="held-out perplexity", units="1")
-    found = found.merge(_scored(scores)).merge(_coloured(held[-1], scores[-1], settings["shown"]))
-    after = scores[-1]
+    found = gathered({settings["cell"]: learned[0]}, method)
+    losses = xr.concat([one.measured.held_out.isel(step=-1, drop=True) for one in learned], "run")
+    perplexity = log_interval(xr.apply_ufunc(np.exp, losses), "run")
+    for name, suffix in {"mean": "", "low": "_low", "high": "_high"}.items():
+        found[f"perplexity{suffix}"] = ("model", [float(perplexity[name])], _PERPLEXITY)
+    scores = xr.concat(scored, "run")
+    found = found.merge(_scored(scores)).merge(_coloured(held[0], scored[0].isel(moment=-1), settings["shown"]))
+    after = scores.sel(moment=MOMENTS[-1])
+    best, probe = (share_interval(after[name], "run") for name in ("score", "probe"))
     told_of = [
-        f"{name} {float(after.score[place]):.2f} by {after.best.values[place]} ({float(after.probe[place]):.2f} by all)"
+        f"{name} {best['mean'][place]:.2f} [{best['low'][place]:.2f}, {best['high'][place]:.2f}] "
+        f"({probe['mean'][place]:.2f} by all)"
         for place, name in enumerate(map(str, after.feature.values))
     ]
     return found.assign_attrs(learned=f"Share of a feature that one unit tells: {'; '.join(told_of)}.")
 
 
-def _scored(scores: list[xr.Dataset]) -> xr.Dataset:
-    """Return the table of scores: of the best unit and of a probe of all, before and after training."""
-    before, after = scores
+def _scored(scores: xr.Dataset) -> xr.Dataset:
+    """Return the table of scores, over run, moment and feature: of the best unit and of a probe of all units."""
+    before, after = (scores.sel(moment=moment) for moment in MOMENTS)
     columns = {
-        "best unit": after.score,
-        "by chance": after.chance,
-        "F1": after.f1,
-        f"best unit, {MOMENTS[0]}": before.score,
-        "probe of all": after.probe,
-        "by chance ": after.probe_chance,
-        f"probe, {MOMENTS[0]}": before.probe,
+        "best unit": share_interval(after.score, "run"),
+        "by chance": _mean(after.chance),
+        f"best unit, {MOMENTS[0]}": share_interval(before.score, "run"),
+        "F1": _mean(after.f1),
+        "all units": share_interval(after.probe, "run"),
+        "by chance ": _mean(after.probe_chance),
+        f"all units, {MOMENTS[0]}": share_interval(before.probe, "run"),
     }
-    rows = [f"{name}: {unit}" for name, unit in zip(after.feature.values, after.best.values, strict=True)]
+    table = (
+        xr.concat(columns.values(), xr.Variable("column", list(columns)))
+        .rename(feature="named")
+        .transpose("named", ...)
+    )
     title = "Share of each feature that its best unit tells, and all units together, on text that had no part in it"
     about = {"show": "table", "only": "sheet", "long_name": title, "units": "1"}
-    values = np.array([column.values for column in columns.values()]).T
-    return xr.Dataset({"scores": (("named", "column"), values, about)}, {"named": rows, "column": list(columns)})
+    found = table.rename({"mean": "scores", "low": "scores_low", "high": "scores_high"})
+    return found.assign({name: one.assign_attrs(about) for name, one in found.data_vars.items()})
+
+
+def _mean(values: xr.DataArray) -> xr.Dataset:
+    return xr.Dataset({"mean": values.mean("run")}).assign(low=np.nan, high=np.nan)
 
 
 def _coloured(held: xr.Dataset, scores: xr.Dataset, count: int) -> xr.Dataset:

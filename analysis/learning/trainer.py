@@ -197,7 +197,7 @@ def advance(training: Training) -> Taken:
 def refuse_infinite(step: int, what: str, number: float) -> None:
     """Raise an Error where a number that training goes by isn't finite."""
     if not math.isfinite(number):
-        advice = "Take a smaller rate, clip gradients, or start from smaller weights."
+        advice = "Train anew with a smaller rate, clipped gradients, or smaller initial weights."
         raise Error(f"step {step}: the {what} is {number}. {advice}")
 
 

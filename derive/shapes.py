@@ -143,10 +143,20 @@ class _Inference:
         for name in names:
             shape = self.shapes.get(name)
             if shape is None or any(self.find(size).atoms(Dummy) for size in shape):
-                example = f"{name}: param[n]" if shape is None or len(shape) == 1 else f"{name}: param[n, k]"
-                hint = f"Annotate it, for example '{example}' (or '{name}: param' for a number)."
+                known = None if shape is None else tuple(map(self.find, shape))
+                number = f" (or '{name}: param' for a number)" if shape is None else ""
+                hint = f"Annotate it, for example '{name}: param[{self.suggested(known)}]'{number}."
                 raise self.text.fail(places[name], f"the shape of '{name}' is ambiguous", hint, ShapeError)
         return {name: tuple(map(self.find, shape)) for name, shape in self.shapes.items() if shape is not None}
+
+    def suggested(self, shape: Shape | None) -> str:
+        """Return sizes that a shape may have: those that are known, and new letters for the others."""
+        if shape is None:
+            return "n"
+        found = {symbol.name for one in self.shapes.values() for size in one or () for symbol in size.free_symbols}
+        letters = iter(sorted(set("kpqrs") - found - self.shapes.keys()))
+        new = {hole: dimension(next(letters)) for size in shape for hole in size.atoms(Dummy)}
+        return ", ".join(str(size.xreplace(new)) for size in shape)
 
     def set(self, name: str, shape: Shape) -> None:
         self.shapes[name] = shape

@@ -108,6 +108,7 @@ FAULTS = [
     (HEAD + "h = «x.T»", ".T needs a matrix, this is a vector of m", "A vector goes without .T."),
     (HEAD + "h = concat(«a», b)", "the shape of 'a' is ambiguous", r"Annotate it, for example 'a: param\[n\]'"),
     (HEAD + "h = A @ B @ x\n".replace("A @", "«A» @"), "the shape of 'A' is ambiguous", "Annotate it"),
+    (HEAD + "h = ((«A» @ x) * (B @ h)) @ C", "the shape of 'A' is ambiguous", r"'A: param\[p, m\]'\."),
     (HEAD + "h = sum(«W») * h", "the shape of 'W' is ambiguous", "Annotate it"),
     (HEAD + "W: param[n, n]\nh = «W[0]» * h", "only a vector can be sliced, this is n×n", ""),
     (HEAD + "W: param[n, n]\nh = softmax(«W») @ h", "softmax takes vectors, this is n×n", ""),

@@ -13,12 +13,23 @@ from pathlib import Path as FilePath
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from ...derive.errors import Error
 from ...derive.syntax import closest
 from .code_adapter import Adapter
-from .code_signatures import returned_names
+from .code_signatures import parameters, returned_names
 from .code_subject import Subject
-from .code_torch import Held, function_pair, is_function, is_module, module_pair
+from .code_torch import (
+    Held,
+    OnTensors,
+    function_pair,
+    holding_arrays,
+    is_for_tensors,
+    is_function,
+    is_module,
+    module_pair,
+)
 
 PAIRS = (
     ("forward", "backward"),
@@ -44,6 +55,7 @@ PAIRS = (
     ("apply", "backward"),
 )
 
+GENERATORS = r"rng|random|generator|gen|(np_)?random(_?state)?|rand"  # names of sources of random numbers
 EXAMPLE = 'bptt.check("mine.py", adapter=Adapter(forward="run", backward="run_back"))'
 
 
@@ -239,8 +251,27 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
         raise Error(f"the class {kind.__name__} has no methods forward and backward. Name them: {EXAMPLE}")
     subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))
     if not isinstance(inspect.getattr_static(kind, names[0]), staticmethod | classmethod):
-        subject.make = kind
+        subject.make = _maker(kind)
+        if isinstance(subject.forward, OnTensors):
+            subject.make = holding_arrays(subject.make)
     return subject
+
+
+def _maker(kind: type) -> Callable[..., Any]:
+    """Return what makes an object: the class, or a function that gives it the source of random numbers it asks for."""
+    drawn = [name for name in parameters(kind, False) if re.fullmatch(GENERATORS, name)]
+    if not drawn:
+        return kind
+    signature = inspect.signature(kind)
+    left = signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in drawn])
+    old = "randn" in kind.__init__.__code__.co_names  # type: ignore[misc]  # a class that takes arguments has its own
+    source = np.random.RandomState if old else np.random.default_rng
+
+    def make(*given: Any, **named: Any) -> Any:
+        return kind(**left.bind(*given, **named).arguments, **{name: source(0) for name in drawn})
+
+    make.__signature__ = left  # type: ignore[attr-defined]  # what inspect looks for
+    return make
 
 
 def _of_functions(name: str, forward: Any, backward: Any, where: Any = None) -> Subject:
@@ -256,6 +287,8 @@ def _of_functions(name: str, forward: Any, backward: Any, where: Any = None) -> 
     except (TypeError, OSError):
         text = file = ""
     factory = forward if backward is None and _gives_both(forward) else None
+    if factory is None and (is_for_tensors(forward) or is_for_tensors(backward)):
+        forward, backward = OnTensors(forward), None if backward is None else OnTensors(backward)
     return Subject(name, forward, backward, None, factory, module, text, file)
 
 

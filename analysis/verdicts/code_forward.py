@@ -20,6 +20,7 @@ from .code_search import Conflict, Seen, search, tagged, watched
 from .code_settings import Setting, settings
 from .code_signatures import keys_read, optional_names, parameters, parts_read
 from .code_subject import MAKERS, Hung, Subject, numpy_with
+from .code_torch import OnTensors
 from .code_usage import UNKNOWN, Use, uses
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
@@ -158,7 +159,9 @@ class _Trial:
         """Return the calling convention without what concerns the backward pass, or None."""
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for _ in range(LARGEST_GROUP):
+            if isinstance(self.subject.forward, OnTensors):  # an operation of tensors has more sides: errors say less
+                self._alike()
+            for _ in range(LARGEST_GROUP if self.found is None else 0):
                 try:
                     search(self.domains, self.attempt, most)
                     if self.found is None and self.blind:

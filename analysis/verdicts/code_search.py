@@ -129,7 +129,7 @@ class Tagged(np.ndarray):
         try:
             result = getattr(ufunc, method)(*(bare(i) for i in inputs), **options)
         except Exception as error:
-            raise _conflict(tags | _tags(outs)[0], plain, error) from error
+            raise conflict(tags | _tags(outs)[0], plain, error) from error
         if outs:
             for o in outs:
                 if isinstance(o, Tagged):
@@ -144,7 +144,7 @@ class Tagged(np.ndarray):
         try:
             result = function(*_bare(args), **_bare(kwargs))
         except Exception as error:
-            raise _conflict(tags, plain, error) from error
+            raise conflict(tags, plain, error) from error
         if not isinstance(result, np.ndarray | list | tuple) or function in (np.shape,):
             Seen.count(tags)
         return _tagged(result, tags)
@@ -168,7 +168,7 @@ class Tagged(np.ndarray):
         try:
             super().__setitem__(index, bare(value))
         except (ValueError, TypeError) as error:
-            raise _conflict(tags | self.tags, plain, error) from error
+            raise conflict(tags | self.tags, plain, error) from error
 
 
 def _check_whole(index: Any) -> None:
@@ -261,7 +261,8 @@ def _shaping(result: Any, inputs: tuple[Any, ...]) -> Names:
     return min(same, key=lambda tags: (len(tags), sorted(tags)), default=NOBODY)
 
 
-def _conflict(tags: Names, plain: bool, error: Exception) -> Exception:
+def conflict(tags: Names, plain: bool, error: Exception) -> Exception:
+    """Return an error that names these arguments, and all that were used where arrays without a name stood beside."""
     if isinstance(error, Conflict):
         return error
     others = Seen.asked | Seen.used if plain else Seen.counted

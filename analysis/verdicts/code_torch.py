@@ -1,16 +1,30 @@
-"""Passes written for PyTorch, as functions of NumPy arrays: an `autograd.Function`, or a module that holds weights."""
+"""Passes written for PyTorch, as functions of NumPy arrays.
+
+They are an `autograd.Function`, a module that holds weights, or plain functions of tensors.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from .code_adapter import Array
-from .code_search import bare
+from .code_search import NOBODY, Names, Seen, Size, bare, conflict
+
+# Products of matrices -> which of the arguments are their sides.
+PRODUCTS: dict[str, tuple[int, int | None]] = dict.fromkeys(
+    ("matmul", "mm", "bmm", "mv", "dot", "einsum", "outer"), (0, None)
+)
+PRODUCTS |= dict.fromkeys(("__matmul__", "__rmatmul__", "linear"), (0, 2))
+PRODUCTS |= dict.fromkeys(("addmm", "addmm_", "addmv", "baddbmm"), (1, 3))
 
 
 def is_function(theirs: Any) -> bool:
@@ -80,6 +94,167 @@ def module_pair(kind: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return _taking(forward, names, optional, ["self"]), backward
 
 
+def is_for_tensors(function: Any) -> bool:
+    """Return whether a plain function calls PyTorch by a name of its module."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(function, FunctionType):
+        return False
+    scope = function.__globals__
+    read = (scope.get(name) for name in _names(function.__code__))
+    return any(
+        str(getattr(value, "__module__", getattr(value, "__name__", ""))).split(".")[0] == "torch" for value in read
+    )
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+class OnTensors:
+    """A plain function or method of tensors as one of arrays.
+
+    All that it computes with is double, or complex where an argument is: complex steps go through it. To those who
+    read its source, change its code or look for what lies around it, it shows the function itself.
+    """
+
+    def __init__(self, function: FunctionType) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.__globals__, self.__code__, self.__closure__ = (
+            function.__globals__,
+            function.__code__,
+            function.__closure__,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        owners = [leaf for leaf in args[:1] if hasattr(leaf, "__dict__") and not isinstance(leaf, np.ndarray)]
+        held = [vars(owner) for owner in owners]
+        wide = any(np.iscomplexobj(bare(leaf)) for leaf in _leaves((args, kwargs, *held)))
+        with _alike(wide):
+            for attributes in held:
+                attributes.update(_mapped(_plain_tensor, attributes))
+            result = self.function(*_mapped(_plain_tensor, args), **_mapped(_plain_tensor, kwargs))
+        for attributes in held:
+            attributes.update(_mapped(_plain_array, attributes))
+        return _mapped(_plain_array, result)
+
+
+def holding_arrays(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what makes an object whose tensors are arrays."""
+
+    @functools.wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        with _alike(False):
+            owner = make(*args, **kwargs)
+        vars(owner).update(_mapped(_plain_array, vars(owner)))
+        return owner
+
+    return made
+
+
+@contextlib.contextmanager
+def _alike(wide: bool) -> Iterator[None]:
+    """Let every function of PyTorch take and give doubles, or complex numbers, instead of other floats.
+
+    Tensors know from which arguments they come, as `Tagged` arrays do.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    dtype = torch.complex128 if wide else torch.float64
+
+    def alike(leaf: Any) -> Any:
+        is_number = isinstance(leaf, torch.Tensor) and (leaf.is_floating_point() or leaf.is_complex())
+        return _named(leaf.to(dtype), _tags(leaf)) if is_number else leaf
+
+    class Alike(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            given = [*_leaves((args, kwargs or {}))]
+            tags = frozenset().union(*map(_tags, given))
+            tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+            Seen.used |= tags
+            name = getattr(func, "__name__", "")
+            if name in PRODUCTS:
+                sides = [leaf for leaf in args[slice(*PRODUCTS[name])] if isinstance(leaf, torch.Tensor)]
+                Seen.multiplied |= {tag for side in sides if len(_tags(side)) == 1 for tag in _tags(side)}
+            run = COMPLEX.get(name, func) if wide else func
+            try:
+                found = run(*_mapped(alike, args), **_mapped(alike, kwargs or {}))
+            except Exception as error:
+                if name in PRODUCTS and "mat2" in str(error):
+                    tensors = sides  # and not what is added to their product
+                elif name == "__getitem__":
+                    tensors = [leaf for leaf in tensors[1:] if leaf.is_floating_point()] or tensors
+                whose = frozenset().union(*map(_tags, tensors))
+                raise conflict(whose, any(not _tags(leaf) and leaf.numel() > 1 for leaf in tensors), error) from error
+            if not tags:
+                return _mapped(alike, found)
+            if isinstance(found, int | torch.Size):
+                Seen.asked |= tags
+                sizes = tuple(Size.of(number, tags) for number in ([found] if isinstance(found, int) else found))
+                return sizes[0] if isinstance(found, int) else sizes
+            same = [] if name in PRODUCTS else [_tags(t) for t in tensors if t.shape == getattr(found, "shape", None)]
+            whose = min(filter(None, same), key=lambda one: (len(one), sorted(one)), default=tags)
+            return _mapped(lambda leaf: _named(alike(leaf), whose), found)
+
+    with Alike(), torch.no_grad():
+        yield
+
+
+def _softmax(x: Any, dim: int = -1, *ignored: Any, **also: Any) -> Any:
+    grown = (x - x.real.amax(dim, keepdim=True)).exp()
+    return grown / grown.sum(dim, keepdim=True)
+
+
+def _cross_entropy(x: Any, y: Any, *ignored: Any, reduction: str = "mean", **also: Any) -> Any:
+    terms = -_softmax(x, 1).log().gather(1, y[:, None])[:, 0]
+    return terms if reduction == "none" else terms.mean() if reduction == "mean" else terms.sum()
+
+
+# What PyTorch doesn't do with complex numbers, by name.
+COMPLEX: dict[str, Callable[..., Any]] = {
+    "softmax": _softmax,
+    "log_softmax": lambda x, dim=-1, *ignored, **also: _softmax(x, dim).log(),
+    "cross_entropy": _cross_entropy,
+    "relu": lambda x, *ignored, **also: x * (x.real > 0),
+}
+
+
+def _tags(leaf: Any) -> Names:
+    return getattr(leaf, "tags", NOBODY)
+
+
+def _named(leaf: Any, tags: Names) -> Any:
+    """Return a tensor that knows from which arguments it comes; anything else as it is."""
+    if tags and hasattr(leaf, "detach"):
+        leaf.tags = tags
+    return leaf
+
+
+def _plain_tensor(leaf: Any) -> Any:
+    import torch
+
+    return _named(torch.from_numpy(np.array(bare(leaf))), _tags(leaf)) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _plain_array(leaf: Any) -> Any:
+    return leaf.detach().resolve_conj().numpy().copy() if hasattr(leaf, "detach") else leaf
+
+
+def _mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    """Return a tree of lists, tuples and dictionaries with its leaves changed."""
+    if isinstance(tree, dict):
+        made = copy.copy(tree)
+        made.update({key: _mapped(change, value) for key, value in tree.items()})
+        return made
+    if type(tree) in (list, tuple):
+        return type(tree)(_mapped(change, part) for part in tree)
+    return change(tree)
+
+
 def _taking(
     function: Callable[..., Any], names: list[str], optional: list[str] | None = None, before: list[str] | None = None
 ) -> Callable[..., Any]:
@@ -126,14 +301,14 @@ def _array(tensor: Any) -> Array:
 def _arrays(results: Any) -> Any:
     if isinstance(results, tuple | list):
         return tuple(_arrays(part) for part in results)
-    return results.detach().resolve_conj().numpy().copy() if hasattr(results, "detach") else results
+    return _plain_array(results)
 
 
 def _gradients(results: Any, given: dict[str, Any], told: list[Any]) -> dict[str, Array]:
     """Return the gradients by what was given, for the loss's gradients by the first results."""
     import torch
 
-    outs = [out for out in _leaves(results) if out.requires_grad]
+    outs = [out for out in _leaves(results) if getattr(out, "requires_grad", False)]
     shapes = [out for out in outs for seed in told[:1] if tuple(out.shape) == np.shape(seed)]
     chosen = outs[: len(told)] if len(told) > 1 else shapes[:1]
     inputs = {name: value for name, value in given.items() if getattr(value, "requires_grad", False)}
@@ -142,7 +317,9 @@ def _gradients(results: Any, given: dict[str, Any], told: list[Any]) -> dict[str
     return {name: _array(g) for name, g in zip(inputs, found, strict=True) if g is not None}
 
 
-def _leaves(results: Any) -> list[Any]:
-    if isinstance(results, tuple | list):
-        return [leaf for part in results for leaf in _leaves(part)]
-    return [results] if hasattr(results, "requires_grad") else []
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, dict | list | tuple):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(part)
+    else:
+        yield tree

@@ -48,6 +48,7 @@ SAID = {
     "plain_rnn_dict.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_list.py": ("rnn", "Sequences are (T, B, features)."),
     "running_maximum.py": (OWN, "One sequence at a time, (T, features)."),
+    "random_source.py": (OWN, "Loss gradients come in at every step."),
     "rnn_mse_loss.py": ("rnn", "The loss is computed inside, from targets: a squared error."),
     "sru_whole.py": (OWN, "Sequences are (T, B, features)."),
     "state_pair_lstm.py": ("lstm", "bias_ih and bias_hh are added up."),

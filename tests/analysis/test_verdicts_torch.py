@@ -11,7 +11,7 @@ from bptt.analysis.verdicts.code_adapter import Adapter
 from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
 
-THEIRS = Path(__file__).parent / "theirs" / "torch"
+THEIRS = Path(__file__).parent / "theirs"
 
 
 def judged(file, folder, was="", now=""):
@@ -25,16 +25,35 @@ def judged(file, folder, was="", now=""):
     return judge(find(str(path), Adapter()), None, Adapter(), print), line
 
 
-@pytest.mark.parametrize(("file", "cell"), [("gru_function.py", "gru_reset_after"), ("rnn_module.py", "rnn")])
-def test_what_is_right_for_torch_is_called_right(file, cell, tmp_path):
+RIGHT = [
+    ("torch/gru_function.py", "gru_reset_after", "Sequences are (T, B, features)."),
+    ("torch/rnn_module.py", "rnn", "Sequences are (T, B, features)."),
+    ("strangers/torch/gru_functions.py", "gru", "z and 1 − z have changed places against the usual gru."),
+    ("strangers/torch/lstm_functions.py", "lstm", "b_ih and b_hh are added up."),
+    ("strangers/torch/rnn_class.py", "rnn", "Sequences are (B, T, features)."),
+    (
+        "strangers/torch/token_model.py",
+        "a cell of its own",
+        "Sequences are (T, B). Inputs are indices, read as one-hot vectors.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "cell", "said"), RIGHT)
+def test_what_is_right_for_torch_is_called_right(file, cell, said, tmp_path):
     found, _ = judged(file, tmp_path)
     assert found.correct and found.cell == cell, str(found)
-    assert "Sequences are (T, B, features)." in found.conventions
+    assert said in found.conventions
+    assert found.reference.startswith("complex steps"), found.reference
 
 
 FAULTS = [
-    ("gru_function.py", "dr = dn * h_n *", "dr = dn * h *", "dr = dn * h_n * r * (1 - r)"),
-    ("rnn_module.py", "da = dy * (1 - y**2)", "da = dy * (1 - y)", "da = dy * (1 - y ** 2)"),
+    ("torch/gru_function.py", "dr = dn * h_n *", "dr = dn * h *", "dr = dn * h_n * r * (1 - r)"),
+    ("torch/rnn_module.py", "da = dy * (1 - y**2)", "da = dy * (1 - y)", "da = dy * (1 - y ** 2)"),
+    ("strangers/torch/gru_functions.py", "(r * h).T @ dn", "h.T @ dn", "gr['Un'] = gr['Un'] + (h * r).T @ dn"),
+    ("strangers/torch/lstm_functions.py", "dc_next = dc * f", "dc_next = dc * i", "dc_next = dc * f"),
+    ("strangers/torch/rnn_class.py", "self.hs[t + 1] ** 2", "self.hs[t] ** 2", "da = dh * (1 - self.hs[t + 1] ** 2)"),
+    ("strangers/torch/token_model.py", "da.sum(0)", "da.mean(0)", "g['b'] += da.sum(0)"),
 ]
 
 

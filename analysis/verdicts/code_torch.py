@@ -123,11 +123,8 @@ class OnTensors:
     def __init__(self, function: FunctionType) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.__globals__, self.__code__, self.__closure__ = (
-            function.__globals__,
-            function.__code__,
-            function.__closure__,
-        )
+        self.__globals__, self.__code__ = function.__globals__, function.__code__
+        self.__closure__ = function.__closure__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         owners = [leaf for leaf in args[:1] if hasattr(leaf, "__dict__") and not isinstance(leaf, np.ndarray)]
@@ -172,36 +169,45 @@ def _alike(wide: bool) -> Iterator[None]:
 
     class Alike(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            given = [*_leaves((args, kwargs or {}))]
-            tags = frozenset().union(*map(_tags, given))
-            tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
-            Seen.used |= tags
             name = getattr(func, "__name__", "")
-            if name in PRODUCTS:
-                sides = [leaf for leaf in args[slice(*PRODUCTS[name])] if isinstance(leaf, torch.Tensor)]
-                Seen.multiplied |= {tag for side in sides if len(_tags(side)) == 1 for tag in _tags(side)}
             run = COMPLEX.get(name, func) if wide else func
-            try:
-                found = run(*_mapped(alike, args), **_mapped(alike, kwargs or {}))
-            except Exception as error:
-                if name in PRODUCTS and "mat2" in str(error):
-                    tensors = sides  # and not what is added to their product
-                elif name == "__getitem__":
-                    tensors = [leaf for leaf in tensors[1:] if leaf.is_floating_point()] or tensors
-                whose = frozenset().union(*map(_tags, tensors))
-                raise conflict(whose, any(not _tags(leaf) and leaf.numel() > 1 for leaf in tensors), error) from error
-            if not tags:
-                return _mapped(alike, found)
-            if isinstance(found, int | torch.Size):
-                Seen.asked |= tags
-                sizes = tuple(Size.of(number, tags) for number in ([found] if isinstance(found, int) else found))
-                return sizes[0] if isinstance(found, int) else sizes
-            same = [] if name in PRODUCTS else [_tags(t) for t in tensors if t.shape == getattr(found, "shape", None)]
-            whose = min(filter(None, same), key=lambda one: (len(one), sorted(one)), default=tags)
-            return _mapped(lambda leaf: _named(alike(leaf), whose), found)
+            alike_args, alike_kwargs = _mapped(alike, args), _mapped(alike, kwargs or {})
+            found = _watched(name, alike_args, alike_kwargs, lambda: run(*alike_args, **alike_kwargs))
+            return _mapped(lambda leaf: _named(alike(leaf), _tags(leaf)), found)
 
     with Alike(), torch.no_grad():
         yield
+
+
+def _watched(name: str, args: Any, kwargs: Any, run: Callable[[], Any]) -> Any:
+    """Return the result of a function of tensors, named by the arguments it comes from; an error names them."""
+    import torch
+
+    given = [*_leaves((args, kwargs))]
+    tags = frozenset().union(*map(_tags, given))
+    if not tags:
+        return run()
+    tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+    sides = (
+        [leaf for leaf in args[slice(*PRODUCTS[name])] if isinstance(leaf, torch.Tensor)] if name in PRODUCTS else []
+    )
+    Seen.used |= tags
+    Seen.multiplied |= {tag for side in sides if len(_tags(side)) == 1 for tag in _tags(side)}
+    try:
+        found = run()
+    except Exception as error:
+        if sides and "mat2" in str(error):
+            tensors = sides  # and not what is added to their product
+        elif name == "__getitem__":
+            tensors = [leaf for leaf in tensors[1:] if leaf.is_floating_point()] or tensors
+        whose = frozenset().union(*map(_tags, tensors))
+        raise conflict(whose, any(not _tags(leaf) and leaf.numel() > 1 for leaf in tensors), error) from error
+    if isinstance(found, int | torch.Size) and not isinstance(found, bool):
+        Seen.asked |= tags
+        return Size.of(found, tags) if isinstance(found, int) else tuple(Size.of(number, tags) for number in found)
+    same = [] if sides else [_tags(leaf) for leaf in tensors if leaf.shape == getattr(found, "shape", None)]
+    whose = min(filter(None, same), key=lambda one: (len(one), sorted(one)), default=tags)
+    return _mapped(lambda leaf: _named(leaf, whose), found)
 
 
 def _softmax(x: Any, dim: int = -1, *ignored: Any, **also: Any) -> Any:

@@ -77,13 +77,14 @@ def log_interval(
     """
     bounded = math.isfinite(most)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(samples - least) - (np.log(most - samples) if bounded else 0)
+        odds = (samples - least) / (most - samples) if bounded else samples - least
+        logs: xr.DataArray = xr.apply_ufunc(np.log, odds)
     found = t_interval(logs, dim, level)
     found = least + ((most - least) * xr.apply_ufunc(expit, found) if bounded else xr.apply_ufunc(np.exp, found))
     plain = t_interval(samples, dim, level)
     plain["low"] = plain.low.clip(min=samples.min(dim).clip(max=least))
     plain["high"] = plain.high.clip(max=samples.max(dim).clip(min=most))
-    result: xr.Dataset = found.where(np.isfinite(logs).all(dim), plain)
+    result: xr.Dataset = found.where(abs(logs).max(dim, skipna=False) < math.inf, plain)
     return result
 
 

@@ -87,7 +87,9 @@ MEASURES: Mapping[str, Measure] = {
         lambda found: recommended_window(found.sel(parameter="all", drop=True)),
         reach=lambda settings: max(settings["windows"] or [1]),
     ),
-    "clipping": Measure(measure_clipping, lambda found: found.fraction.sel(threshold=1, method="nearest")),
+    "clipping": Measure(
+        measure_clipping, lambda found: found.fraction.sel(threshold=1, method="nearest"), aside=("low", "high")
+    ),
     "noise": Measure(
         measure_noise,
         lambda found: found.ratio_in_all.sel(parameter="all"),

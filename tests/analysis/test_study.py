@@ -281,6 +281,17 @@ def test_other_versions_are_refused(tiny, monkeypatch):
         study.run(resume=True)
 
 
+@pytest.mark.parametrize("place", ["zarr.json", "rnn/n=2,T=3/flow/zarr.json", "rnn/n=2,T=3/flow/done/zarr.json"])
+@pytest.mark.parametrize("left", ["", "{"])
+def test_a_damaged_store_is_said(tiny, place, left):
+    """As a disk that fills up, or a machine that loses power, may leave it."""
+    study = tiny()
+    study.run()
+    (Path(study.store) / place).write_text(left)
+    with pytest.raises(bptt.Error, match="a zarr.json in it is damaged.*Choose another store, or remove this one"):
+        study.run(resume=True)
+
+
 @pytest.mark.parametrize("url", ["memory://studies/one.zarr", "file://{}/two.zarr"])
 def test_a_store_has_an_address(tiny, tmp_path, url):
     plain, other = tiny(), tiny(store=url.format(tmp_path))

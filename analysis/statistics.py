@@ -50,6 +50,25 @@ def t_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Datas
     return xr.Dataset({"mean": mean, "low": low.where(finite), "high": high.where(finite)})
 
 
+def interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
+    """Return the mean over independent samples and its interval within the range that their attributes state.
+
+    Args:
+        samples: any shape and unit; `valid_min` and `valid_max` in `attrs` are the bounds of all that they can be.
+        dim, level: as for `t_interval`.
+
+    Returns:
+        What `log_interval` does where there is a least value, else what `t_interval` does.
+
+    >>> found = interval(xr.DataArray([1.1, 1.5, 3.0], dims="seed", attrs={"valid_min": 1}), "seed")
+    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
+    [1.011, 1.464, 20.237]
+    """
+    if "valid_min" not in samples.attrs:
+        return t_interval(samples, dim, level)
+    return log_interval(samples, dim, level, samples.attrs["valid_min"], samples.attrs.get("valid_max", math.inf))
+
+
 def log_interval(
     samples: xr.DataArray, dim: str, level: float = 0.95, least: float = 0.0, most: float = math.inf
 ) -> xr.Dataset:
@@ -86,25 +105,6 @@ def log_interval(
     plain["high"] = plain.high.clip(max=samples.max(dim).clip(min=most))
     result: xr.Dataset = found.where(abs(logs).max(dim, skipna=False) < math.inf, plain)
     return result
-
-
-def interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
-    """Return the mean over independent samples and its interval within the range that their attributes state.
-
-    Args:
-        samples: any shape and unit; `valid_min` and `valid_max` in `attrs` are the bounds of all that they can be.
-        dim, level: as for `t_interval`.
-
-    Returns:
-        What `log_interval` does where there is a least value, else what `t_interval` does.
-
-    >>> found = interval(xr.DataArray([1.1, 1.5, 3.0], dims="seed", attrs={"valid_min": 1}), "seed")
-    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
-    [1.011, 1.464, 20.237]
-    """
-    if "valid_min" not in samples.attrs:
-        return t_interval(samples, dim, level)
-    return log_interval(samples, dim, level, samples.attrs["valid_min"], samples.attrs.get("valid_max", math.inf))
 
 
 def block_length(samples: xr.DataArray, dim: str) -> xr.DataArray:

@@ -14,7 +14,7 @@ from .running import Arrays, Loss, log_norm, run_cell
 from .statistics import wilson
 
 NORM = {"long_name": "ln of the norm of the gradient of all parameters", "units": "natural log"}
-CLIPPED = {"long_name": "fraction of gradients that are clipped", "units": "1"}
+CLIPPED = {"long_name": "fraction of gradients that are clipped", "units": "1", "valid_min": 0, "valid_max": 1}
 THRESHOLD = {"long_name": "threshold of the norm", "units": "1"}
 METHOD = (
     "gradient of all parameters as one vector, of each sequence by itself; scaled down to the threshold where its norm "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.cell import Cell, parse
@@ -11,14 +14,16 @@ from ..derive.compose import MOST_LAYERS, identifier, output_state
 from ..derive.errors import Error
 from ..derive.model import parse_model
 from ..derive.scope import LABEL, LOSS
-from .gradient_flow import LAG
-from .running import Arrays, at_last_step, flat, log_norm, run_cell
+from .course import Course, course, shortened
+from .gradient_flow import LAG, OVERFLOW, curves_back
+from .running import Arrays, Cotangents, directions, log_norm, run_cell
 
 LOG_NORM = {"long_name": "ln of the norm of dL_T/ds_{T-k} over the states of a layer", "units": "natural log"}
 PARAMS = {"long_name": "ln of the norm of the gradient of a layer's parameters over the batch", "units": "natural log"}
 METHOD = (
     "one backward pass per sequence, from a random direction of unit norm on the states of the top layer at the last "
-    "step; natural log of the Euclidean norm over the states of each layer, as the next step reads them"
+    "step; natural log of the Euclidean norm over the states of each layer, as the next step reads them; the gradient "
+    "is scaled to norm 1 again on the way"
 )
 
 
@@ -89,7 +94,9 @@ def measure_depth(
     Returns:
         `log_norm` over (sample, layer, lag), natural log, float64; layers count from 1, the first. It is what steps
         after T − k send back to the states at T − k: at lag 0 nothing but the loss has, and it is −inf for all layers
-        but the top one. `param_log_norm` over (layer): of the gradient of the layer's parameters.
+        but the top one. Where a state of any layer overflows, `overflow` says so and all layers end, as in
+        `measure_flow`. `param_log_norm` over (layer): of the gradient of the layer's parameters, over the sequences
+        that stay finite; inf where none does.
 
     Raises:
         Error: for a number of layers by which the states can't be divided, and as `measure_flow` does.
@@ -105,23 +112,39 @@ def measure_depth(
     if layers < 1 or len(names) % layers:
         raise Error(f"{kernel.cell.name} has {len(names)} states, which aren't those of {layers} layers")
     each = len(names) // layers
-    run = run_cell(kernel, params, inputs, state, steps)
-    cotangents = {name: np.zeros_like(values) for name, values in run.states.items()}
-    top = {name: run.states[name] for name in names[-each:]}
-    grads = kernel.backward(run, cotangents | at_last_step(top, seed))
-    curves = []
-    for first in range(0, len(names), each):
-        states = names[first : first + each]
-        arriving = [np.concatenate([grads.state[name][None], grads.states[name]]) for name in states]
-        curves.append(log_norm(np.concatenate([flat(part) for part in arriving], axis=-1))[::-1].T)
-    ends = [f"{LABEL}layer{number}" if layers > 1 else "" for number in range(1, layers + 1)]
-    own = [[np.ravel(values) for name, values in grads.params.items() if name.endswith(end)] for end in ends]
+    way = course(kernel, params, inputs, state, steps)
+
+    def drawn(states: Arrays) -> Cotangents:
+        zeros = {name: np.zeros_like(values[-1:]) for name, values in states.items()}
+        return zeros | directions({name: states[name] for name in names[-each:]}, 1, seed)
+
+    def split(norms: NDArray[np.float64], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+        ends = [place.stop for place in kernel.state_layout.values()][each - 1 : -1 : each]
+        return np.stack([log_norm(part) for part in np.split(vectors, ends, axis=-1)], axis=-1)
+
+    curves, overflow, start = curves_back(way, drawn, split, np.zeros(way.batch, int))
     variables = {
-        "log_norm": (("sample", "layer", "lag"), np.stack(curves, axis=1), LOG_NORM),
-        "param_log_norm": ("layer", [float(log_norm(np.concatenate([np.zeros(1), *part]))) for part in own], PARAMS),
+        "log_norm": (("sample", "layer", "lag"), np.moveaxis(curves, 0, -1), LOG_NORM),
+        "param_log_norm": ("layer", _of_params(way, start, np.flatnonzero(overflow == 0), layers), PARAMS),
+        "overflow": ("sample", overflow, OVERFLOW),
     }
     coordinates = {
         "layer": ("layer", np.arange(1, layers + 1), {"long_name": "layer, the first reads the input"}),
-        "lag": ("lag", np.arange(run.steps + 1), LAG),
+        "lag": ("lag", np.arange(len(curves)), LAG),
     }
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
+
+
+def _of_params(way: Course, start: Cotangents, finite: NDArray[np.int_], layers: int) -> list[float]:
+    """Return the log norm of the gradient of each layer's parameters, over the sequences that stay finite."""
+    if not finite.size:
+        return [math.inf] * layers
+    kept = shortened(way, way.steps, finite)
+    run = run_cell(kept.kernel, kept.params, kept.inputs, kept.start, kept.steps)
+    cotangents = {name: np.zeros_like(values) for name, values in run.states.items()}
+    for name, values in start.items():
+        cotangents[name][-1:] = values[:, finite]
+    grads = kept.kernel.backward(run, cotangents).params
+    ends = [f"{LABEL}layer{number}" if layers > 1 else "" for number in range(1, layers + 1)]
+    own = [[np.ravel(values) for name, values in grads.items() if name.endswith(end)] for end in ends]
+    return [float(log_norm(np.concatenate([np.zeros(1), *part]))) for part in own]

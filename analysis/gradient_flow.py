@@ -25,11 +25,14 @@ METHOD = (
 LAG = {"long_name": "lag k", "units": "steps"}
 LOG_NORM = {"long_name": "ln of the norm of dL_T/ds_{T-k} over the full state", "units": "natural log"}
 RATIO = {"long_name": "ln of the mean norm of dL_T/ds_{T-k}, relative to its peak", "units": "natural log"}
-HALF_LIFE = {"long_name": "half-life of the gradient", "units": "steps"}
-HORIZON = {"long_name": "memory horizon of the gradient", "units": "steps"}
+HALF_LIFE = {"long_name": "half-life of the gradient", "units": "steps", "valid_min": 0}
+HORIZON = {"long_name": "memory horizon of the gradient", "units": "steps", "valid_min": 0}
 OVERFLOW = {"long_name": "step after which a state isn't finite (0: none)", "units": "steps"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOGETHER = 64  # steps back before the gradient is scaled to norm 1 again
+
+Drawn = Callable[[Arrays], Cotangents]
+Split = Callable[[NDArray[np.float64], NDArray[np.floating]], NDArray[np.float64]]
 
 
 def measure_flow(
@@ -75,12 +78,15 @@ def measure_flow(
     {'sample': 3, 'lag': 21}
     """
     way = course(kernel, params, inputs, state, steps)
-    curves, ends, start = _curves(way, lambda states: directions(states, 1, seed), slice(None))
-    for first in np.unique(ends[ends > 0]):
-        lost = np.flatnonzero(ends == first)
-        curves[1:, lost] = np.inf
-        if first > 1:
-            curves[:first, lost], *_ = _curves(shortened(way, first - 1, lost), lambda states: start, lost)
+    return flow_along(way, np.zeros(way.batch, int), seed)
+
+
+def flow_along(way: Course, lost: NDArray[np.int_], seed: int) -> xr.Dataset:
+    """Measure as `measure_flow` does, where what a sequence reads may be lost from a step on; 0 where it isn't, (B,).
+
+    Such a sequence counts as one whose states overflow at that step.
+    """
+    curves, ends, _ = curves_back(way, lambda states: directions(states, 1, seed), lambda norms, vectors: norms, lost)
     variables = {
         "log_norm": (("sample", "lag"), curves.T, LOG_NORM),
         "overflow": ("sample", ends, OVERFLOW),
@@ -89,20 +95,53 @@ def measure_flow(
     return xr.Dataset(variables, coordinates, {"method": METHOD, "seed": seed})
 
 
-def _curves(
-    way: Course, drawn: Callable[[Arrays], Cotangents], samples: Any
+def curves_back(
+    way: Course, drawn: Drawn, split: Split, lost: NDArray[np.int_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int_], Cotangents]:
-    """Return log norms (T + 1, B), the step after which each sequence overflows, and where the gradient started."""
+    """Carry a gradient back to the first step, in each sequence from the last step that is finite.
+
+    Args:
+        way: that it goes.
+        drawn: where it starts, from the states.
+        split: of its log norms, (steps, B), and itself, (steps, B, N), into log norms of its parts, (steps, B, ...).
+        lost: (B,), the step from which on what a sequence reads has overflowed, 0 where it hasn't.
+
+    Returns:
+        Its log norms (T + 1, B, ...), the step after which each sequence overflows, (B,), and where it started.
+    """
+    curves, ends, start = _curves(way, drawn, slice(None), split)
+    ends = np.where((lost > 0) & ((ends == 0) | (lost < ends)), lost, ends)
+    for first in np.unique(ends[ends > 0]):
+        gone = np.flatnonzero(ends == first)
+        curves[1:, gone] = np.inf
+        if first > 1:
+            curves[:first, gone], *_ = _curves(shortened(way, first - 1, gone), lambda states: start, gone, split)
+    return curves, ends, start
+
+
+def _curves(
+    way: Course, drawn: Drawn, samples: Any, split: Split
+) -> tuple[NDArray[np.float64], NDArray[np.int_], Cotangents]:
+    """Return what `curves_back` does, of all sequences together and only for `samples` of what is drawn."""
     start: Cotangents = {}
     logs: list[NDArray[np.float64]] = []
     for piece in back(way):
         if not logs:
             gradient = start = {name: values[:, samples] for name, values in drawn(piece.run.states).items()}
-            logs.append(log_norm(full_state(start)))
-        for norms, _, after in going_back(way.kernel, piece.run, gradient):
-            logs.append(logs[-1][-1] + norms)
-            gradient = after
+            vectors = full_state(start)
+            whole = log_norm(vectors)[-1]
+            logs.append(split(whole[None], vectors))
+        for norms, vectors, after in going_back(way.kernel, piece.run, gradient):
+            logs.append(_further(whole, split(norms, vectors)))
+            whole, gradient = whole + norms[-1], after
     return np.concatenate(logs), piece.overflow, start
+
+
+def _further(whole: NDArray[np.float64], norms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add log norms (steps, B, ...) to that of the gradient before, (B,); what is infinite stays as it is."""
+    before = whole.reshape(-1, *[1] * (norms.ndim - 2))
+    with np.errstate(invalid="ignore"):  # inf − inf
+        return np.where(np.isfinite(before), before + norms, before)
 
 
 Back = tuple[NDArray[np.float64], NDArray[np.floating], dict[str, NDArray[np.floating]]]

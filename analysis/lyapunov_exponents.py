@@ -239,7 +239,8 @@ def _of_all(logs: NDArray[np.float64], seed: int) -> xr.Dataset:
     variables = {}
     for name, (_, text, units) in OF_ALL.items():
         for suffix, what in (("", ""), ("_error", ", standard error")):
-            variables[name + suffix] = "sample", made[name + suffix], {"long_name": text + what, "units": units}
+            about = {"long_name": text + what, "units": units, "valid_min": 0}
+            variables[name + suffix] = "sample", made[name + suffix], about
     return xr.Dataset(variables)
 
 

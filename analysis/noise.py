@@ -12,9 +12,13 @@ from .lags import lag_gradients, loss_name, loss_of
 from .running import Arrays, Loss, run_cell
 from .truncation import ALL
 
-SIGNAL = {"long_name": "norm of the mean gradient, freed of what noise adds to it", "units": "1"}
-NOISE = {"long_name": "root mean square distance of one sequence's gradient from the mean", "units": "1"}
-RATIO = {"long_name": "signal over noise of one sequence's gradient", "units": "1"}
+SIGNAL = {"long_name": "norm of the mean gradient, freed of what noise adds to it", "units": "1", "valid_min": 0}
+NOISE = {
+    "long_name": "root mean square distance of one sequence's gradient from the mean",
+    "units": "1",
+    "valid_min": 0,
+}
+RATIO = {"long_name": "signal over noise of one sequence's gradient", "units": "1", "valid_min": 0}
 METHOD = (
     "gradient of the parameters by their use exactly k steps before the loss, of each sequence by itself; noise² is "
     "the unbiased variance over sequences, summed over entries; signal² = ‖mean‖² − noise²/B, 0 where negative"

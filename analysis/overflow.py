@@ -23,19 +23,24 @@ def over_batch(found: xr.Dataset) -> xr.Dataset:
             which a state isn't finite, 0 where all are.
 
     Returns:
-        The means, without `overflow`; variables that aren't over samples stay.
+        The means, without `overflow`; variables that aren't over samples stay. Where one sequence vanishes, −inf, and
+        another explodes, inf, the mean is inf.
 
     >>> found = xr.Dataset({"a": ("sample", [1.0, 3.0, np.inf]), "overflow": ("sample", [0, 0, 7])})
-    >>> float(over_batch(found).a)
-    2.0
+    >>> float(over_batch(found).a), float(over_batch(xr.Dataset({"a": ("sample", [-np.inf, np.inf])})).a)
+    (2.0, inf)
     """
     if "sample" not in found.dims:
         return found
     if "overflow" in found:
         finite = np.flatnonzero(found.overflow.values == 0)
         found = found.drop_vars("overflow").isel(sample=finite if finite.size else slice(None))
-    with np.errstate(invalid="ignore"):  # −inf + inf, where one sequence vanishes and another explodes
-        return found.mean("sample", keep_attrs=True)
+    with np.errstate(invalid="ignore"):  # −inf + inf
+        mean = found.mean("sample", keep_attrs=True)
+    for name, samples in found.items():
+        if "sample" in samples.dims:
+            mean[name] = mean[name].where(mean[name].notnull() | ~(samples == np.inf).any("sample"), np.inf)
+    return mean
 
 
 def lost(overflow: xr.DataArray, dim: str) -> xr.DataArray:

@@ -15,9 +15,14 @@ from .running import Arrays, at_last_step, flat, log_norm, run_cell
 ERROR = {
     "long_name": "distance of the float32 gradient from the float64 one, over the norm of the latter",
     "units": "1",
+    "valid_min": 0,
 }
-LOST = {"long_name": "first lag from which on the float32 gradient is off by more than the tolerance", "units": "steps"}
-ZERO = {"long_name": "first lag at which the float32 gradient is exactly zero", "units": "steps"}
+LOST = {
+    "long_name": "first lag from which on the float32 gradient is off by more than the tolerance",
+    "units": "steps",
+    "valid_min": 0,
+}
+ZERO = {"long_name": "first lag at which the float32 gradient is exactly zero", "units": "steps", "valid_min": 0}
 METHOD = (
     "the same parameters, inputs and cotangent, rounded to float32, in two kernels, one of each precision; gradient "
     "over the full state from a random direction of unit norm at the last step"

@@ -72,8 +72,21 @@ def overflow_steps(states: Arrays) -> NDArray[np.int_]:
     >>> overflow_steps({"h": np.array([[1.0, 1.0], [2.0, np.inf], [3.0, np.nan]])})
     array([0, 2])
     """
-    bad = ~np.logical_and.reduce([np.isfinite(flat(values)).all(axis=2) for values in states.values()])
-    return np.where(bad.any(axis=0), 1 + bad.argmax(axis=0), 0) if len(bad) else np.zeros(bad.shape[1], int)
+    return first_step(not_finite(states))
+
+
+def not_finite(states: Arrays) -> NDArray[np.bool_]:
+    """Return where a state isn't finite, (T, B)."""
+    return ~np.logical_and.reduce([np.isfinite(flat(values)).all(axis=2) for values in states.values()])
+
+
+def first_step(holds: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """Return for each sequence the first step, counted from 1, at which something holds, (T, B); 0 where it never does.
+
+    >>> first_step(np.array([[False, False], [True, False], [False, False]]))
+    array([2, 0])
+    """
+    return np.where(holds.any(axis=0), 1 + holds.argmax(axis=0), 0) if len(holds) else np.zeros(holds.shape[1], int)
 
 
 def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:

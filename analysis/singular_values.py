@@ -20,11 +20,14 @@ from .running import Arrays
 METHOD = (
     "ds_T/ds_{T-k} over the full state as a product of Jacobians, carried as Q R with QR at every step (Householder's "
     "matrix is never formed; Gram-Schmidt with reorthogonalisation), R as rows with the logs of their sizes; singular "
-    "values of R by one-sided Jacobi rotations: nothing is multiplied out, and each singular value has its own digits"
+    "values of R by one-sided Jacobi rotations: nothing is multiplied out, and each singular value has its own digits; "
+    "effective ranks lie from 1 to N, and what is said of seeds together are means and t-intervals of their log odds "
+    "ln (rank − 1) / (N − rank)"
 )
 LOG_SINGULAR = {"long_name": "ln of the singular values of ds_T/ds_{T-k}", "units": "natural log"}
-ENTROPY_RANK = {"long_name": "effective rank: exp of the entropy of the singular values' shares", "units": "1"}
-PARTICIPATION = {"long_name": "participation ratio of the squared singular values", "units": "1"}
+RANK = {"units": "1", "valid_min": 1}
+ENTROPY_RANK = {"long_name": "effective rank: exp of the entropy of the singular values' shares", **RANK}
+PARTICIPATION = {"long_name": "participation ratio of the squared singular values", **RANK}
 ENTRIES = 2**21  # of the Jacobians at once
 SHOWN = 40  # lags, where none are given
 
@@ -84,11 +87,11 @@ def measure_spectrum(
             log_singular[lag] = np.where(bad[:, None], np.inf, singular_logs(rows, logs))
     values = np.stack([log_singular[lag] for lag in chosen], axis=1)
     entropy, participation = effective_ranks(values)
-    over = "sample", "lag"
+    over, most = ("sample", "lag"), {"valid_max": values.shape[2]}
     variables = {
         "log_singular": ((*over, "index"), values, LOG_SINGULAR),
-        "entropy_rank": (over, entropy, ENTROPY_RANK),
-        "participation_rank": (over, participation, PARTICIPATION),
+        "entropy_rank": (over, entropy, ENTROPY_RANK | most),
+        "participation_rank": (over, participation, PARTICIPATION | most),
         "overflow": ("sample", overflow, OVERFLOW),
     }
     coordinates = {"lag": ("lag", chosen, LAG), "index": ("index", np.arange(1, values.shape[2] + 1))}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats takes a second to load
+from scipy.special import expit, stdtrit  # the quantile of Student's t; scipy.stats takes a second to load
 
 from ..derive.errors import Error
 from .data import random_stream
@@ -50,28 +50,60 @@ def t_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Datas
     return xr.Dataset({"mean": mean, "low": low.where(finite), "high": high.where(finite)})
 
 
-def log_interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
-    """Return the geometric mean over independent samples and its interval: `t_interval` of their logs.
-
-    For what is positive and spreads by factors, as half-lives do: an interval of the numbers themselves would reach
-    below zero for a few of them. Where a sample is 0 it has no log: there, the mean and `t_interval`, from 0 on.
+def interval(samples: xr.DataArray, dim: str, level: float = 0.95) -> xr.Dataset:
+    """Return the mean over independent samples and its interval within the range that their attributes state.
 
     Args:
-        samples: at least 0, any shape and unit.
+        samples: any shape and unit; `valid_min` and `valid_max` in `attrs` are the bounds of all that they can be.
         dim, level: as for `t_interval`.
 
     Returns:
-        `mean`, `low` and `high`, as `t_interval` does.
+        What `log_interval` does where there is a least value, else what `t_interval` does.
+
+    >>> found = interval(xr.DataArray([1.1, 1.5, 3.0], dims="seed", attrs={"valid_min": 1}), "seed")
+    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
+    [1.011, 1.464, 20.237]
+    """
+    if "valid_min" not in samples.attrs:
+        return t_interval(samples, dim, level)
+    return log_interval(samples, dim, level, samples.attrs["valid_min"], samples.attrs.get("valid_max", math.inf))
+
+
+def log_interval(
+    samples: xr.DataArray, dim: str, level: float = 0.95, least: float = 0.0, most: float = math.inf
+) -> xr.Dataset:
+    """Return the geometric mean over independent samples and its interval: `t_interval` of their logs.
+
+    For what is positive and spreads by factors, as half-lives do: an interval of the numbers themselves would reach
+    below zero for a few of them. What lies between two bounds has log odds instead, ln (x − least) / (most − x); for a
+    correlation they are twice Fisher's z. Where a sample is on a bound it has no log: there, the mean and `t_interval`,
+    cut at the bounds, or at what lies beyond them.
+
+    Args:
+        samples: from `least` to `most`, any shape and unit.
+        dim, level: as for `t_interval`.
+        least, most: the bounds of all that samples can be.
+
+    Returns:
+        `mean`, `low` and `high`, as `t_interval` does; none leaves the bounds.
 
     >>> found = log_interval(xr.DataArray([1.0, 10.0, 100.0], dims="seed"), "seed")
     >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
     [0.033, 10.0, 3048.862]
+    >>> found = log_interval(xr.DataArray([1.1, 1.5, 3.0], dims="seed"), "seed", least=1, most=8)
+    >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
+    [1.009, 1.497, 6.774]
     """
-    with np.errstate(divide="ignore"):
-        found = xr.apply_ufunc(np.exp, t_interval(xr.apply_ufunc(np.log, samples), dim, level))
+    bounded = math.isfinite(most)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = (samples - least) / (most - samples) if bounded else samples - least
+        logs: xr.DataArray = xr.apply_ufunc(np.log, odds)
+    found = t_interval(logs, dim, level)
+    found = least + ((most - least) * xr.apply_ufunc(expit, found) if bounded else xr.apply_ufunc(np.exp, found))
     plain = t_interval(samples, dim, level)
-    plain["low"] = plain.low.clip(min=0)
-    result: xr.Dataset = found.where((samples > 0).all(dim), plain)
+    plain["low"] = plain.low.clip(min=samples.min(dim).clip(max=least))
+    plain["high"] = plain.high.clip(max=samples.max(dim).clip(min=most))
+    result: xr.Dataset = found.where(abs(logs).max(dim, skipna=False) < math.inf, plain)
     return result
 
 

@@ -14,10 +14,23 @@ from .lags import Array, lag_gradients, loss_name, loss_of, refuse_overflow, sta
 from .running import Arrays, Loss, run_cell
 
 WINDOW = {"long_name": "window K", "units": "steps"}
-BIAS = {"long_name": "relative bias of the truncated gradient, ‖truncated − full‖ / ‖full‖", "units": "1"}
-COSINE = {"long_name": "cosine between the truncated and the full gradient", "units": "1"}
-NORM = {"long_name": "norm of the full gradient", "units": "1"}
-RECOMMENDED = {"long_name": "smallest window from which on the relative bias stays within the bound", "units": "steps"}
+BIAS = {
+    "long_name": "relative bias of the truncated gradient, ‖truncated − full‖ / ‖full‖",
+    "units": "1",
+    "valid_min": 0,
+}
+COSINE = {
+    "long_name": "cosine between the truncated and the full gradient",
+    "units": "1",
+    "valid_min": -1,
+    "valid_max": 1,
+}
+NORM = {"long_name": "norm of the full gradient", "units": "1", "valid_min": 0}
+RECOMMENDED = {
+    "long_name": "smallest window from which on the relative bias stays within the bound",
+    "units": "steps",
+    "valid_min": 1,
+}
 SCHEMES = {
     "sliding": "the loss of each step is carried back K steps (k1 = 1, k2 = K)",
     "pieces": "the sequence is cut into pieces of K steps that nothing crosses (k1 = k2 = K)",

@@ -123,26 +123,44 @@ def thinned(curve: Curve) -> Curve:
 
 
 def limits(plot: Plot) -> tuple[float, float]:
-    """Return the lowest and highest y to show: everything finite, with a margin, so that edges stay free.
+    """Return the lowest and highest y to show: all means, and intervals as far as they don't squeeze these.
+
+    Where intervals are wider than the means are apart, they get half of the height, or what three quarters of them
+    exceed: what is farther out is cut at the frame. A margin keeps the edges free.
 
     >>> nothing = np.full(2, np.nan)
     >>> curve = Curve("a", np.arange(2.0), np.array([0.0, -np.inf]), nothing, nothing, "#000000")
     >>> limits(Plot((Panel("", (curve,), lines=(1.0,)),), "x", "y"))
     (-0.06, 1.06)
+    >>> x = np.arange(5.0)
+    >>> limits(Plot((Panel("", (Curve("a", x, x, x, x + np.array([0, 0, 1, 20, 40]), "#000000"),)),), "x", "y"))
+    (-0.36, 6.36)
     """
-    seen = []
-    for panel in plot.panels:
-        floor = -np.inf if panel.least is None else panel.least
-        values = [np.concatenate([c.mean, c.low, c.high]) for c in panel.curves]
-        everything = np.concatenate([*values, panel.lines, panel.band or ()])
-        seen.append(np.maximum(everything[np.isfinite(everything)], floor))
-    all_seen = np.concatenate(seen)
-    if plot.log_y:
-        all_seen = np.log10(all_seen[all_seen > 0])
-    low, high = (float(all_seen.min()), float(all_seen.max())) if all_seen.size else (0.0, 0.0)
-    margin = 0.06 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-    return (10**low, 10**high) if plot.log_y else (low, high)
+    mean, low, high = (
+        np.concatenate([np.zeros(0), *(_scaled(plot, p, getattr(c, part)) for p in plot.panels for c in p.curves)])
+        for part in ("mean", "low", "high")
+    )
+    lines = [_scaled(plot, panel, np.array([*panel.lines, *(panel.band or ())])) for panel in plot.panels]
+    choice = (np.concatenate([mean, *lines]), np.concatenate([low, high]), np.zeros(1))
+    fixed = next(values for values in choice if np.isfinite(values).any())
+    first, last = float(np.nanmin(fixed)), float(np.nanmax(fixed))
+    bottom = max(first - _room(mean - low, last - first), float(np.nanmin([first, *low])))
+    top = min(last + _room(high - mean, last - first), float(np.nanmax([last, *high])))
+    margin = 0.06 * (top - bottom) or 1.0
+    bottom, top = bottom - margin, top + margin
+    return (10**bottom, 10**top) if plot.log_y else (bottom, top)
+
+
+def _scaled(plot: Plot, panel: Panel, values: Array) -> Array:
+    """Return values on the scale of y, not below the least that is shown; nan where they aren't finite there."""
+    shown = np.where(np.isfinite(values), np.fmax(values, -np.inf if panel.least is None else panel.least), np.nan)
+    return np.log10(np.where(shown > 0, shown, np.nan)) if plot.log_y else shown
+
+
+def _room(widths: Array, apart: float) -> float:
+    """Return how far intervals are shown beyond the means, which are so far apart."""
+    known = widths[np.isfinite(widths)]
+    return max(apart / 2, float(np.quantile(known, 0.25))) if known.size else 0.0
 
 
 def ticks(plot: Plot) -> Array:

@@ -209,7 +209,8 @@ class _Report:
             shown = [Panel(title, tuple(curves), least=DEEPEST) for title, curves in panels.items()]
             if shown:
                 x, y = (_label(groups[0].found[part], part) for part in (axis, name))
-                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y))
+                is_log = _by_factors(groups[0].found[axis].values)
+                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y, log_x=is_log))
             if more := shown[MOST_PANELS:]:
                 left_out = "; ".join(panel.title for panel in more)
                 yield Paragraph((self.phrases.plain("study.more", panels=left_out),))
@@ -305,6 +306,15 @@ def _said(start: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()
     )
+
+
+def _by_factors(xs: NDArray[np.floating]) -> bool:
+    """Return whether points lie evenly in their logs rather than by themselves.
+
+    >>> _by_factors(np.array([0.1, 1, 10])), _by_factors(np.arange(1, 30)), _by_factors(np.array([0, 1, 10, 100]))
+    (True, False, False)
+    """
+    return bool(xs[0] > 0 and xs[-1] - xs[-2] >= LOG_FROM * (xs[1] - xs[0]))
 
 
 def _typeset(text: str) -> Text:

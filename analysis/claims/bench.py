@@ -20,6 +20,7 @@ from ..data import DATA, Characters, text
 from ..gradient_flow import measure_flow
 from ..initialisation import initialise
 from ..inputs import Feed, draw_inputs, draw_state, plan_feed
+from ..overflow import over_batch
 
 Arrays = dict[str, NDArray[np.floating]]
 
@@ -108,8 +109,7 @@ def _mean_flow(
     kernel: kernels.Kernel, params: Arrays, inputs: Arrays, state: Arrays | None, *, steps: int, seed: int
 ) -> xr.Dataset:
     flow = measure_flow(kernel, params, inputs, state, steps=steps, seed=seed)
-    with np.errstate(invalid="ignore"):  # −inf + inf, where one sequence vanishes and another explodes
-        return flow[["log_norm"]].mean("sample", skipna=False)
+    return over_batch(flow[["log_norm"]])
 
 
 def slope(flow: xr.DataArray) -> xr.DataArray:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ...derive.errors import Error
-from ..statistics import t_interval
+from ..statistics import interval
 
 HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "undecided", "not measured"
 PARTLY = "holds in part"
@@ -111,14 +111,14 @@ class Claim:
 
 
 def over_seeds(samples: xr.DataArray, level: float = 0.95) -> xr.Dataset:
-    """Return the mean over seeds with its t-interval, and where a seed isn't finite the median with the range.
+    """Return the mean over seeds with its interval, and where a seed isn't finite the median with the range.
 
     The range of n independent samples covers their median with probability 1 − 2^(1−n) (order statistics), whatever
     their distribution: 99.8 % for ten seeds.
 
     Args:
         samples: over "seed" and any other dimensions; infinite where a gradient is exactly zero or past all floats.
-        level: coverage of the t-interval.
+        level: coverage of the interval, which keeps to the range that the attributes state.
 
     Returns:
         `value`, `low`, `high` over the other dimensions; nan where seeds give nothing to compare.
@@ -127,7 +127,7 @@ def over_seeds(samples: xr.DataArray, level: float = 0.95) -> xr.Dataset:
     >>> [float(found[name]) for name in ("low", "value", "high")]
     [-inf, -2.0, -1.0]
     """
-    found = t_interval(samples, "seed", level).rename(mean="value")
+    found = interval(samples, "seed", level).rename(mean="value")
     finite = xr.apply_ufunc(np.isfinite, samples).all("seed")
     unknown = samples.isnull().any("seed")
     rough = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
@@ -43,9 +42,9 @@ class Measure:
     Attributes:
         function: called as function(kernel, params, inputs, state, steps=, seed=, **settings); its other keywords are
             the settings of a study file, with their types and defaults.
-        number: what a table of results says of it: a Dataset over seed and more -> a number for each seed.
+        number: what a table of results says of it: a Dataset over seed and more -> a number for each seed, whose
+            attributes state its range.
         finite: variables in which inf or nan is an explosion.
-        between: the bounds of that number.
         reach: settings -> how many steps a sequence must have.
         aside: variables that a report doesn't draw.
     """
@@ -53,7 +52,6 @@ class Measure:
     function: Callable[..., xr.Dataset]
     number: Callable[[xr.Dataset], xr.DataArray]
     finite: tuple[str, ...] = ()
-    between: tuple[float, float] = (0, math.inf)
     reach: Callable[[Mapping[str, Any]], int] = lambda settings: 1
     aside: tuple[str, ...] = ()
 
@@ -75,7 +73,6 @@ MEASURES: Mapping[str, Measure] = {
         measure_lyapunov,
         lambda found: found.exponent.isel(index=0).assign_attrs(long_name="largest Lyapunov exponent"),
         ("exponent",),
-        between=(-math.inf, math.inf),
         reach=lambda settings: (settings["transient"] or 0) + max(2, settings["window"] or 2),
         aside=("error", "low", "high", "block_length", *DOUBTS),
     ),
@@ -91,7 +88,7 @@ MEASURES: Mapping[str, Measure] = {
         reach=lambda settings: max(settings["windows"] or [1]),
     ),
     "clipping": Measure(
-        measure_clipping, lambda found: found.fraction.sel(threshold=1, method="nearest"), between=(0, 1)
+        measure_clipping, lambda found: found.fraction.sel(threshold=1, method="nearest"), aside=("low", "high")
     ),
     "noise": Measure(
         measure_noise,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.errors import MetadataValidationError
 from zarr.storage import FsspecStore, LocalStore
 
 from ...derive.errors import Error
@@ -217,6 +219,9 @@ class Store:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise Error(f"{self.url}: can't be read or written: {reason}") from None
+        except (json.JSONDecodeError, MetadataValidationError) as error:
+            damaged = f"a zarr.json in it is damaged: {str(error).lower()}"
+            raise Error(f"{self.url}: {damaged}. Choose another store, or remove this one") from None
 
 
 def _column(values: Sequence[Any]) -> NDArray[Any]:

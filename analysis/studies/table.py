@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..overflow import said
-from ..statistics import log_interval, t_interval
+from ..statistics import interval
 from .measures import MEASURES
 from .store import OVERFLOW
 
@@ -21,8 +21,8 @@ class Row:
     Attributes:
         cell, size, initialisation, data, measure: which point.
         quantity, unit: what the number is; '' where no run has numbers.
-        number, low, high: its mean over seeds, geometric where it can't be negative, and the bounds of its 95 %
-            interval; nan where there is none.
+        number, low, high: its mean over seeds and the bounds of its 95 % interval, from
+            `bptt.analysis.statistics.interval`; nan where there is none.
         seeds, failed, exploded: how many there are, how many have no numbers, and how many left the range of floats;
             the number is of all others.
         runs, overflowed: how many sequences there are, and how many of them overflow.
@@ -87,7 +87,7 @@ def _rows(size: str, found: xr.Dataset, batch: int) -> list[Row]:
             continue
         status, messages = at.status.values, at.message.values
         kept = (status != 1) & (status != 2)
-        number, low, high = _interval(numbers.isel(initialisation=start, data=data)[kept], measure)
+        number, low, high = _over_seeds(numbers.isel(initialisation=start, data=data)[kept])
         over = [at[name].values for name in OVERFLOW]
         first = over[0][over[0] > 0]
         made.append(
@@ -115,12 +115,11 @@ def _rows(size: str, found: xr.Dataset, batch: int) -> list[Row]:
     return made
 
 
-def _interval(numbers: xr.DataArray, measure: str) -> tuple[float, float, float]:
+def _over_seeds(numbers: xr.DataArray) -> tuple[float, float, float]:
     """Return the mean over seeds with its interval; where a number is inf, the median, the least and inf."""
     if not numbers.size or np.isnan(numbers).any():
         return np.nan, np.nan, np.nan
     if np.isinf(numbers).any():
         return float(numbers.median()), float(numbers.min()), np.inf
-    least, most = MEASURES[measure].between
-    found = (log_interval if least == 0 else t_interval)(numbers, "seed")
-    return float(found["mean"]), float(found["low"]), min(float(found["high"]), most)
+    found = interval(numbers, "seed")
+    return float(found["mean"]), float(found["low"]), float(found["high"])

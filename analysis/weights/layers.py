@@ -12,6 +12,7 @@ from sympy import Symbol
 from ...derive.cell import Cell
 from ...derive.interpret import size
 from ...kernels import Kernel, Run, compile
+from ..running import first_step, not_finite
 
 Array = NDArray[np.floating]
 
@@ -131,27 +132,38 @@ MERGES: dict[str, Callable[[list[Array]], Array]] = {
 }
 
 
-def run_stack(stack: Stack, x: Array) -> Iterator[tuple[Layer, Kernel, Array, Run]]:
+def run_stack(stack: Stack, x: Array) -> Iterator[tuple[Layer, Kernel, Array, NDArray[np.int_], Run]]:
     """Run a stack from its input to its top, and give each layer with its kernel, its input and its run.
 
     Args:
         stack: of layers.
         x: (T, B, m), float64.
 
+    Yields:
+        With them, the step of the layer, counted from 1 in its own direction of time, from which on what a sequence
+        reads has overflowed below, and is 0 instead; 0 where it hasn't, (B,).
+
     >>> import bptt
     >>> rng = np.random.default_rng(0)
     >>> arrays = {f"weight_{at}h_l0": rng.standard_normal((8, n)) for at, n in (("i", 3), ("h", 2))}
     >>> [stack] = bptt.from_torch(arrays).stacks
-    >>> for layer, kernel, x, run in run_stack(stack, rng.standard_normal((5, 4, 3))):
+    >>> for layer, kernel, x, lost, run in run_stack(stack, rng.standard_normal((5, 4, 3))):
     ...     print(layer.name, x.shape, run.states[layer.output].shape)
     l0 (5, 4, 3) (5, 4, 2)
     """
+    lost = np.zeros(x.shape[:2], bool)
     for depth in stack.depths:
-        outputs = []
+        outputs, gone = [], np.zeros_like(lost)
         for layer in depth:
             kernel = compile(layer.cell)
             [name] = layer.cell.inputs
-            run = kernel.forward(layer.params, {name: x}, reverse=layer.reverse)
+            onward = slice(None, None, -1 if layer.reverse else 1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                run = kernel.forward(layer.params, {name: x}, reverse=layer.reverse)
             outputs.append(run.states[layer.output])
-            yield layer, kernel, x, run
-        x = np.ascontiguousarray(outputs[0] if len(outputs) == 1 else MERGES[stack.merge](outputs))
+            gone |= np.logical_or.accumulate((lost | not_finite(run.states))[onward])[onward]
+            yield layer, kernel, x, first_step(lost[onward]), run
+        with np.errstate(over="ignore", invalid="ignore"):
+            merged = outputs[0] if len(outputs) == 1 else MERGES[stack.merge](outputs)
+        lost = gone | not_finite({"x": merged})
+        x = np.ascontiguousarray(np.where(lost[..., None], 0, merged))

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from ...derive.errors import Error
+from ..course import course
 from ..data import random_stream
-from ..gradient_flow import LAG, LOG_NORM, METHOD, OVERFLOW, measure_flow
+from ..gradient_flow import LAG, LOG_NORM, METHOD, OVERFLOW, flow_along
 from ..overflow import over_batch
 from .layers import Array, Stack, Trained, run_stack
 
@@ -38,7 +39,8 @@ def trained_flow(
 
     Returns:
         `log_norm`, natural log, float64, over (cell, data, seed, lag), and `overflow`, as `flow_study` gives them:
-        `cell` is a layer's name, `data` is "trained" or "initial".
+        `cell` is a layer's name, `data` is "trained" or "initial". Where a layer overflows, so do those above it, which
+        read it.
 
     Raises:
         Error: for counts below 1, or weights that aren't finite.
@@ -62,12 +64,12 @@ def trained_flow(
     for seed in range(seeds):
         for stack in trained.stacks:
             x = _inputs(trained, stack, steps, batch, seed)
-            for layer, kernel, reads, _ in run_stack(stack, x):
+            for layer, kernel, reads, lost, _ in run_stack(stack, x):
                 [given] = layer.cell.inputs
                 inputs = {given: np.ascontiguousarray(reads[::-1]) if layer.reverse else reads}
                 drawn = kernel.init(layer.sizes, seed=seed)
                 for place, params in enumerate((layer.params, drawn)):
-                    found = measure_flow(kernel, params, inputs, seed=seed)
+                    found = flow_along(course(kernel, params, inputs, None, 0), lost, seed)
                     at = names.index(layer.name), place, seed
                     log_norm[at], overflow[at] = over_batch(found).log_norm, found.overflow
                 done += 1

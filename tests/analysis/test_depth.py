@@ -6,10 +6,12 @@ import pytest
 from bptt import kernels
 from bptt.analysis.activation import with_activation
 from bptt.analysis.depth import measure_depth, stacked
+from bptt.analysis.gradient_flow import measure_flow
 from bptt.analysis.running import at_last_step
 from bptt.derive import Error, derive, load, parse
 
 SIZES = {"m": 3, "n_1": 4, "n_2": 5}
+SUM = parse("x: input[n]\nh: state[n]\na: param\nh = a * h + x", "sum")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,58 @@ def test_layers_are_cells_run_one_after_the_other(two_layers):
         of_params = np.sqrt(sum((values**2).sum() for values in grads.params.values()))
         assert float(np.exp(found.param_log_norm.sel(layer=number))) == pytest.approx(of_params, rel=1e-12)
     assert np.allclose(found.log_norm.sel(layer=2, lag=0), 0) and np.isneginf(found.log_norm.sel(layer=1, lag=0)).all()
+
+
+def sums(a, steps, dtype="float64"):
+    """Two layers of h = a h + x over two sequences, of which only the first reads anything but 0."""
+    kernel = kernels.compile(stacked(SUM, 2), dtype)
+    x = np.zeros((steps, 2, 1), dtype)
+    x[:, 0] = 1
+    params = {name: np.array(a, dtype) for name in kernel.cell.params}
+    return measure_depth(kernel, params, {"x": x}, layers=2)
+
+
+def expected_of_sums(a, lags):
+    """From the top layer to itself aᵏ; to the first, at each of k steps one hop up: k aᵏ."""
+    with np.errstate(divide="ignore"):
+        return np.array([np.log(lags) + lags * np.log(a), lags * np.log(a)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_sequences_through_layers_do_not_underflow(dtype):
+    found = sums(0.125, 10_000, dtype)
+    for sample in found.log_norm.values:
+        assert sample == pytest.approx(expected_of_sums(0.125, np.arange(10_001)), rel=1e-6, abs=1e-9)
+    assert not found.overflow.any() and np.isfinite(found.param_log_norm[1])
+
+
+def test_layers_that_overflow_end_there_and_stay_with_their_sample():
+    found = sums(1e200, 5)
+    assert found.overflow.values.tolist() == [3, 0]
+    assert np.isposinf(found.log_norm.values[0, :, 3:]).all()
+    assert found.log_norm.values[0, :, :3] == pytest.approx(expected_of_sums(1e200, np.arange(3)))
+    assert found.log_norm.values[1] == pytest.approx(expected_of_sums(1e200, np.arange(6)))
+
+
+def test_parameters_of_layers_have_the_gradient_of_what_stays_finite():
+    kernel = kernels.compile(stacked(parse("x: input[n]\nh: state[n]\na: param\nh = a * h + exp(x)", "grows"), 2))
+    params, x = {name: np.array(0.5) for name in kernel.cell.params}, np.zeros((6, 2, 1))
+    x[2, 0] = 1000
+    found, alone = (measure_depth(kernel, params, {"x": v.copy()}, layers=2) for v in (x, x[:, 1:]))
+    assert found.overflow.values.tolist() == [3, 0]
+    assert np.isfinite(found.param_log_norm).all() and found.param_log_norm.equals(alone.param_log_norm)
+
+
+@pytest.mark.parametrize("layers, dtype", [(2, "float32"), (2, "float64"), (4, "float64")])
+def test_stacks_name_their_overflow_as_any_cell_does(layers, dtype):
+    kernel = kernels.compile(stacked(load("rnn_relu"), layers), dtype)
+    params = kernel.init({"m": 3, **{f"n_{number}": 8 for number in range(1, layers + 1)}}, gain=20)
+    x = np.random.default_rng(0).standard_normal((400, 3, 3)).astype(dtype)
+    found, flow = measure_depth(kernel, params, {"x": x}, layers=layers), measure_flow(kernel, params, {"x": x})
+    assert found.overflow.values.tolist() == flow.overflow.values.tolist() and (found.overflow > 1).all()
+    assert not np.isnan(found.log_norm).any() and np.isposinf(found.param_log_norm).all()
+    for curves, end in zip(found.log_norm.values, found.overflow.values, strict=True):
+        assert np.isfinite(curves[-1, :end]).all() and np.isposinf(curves[:, end:]).all()
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])

@@ -4,6 +4,8 @@ import xarray as xr
 from scipy.signal import lfilter
 
 from bptt.analysis import block_interval, block_length, block_means, log_interval, t_interval
+from bptt.analysis.singular_values import effective_ranks
+from bptt.analysis.statistics import interval
 from bptt.derive import Error
 
 EXPERIMENTS = 20_000  # the standard error of a coverage of 95 % is 0.15 %
@@ -175,6 +177,44 @@ def test_the_geometric_mean_and_its_interval():
     assert 0.93 <= covered <= 0.97 and (found.low > 0).all()
     again = log_interval(60 * xr.DataArray(np.exp(logs[:5]), dims=("experiment", "seed")), "seed")
     assert again.high.values == pytest.approx(60 * found.high[:5].values)
+
+
+def ranks_of_products(units, steps):
+    """Effective ranks of products of Gaussian matrices: from nearly all directions to a single one."""
+    rng = np.random.default_rng(0)
+    product = np.eye(units)
+    for _ in range(steps):
+        product = product @ rng.standard_normal((EXPERIMENTS, units, units))
+        product /= np.linalg.norm(product, axis=(1, 2), keepdims=True)
+    return effective_ranks(np.log(np.linalg.svd(product, compute_uv=False)))
+
+
+@pytest.mark.parametrize("units, steps", [(4, 1), (4, 4), (4, 16), (8, 2), (8, 8)])
+def test_effective_ranks_are_covered_and_stay_between_1_and_n(units, steps):
+    """Their plain t-intervals, and those of their logs, mostly reach below 1, where one direction wins."""
+    for ranks in ranks_of_products(units, steps):
+        odds = np.log((ranks - 1) / (units - ranks)).mean()
+        expected = 1 + (units - 1) / (1 + np.exp(-odds))
+        samples = xr.DataArray(ranks.reshape(-1, 5), dims=("experiment", "seed"))
+        found = interval(samples.assign_attrs(valid_min=1, valid_max=units), "seed")
+        covered = float(((found.low <= expected) & (expected <= found.high)).mean())
+        assert 0.93 <= covered <= 0.97
+        assert (found.low >= 1).all() and (found.high <= units).all() and (found.low < found.high).all()
+        if steps >= 16:
+            assert (t_interval(samples, "seed").low < 1).mean() > 0.5
+
+
+def test_log_odds_of_a_correlation_are_fishers_z():
+    samples = xr.DataArray([-0.5, 0.1, 0.9], dims="seed", attrs={"valid_min": -1, "valid_max": 1})
+    found, z = interval(samples, "seed"), t_interval(xr.apply_ufunc(np.arctanh, samples), "seed")
+    assert [float(found[name]) for name in found] == pytest.approx([float(np.tanh(z[name])) for name in found])
+
+
+def test_samples_on_their_bounds_are_cut_there():
+    samples = xr.DataArray([[1.0, 1.5, 7.9], [1, 1, 1], [8, 8, 8], [0, 0, 2]], dims=("kind", "seed"))
+    found = log_interval(samples, "seed", least=1, most=8)
+    assert found["mean"].values == pytest.approx(samples.mean("seed"))
+    assert found.low.values.tolist() == [1, 1, 8, 0] and found.high.values[:3].tolist() == [8, 1, 8]
 
 
 def test_a_zero_has_no_log():

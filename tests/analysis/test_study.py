@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import bptt
 from bptt.analysis.overflow import said
+from bptt.analysis.statistics import interval
 from bptt.analysis.studies import pool, store
 from bptt.analysis.studies.measures import MEASURES
 from bptt.analysis.studies.plan import Point, Task
@@ -280,6 +281,17 @@ def test_other_versions_are_refused(tiny, monkeypatch):
         study.run(resume=True)
 
 
+@pytest.mark.parametrize("place", ["zarr.json", "rnn/n=2,T=3/flow/zarr.json", "rnn/n=2,T=3/flow/done/zarr.json"])
+@pytest.mark.parametrize("left", ["", "{"])
+def test_a_damaged_store_is_said(tiny, place, left):
+    """As a disk that fills up, or a machine that loses power, may leave it."""
+    study = tiny()
+    study.run()
+    (Path(study.store) / place).write_text(left)
+    with pytest.raises(bptt.Error, match="a zarr.json in it is damaged.*Choose another store, or remove this one"):
+        study.run(resume=True)
+
+
 @pytest.mark.parametrize("url", ["memory://studies/one.zarr", "file://{}/two.zarr"])
 def test_a_store_has_an_address(tiny, tmp_path, url):
     plain, other = tiny(), tiny(store=url.format(tmp_path))
@@ -455,6 +467,13 @@ def test_every_measure_runs_in_a_study(tmp_path, here):
         assert leaf.attrs["method"], leaf.path
         numbers = leaf.to_dataset().drop_vars(["done", "status", "message", *OVERFLOW])
         assert all({"units", "long_name"} <= one.attrs.keys() for one in numbers.data_vars.values()), leaf.path
+        ranged = [one for one in numbers.data_vars.values() if "valid_min" in one.attrs]
+        for one in ranged:
+            least, most = one.attrs["valid_min"], one.attrs.get("valid_max", np.inf)
+            for values in (one, interval(one, "seed")["low"], interval(one, "seed")["high"]):
+                assert ((values > least - 1e-9) & (values < most + 1e-9) | ~np.isfinite(values)).all(), one.name
+        assert ranged or leaf.attrs["measure"] in ("flow", "ablation"), leaf.path
+    assert tree["lstm/n=2,T=20/spectrum"].entropy_rank.attrs["valid_max"] == 4
 
 
 def test_measures_are_of_the_sequences_that_stay_finite(tmp_path, here):

@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from safetensors.numpy import save_file
 
 import bptt
+from bptt.analysis import summarise
 from bptt.analysis.weights.conventions import cell_of, function, table, unpack
 from bptt.analysis.weights.files import read_weights
 from bptt.analysis.weights.layers import MERGES, Layer, Stack, Trained, run_stack
@@ -54,7 +55,7 @@ def computed(layer, x, started=None, lengths=None, state=None):
 
 def top(stack, x):
     """The output of a stack's last depth."""
-    runs = [run.states[layer.output] for layer, _, _, run in run_stack(stack, x)]
+    runs = [run.states[layer.output] for layer, _, _, _, run in run_stack(stack, x)]
     return MERGES[stack.merge](runs[-len(stack.depths[-1]) :])
 
 
@@ -362,6 +363,31 @@ def test_gradient_flow_of_a_trained_model():
     assert trained.embedding is not None and trained.embedding.shape == (7, 4)
     assert found.sel(data="trained").log_norm.sel(lag=0).item(0) == pytest.approx(0)
     assert abs(found.log_norm.sel(data="trained") - found.log_norm.sel(data="initial")).max() > 0.1
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_layers_above_one_that_overflows_end_where_it_does(both):
+    """Read onward, the layer above is lost from that step on; read from the end, from its first step."""
+    ends = {"": np.full((1, 1), 1e200)} | ({"_reverse": np.full((1, 1), 0.5)} if both else {})
+    arrays = {}
+    for layer, width in ((0, 1), (1, len(ends))):
+        for end, recurrent in ends.items():
+            arrays[f"weight_ih_l{layer}{end}"] = np.ones((1, width))
+            arrays[f"weight_hh_l{layer}{end}"] = recurrent if layer == 0 else np.full((1, 1), 0.5)
+    trained = bptt.from_torch(arrays, "relu")
+    x = np.zeros((5, 2, 1))
+    x[1:, 0] = 1
+    lost = {layer.name: first.tolist() for layer, _, _, first, _ in run_stack(trained.stacks[0], x)}
+    above = {"l1": [4, 0], "l1_reverse": [1, 0]} if both else {"l1": [4, 0]}
+    assert {name: first for name, first in lost.items() if name in above} == above
+    assert not any(any(first) for name, first in lost.items() if name not in above)
+    found = trained_flow(trained, steps=12, batch=3, seeds=2)
+    assert not np.isnan(found.log_norm).any()
+    below, top = (found.overflow.sel(data="trained", cell=name).values for name in ("l0", "l1"))
+    assert (below > 0).any() and np.array_equal(top > 0, below > 0) and ((top == below) | (top == 1)).all()
+    assert not found.overflow.sel(cell="l0", data="initial").any()
+    told = summarise(found).sel(cell="l1", data="trained")
+    assert int(told.overflowed) == (top > 0).sum() and int(told.overflow_first) == top[top > 0].min()
 
 
 class _Pickled:

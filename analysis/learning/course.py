@@ -51,6 +51,8 @@ def run(
     training = order.begin()
     history: list[dict[str, float]] = []
     if resume:
+        if not last.exists():
+            raise Error(f"{last}: there is no such checkpoint to go on from. To begin, leave out --resume.")
         checkpoint.take_up(training, checkpoint.read(last))
         history = [line for line in _history(folder) if line["number"] <= training.done]
     elif last.exists():
@@ -86,6 +88,11 @@ def run(
                 f"{order.path}: {str(error).rstrip('.')}. {last} stands at step {kept}, the last that was good."
             ) from None
     return training
+
+
+def judgements(folder: Path) -> list[Judged]:
+    """Return how the model of a folder was judged, from its first judgement to its last."""
+    return [Judged(**line) for line in _history(folder) if "norm" not in line]
 
 
 def _start(folder: Path, order: Order, history: list[dict[str, float]]) -> None:

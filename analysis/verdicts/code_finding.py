@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ...derive.errors import Error
+from ...derive.errors import Error, nearest
 from ...derive.syntax import closest
 from .code_adapter import Adapter
 from .code_signatures import returned_names
@@ -77,7 +77,7 @@ def load(path: str) -> ModuleType:
     """
     file = FilePath(path)
     if not file.is_file():
-        raise Error(f"{path}: there is no such file")
+        raise Error(f"{path}: there is no such file. {nearest(path) or 'Give the path of a .py file.'}")
     spec = importlib.util.spec_from_file_location(f"theirs_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

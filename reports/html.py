@@ -108,7 +108,7 @@ def html_part(title: str, blocks: Iterable[Block]) -> str:
     page = _Page(is_part=True)
     body = "\n".join(page.block(block) for block in blocks)
     content, symbols = page.filled(f'<p class="title">{escape(title)}</p>\n{body}' if title else body)
-    style = f"{template('notebook.css')}.bptt {{\n{template('blocks.css')}}}"
+    style = f".bptt.bptt {{\n{template('blocks.css')}}}\n{template('notebook.css')}"
     drawn = f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>' if symbols else ""
     return f'<div class="bptt">\n<style>\n{style}\n</style>\n{drawn}{content}\n</div>'
 

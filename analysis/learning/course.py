@@ -92,7 +92,7 @@ def run(
 
 def judgements(folder: Path) -> list[Judged]:
     """Return how the model of a folder was judged, from its first judgement to its last."""
-    return [Judged(**line) for line in _history(folder) if "norm" not in line]
+    return [Judged(int(line["number"]), line["loss"]) for line in _history(folder) if "norm" not in line]
 
 
 def _start(folder: Path, order: Order, history: list[dict[str, float]]) -> None:

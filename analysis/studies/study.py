@@ -7,7 +7,7 @@ import os
 import platform
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ class Study:
     """
 
     path: Path
-    text: str
-    file: StudyFile
-    plan: Plan
+    text: str = field(repr=False)
+    file: StudyFile = field(repr=False)
+    plan: Plan = field(repr=False)
     store: str
 
     @staticmethod

@@ -86,7 +86,7 @@ class Study:
 
         Args:
             resume: go on with a store that is there.
-            scheduler: address of a Dask scheduler, such as tcp://host:8786; by default processes of this machine.
+            scheduler: address of a Dask scheduler, such as ``tcp://host:8786``; by default processes of this machine.
             workers: number of processes; by default the number of cores.
             progress: called as progress(done, total, news) after each task: one seed of a point.
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..derive.cell import text_of
-from ..derive.errors import Error
+from ..derive.errors import Error, unwritable
 from ..derive.syntax import closest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -57,7 +57,7 @@ def write_new(path: Path, text: str) -> None:
     except FileExistsError:
         raise Error(f"{path} is there already: give another name") from None
     except OSError as error:
-        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(path, error) from None
 
 
 def check(path: Path, model: type[Model], raw: Any, under: str = "") -> Model:

@@ -32,6 +32,13 @@ def unreadable(path: str | os.PathLike[str], error: OSError, hint: str = "") -> 
     return Error(". ".join(filter(None, [why, nearest(path) or hint])))
 
 
+def unwritable(path: str | os.PathLike[str], error: OSError) -> Error:
+    """Return an Error that says why a file can't be written, and what to do."""
+    folder = Path(path).parent
+    advice = "Choose another place" if folder.is_dir() else f"Make the folder '{folder}' first, or choose another"
+    return Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}. {advice}")
+
+
 def nearest(path: str | os.PathLike[str]) -> str:
     """Return a question that names the file of the same kind in the same folder that may have been meant.
 

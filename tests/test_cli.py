@@ -169,7 +169,9 @@ def test_a_model_where_a_cell_is_wanted_and_a_cell_where_a_model_is(cell_file, t
 def test_outputs_that_cant_be_written(cell_file, tmp_path):
     assert "unknown kind of document" in refused("derive", cell_file, "-o", tmp_path / "page.docx")
     assert "does not exist" in refused("derive", cell_file, "-o", tmp_path / "no" / "page.pdf")
-    assert "no such file" in refused("kernel", cell_file, "-o", tmp_path / "no" / "page.py")
+    away = tmp_path / "no"
+    for command in (("kernel", cell_file, "-o", away / "page.py"), ("train", "--new", away / "a.toml")):
+        assert f"no such file or directory. Make the folder '{away}' first" in refused(*command)
     assert "not a directory" in refused("report", "rnn", "-o", cell_file / "out")
     assert "file exists" in refused("report", "rnn", "-o", cell_file)
     assert sorted(tmp_path.iterdir()) == [cell_file]

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ...derive.cell import parse
-from ...derive.errors import Error, nearest
+from ...derive.errors import Error, nearest, unwritable
 from ...derive.model import Model, parse_model
 from ...kernels import ModelKernel, compile
 from .batches import Array
@@ -99,7 +99,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(path, error) from None
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...derive.errors import Error
+from ...derive.errors import Error, unwritable
 from . import checkpoint
 from .file import Order
 from .trainer import Taken, Training, advance, held_out_loss, refuse_infinite
@@ -105,7 +105,7 @@ def _start(folder: Path, order: Order, history: list[dict[str, float]]) -> None:
             beside.write_text(text, "utf-8")
             beside.replace(folder / name)
     except OSError as error:
-        raise Error(f"{folder}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(folder, error) from None
 
 
 def _history(folder: Path) -> list[dict[str, float]]:

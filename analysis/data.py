@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..derive.errors import Error
+from ..derive.errors import Error, unreadable
 
 Indices = NDArray[np.intp]
 
@@ -72,7 +72,7 @@ def text(path: str | os.PathLike[str] | None = None) -> Characters:
         found = f"byte {error.start} is 0x{error.object[error.start]:02x}"
         raise Error(f"{name}: not text in UTF-8 ({found}). {hint}") from None
     except OSError as error:
-        raise Error(f"{name}: can't be read: {(error.strerror or str(error)).lower()}. {hint}") from None
+        raise unreadable(name, error, hint) from None
     if "\0" in string:
         raise Error(f"{name}: not text (character {string.index(chr(0))} is a zero byte). {hint}")
     return characters(string.removeprefix("\ufeff"), Path(name).name)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..derive.cell import text_of
-from ..derive.errors import Error
+from ..derive.errors import Error, unwritable
 from ..derive.syntax import closest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,12 +20,13 @@ KINDS = dict.fromkeys(("dict_type", "model_type"), "write a table, such as {name
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
-def read(path: Path, model: type[Model]) -> tuple[Model, str]:
+def read(path: Path, model: type[Model], command: str) -> tuple[Model, str]:
     """Read a TOML file.
 
     Args:
         path: of the file.
         model: what it may say; validators get the file's folder as context.
+        command: that reads it, and writes one to start from with --new.
 
     Returns:
         What it says, and its text.
@@ -33,12 +34,30 @@ def read(path: Path, model: type[Model]) -> tuple[Model, str]:
     Raises:
         Error: where the file can't be read or isn't TOML, or with a line for every mistake.
     """
-    string = text_of(path)
+    hint = f"Give a .toml file that is there; to write one to start from: {command} --new mine.toml"
+    string = text_of(path, hint)
     try:
         raw = _frozen(tomllib.loads(string))
     except tomllib.TOMLDecodeError as error:
         raise Error(f"{path}: not TOML: {error}") from None
     return check(path, model, raw), string
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a TOML file where there is none.
+
+    Raises:
+        Error: for another suffix, where something is there already, or it can't be written.
+    """
+    if path.suffix != ".toml":
+        raise Error(f"{path}: what it will hold is TOML; try {path.with_suffix('.toml')}")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Error(f"{path} is there already: give another name") from None
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def check(path: Path, model: type[Model], raw: Any, under: str = "") -> Model:

@@ -14,7 +14,7 @@ import sympy
 from sympy import Expr, Rational, Symbol
 
 from . import display, functions, linear
-from .errors import Error, NotationError, Source
+from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import bounds, infer, size_of
@@ -150,15 +150,24 @@ def load(name: str | os.PathLike[str]) -> Cell:
     if wanted in zoo():
         return parse((ZOO / f"{wanted}.cell").read_text(encoding="utf-8"), wanted)
     path = Path(wanted)
+    if path.suffix == ".model" or (resources.files(__package__) / "models" / f"{wanted}.model").is_file():
+        raise Error(
+            f"{wanted}: a sequence model, where a cell is wanted. `bptt cells` lists cells; "
+            "`bptt derive`, `export` and `train` take models too, and `bptt.load_model` reads them."
+        )
     if path.suffix not in ("", ".cell") and not path.exists():
         raise Error(f"there is no file '{wanted}'. A cell is the path of a .cell file, or a name that ships with bptt.")
     if path.suffix != ".cell" and not path.exists():
         raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
-    return parse(text_of(path), wanted)
+    return parse(text_of(path, "Give the path of a .cell file that is there, or a name of `bptt cells`."), wanted)
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, hint: str = "") -> str:
     """Return the text of a file, as far as a text may be long.
+
+    Args:
+        path: of the file.
+        hint: what to do where it can't be read.
 
     Raises:
         Error: when the file can't be read, or isn't text.
@@ -169,7 +178,7 @@ def text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise Error(f"{path}: not text in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})") from None
     except OSError as error:
-        raise Error(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error, hint) from None
 
 
 def zoo() -> list[str]:

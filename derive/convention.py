@@ -18,7 +18,7 @@ from .cell import Cell, Equation
 from .convention_cell import Grid, fused, renamed_cell
 from .convention_layout import LAYOUTS, BatchLayout, ColumnLayout, Layout, RowLayout
 from .derivation import Derivation, derive
-from .errors import Error
+from .errors import Error, unreadable
 from .linear import concat, pad, shape_of
 from .program import Program, Step
 from .syntax import closest
@@ -93,7 +93,7 @@ def read_notation(path: str | os.PathLike[str]) -> Notation:
     try:
         found: dict[str, Any] = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Error(f"{source}: can't be read: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(source, error, "Give a TOML file that is there, or the choices as options.") from None
     except ValueError as error:
         raise Error(f"{source}: not a TOML file: {error}") from None
     known = list(Notation.__dataclass_fields__)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class Error(ValueError):
@@ -21,6 +24,32 @@ class ShapeError(Error):
 
 class ProgramError(Error):
     """A program reads a value before it is defined: a fault of the pass that made the program."""
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError, hint: str = "") -> Error:
+    """Return an Error that says why a file can't be read, and what to do: the nearest name beside it, or a hint."""
+    why = f"{path}: can't be read: {(error.strerror or str(error)).lower()}"
+    return Error(". ".join(filter(None, [why, nearest(path) or hint])))
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> Error:
+    """Return an Error that says why a file can't be written, and what to do."""
+    folder = Path(path).parent
+    advice = "Choose another place" if folder.is_dir() else f"Make the folder '{folder}' first, or choose another"
+    return Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}. {advice}")
+
+
+def nearest(path: str | os.PathLike[str]) -> str:
+    """Return a question that names the file of the same kind in the same folder that may have been meant.
+
+    It is empty where there is none, or nothing is missing.
+    """
+    wanted = Path(path)
+    if wanted.exists() or not wanted.parent.is_dir():
+        return ""
+    beside = {entry.stem: entry for entry in sorted(wanted.parent.iterdir()) if entry.suffix == wanted.suffix}
+    near = difflib.get_close_matches(wanted.stem, beside, 1)
+    return f"Did you mean '{beside[near[0]]}'?" if near else ""
 
 
 MARGIN = 60  # columns shown on either side of a place in a long line

@@ -220,9 +220,12 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     if wanted in models():
         return parse_model((ZOO / f"{wanted}.model").read_text(encoding="utf-8"), wanted)
     path = Path(wanted)
+    if path.suffix == ".cell" or wanted in zoo():
+        made = f"Make a model around it: bptt compose {wanted} -o {path.stem}.model"
+        raise Error(f"{wanted}: a cell, where a sequence model is wanted. {made}")
     if path.suffix != ".model" and not path.exists():
         raise Error(f"no model is called '{wanted}'. {closest(wanted, models())} Or give the path of a .model file.")
-    text = text_of(path)
+    text = text_of(path, "Give the path of a .model file that is there, or a name of `bptt models`.")
 
     def beside(called: str) -> Cell | None:
         file = path.parent / f"{called}.cell"

@@ -12,7 +12,7 @@ from ..analysis.verdicts.verdict import Verdict
 from ..derive.convention import Notation, Restated
 from ..derive.convention_model import restate
 from ..derive.derivation import Derivation
-from ..derive.errors import Error
+from ..derive.errors import Error, unwritable
 from ..derive.model_derivation import ModelDerivation
 from .derivation import check_detail, derivation_document
 from .document import Document
@@ -127,4 +127,4 @@ def write(target: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise Error(f"{target}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(target, error) from None

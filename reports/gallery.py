@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..derive.errors import Error
+from ..derive.errors import Error, unreadable
 from .document import Block, Document, Figure, Heading, Listing, Sheet, Table, Text
 from .files import save, write
 from .phrases import Phrases
@@ -139,7 +139,7 @@ def kept(path: Path) -> Dataset:
         found = Dataset.from_dict(json.loads(path.read_text("utf-8")))
         found.attrs["system"], found["model"]  # what every page needs
     except OSError as error:
-        raise Error(f"{path}: can't be read: {(error.strerror or str(error)).lower()}. Run its system first.") from None
+        raise unreadable(path, error, "Run its system first.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Error(f"{path}: not the numbers of a system. Run its system again.") from None
     return found

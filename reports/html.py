@@ -108,7 +108,7 @@ def html_part(title: str, blocks: Iterable[Block]) -> str:
     page = _Page(is_part=True)
     body = "\n".join(page.block(block) for block in blocks)
     content, symbols = page.filled(f'<p class="title">{escape(title)}</p>\n{body}' if title else body)
-    style = f"{template('notebook.css')}.bptt {{\n{template('blocks.css')}}}"
+    style = f".bptt.bptt {{\n{template('blocks.css')}}}\n{template('notebook.css')}"
     drawn = f'<svg class="defs" aria-hidden="true"><defs>{symbols}</defs></svg>' if symbols else ""
     return f'<div class="bptt">\n<style>\n{style}\n</style>\n{drawn}{content}\n</div>'
 
@@ -285,14 +285,14 @@ class _Page:
         number = 1
         for line in algorithm.lines:
             if not line.numbered:
-                parts.append(
-                    f'{"</ol>" if parts else ""}<p><strong>{self.text(line.text)}</strong></p><ol start="{number}">'
-                )
+                heading = f"<p><strong>{self.text(line.text)}</strong></p>"
+                ended = "</ol></div>" if parts else ""
+                parts.append(f'{ended}{heading}<div class="scroll" tabindex="0"><ol start="{number}">')
                 continue
             number += 1
             loops = f' style="padding-left:{1.6 * line.indent:.1f}em"' if line.indent else ""
             parts.append(f"<li><div{loops}>{self.line(line)}</div></li>")
-        return f'<div class="algorithm boxed">\n{chr(10).join(parts)}</ol>\n</div>'
+        return f'<div class="algorithm boxed">\n{chr(10).join(parts)}</ol></div>\n</div>'
 
     def line(self, line: Line) -> str:
         """Words as text; a formula on as many lines as it needs."""

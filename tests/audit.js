@@ -32,6 +32,14 @@
     if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible" && box.tabIndex < 0)
       say("what scrolls can't be reached by the keyboard", box);
 
+  for (const drawn of document.querySelectorAll("svg.m, svg.d")) {
+    if (!shown(drawn)) continue;
+    const [width, most] = [drawn.getBoundingClientRect().width, drawn.style.maxWidth];
+    drawn.style.maxWidth = "none";
+    if (width < 0.75 * drawn.getBoundingClientRect().width) say("a formula is smaller than its text", drawn);
+    drawn.style.maxWidth = most;
+  }
+
   // Contrast of text, and of formulas drawn in its colour: WCAG 2.2, 1.4.3.
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const known = new Map();

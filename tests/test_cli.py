@@ -138,10 +138,40 @@ def test_files_that_are_no_cells(tmp_path):
     assert "is a directory" in refused("derive", tmp_path)
 
 
+def test_a_file_that_is_not_there(cell_file, tmp_path):
+    """The file beside it that may be meant is named; where there is none, what to do."""
+    (tmp_path / "ours.txt").write_text("dh = 1")
+    (tmp_path / "ours.toml").write_text('layout = "row"')
+    assert f"Did you mean '{cell_file}'?" in refused("derive", tmp_path / "mien.cell")
+    assert "or a name of `bptt cells`" in refused("derive", tmp_path / "other.cell")
+    assert "or a name of `bptt models`" in refused("derive", tmp_path / "mine.model")
+    assert "ours.txt'?" in refused("check", tmp_path / "our.txt")
+    assert "Give the path of a file that is there: formulas" in refused("check", tmp_path)
+    assert "Give the path of a .py file" in refused("check", tmp_path / "none.py")
+    for command in ("train", "study"):
+        assert "ours.toml'?" in refused(command, tmp_path / "hours.toml")
+        assert f"to write one to start from: bptt {command} --new" in refused(command, tmp_path / "x.toml")
+        assert f"to write one to start from: bptt {command} --new" in refused(command, tmp_path)
+    assert "ours.toml'?" in refused("derive", "rnn", "--notation", tmp_path / "our.toml")
+    assert "Give the path of one that is there" in refused("flow", tmp_path / "none.pt")
+
+
+def test_a_model_where_a_cell_is_wanted_and_a_cell_where_a_model_is(cell_file, tmp_path, monkeypatch):
+    for command in ("kernel", "flow", "bench", "report", "compose"):
+        assert "attention: a sequence model, where a cell is wanted" in refused(command, "attention")
+    assert "a sequence model, where a cell is wanted" in refused("flow", tmp_path / "mine.model")
+    monkeypatch.chdir(tmp_path)
+    for name in ("lstm", "mine.cell"):
+        Path("mine.toml").write_text(f'model = "{name}"\ntask = "characters"')
+        assert f"bptt compose {name} -o" in refused("train", "mine.toml").replace(f"{tmp_path}/", "")
+
+
 def test_outputs_that_cant_be_written(cell_file, tmp_path):
     assert "unknown kind of document" in refused("derive", cell_file, "-o", tmp_path / "page.docx")
     assert "does not exist" in refused("derive", cell_file, "-o", tmp_path / "no" / "page.pdf")
-    assert "no such file" in refused("kernel", cell_file, "-o", tmp_path / "no" / "page.py")
+    away = tmp_path / "no"
+    for command in (("kernel", cell_file, "-o", away / "page.py"), ("train", "--new", away / "a.toml")):
+        assert f"no such file or directory. Make the folder '{away}' first" in refused(*command)
     assert "not a directory" in refused("report", "rnn", "-o", cell_file / "out")
     assert "file exists" in refused("report", "rnn", "-o", cell_file)
     assert sorted(tmp_path.iterdir()) == [cell_file]

@@ -140,6 +140,15 @@ def test_the_bench_as_json(monkeypatch):
     assert found["ratio"] == 2.0 and "a line for people" in result.stderr
 
 
+def test_the_gallery_as_json(tmp_path):
+    listed = json.loads(invoke("gallery", "--list", "--json").stdout)
+    assert {"name", "title", "question"} == set(listed[0]) and len(listed) > 9
+    result = invoke("gallery", "hello", "--quick", "--json", "-o", tmp_path)
+    [found] = json.loads(result.stdout)
+    assert found["learned"] and json.loads(Path(found["numbers"]).read_text())["attrs"]["system"] == "hello"
+    assert "Wrote" in result.stderr
+
+
 def test_json_has_no_numbers_that_it_lacks(capsys):
     give_json({"far": float("inf"), "none": float("nan"), "all": (1, 2.5, "x", None)})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
@@ -163,6 +172,7 @@ def test_a_shell_completes_commands_options_cells_and_files():
     assert set(completed("derive", "--la")) == {"--layout", "--language"}
     assert set(completed("derive", "m")) == {name for name in (*bptt.zoo(), *bptt.models()) if name[0] == "m"}
     assert completed("check", "x.py", "--cell", "rnn_") == [name for name in bptt.zoo() if name.startswith("rnn_")]
+    assert completed("gallery", "hello", "char") == ["characters"]
     assert [item.type for item in SHELL.get_completions(["derive"], "./mine")] == ["file"]
 
 

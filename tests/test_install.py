@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import bptt
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ("derive", "kernels", "analysis", "reports")
 
@@ -70,3 +72,7 @@ def test_an_editable_install_without_links_says_what_to_do(sdist, tmp_path):
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "core.symlinks=true" in done.stderr
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {bptt.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")

@@ -60,6 +60,46 @@ def test_train_and_generate(folder):
     assert refused.exit_code == 2 and not refused.stdout and "'Q' wasn't in the text" in refused.stderr
 
 
+def test_train_gives_its_losses_as_json(folder, monkeypatch):
+    losses = iter((2.0, 0.5, 1.0))
+    monkeypatch.setattr(course, "held_out_loss", lambda training: next(losses))
+    told = CliRunner().invoke(main, ("train", "cat.toml", "--json"))
+    assert json.loads(told.stdout) == {
+        "last": {"step": 30, "held_out_loss": 1.0, "checkpoint": "cat/last.safetensors"},
+        "best": {"step": 20, "held_out_loss": 0.5, "checkpoint": "cat/best.safetensors"},
+        "history": "cat/history.jsonl",
+    }
+    assert "30 steps. Wrote cat/last.safetensors" in told.stderr
+    again = CliRunner().invoke(main, ("train", "cat.toml", "--resume", "--json"))
+    assert again.stdout == told.stdout and "Nothing is left to do" in again.stderr
+    (folder / "cat" / course.HISTORY).unlink()
+    assert json.loads(CliRunner().invoke(main, ("train", "cat.toml", "--resume", "--json")).stdout) == {
+        "history": "cat/history.jsonl"
+    }
+    fresh = CliRunner().invoke(main, ("train", "--new", "new.toml", "--json"))
+    assert not fresh.stdout and "Wrote new.toml" in fresh.stderr
+
+
+@pytest.mark.parametrize("task", ["characters", "words"])
+def test_generate_gives_its_tokens_as_json(folder, task):
+    (folder / "cat.toml").write_text(FILE.replace("characters", task).replace("batch = 4", "batch = 2"))
+    call("train", "cat.toml")
+    written = ("generate", "cat/best.safetensors", "--prime", "the", "--length", "20")
+    found = json.loads(call(*written, "--json"))
+    assert found["prime"] == "the" and len(found["tokens"]) == 20 and set(found) == {"prime", "tokens", "text"}
+    assert found["text"] + "\n" == call(*written)
+
+
+def test_a_checkpoint_that_is_a_folder_or_misspelt_is_named(folder):
+    call("train", "cat.toml")
+    for command in ("generate", "inspect"):
+        assert "cat: a folder. Give the checkpoint in it: cat/best.safetensors" in call(command, "cat", status=2)
+        assert "Did you mean 'cat/best.safetensors'?" in call(command, "cat/bets.safetensors", status=2)
+        assert "`bptt train` writes best.safetensors" in call(command, ".", status=2)
+        assert "`bptt train` writes best.safetensors" in call(command, "cat.toml", status=2)
+    assert "a checkpoint of `bptt train`, not weights" in call("flow", "cat/best.safetensors", status=2)
+
+
 def test_a_training_that_was_killed_goes_on_bit_for_bit(folder):
     call("train", "cat.toml", "-o", "whole")
     order = file.load(folder / "cat.toml")
@@ -103,7 +143,8 @@ def test_a_size_that_is_missing_is_asked_for_where_it_belongs(folder):
 
 
 def test_resume_without_a_checkpoint_says_so(folder):
-    assert "there is no such checkpoint" in call("train", "cat.toml", "--resume", status=2)
+    said = call("train", "cat.toml", "--resume", status=2)
+    assert "cat/last.safetensors: there is no such checkpoint to go on from. To begin, leave out --resume." in said
 
 
 def test_a_loss_that_explodes_names_the_step_and_the_last_good_checkpoint(folder):
@@ -172,6 +213,7 @@ def test_the_template_can_be_trained(folder):
     assert tomllib.loads((folder / "new.toml").read_text())["task"] == "characters"
     assert file.load(folder / "new.toml").task.sizes["V"] > 50
     assert "is there already" in call("train", "--new", "new.toml", status=2)
+    assert "what it will hold is TOML; try new.toml" in call("train", "--new", "new.cell", status=2)
     with pytest.raises(Error, match="can't be written"):
         file.write_template(folder / "none" / "x.toml")
 

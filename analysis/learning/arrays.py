@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...derive.errors import Error
+from ...derive.errors import Error, unreadable
 from ...derive.interpret import size
 from ...derive.model import Model
 from ...derive.shapes import size_from
@@ -48,7 +48,7 @@ def read(path: str | os.PathLike[str]) -> Examples:
     except (zipfile.BadZipFile, ValueError, EOFError):
         raise Error(f"{name}: not a whole .npz file of arrays of numbers. {hint}") from None
     except OSError as error:
-        raise Error(f"{name}: can't be read: {(error.strerror or str(error)).lower()}. {hint}") from None
+        raise unreadable(name, error, hint) from None
     if found is None:
         raise Error(f"{name}: a single array without a name. {hint}")
     return Examples(name.name, found)

@@ -16,13 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ...derive.cell import parse
-from ...derive.errors import Error
+from ...derive.errors import Error, nearest, unwritable
 from ...derive.model import Model, parse_model
 from ...kernels import ModelKernel, compile
 from .batches import Array
 from .trainer import Plan, Training, judged_params
 
 FORMAT = "bptt checkpoint 2"
+WRITTEN = "`bptt train` writes best.safetensors and last.safetensors into its folder: give one of them."
 PARAM, SLOT, STATE = "param", "slot", "state"  # a tensor is called param/W, slot/mean/W, state/h
 
 
@@ -98,7 +99,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(path, error) from None
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
@@ -108,16 +109,18 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         Error: where there is no such file, or it isn't a whole checkpoint.
     """
     name = Path(path)
+    if name.is_dir():
+        inside = sorted(name.glob("*.safetensors"))
+        raise Error(f"{name}: a folder. {f'Give the checkpoint in it: {inside[0]}' if inside else WRITTEN}")
     if not name.is_file():
-        raise Error(f"{name}: there is no such checkpoint")
+        raise Error(f"{name}: there is no such checkpoint. {nearest(name) or WRITTEN}")
     try:
         with safe_open(name, framework="numpy") as file:
             about = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise Error(
-            f"{name}: not a whole checkpoint of `bptt train` ({error}). If it was cut off, take an earlier one."
-        ) from None
+        advice = "If it was cut off, take an earlier one." if name.suffix == ".safetensors" else WRITTEN
+        raise Error(f"{name}: not a whole checkpoint of `bptt train` ({error}). {advice}") from None
     if about.get("format") != FORMAT:
         raise Error(f"{name}: a safetensors file, but no checkpoint of bptt: {FORMAT!r} is not in its metadata")
     if about.pop("digest", "") != _digest(tensors, about):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...derive.errors import Error
+from ...derive.errors import Error, unwritable
 from . import checkpoint
 from .file import Order
 from .trainer import Taken, Training, advance, held_out_loss, refuse_infinite
@@ -51,6 +51,8 @@ def run(
     training = order.begin()
     history: list[dict[str, float]] = []
     if resume:
+        if not last.exists():
+            raise Error(f"{last}: there is no such checkpoint to go on from. To begin, leave out --resume.")
         checkpoint.take_up(training, checkpoint.read(last))
         history = [line for line in _history(folder) if line["number"] <= training.done]
     elif last.exists():
@@ -88,6 +90,11 @@ def run(
     return training
 
 
+def judgements(folder: Path) -> list[Judged]:
+    """Return how the model of a folder was judged, from its first judgement to its last."""
+    return [Judged(int(line["number"]), line["loss"]) for line in _history(folder) if "norm" not in line]
+
+
 def _start(folder: Path, order: Order, history: list[dict[str, float]]) -> None:
     """Write the file and the history so far, each at once or not at all."""
     lines = "".join(json.dumps(line) + "\n" for line in history)
@@ -98,7 +105,7 @@ def _start(folder: Path, order: Order, history: list[dict[str, float]]) -> None:
             beside.write_text(text, "utf-8")
             beside.replace(folder / name)
     except OSError as error:
-        raise Error(f"{folder}: can't be written: {(error.strerror or str(error)).lower()}") from None
+        raise unwritable(folder, error) from None
 
 
 def _history(folder: Path) -> list[dict[str, float]]:

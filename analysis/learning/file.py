@@ -14,7 +14,7 @@ from ...derive.model import Model, load_model
 from ...derive.syntax import closest
 from ...kernels import compile
 from ..data import text
-from ..strict import STRICT, check, read
+from ..strict import STRICT, check, read, write_new
 from . import arrays, language
 from .batches import Task
 from .optimisers import OPTIMISERS, optimiser
@@ -174,7 +174,7 @@ def load(path: Path) -> Order:
     Raises:
         Error: with a line for every mistake; where data are missing or don't suit the model.
     """
-    told, string = read(path, TrainingFile)
+    told, string = read(path, TrainingFile, "bptt train")
     if told.task not in TASKS:
         raise Error(f"{path}: task = {told.task!r}: no task is called so. {closest(told.task, TASKS)}")
     kind = TASKS[told.task]
@@ -215,15 +215,5 @@ seed = 0
 
 
 def write_template(path: Path) -> None:
-    """Write the file of a training to start from.
-
-    Raises:
-        Error: where there is a file already, or it can't be written.
-    """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-    except FileExistsError:
-        raise Error(f"{path} is there already: give another name") from None
-    except OSError as error:
-        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+    """Write the file of a training to start from, as `strict.write_new` does."""
+    write_new(path, TEMPLATE)

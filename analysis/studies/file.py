@@ -145,7 +145,7 @@ def read(path: str | os.PathLike[str]) -> tuple[StudyFile, str]:
         Error: where it can't be read or isn't TOML, or with a line for every mistake: its path, value and reason.
     """
     name = Path(path)
-    found, string = strict.read(name, StudyFile)
+    found, string = strict.read(name, StudyFile, "bptt study")
     strict.refuse(name, _conflicts(found))
     return found, string
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ...derive.errors import Error
+from ..strict import write_new
 from .study import Progress as Tell
 from .table import Row
 
@@ -22,17 +22,9 @@ LONGEST = 60  # rows that a terminal is given
 
 
 def write_template(path: Path) -> None:
-    """Write a study to start from, with a comment on each line.
-
-    Raises:
-        Error: where something is there already, or nothing can be written.
-    """
+    """Write a study to start from, with a comment on each line, as `strict.write_new` does."""
     text = (resources.files(__package__) / "template.toml").read_text(encoding="utf-8")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text.replace("FILE", path.name))
-    except OSError as error:
-        raise Error(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+    write_new(path, text.replace("FILE", path.name))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import platform
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ class Study:
     """
 
     path: Path
-    text: str
-    file: StudyFile
-    plan: Plan
+    text: str = field(repr=False)
+    file: StudyFile = field(repr=False)
+    plan: Plan = field(repr=False)
     store: str
 
     @staticmethod
@@ -86,7 +86,7 @@ class Study:
 
         Args:
             resume: go on with a store that is there.
-            scheduler: address of a Dask scheduler, such as tcp://host:8786; by default processes of this machine.
+            scheduler: address of a Dask scheduler, such as ``tcp://host:8786``; by default processes of this machine.
             workers: number of processes; by default the number of cores.
             progress: called as progress(done, total, news) after each task: one seed of a point.
 

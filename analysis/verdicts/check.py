@@ -12,6 +12,7 @@ from ...derive.cell import Cell, load, text_of
 from ...derive.errors import Error, NotationError, Source
 from .verdict import Verdict
 
+HINT = "Give the path of a file that is there: formulas, LaTeX (.tex) or code (.py)."
 FORMULAS = (".txt", ".cell", ".formulas", ".grad", ".tex", ".md", "")
 CODE = re.compile(r"[^\n]*\.py(:\w+)?")
 PROGRAMMED = re.compile(r"\*\*|@|\b(?:np|numpy|jnp|torch)\.|\[t|\b(?:import|def|return|for)\b")  # signs of a program
@@ -56,7 +57,7 @@ def _read(theirs: str | os.PathLike[str]) -> Any:
 
     text = os.fspath(theirs)
     is_path = isinstance(theirs, os.PathLike) or ("\n" not in text and "=" not in text)
-    source = Source(text, text_of(Path(text))) if is_path else Source("formulas", text)
+    source = Source(text, text_of(Path(text), HINT)) if is_path else Source("formulas", text)
     if Path(source.name).suffix == ".tex" or "\\" in source.text or re.search(r"[_^]\{", source.text):
         return read_latex(source)
     try:

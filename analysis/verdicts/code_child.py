@@ -111,6 +111,8 @@ def _work(pipe: Connection, theirs: Any, cell: Cell | None, adapter: Adapter, se
         resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    for stream in (1, 2):  # for what isn't written by Python too
+        os.dup2(sys.stdout.fileno(), stream)
     from .code_finding import find, load
     from .code_judging import judge
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...derive.errors import Error
+from ...derive.errors import Error, nearest
 from ...derive.syntax import closest
 from .code_adapter import Adapter
 from .code_signatures import parameters, returned_names
@@ -89,7 +89,7 @@ def load(path: str) -> ModuleType:
     """
     file = FilePath(path)
     if not file.is_file():
-        raise Error(f"{path}: there is no such file")
+        raise Error(f"{path}: there is no such file. {nearest(path) or 'Give the path of a .py file.'}")
     spec = importlib.util.spec_from_file_location(f"theirs_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

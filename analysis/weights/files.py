@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ...derive.errors import Error
+from ...derive.errors import Error, nearest
 from .keras_file import from_keras
 from .layers import Trained
 from .onnx_file import from_onnx
@@ -35,7 +35,7 @@ def read_weights(path: str | os.PathLike[str]) -> Trained:
     if where.suffix not in READERS:
         raise Error(f"{where}: files of weights end in {', '.join(READERS)}")
     if not where.is_file():
-        raise Error(f"{where}: there is no such file")
+        raise Error(f"{where}: there is no such file. {nearest(where) or 'Give the path of one that is there.'}")
     if not where.stat().st_size:
         raise Error(f"{where}: the file is empty. Write or copy it again.")
     return READERS[where.suffix](where)

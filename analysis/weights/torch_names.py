@@ -56,6 +56,8 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str], activation: s
             place = int(match["depth"] or 0), bool(match["back"])
             found.setdefault(match["stack"] or "", {}).setdefault(place, {})[match["role"]] = array.astype(np.float64)
     if not found:
+        if any(name.startswith("param/") for name in arrays):
+            raise Error(f"{where}: a checkpoint of `bptt train`, not weights of PyTorch. Try: bptt inspect {where}")
         some = ", ".join(list(arrays)[:6]) or "nothing"
         raise Error(f"{where}: no recurrent layer is in it; one has arrays such as weight_ih_l0. There: {some}.")
     notes: list[str] = []

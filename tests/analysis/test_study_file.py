@@ -33,7 +33,7 @@ def test_the_template_is_a_study(tmp_path):
     write_template(path)
     study = bptt.Study.load(path)
     assert len(study.plan.groups) == 2 and len(study.plan.starts) == 3 and study.plan.seeds == (0, 1, 2, 3, 4)
-    with pytest.raises(bptt.Error, match="file exists"):
+    with pytest.raises(bptt.Error, match="is there already"):
         write_template(path)
 
 

@@ -1,5 +1,6 @@
 """A backward pass written as code: what is right is called right, what is wrong is named, placed and mended."""
 
+import os
 import runpy
 import time
 from pathlib import Path
@@ -196,6 +197,7 @@ def test_code_that_hangs_or_exits_takes_nothing_down(line, kind, says, tmp_path)
 def test_functions_are_judged_in_a_process_of_their_own(capfd):
     def forward(x, h0, W, U, b):
         print("I am noisy")
+        os.write(1, b"I am noisy below Python")
         h = [h0]
         for x_t in x:
             h.append(np.tanh(x_t @ W + h[-1] @ U + b))

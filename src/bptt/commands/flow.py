@@ -40,7 +40,7 @@ def flow(cell: tuple[str, ...], output: Path | None, quick: bool, as_json: bool,
     """Measure the gradient flow of cells side by side.
 
     It is measured on text and on the same characters shuffled. Instead of cells, a model that others have trained:
-    .pt, .pth, .safetensors, .onnx, .keras or .h5.
+    .pt, .pth, .safetensors, .onnx, .keras or .h5. With -o a page with figures is written too: .html .pdf .md .tex .typ.
     """
     from bptt.analysis import flow_study, summarise
     from bptt.analysis.weights.files import READERS

@@ -17,7 +17,7 @@ from .options import CELL, CELL_OR_MODEL, DTYPES, JSON, OUTPUT, loaded
 
 @click.command()
 @click.argument("cell", type=CELL)
-@click.option("--dtype", type=DTYPES, default="float64", show_default=True)
+@click.option("--dtype", type=DTYPES, default="float64", show_default=True, help="Of all numbers.")
 @click.option("--schedule", "as_schedule", is_flag=True, help="Print what the kernel does, and what each step costs.")
 @click.option("--size", multiple=True, metavar="NAME=NUMBER", help="With --schedule: a size, for times at least.")
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True, help="With --size.")
@@ -92,10 +92,22 @@ def _sizes(given: tuple[str, ...]) -> dict[str, int]:
 
 @click.command()
 @click.argument("cell", nargs=-1, type=CELL)
-@click.option("--dtype", type=DTYPES, multiple=True, default=["float32", "float64"])
-@click.option("--threads", type=click.IntRange(1), multiple=True, default=[1], help="Of each competitor.")
-@click.option("--sizes", type=click.Choice(["quick", "full", "ragged", "growth"]), default="quick", show_default=True)
-@click.option("--peer", type=click.Choice(["torch", "compiled", "jax"]), multiple=True, default=["torch", "jax"])
+@click.option("--dtype", type=DTYPES, multiple=True, default=["float32", "float64"], help="By default both.")
+@click.option("--threads", type=click.IntRange(1), multiple=True, default=[1], help="Of each competitor; by default 1.")
+@click.option(
+    "--sizes",
+    type=click.Choice(["quick", "full", "ragged", "growth"]),
+    default="quick",
+    show_default=True,
+    help="What is timed: a few sizes, many, those that fill no vector, or ever more steps.",
+)
+@click.option(
+    "--peer",
+    type=click.Choice(["torch", "compiled", "jax"]),
+    multiple=True,
+    default=["torch", "jax"],
+    help="Beside what: by default torch and jax; compiled is torch.compile.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".json, .md: tables; .png, .svg, .pdf: a plot.")
 @JSON
 def bench(

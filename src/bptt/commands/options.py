@@ -12,6 +12,9 @@ import bptt
 
 OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error.")
+SEED = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is random: the same gives the same."
+)
 DTYPES = click.Choice(["float32", "float64"])
 
 

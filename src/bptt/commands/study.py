@@ -17,7 +17,7 @@ from .options import JSON
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", "--store", "store", help="Path or fsspec address of the Zarr store; FILE with .zarr by default."
 )
@@ -42,7 +42,7 @@ def study(file: Path, store: str | None, new: bool, as_json: bool, **choices: An
 
     if new:
         show.write_template(file)
-        click.echo(f"Wrote {file}. Run it with: bptt study {shlex.quote(str(file))}")
+        click.echo(f"Wrote {file}. Run it with: bptt study {shlex.quote(str(file))}", err=as_json)
         return
     loaded = bptt.Study.load(file, store)
     pages = [file.with_suffix(suffix) for suffix in (".html", ".pdf")]

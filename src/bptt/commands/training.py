@@ -15,7 +15,7 @@ import click
 import bptt
 
 from .console import command, give_json, wrote
-from .options import JSON
+from .options import JSON, SEED
 
 if TYPE_CHECKING:
     from bptt.analysis.learning.course import Judged
@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; FILE without its suffix by default.")
 @click.option("--resume", is_flag=True, help="Go on where the training stopped, bit for bit.")
 @click.option("--new", is_flag=True, help="Write FILE as a training to start from, and train nothing.")
-def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
+@JSON
+def train(file: Path, output: Path | None, resume: bool, new: bool, as_json: bool) -> None:
     """Train a sequence model, as a file says.
 
-    FILE (.toml) says what is trained, with the generated kernels. The folder gets last.safetensors,
-    best.safetensors and history.jsonl.
+    FILE (.toml) says what is trained, with the generated kernels. The folder gets last.safetensors (where the
+    training stands), best.safetensors (where the held-out loss was smallest) and history.jsonl. With --json: both
+    losses, the steps after which they were measured, and these files.
     """
     from bptt.analysis.learning import course
     from bptt.analysis.learning.file import load, write_template
 
     if new:
         write_template(file)
-        click.echo(f"Wrote {file}. Train with: bptt train {shlex.quote(str(file))}")
+        click.echo(f"Wrote {file}. Train with: bptt train {shlex.quote(str(file))}", err=as_json)
         return
     order = load(file)
     folder = output or file.with_suffix("")
@@ -57,10 +59,26 @@ def train(file: Path, output: Path | None, resume: bool, new: bool) -> None:
     except KeyboardInterrupt:
         click.echo(f"\nbptt: stopped. Go on from the last checkpoint with: {again}", err=True)
         raise SystemExit(130) from None
-    if not begun:
-        click.echo(f"Nothing is left to do: {training.done} steps are done, and {file} asks for {steps}.")
-        return
-    click.echo(f"{training.done} steps. Wrote {folder / course.LAST} and {folder / course.BEST}")
+    if begun:
+        said = f"{training.done} steps. Wrote {folder / course.LAST} and {folder / course.BEST}"
+    else:
+        said = f"Nothing is left to do: {training.done} steps are done, and {file} asks for {steps}."
+    click.echo(said, err=as_json)
+    if as_json:
+        give_json(_as_data(folder))
+
+
+def _as_data(folder: Path) -> dict[str, Any]:
+    """Return the last and the best judgement, with their checkpoints; a loss is a mean, in nats for a cross-entropy."""
+    from bptt.analysis.learning import course
+
+    judged = course.judgements(folder)
+    told = {course.LAST: judged[-1], course.BEST: min(judged, key=lambda one: one.loss)} if judged else {}
+    found = {
+        Path(name).stem: {"step": one.number, "held_out_loss": one.loss, "checkpoint": str(folder / name)}
+        for name, one in told.items()
+    }
+    return {**found, "history": str(folder / course.HISTORY)}
 
 
 @contextmanager
@@ -105,15 +123,16 @@ def _loss(value: float) -> str:
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--prime", default="", help="What the model reads first.")
 @click.option("--length", type=click.IntRange(1), default=500, show_default=True, help="How many tokens to write.")
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1: what is likely; 0: always the likeliest.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed: int) -> None:
+@SEED
+@JSON
+def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed: int, as_json: bool) -> None:
     """Let a trained language model write text.
 
-    It writes PRIME, and what follows.
+    It writes PRIME, and what follows. With --json: prime, tokens, and the text that they make.
     """
     from bptt.analysis.learning import checkpoint as checkpoints
     from bptt.analysis.learning import language
@@ -125,17 +144,22 @@ def generate(checkpoint: Path, prime: str, length: int, temperature: float, seed
     written = language.generate(
         found.kernel(), found.judged, about, length=length, prime=prime, temperature=temperature, seed=seed
     )
-    if about["joint"]:
-        click.echo(prime + about["joint"] * bool(prime) + language.joined(written, about["joint"]))
-        return
-    for token in itertools.chain([prime + next(written)], written):  # nothing is printed of a prime that is refused
-        click.echo(token, nl=False)
-    click.echo()
+    joint = about["joint"]
+    opening = prime + joint * bool(prime)
+    if as_json:
+        tokens = list(written)
+        give_json({"prime": prime, "tokens": tokens, "text": opening + language.joined(tokens, joint)})
+    elif joint:
+        click.echo(opening + language.joined(written, joint))
+    else:
+        for token in itertools.chain([opening + next(written)], written):  # nothing is printed of a refused prime
+            click.echo(token, nl=False)
+        click.echo()
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
-@click.argument("textfile", required=False, type=click.Path(dir_okay=False))
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("textfile", required=False, type=click.Path())
 @click.option("--unit", multiple=True, metavar="STATE[K]", help="A unit to show, such as c[12]; may be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A page: .html (with a choice of units) or .pdf.")
 @JSON

@@ -13,7 +13,7 @@ from .options import CELL, JSON, OUTPUT
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("file", type=click.Path())
 @click.option("--cell", type=CELL, help="Whose backward pass it is; not needed where FILE has the cell's equations.")
 @JSON
 @OUTPUT

@@ -137,9 +137,8 @@ class Kernel:
         >>> run.states["h"].shape
         (4, 1, 3)
         """
-        for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
-            if number is not None and (not isinstance(number, int | np.integer) or number < least):
-                raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
+        if (steps, batch, keep) != (None, None, None):
+            _check_counts(steps, batch, keep)
         held, moving, start, (sizes, T, B, fitting) = self._taken(params, inputs, state or {}, steps, batch)
         self._sizes = sizes
         check_finite("input", moving)
@@ -403,6 +402,12 @@ class Kernel:
         if key not in self._fitting:
             check(self.memory(sizes, T, B, keep), what, lambda keep: self.memory(sizes, T, B, keep))
             self._fitting.add(key)
+
+
+def _check_counts(steps: int | None, batch: int | None, keep: int | None) -> None:
+    for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
+        if number is not None and (not isinstance(number, int | np.integer) or number < least):
+            raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
 
 
 def _check_kept(run: Run) -> None:

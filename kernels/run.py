@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,8 @@ from .given import Array
 class Views(Mapping[str, Array]):
     """Named arrays that are looked up when they are asked for."""
 
-    def __init__(self, names: Iterable[str], look_up: Callable[[str], Array]) -> None:
-        self._names = tuple(names)
+    def __init__(self, names: Collection[str], look_up: Callable[[str], Array]) -> None:
+        self._names = names
         self._look_up = look_up
 
     def __getitem__(self, name: str) -> Array:
@@ -28,7 +28,7 @@ class Views(Mapping[str, Array]):
         return len(self._names)
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: that would take a microsecond of each pass
 class Run:
     """What a forward pass leaves: every named value at every step.
 
@@ -57,7 +57,7 @@ class Run:
     table: Any = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gradients:
     """What a backward pass gives.
 

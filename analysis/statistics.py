@@ -121,7 +121,7 @@ def share_interval(shares: xr.DataArray, dim: str, level: float = 0.95) -> xr.Da
 
     >>> found = share_interval(xr.DataArray([0.02, 0.1, 0.3], dims="seed"), "seed")
     >>> [round(float(found[name]), 3) for name in ("low", "mean", "high")]
-    [0.0, 0.122, 0.65]
+    [0.0, 0.12, 0.55]
     """
     found = t_interval(xr.apply_ufunc(lambda share: np.arctanh(np.sqrt(share)), shares), dim, level)
     result: xr.Dataset = xr.apply_ufunc(lambda z: np.tanh(z) ** 2, found.clip(min=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from ...derive.interpret import size
 from ...derive.model import Model
 from ...derive.shapes import size_from
 from ...derive.syntax import closest
-from .batches import Array, Batch, Task, examples
+from .batches import Array, Batch, Task, digest, examples
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,9 @@ def task(model: Model, given: Examples, held_out: float, batch: int, dtype: str,
         return Batch(inputs, _counted(model, sizes, counts, len(chosen)), lengths=counts)
 
     made = examples(given.source, sizes, take, numbers[:first], numbers[first:], batch, seed)
-    about = {"source": given.source, "digest": _digest(given), "cut": {"batch": batch, "held_out": held_out}}
+    shapes = {name: f"{array.dtype} {array.shape}" for name, array in given.arrays.items()}
+    cut = {"batch": batch, "held_out": held_out}
+    about = {"source": given.source, "digest": digest(given.arrays, shapes), "cut": cut}
     return replace(made, name="arrays", about=about)
 
 
@@ -169,13 +170,3 @@ def _counted(model: Model, sizes: Mapping[str, int], lengths: Mapping[str, Array
     axes = [block.axis for block in model.blocks if block.losses]
     counts = [lengths.get(str(axis), np.full(batch, 1 if axis is None else sizes[str(axis)])) for axis in axes]
     return int(sum(count.sum() for count in counts))
-
-
-def _digest(given: Examples) -> str:
-    """Return a number of what the arrays hold: a training isn't gone on with others."""
-    found = hashlib.sha256()
-    for name in sorted(given.arrays):
-        array = np.ascontiguousarray(given.arrays[name])
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()

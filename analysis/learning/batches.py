@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -112,3 +114,12 @@ def examples(
 
     parts = [held_out[first : first + JUDGED_TOGETHER] for first in range(0, len(held_out), JUDGED_TOGETHER)]
     return Task(name, sizes, chosen, lambda: [take(part) for part in parts])
+
+
+def digest(arrays: Mapping[str, Array], about: Mapping[str, str]) -> str:
+    """Return a number of what named arrays hold and what is said of them: of others it is another."""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        found.update(name.encode())
+        found.update(arrays[name].tobytes())
+    return found.hexdigest()

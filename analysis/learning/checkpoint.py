@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from ...derive.cell import parse
 from ...derive.errors import Error, nearest, unwritable
 from ...derive.model import Model, parse_model
 from ...kernels import ModelKernel, compile
-from .batches import Array
+from .batches import Array, digest
 from .trainer import Plan, Training, judged_params
 
 FORMAT = "bptt checkpoint 2"
@@ -88,7 +87,7 @@ def write(training: Training, path: Path, settings: str = "") -> None:
         "done": str(training.done),
         "plan": json.dumps({**asdict(training.plan), "clip": repr(training.plan.clip)}),
     }
-    about["digest"] = _digest(tensors, about)
+    about["digest"] = digest(tensors, about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +122,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         raise Error(f"{name}: not a whole checkpoint of `bptt train` ({error}). {advice}") from None
     if about.get("format") != FORMAT:
         raise Error(f"{name}: a safetensors file, but no checkpoint of bptt: {FORMAT!r} is not in its metadata")
-    if about.pop("digest", "") != _digest(tensors, about):
+    if about.pop("digest", "") != digest(tensors, about):
         raise Error(f"{name}: what it holds isn't what was written. Take an earlier checkpoint.")
     plan = json.loads(about["plan"])
     slots: dict[str, dict[str, Array]] = {}
@@ -160,14 +159,6 @@ def _in_order(file: bytes) -> bytes:
     header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + file[end:]
-
-
-def _digest(tensors: Mapping[str, Array], about: Mapping[str, str]) -> str:
-    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name in sorted(tensors):
-        found.update(name.encode())
-        found.update(tensors[name].tobytes())
-    return found.hexdigest()
 
 
 def take_up(training: Training, found: Checkpoint) -> None:

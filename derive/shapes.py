@@ -155,7 +155,8 @@ class _Inference:
             return "n"
         found = {symbol.name for one in self.shapes.values() for size in one or () for symbol in size.free_symbols}
         letters = iter(sorted(set("kpqrs") - found - self.shapes.keys()))
-        new = {hole: dimension(next(letters)) for size in shape for hole in size.atoms(Dummy)}
+        holes = {hole for size in shape for hole in size.atoms(Dummy)}
+        new = {hole: dimension(next(letters)) for hole in sorted(holes, key=lambda hole: hole.dummy_index)}
         return ", ".join(str(size.xreplace(new)) for size in shape)
 
     def set(self, name: str, shape: Shape) -> None:

@@ -159,11 +159,12 @@ class _Trial:
         """Return the calling convention without what concerns the backward pass, or None."""
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if isinstance(self.subject.forward, OnTensors):  # an operation of tensors has more sides: errors say less
-                self._alike()
-            for _ in range(LARGEST_GROUP if self.found is None else 0):
+            for _ in range(LARGEST_GROUP):
                 try:
-                    search(self.domains, self.attempt, most)
+                    if isinstance(self.subject.forward, OnTensors):  # an operation has more sides: errors say less
+                        self._alike()
+                    if self.found is None:
+                        search(self.domains, self.attempt, most)
                     if self.found is None and self.blind:
                         self._alike()
                 except _Asked as asked:

@@ -173,7 +173,7 @@ def _alike(wide: bool) -> Iterator[None]:
             run = COMPLEX.get(name, func) if wide else func
             alike_args, alike_kwargs = _mapped(alike, args), _mapped(alike, kwargs or {})
             found = _watched(name, alike_args, alike_kwargs, lambda: run(*alike_args, **alike_kwargs))
-            return _mapped(lambda leaf: _named(alike(leaf), _tags(leaf)), found)
+            return _mapped(alike, found)
 
     with Alike(), torch.no_grad():
         yield

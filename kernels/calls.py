@@ -67,7 +67,7 @@ def write_dot(writer: Writer, dot: Dot) -> list[str]:
     if len(dot.vectors) > 1:
         terms = " + ".join(f"{factor}{m} @ {v}" for _, m, v in products)
         lines = [f"# {dot.targets[0]} {sign} {terms}{whole}"]
-    rows, back, shared = "below - above, 1, 0", "t % 2", "piece, pieces"
+    rows, back, shared = "below - above, 1, B", "t % 2", "piece, pieces"
     first = {TIME: "t * B + above", PASSING: "t * B + above", BATCH: "above"}
     if writer.section == "tangent":
         rows, shared = "(last - first) * K, 1, 0", "0, 1"

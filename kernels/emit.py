@@ -15,6 +15,7 @@ from ..derive.program import quantities
 from ..derive.tangent import tangent
 from . import functions
 from .calls import write_dot, write_outer_sum, write_packs
+from .folded import fold
 from .instructions import (
     PASSING,
     Contract,
@@ -82,6 +83,7 @@ class Emitted:
         arrays: block's name -> its array's name.
         sizes: dimension -> the argument that holds its size.
         packed: name of a packed matrix -> its columns and length.
+        folded: rows and columns of the matrix that carries many directions of one sample, where there is one.
     """
 
     source: str
@@ -89,6 +91,7 @@ class Emitted:
     arrays: Mapping[str, str]
     sizes: Mapping[str, str]
     packed: Mapping[str, tuple[Expr, Expr]]
+    folded: tuple[Expr, Expr] | None
 
 
 def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
@@ -103,7 +106,8 @@ def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
     writer = Writer(schedule, dtype)
     cell = schedule.derivation.cell
     made = {name: _function(writer, name) for name in SECTIONS}
-    body, arguments = write_stretching(writer, made["tangent"][1])
+    folded = fold(schedule)
+    body, arguments = write_stretching(writer, made["tangent"][1], folded)
     if body:
         made[STRETCHING] = _text(STRETCHING, body, arguments), arguments
     doc, definition = safe(cell.doc.strip() or cell.name), replace(cell, doc="").text
@@ -111,7 +115,8 @@ def emit(schedule: Schedule, dtype: str = "float64") -> Emitted:
     rest = [*_helpers(writer), *(text for text, _ in made.values())]
     parts = [f"{head}\n\n{_imports(' '.join(rest), dtype)}{_stacks(writer)}", *rest]
     named = {name: names for name, (_, names) in made.items()}
-    return Emitted("\n\n\n".join(parts) + "\n", named, writer.arrays, writer.sizes, writer.packed_sizes)
+    into = (folded.height, folded.size) if folded else None
+    return Emitted("\n\n\n".join(parts) + "\n", named, writer.arrays, writer.sizes, writer.packed_sizes, into)
 
 
 def _stacks(writer: Writer) -> str:

@@ -9,7 +9,19 @@ point to entries; strides and offsets count entries. `products.py` says what eac
 
 from numba import njit
 
-from bptt.kernels.tiles import ROWS, VECTORS, at, copy_vector, full_height, read, spread_rows, tile, turn_block, write
+from bptt.kernels.tiles import (
+    ROWS,
+    SINGLE,
+    VECTORS,
+    at,
+    copy_vector,
+    full_height,
+    read,
+    spread_rows,
+    tile,
+    turn_block,
+    write,
+)
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
@@ -22,11 +34,19 @@ ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the se
 
 
 @njit(error_model="numpy")
-def _panel(number, columns):
-    """Return the first column of a panel, its vectors and columns, and what its last vector holds of them."""
+def _cut(columns):
+    """Return into how many panels a matrix is cut, the vectors of each, and how many panels have one more."""
     vectors = (columns + LANES - 1) // LANES
+    if vectors <= VECTORS:
+        return 1, vectors, 0  # a division takes as long as a small product
     panels = (vectors + VECTORS - 1) // VECTORS
-    many, more = vectors // panels, vectors % panels
+    many = vectors // panels
+    return panels, many, vectors - panels * many
+
+
+@njit(error_model="numpy")
+def _panel(number, columns, many, more):
+    """Return the first column of a panel, its vectors and columns, and what its last vector holds of them."""
     first = (number * many + min(number, more)) * LANES
     vectors = many + (number < more)
     width = min(vectors * LANES, columns - first)
@@ -34,45 +54,42 @@ def _panel(number, columns):
 
 
 @njit(error_model="numpy")
-def _count(columns):
-    """Return into how many panels a matrix is cut."""
-    return (columns + LANES * VECTORS - 1) // (LANES * VECTORS)
-
-
-@njit(error_model="numpy")
-def _share(columns, part, parts):
+def _share(panels, part, parts):
     """Return the first panel of one of `parts` shares of a matrix, and that behind its last."""
-    count = _count(columns)
-    return count * part // parts, count * (part + 1) // parts
+    return (0, panels) if parts == 1 else (panels * part // parts, panels * (part + 1) // parts)
 
 
 @njit(error_model="numpy")
-def _times_panel(c, c_row, a, a_row, panel, rows, vectors, length, alpha, accumulate, left):
-    height, block = _height(vectors), ROWS * a_row
+def _times_panel(c, c_row, a, a_row, panel, rows, single, vectors, length, alpha, accumulate, left):
+    height, block, passed = _height(vectors), ROWS * a_row, 0
     for m in range(0, rows, height):
-        many, c_here, a_here = min(height, rows - m), at(c, m * c_row), at(a, m * a_row)
-        later = at(panel, (vectors * LANES + min(m // height, vectors) * LINE) * length)  # a part of the next block
+        many, c_here, a_here = SINGLE if single else min(height, rows - m), at(c, m * c_row), at(a, m * a_row)
+        later = at(panel, (vectors * LANES + passed * LINE) * length)  # a part of the next block
         tile(many, vectors, c_here, c_row, a_here, a_row, block, 1, panel, length, alpha, accumulate, left, later)
+        passed = min(passed + 1, vectors)
 
 
 def multiply_part(
     c, c_row, a, a_row, panels, rows, times, apart, columns, length, alpha, accumulate, back, part, parts
 ):
-    low, high = _share(columns, part, parts)
+    single = rows == 1 and apart == 1  # no others: a row's bits don't depend on how rows are shared
+    count, wide, more = _cut(columns)
+    low, high = _share(count, part, parts)
     for place in range(low, high):
         number = low + high - 1 - place if back else place
-        column, vectors, _, left = _panel(number, columns)
+        column, vectors, _, left = _panel(number, columns, wide, more)
         for k in range(0, length, SUMMED_AT_ONCE):
             deep, adds = min(SUMMED_AT_ONCE, length - k), 1 if accumulate or k > 0 else 0
             panel = at(panels, column * length + k * vectors * LANES)
             for time in range(times):
                 row = time * apart
                 c_here, a_here = at(c, row * c_row + column), at(a, row * a_row + k)
-                _times_panel(c_here, c_row, a_here, a_row, panel, rows, vectors, deep, alpha, adds, left)
+                _times_panel(c_here, c_row, a_here, a_row, panel, rows, single, vectors, deep, alpha, adds, left)
 
 
 def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):
-    ready = columns == b_row and columns % LANES == 0 and _count(columns) == 1
+    across_b, wide, more = _cut(columns)
+    ready = columns == b_row and columns % LANES == 0 and across_b == 1
     near = a_row <= NEAR
     blocks = (length + SUMMED_AT_ONCE - 1) // SUMMED_AT_ONCE
     for block in range(blocks):
@@ -88,8 +105,8 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
             if not near:
                 _pack_columns(space, left, a_row, many, count)
                 left, across, step = space, ROWS * count, ROWS
-            for number in range(_count(columns)):
-                column, vectors, _, last = _panel(number, columns)
+            for number in range(across_b):
+                column, vectors, _, last = _panel(number, columns, wide, more)
                 c_here, panel, height = at(c, row * c_row + column), at(panels, column * count), _height(vectors)
                 for m in range(0, many, height):
                     here, a_here = at(c_here, m * c_row), at(left, m // ROWS * across)
@@ -113,8 +130,9 @@ def _pack_columns(to, a, a_row, columns, rows):
 @njit(error_model="numpy")
 def _pack_rows(panels, b, b_row, first, count, columns):
     zero = read(panels, 0) * 0
-    for number in range(_count(columns)):
-        column, vectors, width, _ = _panel(number, columns)
+    many, wide, more = _cut(columns)
+    for number in range(many):
+        column, vectors, width, _ = _panel(number, columns, wide, more)
         padded, whole = vectors * LANES, width // LANES * LANES
         for k in range(count):
             to, source = column * count + k * padded, (first + k) * b_row + column
@@ -129,8 +147,10 @@ def _pack_rows(panels, b, b_row, first, count, columns):
 def pack_part(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed, part, parts):
     column_step, k_step = (matrix_row, 1) if transposed else (1, matrix_row)
     zero = read(matrix, 0) * 0
-    for number in range(*_share(columns, part, parts)):
-        start, vectors, width, _ = _panel(number, columns)
+    many, wide, more = _cut(columns)
+    first, behind = _share(many, part, parts)
+    for number in range(first, behind):
+        start, vectors, width, _ = _panel(number, columns, wide, more)
         padded = vectors * LANES
         low, high = max(start, column), min(start + width, column + count)
         base = start * length + k * padded - start

@@ -12,6 +12,7 @@ import numpy as np
 from sympy import Symbol
 
 from ..derive.cell import previous
+from ..derive.interpret import size
 from ..derive.tangent import tangent
 from . import orthogonal
 from .budget import check_fits
@@ -20,6 +21,7 @@ from .instructions import TIME
 from .meeting import meeting_place
 from .memory import Groups, MakeTable, MakeViews, Piece, Plan, Pool, planned
 from .module import BACKWARD, FORWARD, Module
+from .products import packed_size
 from .run import Gradients, Run, Views
 from .sections import STRETCHING
 from .shards import Shards, shared
@@ -303,6 +305,9 @@ class Passes:
         shapes = module.tangent_shapes(run.sizes, 0, samples, directions, set(arrays))
         shapes |= dict.fromkeys(("vectors", "carried"), (B * K, width))
         shapes["space"] = (orthogonal.space_size(K, width, self.dtype),)
+        if module.emitted.folded:
+            shapes["blocks"] = rows, columns = tuple(size(number, run.sizes) for number in module.emitted.folded)
+            shapes["folded"] = (packed_size(rows, columns, self.dtype),)
         _, own = self.pool.take(planned(shapes, self.dtype))
         arrays |= own
         arrays["vectors"][...] = vectors.reshape(B * K, width)

@@ -4,8 +4,8 @@ Matrices are two-dimensional and contiguous; a (row, column) says where in one a
 by `pack` for `multiply`, of `packed_size` entries. With Numba switched off the same names work with NumPy.
 
 `multiply_part` and `pack_part` do one of `parts` shares of a packed matrix's columns. The first takes `rows` rows
-`times` times, `apart` rows from each other; with `back` it goes through the columns from the last on: taken in turns,
-each product then begins with those that the one before left in the cache.
+`times` times, `apart` rows from each other: as many as there are samples. With `back` it goes through the columns from
+the last on: taken in turns, each product then begins with those that the one before left in the cache.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from sympy import Symbol
 
 from ..derive.cell import previous
 from ..derive.tangent import tangent
+from .folded import Fold, write_fold, write_folded
 from .instructions import TANGENT_TIME, TIME
 from .lines import indented, words, wrapped
 from .sections import PURPOSE, STRETCHING
@@ -23,12 +24,13 @@ def together(samples: int, directions: int) -> tuple[int, int]:
     return min(samples, max(1, AT_ONCE // max(1, directions))), min(AT_ONCE, directions)
 
 
-def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
+def write_stretching(writer: Writer, given: tuple[str, ...], folded: Fold | None) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines of the function, and its arguments; none where no state moves, or more than the states.
 
     Args:
         writer: of the module.
         given: arguments of its tangent function, which is called for one step at a time.
+        folded: the tangents, where that saves operations: then only a few directions go through that function.
     """
     schedule = writer.schedule
     states = [Symbol(name) for name in schedule.derivation.cell.states]
@@ -41,8 +43,18 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
     one_step |= {name: f"{name}[row : row + samples]" for name in lasting}
     one_step |= {before: "before[moved:stop]", after: "after[moved:stop]"}
     call = wrapped("tangent(", tuple(one_step.get(name, name) for name in given), ")", room=95).split("\n")
-    some = [f"directions, moved = min({AT_ONCE}, K - q), s * K + q", "stop = moved + samples * directions", *call]
-    steps = ["samples, row = min(together, B - s), t * B + s", f"for q in range(0, K, {AT_ONCE}):", *indented(some)]
+    steps, some = ["samples, row = min(together, B - s), t * B + s"], []
+    if folded:
+        steps.append(f"folds = K >= {AT_ONCE} and (len(active) == 0 or active[row, 0] != 0.0)")
+        steps += ["if folds:", *indented(write_fold(writer, folded))]
+        some = ["if folds:", *indented([*write_folded(writer, folded), "continue"])]
+    some = [
+        f"directions, moved = min({AT_ONCE}, K - q), s * K + q",
+        "stop = moved + samples * directions",
+        *some,
+        *call,
+    ]
+    steps += [f"for q in range(0, K, {AT_ONCE}):", *indented(some)]
     steps += ["for k in range(s, s + samples):"]
     steps += ["    orthonormalise(after, k * K, 0, K, norms, t, k * K, space)"]
     steps = ["for s in range(0, B, together):", *indented(steps), "before, after = after, before"]
@@ -50,5 +62,8 @@ def write_stretching(writer: Writer, given: tuple[str, ...]) -> tuple[list[str],
     seen = set(words("\n".join(lines)))
     counts = ("T", "B", "K", "together", *(name for name in writer.sizes.values() if name in seen))
     arrays = [name for name in given if name not in (*counts, "first", "last", before, after)]
+    if folded:
+        matrices = [writer.scalar.arrays[matrix] for form in folded.rows.values() for matrix in form]
+        arrays = [*dict.fromkeys([*arrays, *matrices]), "blocks", "folded"]
     arguments = (*counts, "vectors", "carried", "norms", "space", *arrays)
     return [f'"""{PURPOSE[STRETCHING]}"""', *lines], arguments

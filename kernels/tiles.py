@@ -1,7 +1,8 @@
 """The innermost loop of every matrix product: a tile of a few rows by a few vectors, held in registers.
 
-A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit. A narrow
-tile is twice as tall: with too few sums, each addition would wait for the one before.
+A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit. With too
+few sums, each addition would wait for the one before: a narrow tile is twice as tall, and a single row has several sums
+for each entry, which are added at the end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .vector import BYTES, INDEX, Vector, _mask
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
 NARROW = VECTORS // 2  # vectors of a tile that is twice as tall
+SINGLE = 0  # rows of a tile of one row that has several sums for each entry
+SUMS = {1: 8, 2: 4, 3: 2, 4: 2}  # how many, for so many vectors
 WORD = ir.IntType(64)
 NEAR, FAR = 3, 2  # into the first and the second level of the cache
 
@@ -50,7 +53,7 @@ def _tile(
 
     Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step`, its blocks of 4 rows `a_block`; the last
     vector of a row of c has `left` entries. In a full tile, a cache line for each k is fetched from `ahead`, which is
-    read later.
+    read later. Of rows there may be `SINGLE`.
     """
     kind = Vector(c.dtype)
 
@@ -58,7 +61,7 @@ def _tile(
         after = builder.append_basic_block("after")
         choice = builder.add(builder.mul(args[0], WORD(VECTORS + 1)), args[1])
         switch = builder.switch(choice, after)
-        for rows, vectors in itertools.product(range(1, 2 * ROWS + 1), range(1, VECTORS + 1)):
+        for rows, vectors in itertools.product((SINGLE, *range(1, 2 * ROWS + 1)), range(1, VECTORS + 1)):
             if rows > full_height(vectors):
                 continue
             block = builder.append_basic_block(f"tile_{rows}_{vectors}")
@@ -92,28 +95,41 @@ def _fill(
 ) -> None:
     """Write the code of a tile of one size."""
     tile = _Builder(builder, kind, left)
-    sums = [[tile.variable() for _ in range(vectors)] for _ in range(rows)]
+    together = SUMS[vectors] if rows == SINGLE else 1
+    rows = max(rows, 1)
+    sums = [[[tile.variable() for _ in range(vectors)] for _ in range(rows)] for _ in range(together)]
     steps = [(builder.mul(a_block, WORD(r // ROWS)), builder.mul(a_row, WORD(r % ROWS))) for r in range(rows)]
     lines = [builder.gep(a, [builder.add(*step)]) for step in steps]
     adds = builder.icmp_signed("!=", accumulate, WORD(0))
     with builder.if_then(adds):
         for r, v in itertools.product(range(rows), range(vectors)):
             tile.fetch(builder.gep(c, [builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))]), NEAR)
-    with cgutils.for_range(builder, length) as loop:
-        here = builder.gep(panel, [builder.mul(loop.index, WORD(vectors * kind.lanes))])
+
+    def add(k: Any, part: list[list[Any]]) -> None:
+        here = builder.gep(panel, [builder.mul(k, WORD(vectors * kind.lanes))])
         right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
         if rows == full_height(vectors):
-            tile.fetch(builder.gep(ahead, [builder.mul(loop.index, WORD(64 // tile.bytes))]), FAR)
-        at = builder.mul(loop.index, a_step)
+            tile.fetch(builder.gep(ahead, [builder.mul(k, WORD(64 // tile.bytes))]), FAR)
+        at = builder.mul(k, a_step)
         for r in range(rows):
             spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
             for v in range(vectors):
-                builder.store(tile.multiply_add(spread, right[v], builder.load(sums[r][v])), sums[r][v])
+                builder.store(tile.multiply_add(spread, right[v], builder.load(part[r][v])), part[r][v])
+
+    turns = builder.udiv(length, WORD(together))
+    first = builder.mul(turns, WORD(together))
+    with cgutils.for_range(builder, turns) as loop:
+        for number, part in enumerate(sums):
+            add(builder.add(builder.mul(loop.index, WORD(together)), WORD(number)), part)
+    if together > 1:
+        with cgutils.for_range(builder, length, first) as loop:
+            add(loop.index, sums[0])
     scale = tile.spread(alpha)
     for r in range(rows):
         for v in range(vectors):
             at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
-            tile.put(builder.gep(c, [at]), builder.load(sums[r][v]), scale, adds, last=v == vectors - 1)
+            total = tile.total([part[r][v] for part in sums])
+            tile.put(builder.gep(c, [at]), total, scale, adds, last=v == vectors - 1)
 
 
 class _Builder:
@@ -131,6 +147,13 @@ class _Builder:
         place = cgutils.alloca_once(self.builder, self.machine)
         self.builder.store(self.zeros, place)
         return place
+
+    def total(self, places: list[Any]) -> Any:
+        """Add a power of two of variables, in pairs."""
+        values = [self.builder.load(place) for place in places]
+        while len(values) > 1:
+            values = [self.builder.fadd(*pair) for pair in zip(values[::2], values[1::2], strict=True)]
+        return values[0]
 
     def load(self, pointer: Any) -> Any:
         loaded = self.builder.load(self.builder.bitcast(pointer, self.machine.as_pointer()))

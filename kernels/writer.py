@@ -19,6 +19,7 @@ INDICES = {"T", "B", "K", "t", "s", "q", "j", "j0", "j1", "k", "row", "moved", "
 VARIABLES = {"sums", "largest", "active", "masked", "together", "span", "start", "stop", "space", "part", "parts"}
 VARIABLES |= {"vectors", "carried", "norms", "above", "below", "piece", "pieces", "rows", "times", "split", "meeting"}
 VARIABLES |= {"block", "samples", "directions", "term", "before", "after", "added", "earlier", "later"}
+VARIABLES |= {"blocks", "folded", "folds", "direction"}
 MODULES = {"np", "math", "njit", "sqrt"}
 IMPORTED = {"LANES", "by_lane", "lanes", "load", "meet", "multiply_part", "orthonormalise", "outer_sum", "pack_part"}
 IMPORTED |= {"share", "store", "total", "within"}

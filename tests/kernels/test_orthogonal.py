@@ -9,7 +9,9 @@ import mpmath
 import numpy as np
 import pytest
 
+import bptt
 from bptt.derive import Error
+from bptt.kernels.folded import fold
 from bptt.kernels.orthogonal import singular_logs, stretch
 
 ROUNDING = {"float32": 2e-4, "float64": 1e-12}  # a row may lose two digits before it is projected again
@@ -141,6 +143,53 @@ def test_stretching(make_case, name, count):
     largest = expected.max(axis=2, keepdims=True)
     assert abs(found - expected).max(where=expected > 1e-9 * largest, initial=0) < 1e-10 * largest.max()
     assert is_orthonormal(after, 1e-12)
+
+
+FOLDED = {
+    "lstm": "",
+    "gru_reset_after": "",
+    # a gate reads a state after the step, through a vector of weights
+    "peephole": "",
+    # one matrix for two gates, a state that reads the other after the step, an input's entry
+    "mixed": """
+x: input[m]
+h: state[n]
+s: state[n]
+i = sigmoid(U @ h + W @ x + p * s)
+f = sigmoid(U @ h - V @ x)
+g = tanh(R @ h / 2 + x[0] * q)
+h = (1 - i) * h + i * g / (1 + s**2)
+s = -0.3 * f * s + relu(h)
+""",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize("n", [16, 19])
+def test_many_directions_share_their_products(make_case, name, n, dtype):
+    cell = bptt.parse(FOLDED[name]) if FOLDED[name] else make_case(name).cell
+    kernel = bptt.compile(cell, dtype)
+    folded = fold(kernel.schedule)
+    assert folded and sum(map(len, folded.rows.values())) >= len(cell.states)
+    params = kernel.init({"m": 3, "n": n}, gain=0.7)
+    inputs = {"x": drawn(4, 3, 3).astype(dtype)}
+    run = kernel.forward(params, inputs, lengths=[4, 2, 0])
+    width = n * len(cell.states)
+    vectors = drawn(3, width, width, seed=1).astype(dtype)
+    stretch(vectors)
+    expected = by_lapack(kernel.jacobians(run).astype(float), vectors)
+    found, after = kernel.stretch(run, vectors)
+    largest = expected.max(axis=2, keepdims=True)
+    tolerance = {"float64": 1e-12, "float32": 1e-4}[dtype]
+    assert abs(found - expected).max(where=expected > 1e-2 * largest, initial=0) < tolerance * largest.max()
+    assert found[2:, 1] == pytest.approx(1) and found[:, 2] == pytest.approx(1)
+    assert is_orthonormal(after, ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "memory", "two_inputs", "attention"])
+def test_where_nothing_is_shared(make_case, name):
+    assert fold(make_case(name).kernel.schedule) is None
 
 
 @pytest.mark.parametrize("cut", [2, 3])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bptt.kernels.products import multiply, outer_sum, pack, packed_size, prepare, share, space_size
+from bptt.kernels.products import multiply, multiply_part, outer_sum, pack, packed_size, prepare, share, space_size
 
 SIZES = [(1, 1, 1), (3, 5, 7), (4, 64, 16), (5, 63, 17), (2, 129, 33), (7, 200, 50), (133, 40, 9)]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # relative to the largest entry
@@ -14,6 +14,12 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # relative to the largest entry
 def packed_product(c, a, w, packed, rows, columns, length, alpha, accumulate, turned):
     pack(packed, columns, length, 0, 0, w, columns, length, turned)
     multiply(c, 1, 2, a, 1, 3, packed, rows, columns, length, alpha, accumulate)
+
+
+@njit(error_model="numpy")
+def single_product(c, a, w, packed, columns, length, alpha, accumulate):
+    pack(packed, columns, length, 0, 0, w, columns, length, 0)
+    multiply_part(c, 0, 0, a, 0, 0, packed, 1, 1, 1, columns, length, alpha, accumulate, 0, 0, 1)
 
 
 @njit(error_model="numpy")
@@ -46,6 +52,18 @@ def test_packed(dtype, rows, columns, length, turned):
         block[...] = accumulate * block - 0.5 * whole
         assert np.abs(found - expected).max() <= TOLERANCE[dtype] * np.abs(expected).max()
         assert np.isnan(packed[-1])
+
+
+@pytest.mark.parametrize("columns", [1, 8, 9, 16, 17, 24, 40, 64, 100, 131])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 13, 128, 131])
+def test_a_sample_alone(dtype, columns, length):
+    c, a, w = drawn(dtype, 1, columns), drawn(dtype, 1, length), drawn(dtype, length, columns)
+    packed = np.full(packed_size(columns, length, dtype), np.nan, dtype)
+    for accumulate in (0, 1):
+        found = c.copy()
+        single_product(found, a, w, packed, columns, length, 3.0, accumulate)
+        expected = accumulate * c + 3 * (a @ w)
+        assert np.abs(found - expected).max() <= TOLERANCE[dtype] * max(1, np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("rows", "columns", "length"), [*SIZES, (6, 20, 600)])

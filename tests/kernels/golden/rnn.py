@@ -61,7 +61,7 @@ def forward(
                 a_h, t * B + above, 0,
                 h_prev, t * B + above, 0,
                 packed2,
-                below - above, 1, 0, size_n, size_n, 1.0, 1,
+                below - above, 1, B, size_n, size_n, 1.0, 1,
                 t % 2, piece, pieces,
             )
             meet(meeting, pieces)
@@ -144,7 +144,7 @@ def backward(
                 delta_h_prev, above, 0,
                 delta_a_h, t * B + above, 0,
                 packed3,
-                below - above, 1, 0, size_n, size_n, 1.0, 0,
+                below - above, 1, B, size_n, size_n, 1.0, 0,
                 t % 2, piece, pieces,
             )
             meet(meeting, pieces)

@@ -14,6 +14,7 @@ from bptt.kernels.tiles import (
     SINGLE,
     VECTORS,
     at,
+    copy_rest,
     copy_vector,
     full_height,
     read,
@@ -129,7 +130,6 @@ def _pack_columns(to, a, a_row, columns, rows):
 
 @njit(error_model="numpy")
 def _pack_rows(panels, b, b_row, first, count, columns):
-    zero = read(panels, 0) * 0
     many, wide, more = _cut(columns)
     for number in range(many):
         column, vectors, width, _ = _panel(number, columns, wide, more)
@@ -138,10 +138,8 @@ def _pack_rows(panels, b, b_row, first, count, columns):
             to, source = column * count + k * padded, (first + k) * b_row + column
             for j in range(0, whole, LANES):
                 copy_vector(panels, to + j, b, source + j)
-            for j in range(whole, width):
-                write(panels, to + j, read(b, source + j))
-            for j in range(width, padded):
-                write(panels, to + j, zero)
+            if whole < padded:
+                copy_rest(panels, to + whole, b, source + whole, width - whole)
 
 
 def pack_part(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed, part, parts):

@@ -187,14 +187,14 @@ class _Builder:
         before = cgutils.alloca_once(self.builder, self.machine)
         self.builder.store(self.zeros, before)
         with self.builder.if_then(adds):
-            self.builder.store(self._masked_load(pointer) if last else self.load(pointer), before)
+            self.builder.store(self.masked_load(pointer) if last else self.load(pointer), before)
         value = self.multiply_add(scale, total, self.builder.load(before))
         if last:
             self._masked_store(pointer, value)
         else:
             self.builder.store(value, pointer).align = self.bytes
 
-    def _masked_load(self, pointer: Any) -> Any:
+    def masked_load(self, pointer: Any) -> Any:
         kind = ir.FunctionType(self.machine, [pointer.type, ir.IntType(32), self.mask.type, self.machine])
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self.suffix}.p0")
         return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.bytes), self.mask, self.zeros])
@@ -238,6 +238,21 @@ def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> 
         return context.get_dummy_value()
 
     return types.void(target, INDEX, source, INDEX), lower
+
+
+def _copy_rest(typing: Any, target: Any, to: Any, source: Any, start: Any, left: Any) -> Any:
+    """Copy the entries that are left of a row, and zeros behind them, as a vector."""
+    kind = Vector(target.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target, to, source, start, left = args
+        tile = _Builder(builder, kind, left)
+        pointer = kind.machine.as_pointer()
+        value = tile.masked_load(builder.bitcast(builder.gep(source, [start]), pointer))
+        builder.store(value, builder.bitcast(builder.gep(target, [to]), pointer)).align = tile.bytes
+        return context.get_dummy_value()
+
+    return types.void(target, INDEX, source, INDEX, INDEX), lower
 
 
 def _spread_rows(typing: Any, target: Any, to: Any, gap: Any, source: Any, start: Any) -> Any:
@@ -294,4 +309,5 @@ def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
 
 compiled: Any = intrinsic
 tile, at, read, write = map(compiled, (_tile, _at, _read, _write))
-copy_vector, spread_rows, turn_block = map(compiled, (_copy_vector, _spread_rows, _turn_block))
+copy_vector, copy_rest = map(compiled, (_copy_vector, _copy_rest))
+spread_rows, turn_block = map(compiled, (_spread_rows, _turn_block))

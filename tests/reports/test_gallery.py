@@ -143,5 +143,7 @@ def test_what_is_not_kept_is_said(tmp_path):
     (tmp_path / "hello.json").write_text("{}")
     said = CliRunner().invoke(main, ["gallery", "hello", "--redraw", "-o", str(tmp_path)])
     assert said.exit_code == 2 and "not the numbers of a system. Run its system again" in said.output
+    said = CliRunner().invoke(main, ["gallery", "hello", "--redraw", "-o", str(tmp_path / "new")])
+    assert said.exit_code == 2 and "Run its system first" in said.output and not (tmp_path / "new").exists()
     said = CliRunner().invoke(main, ["gallery", "helo"])
     assert said.exit_code == 2 and "Did you mean 'hello'" in said.output

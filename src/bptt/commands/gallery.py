@@ -58,16 +58,16 @@ def gallery(
         for one in chosen:
             click.echo(f"{one.name:<{width}}  {one.title}")
         return
+    files = [output / f"{one.name}.json" for one in chosen]
+    found = [kept(file) for file in files] if redraw else []
     for folder in filter(None, (output, docs)):
         made_folder(folder)
-    found = []
-    for one in chosen:
-        if not redraw:
-            with progress(kernels=True) as advance:
-                measured = one.run("small" if quick else "full", seed, advance)
-            keep(measured, output / f"{one.name}.json")
-            click.echo(f"{one.title}: {capitals(measured.attrs['learned'])}", err=as_json)
-        found.append(kept(output / f"{one.name}.json"))
+    for one, file in zip(chosen, files, strict=True) if not redraw else ():
+        with progress(kernels=True) as advance:
+            measured = one.run("small" if quick else "full", seed, advance)
+        keep(measured, file)
+        click.echo(f"{one.title}: {capitals(measured.attrs['learned'])}", err=as_json)
+        found.append(kept(file))
     command = "bptt gallery --quick" if quick else "bptt gallery"
     written = write_gallery(output, found, command, whole=len(found) > 1)
     if docs:
@@ -76,5 +76,5 @@ def gallery(
         wrote(path, as_json)
     if as_json:
         parts = [{part: one.attrs[part] for part in ("title", "question", "learned")} for one in found]
-        files = [{"name": one.name, "numbers": str(output / f"{one.name}.json")} for one in chosen]
-        give_json([file | part for file, part in zip(files, parts, strict=True)])
+        named = [{"name": one.name, "numbers": str(file)} for one, file in zip(chosen, files, strict=True)]
+        give_json([name | part for name, part in zip(named, parts, strict=True)])

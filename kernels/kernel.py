@@ -26,6 +26,8 @@ from .recompute import Segments, back_in_segments, run_in_segments
 from .run import Gradients, Run
 from .schedule import Schedule
 
+WHOLE = (int, np.integer)
+
 
 class Kernel:
     """The compiled forward and backward pass of a cell, for one dtype.
@@ -406,7 +408,7 @@ class Kernel:
 
 def _check_counts(steps: int | None, batch: int | None, keep: int | None) -> None:
     for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
-        if number is not None and (not isinstance(number, int | np.integer) or number < least):
+        if number is not None and (not isinstance(number, WHOLE) or number < least):
             raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
 
 
@@ -435,7 +437,7 @@ def compile(cell: Cell | Derivation, dtype: str = "float64", threads: int = 1) -
         name = np.dtype(dtype).name
     if name not in ("float32", "float64"):
         raise Error(f"a kernel computes in float32 or float64, not in {dtype}")
-    if not isinstance(threads, int | np.integer) or threads < 1:
+    if not isinstance(threads, WHOLE) or threads < 1:
         raise Error(f"threads= must be a whole number from 1, not {threads!r}")
     return Kernel(cell if isinstance(cell, Derivation) else derive(cell), name, int(threads))
 

@@ -134,6 +134,7 @@ class Piece:
         views: group -> name -> array.
         table: where the arrays lie, for calls of compiled functions.
         params: addresses of parameters that the table holds.
+        active: what it holds of steps that sequences reach.
         used: when the piece was last handed out: later ones have greater numbers.
         cleared, entries: what begins at 0, and all.
     """
@@ -148,6 +149,7 @@ class Piece:
         self.views = views(self.arrays)
         self.table = table(self.arrays)
         self.params: object = None
+        self.active: object = None
         self.used = math.inf
         self._objects = [
             self.buffer,

@@ -113,7 +113,9 @@ class Passes:
             arrays[into] = array if array.shape == shape else array.reshape(shape)
             piece.table[place] = address_of(array)
         arrays["active"] = active
-        enter(piece.table, module.places["active"], active)
+        if piece.active is not active:
+            enter(piece.table, module.places["active"], active)
+            piece.active = active
         self._call(module, task.shards, piece.table, *FORWARD)
 
         for symbol in module.schedule.spent.values() if len(active) else ():
@@ -209,7 +211,7 @@ class Passes:
         """
         sizes, T, B = run.sizes, run.steps, run.batch
         shared = module.shared_with(base, run.arrays) if module is not base or run.table is None else None
-        make = partial(self._backward_task, set(run.arrays if shared is None else shared))
+        make = partial(self._backward_task, run.arrays if shared is None else shared)
         task = self._task("backward", module, sizes, T, B, make)
         piece, arrays = self.pool.take(task.plan, task.views, task.table)
         if shared is None:
@@ -237,7 +239,7 @@ class Passes:
             states = {name: array[::-1] for name, array in states.items()}
         return Gradients(params, inputs, state, states)
 
-    def _backward_task(self, shared: set[str], module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+    def _backward_task(self, shared: Arrays, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
         leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}
 
         def views(arrays: dict[str, Array]) -> Groups:

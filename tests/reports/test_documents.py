@@ -141,7 +141,6 @@ def test_signs_of_what_linear_maps_hold_stand_before_them(layout):
     assert not [text for text in shown if re.search("[+−(] ?−|−1 ", text)]
 
 
-
 def test_a_page_without_sizes_and_one_with_long_names():
     numbers = derive(parse("x: input\nh: state\nh = a * h + x", name="numbers"))
     page = markdown_text(derivation_document(numbers, numbers.prove()))

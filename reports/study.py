@@ -209,8 +209,8 @@ class _Report:
             shown = [Panel(title, tuple(curves), least=DEEPEST) for title, curves in panels.items()]
             if shown:
                 x, y = (_label(groups[0].found[part], part) for part in (axis, name))
-                is_log = _by_factors(groups[0].found[axis].values)
-                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y, log_x=is_log))
+                points = max((group.found[axis].values for group in groups if axis in group.found.dims), key=len)
+                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y, log_x=_by_factors(points)))
             if more := shown[MOST_PANELS:]:
                 left_out = "; ".join(panel.title for panel in more)
                 yield Paragraph((self.phrases.plain("study.more", panels=left_out),))

@@ -152,7 +152,7 @@ class _Report:
         for row in of_measure:
             cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
             ends = {"first": number(row.low), "last": number(row.high)}
-            bounds = "" if math.isnan(row.low) or row.low == math.inf else self.phrases.plain("claims.range", **ends)
+            bounds = self.phrases.plain("claims.range", **ends) if row.has_interval else ""
             if 0 < row.kept < row.seeds:
                 bounds += self.phrases.plain("study.kept", kept=row.kept, seeds=row.seeds)
             missing = self.phrases.plain("study.none" if row.failed == row.seeds else "overflow.short")

@@ -12,8 +12,8 @@ import pytest
 from bptt.derive import Check, Notation, Proof, derive, parse, restate
 from bptt.reports import derivation_document
 from bptt.reports.derivation import mathematics
-from bptt.reports.document import Document, Listing, Paragraph, Strong
-from bptt.reports.formula import MARKS, clean, parts
+from bptt.reports.document import Document, Equations, Listing, Paragraph, Row, Strong
+from bptt.reports.formula import MARK, MARKS, Formula, clean, parts
 from bptt.reports.html import html_page
 from bptt.reports.markdown import markdown_text
 from bptt.reports.tex import tex_source
@@ -98,6 +98,15 @@ def test_a_title_stays_with_what_follows():
     source = typst_source(Document("T", "K", (), page))
     kept = [re.sub(r"[^A-Za-z:]", "", found.removeprefix("strong")) for found in re.findall(r"#lead\[#?(.*)\]", source)]
     assert kept == ["Above", "Once:"]
+
+
+@pytest.mark.parametrize("above", range(33, 38))
+def test_a_formula_stays_on_one_page_with_the_reason_below_it(above):
+    terms = Formula(*[MARK.join(["+ x"] * 80)] * 3)
+    rows = (Row(Formula('"lefthand"', "l", "l"), terms, ("because",)),)
+    document = Document("T", "K", (), (*[Paragraph(("line",))] * above, Equations(rows)))
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf(document))).pages]
+    assert ["lefthand" in text for text in pages] == ["because" in text for text in pages]
 
 
 def test_each_dialect_breaks_at_the_same_places(derivation):

@@ -299,13 +299,10 @@ def _shared_sizes(found: list[Row]) -> dict[tuple[str, str], str]:
 def _said(start: Mapping[str, Any]) -> str:
     """Return the settings of an initialisation that are given.
 
-    >>> _said({"rule": "gaussian", "gain": 0.5, "chrono": None})
-    'rule=gaussian, gain=0.5'
+    >>> _said({"rule": "gaussian", "gain": 1.0, "chrono": None})
+    'rule=gaussian, gain=1.0'
     """
-    given = {key: value for key, value in start.items() if value is not None}
-    return ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()
-    )
+    return ", ".join(f"{key}={value}" for key, value in start.items() if value is not None)
 
 
 def _by_factors(xs: NDArray[np.floating]) -> bool:

@@ -403,6 +403,8 @@ class Typesetter(Printer):
             if vector.is_Rational:
                 return f"{self.show(vector, POWER)}{self.sign('space')}{self.dialect.letter('I')}", PRODUCT
             return self.applied_text("diag", self.show(vector))
+        if expr.has(ZeroMatrix):
+            return self.sign("zero"), ATOM
         if isinstance(expr, Transpose):
             return self.transpose(expr.args[0])
         if isinstance(expr, Column):
@@ -411,8 +413,6 @@ class Typesetter(Printer):
             return self.dialect.scripts(self.dialect.letter("E"), self.span(*expr.args[:2])), ATOM
         if isinstance(expr, Identity):
             return (self.dialect.letter("I") if expr.args[0] != 1 else "1"), ATOM
-        if isinstance(expr, ZeroMatrix):
-            return self.sign("zero"), ATOM
         if isinstance(expr, sympy.MatrixSymbol):
             return self.quantity(expr.name, Symbol("t"))
         raise TypeError(f"can't typeset the matrix {type(expr).__name__}: {expr}")
@@ -441,7 +441,7 @@ def unsigned(expr: Expr) -> tuple[bool, Expr]:
     """
     if isinstance(expr, Rational):
         return bool(expr < 0), abs(expr)
-    if not isinstance(expr, sympy.Mul | MatMul | Diagonal | Column | Node):
+    if not isinstance(expr, sympy.Mul | MatMul | Transpose | Diagonal | Column | Node):
         return False, expr
     if isinstance(expr, Node) and not expr.rule.is_linear:
         return False, expr

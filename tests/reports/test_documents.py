@@ -150,6 +150,12 @@ def test_signs_of_what_linear_maps_hold_stand_before_them(layout):
     assert not [text for text in shown if re.search("[+−(] ?−|−1 ", text)]
 
 
+def test_signs_of_rows_and_zeros_in_a_jacobian():
+    cell = parse("k: state\nh: state[n]\nk = k + 1\nh = tanh(h / k)", name="rows")
+    page = markdown_text(derivation_document(derive(cell), notation=Notation(layout="row")))
+    assert r"h_{t-1} &= 0 \\" in page and r"&= -\frac{h_{t-1}" in page
+
+
 def test_a_page_without_sizes_and_one_with_long_names():
     numbers = derive(parse("x: input\nh: state\nh = a * h + x", name="numbers"))
     page = markdown_text(derivation_document(numbers, numbers.prove()))

@@ -111,8 +111,8 @@ def flow_study(
 def _flow(kernel: kernels.Kernel, feed: Feed, indices: Indices, gain: float, seed: int) -> xr.Dataset:
     params = kernel.init(feed.sizes, seed=seed, gain=gain)
     steps, batch = indices.shape
-    if feed.cell.inputs:
-        return measure_flow(kernel, params, draw_inputs(feed, indices, seed), seed=seed)
+    if inputs := draw_inputs(feed, indices, seed):
+        return measure_flow(kernel, params, inputs, seed=seed)
     return measure_flow(kernel, params, {}, draw_state(feed, batch, seed), steps=steps, seed=seed)
 
 

@@ -187,7 +187,7 @@ def _back(kernel: kernels.Kernel, run: Any, gradient: dict[str, NDArray[np.float
     return norms[:count], vectors[:count], scaled
 
 
-def half_life(log_norm: xr.DataArray) -> xr.DataArray:
+def half_life(log_norm: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Lag at which the gradient's log norm has fallen by ln 2 from its peak.
 
     The lag counts from 0, the step of the loss, and not from the peak: so it can be read off the curve, and
@@ -195,7 +195,7 @@ def half_life(log_norm: xr.DataArray) -> xr.DataArray:
     peak, interpolated linearly in the log.
 
     Args:
-        log_norm: natural log, over lag and any other dimensions; `lag` in steps.
+        log_norm: natural log, over lag and any other dimensions, or a dataset that holds it; `lag` in steps.
 
     Returns:
         Steps, float64, over the other dimensions; inf where the gradient never falls that far within the lags
@@ -206,8 +206,13 @@ def half_life(log_norm: xr.DataArray) -> xr.DataArray:
     >>> float(half_life(curve))
     1.5
     """
-    found = xr.apply_ufunc(_fall, log_norm, log_norm.lag, input_core_dims=[["lag"], ["lag"]], vectorize=True)
+    curve = _curve(log_norm)
+    found = xr.apply_ufunc(_fall, curve, curve.lag, input_core_dims=[["lag"], ["lag"]], vectorize=True)
     return found.assign_attrs(HALF_LIFE)
+
+
+def _curve(log_norm: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    return log_norm["log_norm"] if isinstance(log_norm, xr.Dataset) else log_norm
 
 
 def _fall(curve: NDArray[np.float64], lag: NDArray[np.int_]) -> float:
@@ -221,14 +226,14 @@ def _fall(curve: NDArray[np.float64], lag: NDArray[np.int_]) -> float:
     return float(lag[after - 1] + share * (lag[after] - lag[after - 1]))
 
 
-def memory_horizon(log_norm: xr.DataArray, threshold: float = 0.01) -> xr.DataArray:
+def memory_horizon(log_norm: xr.DataArray | xr.Dataset, threshold: float = 0.01) -> xr.DataArray:
     """Lag beyond which the gradient stays below a share of its peak.
 
     The lag counts from 0, the step of the loss. It is where the curve falls below the threshold for the last time,
     interpolated linearly in the log: no step further back gets as much as this share of the strongest gradient.
 
     Args:
-        log_norm: natural log, over lag and any other dimensions; `lag` in steps.
+        log_norm: natural log, over lag and any other dimensions, or a dataset that holds it; `lag` in steps.
         threshold: share of the peak, between 0 and 1.
 
     Returns:
@@ -245,10 +250,11 @@ def memory_horizon(log_norm: xr.DataArray, threshold: float = 0.01) -> xr.DataAr
     """
     if not 0 < threshold < 1:
         raise Error(f"threshold is {threshold}: it must lie between 0 and 1, such as 0.01")
+    curve = _curve(log_norm)
     found = xr.apply_ufunc(
         _last_fall,
-        log_norm,
-        log_norm.lag,
+        curve,
+        curve.lag,
         kwargs={"fall": -math.log(threshold)},
         input_core_dims=[["lag"], ["lag"]],
         vectorize=True,

@@ -67,6 +67,11 @@ class Map:
     why: str
     tangent: Tangent = _one_by_one
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the map is linear in each argument by itself."""
+        return self.tangent is _one_by_one
+
 
 NODES: dict[str, type[Node]] = {}
 

@@ -146,7 +146,8 @@ def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
 
     taken = read_model(Source(name, text), _with_zoo(own_cell))
     whole = _for_inference(taken)
-    shapes, sizes = infer(whole, taken.free, taken.expected)
+    losses = [name for passage in taken.passages for name in passage.losses]
+    shapes, sizes = infer(whole, taken.free, taken.expected, losses)
     names = _size_names(sizes, shapes)
     shapes = {n: tuple(size.xreplace(names) for size in shape) for n, shape in shapes.items()}
     sizes = {size: found.xreplace(names) for size, found in sizes.items()}

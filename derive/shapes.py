@@ -44,7 +44,7 @@ class Expected(NamedTuple):
 
 
 def infer(
-    text: Text, free: Iterable[str] = (), expected: Iterable[Expected] = ()
+    text: Text, free: Iterable[str] = (), expected: Iterable[Expected] = (), numbers: Iterable[str] = ()
 ) -> tuple[dict[str, Shape], dict[Expr, Expr]]:
     """Return the shape of every input, state, parameter and assigned name of a text, and what `free` sizes turned out.
 
@@ -52,11 +52,12 @@ def infer(
         text: declarations and equations.
         free: dimensions that stand for whatever fits, where all others stand for themselves.
         expected: shapes that names must have, apart from the equations.
+        numbers: assigned names that can be nothing but numbers, such as terms of a loss.
 
     Raises:
         ShapeError: where two shapes conflict, or where one stays ambiguous (it says which name to annotate).
     """
-    inference = _Inference(text, [dimension(name) for name in free], list(expected))
+    inference = _Inference(text, [dimension(name) for name in free], list(expected), list(numbers))
     inference.run()
     return inference.resolved(), {size: inference.find(size) for size in inference.free}
 
@@ -67,7 +68,7 @@ def shapes_in(text: Text) -> Callable[[ast.expr], Shape]:
     Raises:
         ShapeError: where two shapes conflict, or stay ambiguous.
     """
-    inference = _Inference(text, [], [])
+    inference = _Inference(text, [], [], [])
     inference.run()
 
     def shape(node: ast.expr) -> Shape:
@@ -108,10 +109,11 @@ def size_from(text: str) -> Expr:
 class _Inference:
     """Names' shapes, None while unknown; unknown dimensions are SymPy dummies or `free`, solved one by one."""
 
-    def __init__(self, text: Text, free: list[Symbol], expected: list[Expected]) -> None:
+    def __init__(self, text: Text, free: list[Symbol], expected: list[Expected], numbers: list[str]) -> None:
         self.text = text
         self.free = free
         self.expected = expected
+        self.numbers = numbers
         self.sizes: dict[Symbol, Expr] = {}
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
         self.ranges = {d.name: size_of(d.dimensions[0]) for d in text.declarations if d.kind == "index"}
@@ -119,6 +121,21 @@ class _Inference:
         self.changed = True
 
     def run(self) -> None:
+        self.settle()
+        self.take_the_only_rank()
+        self.settle()
+
+    def take_the_only_rank(self) -> None:
+        """Make numbers and vectors of what is still unknown and can be nothing else."""
+        for line in self.text.assignments:
+            if line.target in self.numbers and self.shapes.get(line.target) is None:
+                self.set(line.target, ())
+            for node in ast.walk(line.value):
+                match node:
+                    case ast.Call(func=ast.Name(id="softmax"), args=[argument]) if self.up(argument) is None:
+                        self.need(argument, (self.hole(argument),), "softmax takes")
+
+    def settle(self) -> None:
         while self.changed:
             self.changed = False
             for name, wanted, place, because in self.expected:

@@ -63,13 +63,12 @@ class _Sweeps:
             lines.append(self.assigned(step.target, step.expr, 1))
         for step in self.derivation.backward.steps:
             if step.target in shares and step.expr != 0:
-                lines.append(self.added(shares[step.target], self.math.formula(step.expr), 1))
+                lines.append(self.added(shares[step.target], step.expr, 1))
         for step in self.derivation.epilogue.steps:
             value = Symbol(step.target.name.removeprefix("delta_"))
-            right = self.math.formula(step.expr)
             if value.name in self.derivation.cell.params:
-                lines += [self.added(value, right, 0)] if step.expr != 0 else []
-            elif clean(right) != clean(self.math.formula(step.target)):
+                lines += [self.added(value, step.expr, 0)] if step.expr != 0 else []
+            elif clean(self.math.formula(step.expr)) != clean(self.math.formula(step.target)):
                 lines.append(self.assigned(step.target, step.expr, 0))
         return lines
 
@@ -86,9 +85,9 @@ class _Sweeps:
         """δW of a parameter, as the sum that grows during the sweep."""
         return self.math.formula(delta(symbol))
 
-    def added(self, symbol: Symbol, share: Formula, indent: int) -> Line:
+    def added(self, symbol: Symbol, share: Expr, indent: int) -> Line:
         sum_so_far = self.gradient(symbol)
-        return Line((sum_so_far + self.gets() + sum_so_far + self.math.call("and_more") + share,), indent)
+        return Line((sum_so_far + self.gets() + sum_so_far + self.math.call("grown_by", share),), indent)
 
     def chained(self, formulas: list[Formula]) -> Formula:
         first, *rest = formulas

@@ -15,6 +15,7 @@ from .formula import Formula
 from .mathematics import Mathematics
 from .phrases import Phrases
 
+ABREAST = {3: 7.5, 2: 14.5}  # columns of the table of checks -> the widest name in ems that leaves room for them
 MOST_NAMED = 6  # gradients that a sentence lists
 
 
@@ -93,10 +94,12 @@ def _sizes(sizes: Mapping[str, int], math: Mathematics) -> list[Inline]:
 
 def _how(proof: Proof, math: Mathematics, phrases: Phrases) -> Text:
     sizes = _sizes(proof.sizes, math)
-    if not proof.axis:
-        return phrases.text("proof.how_once", sizes=phrases.join(sizes))
-    steps = math.call("time", Symbol(proof.axis)) + math.sign("equals") + math.call("digits", proof.steps)
-    return phrases.text("proof.how", sizes=phrases.join(sizes), steps=steps)
+    parts = {"sizes": phrases.join(sizes)}
+    if proof.axis:
+        steps = math.call("time", Symbol(proof.axis)) + math.sign("equals") + math.call("digits", proof.steps)
+        parts["steps"] = (steps,)
+    numbers = "" if sizes else "_numbers"
+    return phrases.text(f"proof.how{numbers}" if proof.axis else f"proof.how_once{numbers}", **parts)
 
 
 def _quantity(check: Check, math: Mathematics) -> Formula | str:
@@ -104,12 +107,12 @@ def _quantity(check: Check, math: Mathematics) -> Formula | str:
 
 
 def _table(checks: tuple[Check, ...], math: Mathematics, phrases: Phrases) -> Table:
-    """Return the checks, in three columns of rows where there are many."""
+    """Return the checks; where there are many, in as many columns of rows as their names leave room for."""
     head = tuple((phrases.plain(f"column.{name}"),) for name in ("quantity", "entries", "agrees"))
     cells: list[tuple[Text, ...]] = [((_quantity(c, math),), (f"{c.entries:,}",), (Mark(c.holds),)) for c in checks]
-    if len(cells) <= 8:
-        return Table(head, tuple(cells), "lrc")
-    height = -(-len(cells) // 3)
-    padded = [*cells, *[((), (), ())] * (3 * height - len(cells))]
-    rows = zip(padded[:height], padded[height : 2 * height], padded[2 * height :], strict=True)
-    return Table(head * 3, tuple(a + b + c for a, b, c in rows), "lrc" * 3)
+    widest = max((math.call("gradient", check.name).width for check in checks), default=0.0)
+    abreast = next((columns for columns, ems in ABREAST.items() if widest <= ems), 1) if len(cells) > 8 else 1
+    height = -(-len(cells) // abreast)
+    padded = [*cells, *[((), (), ())] * (abreast * height - len(cells))]
+    rows = zip(*(padded[start : start + height] for start in range(0, len(padded), height)), strict=True)
+    return Table(head * abreast, tuple(sum(row, ()) for row in rows), "lrc" * abreast)

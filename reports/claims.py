@@ -321,6 +321,8 @@ def short(point: Dataset) -> str:
     >>> import xarray as xr
     >>> short(xr.Dataset({"value": 1.0, "low": 0.5, "high": 1.5}))
     '1.00 ± 0.50'
+    >>> short(xr.Dataset({"value": -0.01, "low": -6.61, "high": 6.59}))
+    '0.0 ± 6.6'
     """
     value, low, high = (float(point[name]) for name in ("value", "low", "high"))
     half = (high - low) / 2
@@ -329,4 +331,4 @@ def short(point: Dataset) -> str:
     places = max(0, 1 - int(f"{half:.1e}".partition("e")[2]))
     if places > MOST_PLACES or half >= MOST_SHOWN:
         return f"{number(value)} ± {number(half)}"
-    return f"{value:.{places}f} ± {half:.{places}f}".replace("-", "−")
+    return f"{value:z.{places}f} ± {half:.{places}f}".replace("-", "−")

@@ -126,6 +126,8 @@ class _Report:
                 "vocabulary": vocabulary,
             }
             sentences.append(phrases.text("comparison.data", **parts))
+            if unread := [str(name) for name in self.study.cell.values[self.study.reads.values == ""]]:
+                sentences.append(phrases.text("comparison.unread", cells=phrases.join(unread)))
         if kept:
             read = "comparison.embedding" if settings["reads_embedding"] else "comparison.noise_read"
             sentences += [phrases.text("comparison.weights", file=str(settings["weights"])), phrases.text(read)]

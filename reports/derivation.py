@@ -174,9 +174,10 @@ class _Page:
 
     def notation(self) -> list[Block]:
         table = notation_table(self.derivation, self.math, self.phrases)
-        sizes = self.phrases.join([self.math.formula(size) for size in sizes_of(self.derivation)])
+        sizes = [self.math.formula(size) for size in sizes_of(self.derivation)]
         math, text = self.math, self.phrases.text
-        conventions = text("meaning.sizes", sizes=sizes, T=self.time(LENGTH)) if sizes else ()
+        key = "meaning.sizes" if len(sizes) > 1 else "meaning.size"
+        conventions = text(key, sizes=self.phrases.join(sizes), T=self.time(LENGTH)) if sizes else ()
         conventions += (" ",) * bool(sizes) + self.conventions()
         conventions += meaning_of_maps([step.expr for step in self.derivation.steps], math, self.phrases)
         if any(isinstance(f, Elementwise) and f.rule.name in ("step", "geq") for f in self._functions()):

@@ -191,6 +191,11 @@ class Phrased(Styled):
     def and_more(self) -> str:
         return f" {MARK}{self.sign('plus')} "
 
+    def grown_by(self, expr: Expr) -> str:
+        """What follows a sum so far to which an expression is added."""
+        text, minus = self.show(expr), self.sign("minus")
+        return f" {MARK}{minus if text.startswith(minus) else self.sign('plus')} {text.removeprefix(minus)}"
+
     def loss_term(self, number: int, time: Expr | None) -> str:
         """ℒ_t, with its number where the loss has several terms."""
         above = self.dialect.parentheses(str(number)) if number else ""
@@ -379,3 +384,6 @@ class Phrased(Styled):
     def rows_of(self, letter: str) -> str:
         span = f"a{self.sign('colon')}b"
         return self.dialect.scripts(self.dialect.letter(letter), span) if letter else span
+
+    def piece_of_letter(self, letter: str) -> str:
+        return self.dialect.scripts(self.dialect.brackets(self.dialect.letter(letter)), self.rows_of(""))

@@ -186,7 +186,8 @@ class _Page:
     def _conventions(self) -> Text:
         text, math = self.phrases.text, self.math
         sizes = [math.formula(Symbol(name, integer=True)) for name in self._sizes()]
-        conventions = text("meaning.sizes_of_model", sizes=self.phrases.join(sizes)) if sizes else ()
+        key = "meaning.sizes_of_model" if len(sizes) > 1 else "meaning.size_of_model"
+        conventions = text(key, sizes=self.phrases.join(sizes)) if sizes else ()
         if self.model.axes:
             axes = self.phrases.join([math.formula(Symbol(name, integer=True)) for name in self.model.axes])
             key = "meaning.axes" if len(self.model.axes) > 1 else "meaning.axis"
@@ -376,7 +377,7 @@ class _Page:
 
     def _added(self, math: Mathematics, target: Symbol, expr: Expr, indent: int) -> Line:
         total = math.formula(target)
-        return Line((total + self.gets() + total + math.call("and_more") + math.formula(expr),), indent)
+        return Line((total + self.gets() + total + math.call("grown_by", expr),), indent)
 
     def gets(self) -> Formula:
         return self.math.sign("gets")

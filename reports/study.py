@@ -152,7 +152,7 @@ class _Report:
         for row in of_measure:
             cells: list[Text] = [(str(getattr(row, key)),) for key in keys]
             ends = {"first": number(row.low), "last": number(row.high)}
-            bounds = "" if math.isnan(row.low) or row.low == math.inf else self.phrases.plain("claims.range", **ends)
+            bounds = self.phrases.plain("claims.range", **ends) if row.has_interval else ""
             if 0 < row.kept < row.seeds:
                 bounds += self.phrases.plain("study.kept", kept=row.kept, seeds=row.seeds)
             missing = self.phrases.plain("study.none" if row.failed == row.seeds else "overflow.short")
@@ -209,8 +209,8 @@ class _Report:
             shown = [Panel(title, tuple(curves), least=DEEPEST) for title, curves in panels.items()]
             if shown:
                 x, y = (_label(groups[0].found[part], part) for part in (axis, name))
-                is_log = _by_factors(groups[0].found[axis].values)
-                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y, log_x=is_log))
+                points = max((group.found[axis].values for group in groups if axis in group.found.dims), key=len)
+                yield self.figure(Plot(tuple(shown[:MOST_PANELS]), x, y, log_x=_by_factors(points)))
             if more := shown[MOST_PANELS:]:
                 left_out = "; ".join(panel.title for panel in more)
                 yield Paragraph((self.phrases.plain("study.more", panels=left_out),))
@@ -299,13 +299,10 @@ def _shared_sizes(found: list[Row]) -> dict[tuple[str, str], str]:
 def _said(start: Mapping[str, Any]) -> str:
     """Return the settings of an initialisation that are given.
 
-    >>> _said({"rule": "gaussian", "gain": 0.5, "chrono": None})
-    'rule=gaussian, gain=0.5'
+    >>> _said({"rule": "gaussian", "gain": 1.0, "chrono": None})
+    'rule=gaussian, gain=1.0'
     """
-    given = {key: value for key, value in start.items() if value is not None}
-    return ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in given.items()
-    )
+    return ", ".join(f"{key}={value}" for key, value in start.items() if value is not None)
 
 
 def _by_factors(xs: NDArray[np.floating]) -> bool:

@@ -133,7 +133,8 @@ def meaning_of_maps(exprs: Sequence[Expr], math: Mathematics, phrases: Phrases) 
         parts = {"one": math.sign("one"), "total": math.call("total_of", "v"), "v": letters["v"]}
         text += (" ", *phrases.text("meaning.one", **parts))
     if holds(part, pad, entry):
-        parts = {"rows": math.call("rows_of", "E"), "span": math.call("rows_of", "")}
+        parts = {"rows": math.call("rows_of", "E"), "span": math.call("rows_of", ""), "v": letters["v"]}
+        parts["piece"] = math.call("piece_of_letter", "v")
         text += (" ", *phrases.text("meaning.rows", **parts))
     if holds(scatter):
         parts = {"one": math.call("one_hot", "w"), "row": math.call("row_of_zeros", "w", "v")}

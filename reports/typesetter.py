@@ -15,12 +15,12 @@ from ..derive.functions import Elementwise
 from ..derive.jacobian import Column, Diagonal, Rows
 from ..derive.linear import Node, Shape, is_one_hot, shape_of
 from ..derive.model_derivation import AtStep
-from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, decimal_text, split_sign
+from ..derive.notation import ATOM, POWER, PRODUCT, SUM, Piece, Printer, decimal_text
 from ..derive.through_time import ORIGIN
 from ..derive.written import multiplied, rebuilt
 from .dialects import Dialect
 from .formula import FACTOR_MARK, MARK, TALL
-from .names import Token, taken_apart
+from .names import GREEK, Token, taken_apart
 
 HALF = Rational(1, 2)
 DELTA, LOSS, INCOMING, TANGENT, PAST = "delta_", "loss_", "incoming_", "tangent_", "_prev"
@@ -49,6 +49,7 @@ class Typesetter(Printer):
         self.dialect = dialect
         self.sign = dialect.sign
         self.shapes = shapes
+        self.names = frozenset(symbol.name for symbol in shapes)
         self.fixed = frozenset(fixed)
         self.upright: frozenset[str] = frozenset()
         self.clock = Clock()
@@ -76,6 +77,8 @@ class Typesetter(Printer):
     # names
 
     def token(self, token: Token) -> str:
+        if (whole := "".join(piece for _, piece in token.pieces)) in GREEK and whole in self.names:
+            token = Token((("greek", whole),), token.accents)  # a subscript that names a quantity: μ, not m u
         spell: dict[str, Callable[[str], str]] = {
             "greek": self.dialect.greek,
             "letter": self.dialect.letter,
@@ -221,7 +224,10 @@ class Typesetter(Printer):
         return self.dialect.fraction(str(number.p), str(number.q)) + TALL, ATOM
 
     def piece(self, expr: Expr) -> Piece:
-        return self.matrix(expr) if isinstance(expr, MatrixExpr) else super().piece(expr)
+        negative, rest = unsigned(expr)
+        if negative:
+            return self.negated(self.show(rest, PRODUCT)), PRODUCT
+        return self.matrix(rest) if isinstance(rest, MatrixExpr) else super().piece(rest)
 
     def sum(self, expr: Expr) -> Piece:
         text = ""
@@ -235,12 +241,12 @@ class Typesetter(Printer):
 
     def term(self, term: Expr) -> tuple[bool, str]:
         """Return whether a term of a sum is negative, and its text without the sign."""
-        if isinstance(term, MatMul):
-            return term.args[0] == -1, self.matrix_product(term)
         if isinstance(term, Symbol) and term.name.startswith(INCOMING):
             return False, self.show(term)
-        negative, factors = split_sign(term)
-        return negative, self.show(sympy.Mul(*factors, evaluate=False) if negative else term, PRODUCT)
+        negative, rest = unsigned(term)
+        body = self.show(rest, PRODUCT)
+        minus = self.sign("minus")
+        return negative != body.startswith(minus), body.removeprefix(minus)
 
     def factors(self, factors: tuple[Expr, ...]) -> Piece:
         """Typeset a product: ⊙ between tensors, a thin space beside numbers, a fraction for what is divided by."""
@@ -321,6 +327,8 @@ class Typesetter(Printer):
         return (text if rank == 1 else f"{text} {one}"), PRODUCT
 
     def broadcast(self, number: Expr, *sizes: Expr) -> Piece:
+        if sizes == (1,):
+            return self.piece(number)
         return f"{self.show(number, POWER)}{self.sign('space')}{self.ones(*sizes)[0]}", PRODUCT
 
     def ones(self, *sizes: Expr) -> Piece:
@@ -387,15 +395,16 @@ class Typesetter(Printer):
         if isinstance(expr, MatAdd):
             return self.sum(expr)
         if isinstance(expr, MatMul):
-            text = self.matrix_product(expr)
-            return (self.negated(text) if expr.args[0] == -1 else text), PRODUCT
+            return self.matrix_product(expr), PRODUCT
         if isinstance(expr, Diagonal):
             vector, size = expr.args
             if size == 1:
-                return self.show(vector, POWER), POWER
+                return self.piece(vector)
             if vector.is_Rational:
                 return f"{self.show(vector, POWER)}{self.sign('space')}{self.dialect.letter('I')}", PRODUCT
             return self.applied_text("diag", self.show(vector))
+        if expr.has(ZeroMatrix):
+            return self.sign("zero"), ATOM
         if isinstance(expr, Transpose):
             return self.transpose(expr.args[0])
         if isinstance(expr, Column):
@@ -404,14 +413,14 @@ class Typesetter(Printer):
             return self.dialect.scripts(self.dialect.letter("E"), self.span(*expr.args[:2])), ATOM
         if isinstance(expr, Identity):
             return (self.dialect.letter("I") if expr.args[0] != 1 else "1"), ATOM
-        if isinstance(expr, ZeroMatrix):
-            return self.sign("zero"), ATOM
         if isinstance(expr, sympy.MatrixSymbol):
             return self.quantity(expr.name, Symbol("t"))
         raise TypeError(f"can't typeset the matrix {type(expr).__name__}: {expr}")
 
     def matrix_product(self, expr: MatMul) -> str:
-        factors = expr.args[1:] if expr.args[0] == -1 else expr.args
+        """Typeset a product of matrices, its numbers first."""
+        numbers = [factor.args[0] for factor in expr.args if _is_number(factor)]
+        factors = [*numbers, *(factor for factor in expr.args if not _is_number(factor))]
         return f"{FACTOR_MARK}{self.sign('space')}".join(self.show(factor, POWER) for factor in factors)
 
     def applied_text(self, name: str, body: str) -> Piece:
@@ -420,6 +429,33 @@ class Typesetter(Printer):
 
 def _name_of(quantity: Symbol | AppliedUndef) -> str:
     return quantity.name if isinstance(quantity, Symbol) else quantity.func.__name__
+
+
+def unsigned(expr: Expr) -> tuple[bool, Expr]:
+    """Return whether an expression is negative, and the expression without signs in factors and in linear maps.
+
+    >>> from ..derive.linear import outer
+    >>> e, k = Symbol("e"), Symbol("k")
+    >>> unsigned(outer(-e, k)), unsigned(e - k)[0]
+    ((True, outer(e, k)), False)
+    """
+    if isinstance(expr, Rational):
+        return bool(expr < 0), abs(expr)
+    if not isinstance(expr, sympy.Mul | MatMul | Transpose | Diagonal | Column | Node):
+        return False, expr
+    if isinstance(expr, Node) and not expr.rule.is_linear:
+        return False, expr
+    signs, args = zip(*map(unsigned, expr.args), strict=True)
+    if not any(signs):
+        return False, expr
+    if not isinstance(expr, sympy.Mul | MatMul):
+        return sum(signs) % 2 == 1, expr.func(*args)
+    factors = [factor for factor in args if factor != 1] or [sympy.Integer(1)]
+    return sum(signs) % 2 == 1, expr.func(*factors, evaluate=False) if len(factors) > 1 else factors[0]
+
+
+def _is_number(matrix: Expr) -> bool:
+    return isinstance(matrix, Diagonal) and bool(matrix.args[0].is_Rational)
 
 
 def _is_inverse(factor: Expr) -> bool:

@@ -60,7 +60,7 @@ class Bench:
     def given(self, kernel: kernels.Kernel, seed: int, steps: int = 0) -> tuple[Arrays, Arrays | None]:
         """Return inputs and initial state of a seed, the latter for a cell without inputs; T steps or `steps`."""
         feed = self.feed(kernel)
-        if not kernel.cell.inputs:
+        if not (kernel.cell.inputs or kernel.cell.indices):
             return {}, draw_state(feed, self.batch, seed)
         return draw_inputs(feed, DATA[self.data](self.chars, steps or self.steps, self.batch, seed), seed), None
 

@@ -133,5 +133,5 @@ def status(found: Sequence[Row]) -> int:
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:
     number = "" if math.isnan(row.number) else f"{row.number:.4g}"
-    interval = "" if math.isnan(row.low) or row.low == math.inf else f"{row.low:.4g} to {row.high:.4g}"
+    interval = f"{row.low:.4g} to {row.high:.4g}" if row.has_interval else ""
     return row.measure, number, interval, row.trouble

@@ -55,6 +55,11 @@ class Row:
         return self.seeds - self.failed - self.exploded
 
     @property
+    def has_interval(self) -> bool:
+        """Whether the bounds say more than the number: they are finite, or differ."""
+        return not np.isnan(self.low) and (np.isfinite(self.low) or self.low != self.high)
+
+    @property
     def trouble(self) -> str:
         """What went wrong, in a few words."""
         found = [f"{self.failed} of {self.seeds} failed"] * bool(self.failed)
@@ -116,10 +121,10 @@ def _rows(size: str, found: xr.Dataset, batch: int) -> list[Row]:
 
 
 def _over_seeds(numbers: xr.DataArray) -> tuple[float, float, float]:
-    """Return the mean over seeds with its interval; where a number is inf, the median, the least and inf."""
+    """Return the mean over seeds with its interval; where a number is infinite, median, least and largest."""
     if not numbers.size or np.isnan(numbers).any():
         return np.nan, np.nan, np.nan
     if np.isinf(numbers).any():
-        return float(numbers.median()), float(numbers.min()), np.inf
+        return float(numbers.median()), float(numbers.min()), float(numbers.max())
     found = interval(numbers, "seed")
     return float(found["mean"]), float(found["low"]), float(found["high"])

@@ -13,6 +13,7 @@ from tests.analysis.conftest import PlainKernel
 
 PLAIN = parse("x: input[m]\nh: state[n]\nh = tanh(W @ x + U @ h + b)", "plain")
 TWO_INPUTS = parse("u: input[n]\nx: input[m]\nh: state[n]\nh = tanh(W @ x + sigmoid(u) * h)", "two")
+INDEX = parse("w: index[k]\nh: state[n]\nh = tanh(E[w] + U @ h)", "index")
 ALONE = parse("h: state[n]\nh = tanh(U @ h)", "alone")
 SMALL: dict[str, Any] = {"hidden": 3, "steps": 5, "batch": 2, "seeds": 2}
 
@@ -47,6 +48,12 @@ def test_logs_are_averaged_over_the_batch(plain_kernels):
         x = one_hot(windows(chars, 5, 2, seed), len(chars.vocabulary))
         expected = flow(kernel, params, {"x": x}, seed=seed).log_norm.mean("sample")
         assert np.array_equal(found.log_norm[0, 0, seed], expected)
+
+
+def test_an_index_is_an_input_too():
+    found = flow_study([INDEX], **SMALL)
+    assert found.reads.values.tolist() == ["w"] and np.isfinite(found.log_norm).all()
+    assert (found.log_norm.sel(data="text") != found.log_norm.sel(data="shuffled")).any()
 
 
 def test_other_inputs_are_noise_and_cells_without_any_start_at_random(plain_kernels):

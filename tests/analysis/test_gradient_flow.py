@@ -4,7 +4,7 @@ import xarray as xr
 
 import bptt
 from bptt import kernels
-from bptt.analysis import flow, half_life, summarise
+from bptt.analysis import flow, half_life, memory_horizon, summarise
 from bptt.analysis.inputs import dimensions
 from bptt.derive import Error, load, parse, zoo
 from tests.analysis.conftest import PlainKernel
@@ -229,6 +229,12 @@ def test_half_life_in_the_units_of_lag():
 def study(rates, length=20):
     rates = xr.DataArray(rates, dims=("cell", "data", "seed"))
     return xr.Dataset({"log_norm": -rates * curve(range(length))}, attrs={"gain": 1.5})
+
+
+def test_half_life_and_horizon_take_a_flow_as_it_is():
+    found = xr.Dataset({"log_norm": curve([0, -1, -9]), "overflow": ((), 0)})
+    assert half_life(found).equals(half_life(found.log_norm))
+    assert memory_horizon(found).equals(memory_horizon(found.log_norm))
 
 
 def test_a_summary():

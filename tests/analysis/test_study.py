@@ -477,6 +477,14 @@ def test_every_measure_runs_in_a_study(tmp_path, here):
     assert tree["lstm/n=2,T=20/spectrum"].entropy_rank.attrs["valid_max"] == 4
 
 
+def test_an_exponent_of_minus_infinity_leaves_the_largest_as_it_is(tmp_path, here):
+    (tmp_path / "half.cell").write_text("h: state\nh = a * relu(h)")
+    text = 'cells = "half.cell"\nlengths = 9\nbatch = 1\nseeds = 9\ndata = "noise"\nmeasures = "lyapunov"'
+    (tmp_path / "half.toml").write_text(text)
+    [row] = rows(bptt.Study.load(tmp_path / "half.toml").run())
+    assert row.low == -np.inf and np.isfinite(row.high) and row.has_interval
+
+
 def test_measures_are_of_the_sequences_that_stay_finite(tmp_path, here):
     text = "u: input[n]\nh: state[n]\nh = exp(1e6 * max(u - 2.2, 0)) * tanh(W @ h + u)"  # inf from 2.2007 on
     (tmp_path / "at_times.cell").write_text(text)

@@ -116,6 +116,7 @@ def test_dimensions_that_are_sums_are_read_back():
         ("concat(h[0:1], b)", {"b": ("n - 1",)}),
         ("h / norm(h) * dot(x, w)", {"w": ("m",)}),
         ("max(W @ x, b)", {"W": ("n", "m"), "b": ("n",)}),
+        ("h * sum(softmax(outer(x, h) @ v + outer(x, h) @ u))", {"v": ("n",), "u": ("n",)}),
     ],
 )
 def test_inferred_shapes(equation, params):

@@ -47,6 +47,12 @@ def test_every_model_of_the_zoo_is_proved(name):
     assert {check.name for check in proof.checks} == {*derivation.model.params, *derivation.model.inputs}
 
 
+def test_what_a_loss_is_made_of_by_itself_is_a_number():
+    text = "x: input[T, m]\ny: input[T]\nfor t in range(T):\n    h = rnn(x[t])\n    v = dot(w, h) + b\n"
+    params = bptt.parse_model(text + "    loss += (v - y[t])**2").params
+    assert params["b"] == () and params["w"] == ("n",)
+
+
 def test_shapes_of_the_zoo():
     hello = bptt.load_model("hello")
     assert hello.inputs == {"x": ("T", "4")} and hello.indices == {"y": ("T", "4")}

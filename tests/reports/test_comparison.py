@@ -34,6 +34,7 @@ def study(rates, seeds=4, lags=40, data=("text", "shuffled")):
         "data": list(data),
         "seed": np.arange(seeds),
         "lag": lag,
+        "reads": ("cell", ["x", "", "x"][: len(rates)]),
     }
     sizes = {cell.name: {"m": 5, "n": 4} for cell in CELLS}
     settings = {
@@ -63,6 +64,7 @@ def test_sentences_follow_the_numbers():
     assert re.search(r"that of fast is the shortest, with 1\.[34]\d? steps", text), text
     assert "U+" not in text
     assert "The gradient of rising on shuffled text grows" in text
+    assert f"Not reading the text: {CELLS[1].name}." in text
     assert "a text (900 characters" in text and "times the multiply-adds" not in text
 
 

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import pypdf
 import pytest
 
-from bptt.derive import Check, Proof
+from bptt.derive import Check, Notation, Proof, derive, parse, restate
 from bptt.reports import derivation_document
 from bptt.reports.derivation import mathematics
-from bptt.reports.document import Document, Listing, Paragraph, Strong
-from bptt.reports.formula import MARKS, clean, parts
+from bptt.reports.document import Document, Equations, Listing, Paragraph, Row, Strong
+from bptt.reports.formula import MARK, MARKS, Formula, clean, parts
 from bptt.reports.html import html_page
 from bptt.reports.markdown import markdown_text
 from bptt.reports.tex import tex_source
@@ -100,6 +100,15 @@ def test_a_title_stays_with_what_follows():
     assert kept == ["Above", "Once:"]
 
 
+@pytest.mark.parametrize("above", range(33, 38))
+def test_a_formula_stays_on_one_page_with_the_reason_below_it(above):
+    terms = Formula(*[MARK.join(["+ x"] * 80)] * 3)
+    rows = (Row(Formula('"lefthand"', "l", "l"), terms, ("because",)),)
+    document = Document("T", "K", (), (*[Paragraph(("line",))] * above, Equations(rows)))
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf(document))).pages]
+    assert ["lefthand" in text for text in pages] == ["because" in text for text in pages]
+
+
 def test_each_dialect_breaks_at_the_same_places(derivation):
     math = mathematics(derivation)
     for step in derivation.steps:
@@ -119,3 +128,40 @@ def test_a_failed_check_is_shown_with_its_counterexample(derivation):
     assert "Refuted: 1 of 1 checks fail" in typst_source(document)
     text = " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf(document))).pages)
     assert "a*b" in text and "✗" in text
+
+
+SIGNS = """
+x: input[n]
+h: state[n]
+c: state
+d = h - sum(h) / sum(ones(n))
+k = log(dot(d, d) + 1) - outer(W @ x, h) @ (U @ h)
+c = 0.5 * c + cross_entropy(k, x) - x[0]
+h = tanh(k - V @ d) * sigmoid(c) / c
+"""
+
+
+@pytest.mark.parametrize("layout", ["column", "row"])
+def test_signs_of_what_linear_maps_hold_stand_before_them(layout):
+    written = restate(derive(parse(SIGNS, name="signs")), Notation(layout=layout)).derivation
+    math = mathematics(written, layout)
+    shown = [clean(math.formula(step.expr)).plain for step in written.steps]
+    assert any("−" in text for text in shown)
+    assert not [text for text in shown if re.search("[+−(] ?−|−1 ", text)]
+
+
+def test_signs_of_rows_and_zeros_in_a_jacobian():
+    cell = parse("k: state\nh: state[n]\nk = k + 1\nh = tanh(h / k)", name="rows")
+    page = markdown_text(derivation_document(derive(cell), notation=Notation(layout="row")))
+    assert r"h_{t-1} &= 0 \\" in page and r"&= -\frac{h_{t-1}" in page
+
+
+def test_a_page_without_sizes_and_one_with_long_names():
+    numbers = derive(parse("x: input\nh: state\nh = a * h + x", name="numbers"))
+    page = markdown_text(derivation_document(numbers, numbers.prove()))
+    assert "All values are numbers" in page and "With ," not in page
+    names = " + ".join(f"weights_of_the_{part}_memory @ x" for part in ("first", "second", "third", "fourth"))
+    names += " + " + " + ".join(f"bias_of_the_{part}_memory" for part in ("first", "second", "third", "fourth"))
+    long = derive(parse(f"x: input[n]\nh: state[n]\nh = tanh({names} + h)", name="long"))
+    page = markdown_text(derivation_document(long, long.prove()))
+    assert "| Gradient | Entries | Agrees |\n" in page and "$n$ stands for the size" in page

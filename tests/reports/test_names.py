@@ -100,3 +100,8 @@ def test_expression(expr, plain):
     from bptt.reports.formula import clean
 
     assert clean(Mathematics(SHAPES, [sympy.Symbol("W")]).formula(expr)).plain == plain
+
+
+def test_a_subscript_is_greek_where_it_names_a_quantity():
+    assert Mathematics({}).name("u_mu").plain == "u_{mu}"
+    assert Mathematics({sympy.Symbol("mu"): ()}).name("u_mu").plain == "u_μ"

@@ -93,6 +93,12 @@ def test_cells_share_a_panel_though_one_has_dimensions_of_its_own():
     assert len(figures) == 2
 
 
+def test_a_cell_with_a_single_point_on_an_axis_stands_beside_others():
+    store = tree(a=[0.1, 0.2, 0.3], b=[1, 2, 3])
+    store[f"a/{SIZE}/flow"] = xr.DataTree(store[f"a/{SIZE}/flow"].to_dataset().isel(lag=[1]))
+    assert len([block for block in study_document(store).blocks if isinstance(block, Figure)]) == 2
+
+
 def test_symbols_of_a_method_are_typeset():
     store = tree(a=[0.1, 0.2, 0.3])
     store[f"a/{SIZE}/flow"].attrs["method"] = "back from s_T, as dL_T/ds_{T-k} is"

@@ -279,9 +279,10 @@ def _repair(reading: Reading, group: Group, translator: Translator) -> Repair:
         return first
     for option in reading.options[group.target]:
         if option != meant and option.kind == meant.kind == "total" and option not in reading.meanings.values():
+            readers = [g for g in reading.touching({group.target}) if g is not group and reading.holds(g)]
             reading.assign({group.target: option})
             other = repair(reading, group, translator)
-            if other.edit.mends != "other":
+            if other.edit.mends != "other" and all(map(reading.holds, readers)):
                 return other
             reading.assign({group.target: meant})
     return first
@@ -327,7 +328,10 @@ def _is_repair(mended: Repair) -> bool:
 def _overwritten(reading: Reading) -> list[Fault]:
     """Name gradients of parameters that are assigned where others are added up."""
     shares = [
-        (g, line) for g in reading.groups.values() if reading.meanings[g.target].kind == "share" for line in g.lines
+        (g, line)
+        for g in reading.groups.values()
+        if reading.meanings[g.target].kind == "share" and not reading.in_passing(g)
+        for line in g.lines
     ]
     adding = [line for _, line in shares if line.adds]
     if len(adding) < len(shares) / 2 or not adding:

@@ -23,7 +23,7 @@ from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
 from .probes import LOSSES
-from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
+from .tree import Jacobian, Name, Tree, add, call, mapped, matmul, mul, names, places, rebuilt
 
 __all__ = ["ACCEPTED", "MARK", "read_latex"]
 ACCEPTED = (
@@ -72,10 +72,9 @@ class _Reading:
             self.text = blanked(self.text, "#[^\\n]*")
             self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
         self.blank = re.sub(r"[^\n]", " ", self.text)
-        states = {
-            found[1].lstrip("\\")
-            for found in re.finditer(r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-", self.text)
-        }
+        losses = r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-"
+        above = r"\\partial\s*\S+\s*[_^]\s*\{[^{}]*\}\s*(?:\}\s*\{|/)\s*\\partial"  # ∂L_{t-1} over ∂h_{t-1}
+        states = {found[1].lstrip("\\") for found in re.finditer(losses, blanked(self.text, above))}
         self.builder = Builder(states, self.fragment)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
@@ -101,11 +100,13 @@ class _Reading:
         derivatives: list[Derivative] = []
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
         read = {name.base for line in self.statements for name in names(line.value)}
+        own = {line.target.base for line in self.statements} | builder.timed
         for line in every:
             if isinstance(line, Statement) and line.target.base in self.of_losses - read:
                 self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
                 continue
-            value = leaves_named(resolved(line.value, builder.timed))
+            value = gathered(line, leaves_named(resolved(line.value, builder.timed)), builder.timed)
+            value = mapped(value, lambda found: call("eye") if found == Name("I") and "I" not in own else None)
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
             )
@@ -347,6 +348,21 @@ def _starts(side: Any, timed: set[str]) -> bool:
 
 def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
+
+
+def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:
+    """Return a right side in which a sum over t, of what has no time, holds all terms that have one: Σ_t a_t + b_t."""
+    first, *rest = value.args if value.head == "add" else (value,)
+    of = line.target.base.partition("@")[0] if isinstance(line.target, Name) else ""
+    if not of or of in timed or first.head != "sum_t":
+        return value
+    inside = [
+        term
+        for term in rest
+        if {n.base for n in names(term)} & timed and not any(part.head == "sum_t" for _, part in places(term))
+    ]
+    outside = [term for term in rest if term not in inside]
+    return add(Tree("sum_t", (add(first.args[0], *inside),)), *outside) if inside else value
 
 
 def resolved(tree: Tree, timed: set[str]) -> Tree:

@@ -63,6 +63,7 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN
     _allow_carries(reading, every)
+    _prefer_whole(reading)
     reading.assign(dict(reading.meanings))
     _resolve(reading)
     return reading
@@ -78,6 +79,16 @@ def _allow_carries(reading: Reading, every: list[Name]) -> None:
             carry = Meaning("carry", first.base)
             if first.kind != "value" and carry not in reading.options[name] and reading.answers.has(carry):
                 reading.options[name].append(carry)
+
+
+def _prefer_whole(reading: Reading) -> None:
+    """Let a line that adds the loss's own gradient of step t-1 give the whole adjoint at t-1, right or wrong."""
+    for name, group in reading.groups.items():
+        read = {found[0] for other in reading.read_by(group) if (found := reading.options.get(other))}
+        options = reading.options[name]
+        if options and Meaning("loss", options[0].base, -1) in read:
+            options.sort(key=lambda meaning: meaning.kind != "total")
+            reading.meanings[name] = options[0]
 
 
 def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[Meaning]:
@@ -357,8 +368,16 @@ def _shift(reading: Reading) -> None:
     """Give names at t-1 and t+1 that nothing else is known of what they mean at t."""
     for name, options in reading.options.items():
         now = reading.meanings.get(Name(name.base, 0), OWN)
+        if not options and name in reading.groups and name.offset == -1 and _of_state(reading, now):
+            reading.options[name] = [Meaning(kind, now.base, -1) for kind in ("total", "carry")]
+            _choose(reading, [name])
         if not options and name not in reading.groups and now.kind == "total" and now.offset == 0:
             reading.assign({name: now._replace(offset=name.offset)})
+
+
+def _of_state(reading: Reading, meaning: Meaning) -> bool:
+    """Return whether it is the whole adjoint of a state at t."""
+    return meaning.kind == "total" and meaning.offset == 0 and meaning.base in reading.answers.subject.cell.states
 
 
 def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:

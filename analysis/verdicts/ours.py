@@ -34,6 +34,8 @@ class Translator:
         self.turned = reading.answers.turned
         theirs = {symbol.name for symbol in self.subject.cell.shapes} | {spelled.base for spelled in reading.meanings}
         self.spoken = theirs
+        kept = [step for step in self.subject.forward.steps if step.expr.is_Symbol and str(step.expr)[-5:] == "_prev"]
+        self.copies = {step.target.name: str(step.expr)[:-5] for step in kept}
         self.inner = {s.target.name: s.expr for s in self.subject.forward.steps if s.target.name not in theirs}
 
     def called(self, meaning: Meaning) -> Name:
@@ -124,6 +126,8 @@ class Translator:
                 return self.read(Meaning("incoming", base[9:], shift + offset), depth)
             if base.startswith("delta_"):
                 return self.read(Meaning("total", base[6:], shift + offset), depth)
+            if base in self.copies and shift + offset > -1:
+                return Tree("name", (), self.called(Meaning("value", self.copies[base], shift + offset - 1)))
             if base in self.inner and depth < 9:
                 return self.translated(tree_from(self.inner[base]), shift + offset, depth + 1)
             return Tree("name", (), self.called(Meaning("value", base, shift + offset)))

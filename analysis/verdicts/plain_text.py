@@ -28,6 +28,7 @@ SIGNS = (
     ("³", "**3"),
     (r"(?<=\w)['′](?=\()", "_prime"),
 )
+MATLAB = re.compile(r"(?<=[\w)\]])'(?![\w'])")  # a transpose
 QUOTED = re.compile(r"(?<![\w)\]'])'")  # the beginning of a text
 
 SUM = re.compile(r"[Σ∑]\s*(?:_?\s*(?:\{\s*t\s*\}|t\b|\[t\])|ₜ)|\bsum_t\b(?!\s*\()|\bsum_\{t\}")
@@ -97,7 +98,13 @@ def plain_line(code: str) -> str:
     """
     for pattern, sign in SIGNS:
         code = re.sub(pattern, sign, code)
-    return code if QUOTED.search(code) else re.sub(r"(?<=[\w)\]])'(?![\w'])", ".T", code)
+    return code if QUOTED.search(code) else MATLAB.sub(".T", code)
+
+
+def is_matlab(text: str) -> bool:
+    """Return whether a text transposes with a quote, as in W' * da."""
+    rows = [line.partition("#")[0] for line in text.split("\n")]
+    return any(MATLAB.search(row) and not _is_prose(row) and not QUOTED.search(row) for row in rows)
 
 
 def summed(code: str) -> str:

@@ -65,6 +65,20 @@ PLANTED = [
     ("coupled_output.txt", "dc * (1 - f)\n", "dc * f\n", "complement"),
     ("clamped.txt", " * (p > -1)", "", "kink ignored"),
     ("rectified.txt", " * (h > 0)", "", "kink ignored"),
+    ("layer_norm.txt", "dz = dy * g", "dz = dy", "missing factor"),
+    ("integrated.txt", "U' * dv", "U * dv", "transpose"),
+    ("quoted_transposes.txt", "dQ + h_prev * dk'", "dQ + dk * h_prev'", "transpose"),
+    ("kept_vector.txt", "dc * (c_prev - g)", "dc * c_prev", "missing term"),
+    ("short_quotients.txt", "(c > 0)", "(c < 0)", "sign"),
+    ("coupled_output.txt", "D.T @ daf", "D.T * daf", "product"),
+    ("integrated.tex", r"(\alpha \odot u_t + \beta)", r"\alpha \odot u_t", "missing term"),
+    ("integrated.tex", r"U^T \dd", r"U \dd", "transpose"),
+    ("two_real_states.tex", r"\bar p_t + \rho \sin", r"\bar p_t - \rho \sin", "sign"),
+    ("leaky_adjoint.tex", r" + (1-\alpha) \lambda_t", "", "missing term"),
+    ("layer_below.tex", r"\odot c_{t-1} \odot f_t", r"\odot c_t \odot f_t", "time"),
+    ("minimal_rows.tex", r"+ (dG_t U_g^T) \odot H_{t-1}", "", "missing term"),
+    ("memory_reader.tex", r"\delta a_t r_t^\top", r"r_t \delta a_t^\top", "transpose"),
+    ("skip_connection.tex", "_{t-1}} = I + W", "_{t-1}} = W", "missing term"),
 ]
 
 

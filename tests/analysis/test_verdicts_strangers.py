@@ -47,6 +47,7 @@ SAID = {
     "plain_rnn_caches.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_dict.py": ("rnn", "Sequences are (T, B, features)."),
     "plain_rnn_list.py": ("rnn", "Sequences are (T, B, features)."),
+    "residual_bias_c.py": (OWN, "Sequences are (T, B, features)."),
     "running_maximum.py": (OWN, "One sequence at a time, (T, features)."),
     "random_source.py": (OWN, "Loss gradients come in at every step."),
     "rnn_mse_loss.py": ("rnn", "The loss is computed inside, from targets: a squared error."),
@@ -89,6 +90,7 @@ FAULTS = [
     ("oscillators_class.py", "dy - self.dt * self.gamma * dz + da", "dy + da", "missing path"),
     ("own_cell.py", "dq = -0.3 * dh", "dq = 0.3 * dh", "sign"),
     ("params_object.py", "np.outer(dan, r * hp)", "np.outer(dan, hp)", "mix-up"),
+    ("residual_bias_c.py", "dh * gamma * (1", "dh * (1", "factor"),
     ("running_maximum.py", "dtop * (a >= keep)", "dtop * (b >= keep)", "mix-up"),  # two probes don't show it
     ("running_maximum.py", "dcn = dcn * f", "dcn = f", "factor"),
     ("running_maximum.py", "np.sum(dcn * c) + dnn * n", "np.sum(dcn * c)", "missing path"),

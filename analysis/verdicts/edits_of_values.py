@@ -86,6 +86,9 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
     for path, part in places(tree):
         if part.head == "matmul":
             left, right = part.args
+            if left.head in ("add", "matmul"):
+                new = matmul(transposed(left), right)
+                yield Edit("transpose", "transpose", ("{} must be transposed", left), replaced(tree, path, new))
             message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, matmul(right, left)))
             if (left.head == "T") != (right.head == "T"):

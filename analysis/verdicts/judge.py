@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...derive.cell import Cell
+from ...derive.cell import Cell, parse
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
@@ -18,7 +18,7 @@ from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
 from .ours import Translator
-from .printing import speller_for
+from .printing import FormulaSpeller, speller_for
 from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
@@ -41,11 +41,22 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     try:
         return _judged(formulas, cell)
     except UnknownName as error:
-        if not error.line.aside:
+        if not error.line.aside and not _of_loss(formulas, error.line):
             raise
-        rest = tuple(line for line in formulas.statements if line.number != error.line.number or not line.aside)
-        note = f"line {error.line.number} stands in a sentence and isn't judged: {error.line.text}"
+        number, aside = error.line.number, error.line.aside
+        rest = tuple(line for line in formulas.statements if line.number != number or line.aside != aside)
+        what = "stands in a sentence and isn't judged" if aside else "is the loss's own derivative, and taken as given"
+        note = f"line {number} {what}: {error.line.text}"
         return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+
+
+def _of_loss(formulas: Formulas, line: Statement) -> bool:
+    """Return whether a line gives the adjoint of an output from values of this step alone, and nothing else does."""
+    of = adjoint_of(line.target.base)
+    assigned = [other.target.base for other in formulas.statements]
+    read = names(line.value)
+    outside = all(name.offset == 0 and adjoint_of(name.base) is None for name in read)
+    return of in assigned and assigned.count(line.target.base) == 1 and Name(str(of)) in read and outside
 
 
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
@@ -71,7 +82,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     lines, faults, mended = _lines(reading, scale)
     notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
     gaps, more = missing(reading, mended)
-    windows = Windows(formulas, reading.answers, reading.rows).judged()
+    windows = Windows(formulas, reading.answers, reading.rows, reading.own_value).judged()
     lines = sorted([*lines, *windows[0]], key=lambda line: line.number)
     faults += windows[1]
     faults = sorted([*faults, *gaps], key=lambda fault: (fault.line == 0, fault.line))
@@ -113,7 +124,27 @@ def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forwar
     if best is None:
         assert failure is not None
         raise failure
-    return best[1:]
+    return _with_numbers(formulas, *best[1:])
+
+
+def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tuple[Reading, Forward]:
+    """Take parameters for numbers where their gradients are numbers and nobody declared them: lam of lam * h."""
+    told = {declaration.split(":")[0].strip() for declaration in formulas.declarations}
+    numbers = []
+    for group in reading.groups.values():
+        meaning, value = reading.meanings[group.target], reading.total(group)
+        if meaning.kind in ("share", "sum") and meaning.base not in told and value is not None and value.ndim == 1:
+            numbers += [meaning.base] * (reading.answers.array(meaning).ndim > 1)
+    if not forward.own or not numbers:
+        return reading, forward
+    text = re.sub(rf"(?m)^({'|'.join(map(re.escape, numbers))}): param\[.*\]$", r"\1: param", forward.cell.text)
+    try:
+        cell = parse(text, forward.cell.name)
+        other = replace(forward, cell=cell)
+        again = _best_reading(formulas, other, probes(subject(cell)))
+    except Error:
+        return reading, forward
+    return (again, other) if _score(again) > _score(reading) else (reading, forward)
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
@@ -325,6 +356,14 @@ def _is_repair(mended: Repair) -> bool:
     return not (mended.edit.mends == "other" and mended.edit.tree.head == "number")
 
 
+def _unsummed(reading: Reading, group: Group, line: Statement, speller: FormulaSpeller) -> Fault:
+    """Name a gradient of a parameter that is one step's share where others are sums over t."""
+    text = speller.line(replace(line, value=Tree("sum_t", (line.value,))))
+    message = f"{reading.meanings[group.target]}: the sum over t is missing, which the other gradients have."
+    proof = "the value given is step t's share, and the gradient is the sum of all shares"
+    return Fault(line.number, "sum missing", message, line.text, text, proof)
+
+
 def _overwritten(reading: Reading) -> list[Fault]:
     """Name gradients of parameters that are assigned where others are added up."""
     shares = [
@@ -334,9 +373,12 @@ def _overwritten(reading: Reading) -> list[Fault]:
         for line in g.lines
     ]
     adding = [line for _, line in shares if line.adds]
+    summed = [m for m in (reading.meanings[target] for target in reading.groups) if m.kind == "sum"]
+    speller = speller_for(reading.formulas)
+    if not adding and len(summed) > len(shares):
+        return [_unsummed(reading, group, line, speller) for group, line in shares]
     if len(adding) < len(shares) / 2 or not adding:
         return []
-    speller = speller_for(reading.formulas)
     found = []
     for group, line in shares:
         if line.adds or any(part.head == "sum_t" for _, part in places(line.value)) or line is not group.lines[0]:

@@ -35,6 +35,7 @@ HINTS = (
     (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
     (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
     (r"\\(?:approx|propto|sim|le|leq|ge|geq|lt|gt|in|neq?|to)(?![A-Za-z])|[<>]", "A formula is an equation, with =."),
+    (r"_\{[ijk]{2}\}|_\{?[ijk]\}?\(t", "Entries aren't judged: write vectors and matrices, as in W h_{t-1}."),
     (r"\|", "Norms and bounds aren't judged: leave them out."),
 )
 
@@ -111,8 +112,8 @@ class _Reading:
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
             )
             if isinstance(target, Name) and not any(part.head == "prod_t" for _, part in places(value)):
-                adds = isinstance(line, Statement) and line.adds
-                clean.append(Statement(line.number, line.text, target, adds, value))
+                adds, aside = (line.adds, line.aside) if isinstance(line, Statement) else (False, False)
+                clean.append(Statement(line.number, line.text, target, adds, value, aside=aside))
             elif isinstance(line, Derivative) and isinstance(target, Jacobian):
                 derivatives.append(replace(line, value=value))
             else:
@@ -209,7 +210,8 @@ class _Reading:
             self.derivatives.append(Derivative(number, written, target.leaf, value))
             return
         if not isinstance(target.leaf, Name):
-            raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", "")
+            whole = self.text[equation.start : equation.stop]
+            raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", whole)
         if through := through_window(target.leaf, resolved(value, self.builder.timed)):
             self.derivatives.append(Derivative(number, written, *through))
             return
@@ -391,5 +393,7 @@ def _is_matrix(tree: Tree, timed: set[str]) -> bool:
     if tree.head in ("T", "mul", "add", "neg", "prod_t"):
         return any(_is_matrix(operand, timed) for operand in tree.args)
     if tree.head == "matmul":
-        return all(_is_matrix(operand, timed) for operand in tree.args)
+        left, right = tree.args
+        fixed = not any(n.base.partition("@")[0] in timed for n in names(left))  # α of α W^T
+        return _is_matrix(right, timed) and (fixed or _is_matrix(left, timed))
     return tree.head == "jacobian" or (tree.head == "call" and tree.leaf == "diag")

@@ -35,9 +35,12 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     Raises:
         NotationError: for a name that is read, never assigned, and like nothing that the cell has.
     """
-    groups = grouped(statements)
+    defined = _defined(statements)
+    groups = grouped([line for line in statements if line not in defined.values()])
     statements = [line for group in groups.values() for line in group.lines]
     assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
+    called = {base: names(line.value)[0].base for base, line in defined.items()}
+    assigned |= {Name(called[name.base], name.offset): assigned[name] for name in groups if name.base in called}
     reading = Reading(formulas, groups, answers, rows)
     every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
     timed = {*formulas.timed, *(name.base for name in every if name.offset)}
@@ -49,7 +52,8 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
             reading.options[name] = [Meaning(kind, param) for param in answers.subject.cell.params]
             reading.meanings[name] = OWN
             continue
-        plain = Name(without_version(name.base), name.offset)
+        base = without_version(name.base)
+        plain = Name(called.get(base, base), name.offset)
         found = candidates(plain, answers, assigned, name in groups)
         if not found and name not in groups:
             found = _outside(reading, name, statements)
@@ -67,6 +71,21 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     reading.assign(dict(reading.meanings))
     _resolve(reading)
     return reading
+
+
+def _defined(statements: list[Statement]) -> dict[str, Statement]:
+    """Return letters that a sentence says are an adjoint, as in "let δ_t = ∂L/∂h_t", and that another line gives."""
+    given = Counter(line.target for line in statements)
+    return {
+        line.target.base: line
+        for line in statements
+        if line.aside and given[line.target] > 1 and line.value.head == "name" and _says_adjoint(line)
+    }
+
+
+def _says_adjoint(line: Statement) -> bool:
+    (value,) = names(line.value)
+    return line.target.offset == value.offset == 0 and adjoint_of(value.base) is not None
 
 
 def _allow_carries(reading: Reading, every: list[Name]) -> None:

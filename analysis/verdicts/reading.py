@@ -76,6 +76,10 @@ class Reading:
                 self.own[name] = self.total(self.groups[name])
         return self.own[name]
 
+    def own_value(self, name: Name) -> Array | None:
+        """Return the value of a name that the text assigns; None for another."""
+        return self.value(name) if name in self.groups else None
+
     def evaluator(self, tree: Tree, line: Statement | None = None) -> Evaluator:
         """Return an evaluator that knows all that a tree may read where `line` stands."""
         return self.over(names(tree), line)

@@ -79,6 +79,14 @@ PLANTED = [
     ("minimal_rows.tex", r"+ (dG_t U_g^T) \odot H_{t-1}", "", "missing term"),
     ("memory_reader.tex", r"\delta a_t r_t^\top", r"r_t \delta a_t^\top", "transpose"),
     ("skip_connection.tex", "_{t-1}} = I + W", "_{t-1}} = W", "missing term"),
+    ("skip_connection.tex", r"V\right)^\top", r"V\right)", "transpose"),
+    ("skip_connection.tex", "1-s_j^2", "1-s_j", "power"),
+    ("declared_cell.txt", "Aᵀ ε_{t+1}", "A ε_{t+1}", "transpose"),
+    ("decayed_matrix.txt", "lam * dS", "dS", "missing factor"),
+    ("leak_is_number.tex", r"(1-\alpha)\delta_{t+1}", r"\delta_{t+1}", "missing factor"),
+    ("targets_outside.tex", r"W_{hh}^{\mathsf T} \delta_{t+1}", r"W_{hh} \delta_{t+1}", "transpose"),
+    ("low_rank.tex", r"N M^\top", r"M N^\top", "transpose"),
+    ("short_quotients.txt", "sum_t outer(dLdzc, h_prev)", "outer(dLdzc, h_prev)", "sum missing"),
 ]
 
 

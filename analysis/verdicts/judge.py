@@ -11,7 +11,7 @@ from ...derive.cell import Cell, parse
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
-from .formulas import Formulas, Statement
+from .formulas import Formulas, Statement, tree_from
 from .forward import Forward, at_the_next, read_forward
 from .gaps import guess, missing, unjudged, unread_groups
 from .groups import Group
@@ -23,7 +23,7 @@ from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, names, places
+from .tree import Name, Tree, names, places, without_version
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -78,7 +78,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
         )
     conventions = [*forward.sentences, *_conventions(reading, of.seeds)]
     scale, sentence = _common_scale(reading)
-    conventions += sentence
+    conventions += [*sentence, *_stands_for(reading)]
     lines, faults, mended = _lines(reading, scale)
     notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
     gaps, more = missing(reading, mended)
@@ -233,6 +233,17 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     if shares and not any(line.adds for group in shares for line in group.lines):
         said.append("Gradients of parameters are one step's share, to be added up over t.")
     return list(dict.fromkeys(said))
+
+
+def _stands_for(reading: Reading) -> list[str]:
+    """Say what values are that neither the text nor the cell names and whose adjoints it gives under other names."""
+    translator, speller = Translator(reading), speller_for(reading.formulas)
+    spelled = {adjoint_of(without_version(name.base)) for name in reading.groups}
+    meant = dict.fromkeys(reading.meanings[target].base for target in reading.groups)
+    found = [base for base in meant if base in translator.inner and base not in spelled]
+    trees = {base: translator.translated(tree_from(translator.inner[base]), 0, 0) for base in found}
+    said = "; ".join(f"{base} = {speller.show(tree)}" for base, tree in trees.items())
+    return [f"Here {said}."] if said else []
 
 
 def _common_scale(reading: Reading) -> tuple[float, list[str]]:

@@ -6,7 +6,7 @@ import re
 
 # a line that is no formula: words with a blank between them, and no sign of an assignment or a declaration
 WORDS = re.compile(r"[^=]*[A-Za-z][\w'’]*[,;:.)]*\s+[(]?[A-Za-z][^=]*")
-OPENING = re.compile(r"\s*(?:[Ll]et|[Ww]rite|[Dd]enote|[Dd]efine|[Ww]here|Here)\s+[^\s=]")  # of a sentence with formulas
+OPENING = re.compile(r"\s*(?:[Ll]et|[Ww]rite|[Dd]enote|[Dd]efine|[Ww]here|Here)\s+[^\s=]")  # of a sentence
 STATEMENTS = re.compile(r"\s*(?:import|from|def|class|for|while|if|with|return|lambda)\b")
 DECLARATION = re.compile(r"\s*\w+\s*:\s*(?:input|state|param|index)\b")
 LISTED = re.compile(r"^(\s*)(?:[-*•]|\(?\d+[.):])\s+(?=[^\s=]+\s*[-+*/]?=)")

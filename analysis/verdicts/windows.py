@@ -136,7 +136,7 @@ class Windows:
         options = {n: candidates(n, self.answers, {}, False) for n in read}
         ways = max((len(found) for n, found in options.items() if n.base.startswith("∂")), default=1)
         for way in range(ways):
-            values = {n: found for n in read if (found := self.own(n)) is not None}
+            values = {n: array for n in read if (array := self.own(n)) is not None}
             for n, found in options.items():
                 if found and n not in values:
                     meaning = found[min(way, len(found) - 1)] if n.base.startswith("∂") else found[0]

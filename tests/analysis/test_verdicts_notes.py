@@ -98,3 +98,16 @@ def test_a_planted_fault_is_placed_named_and_mended(name, right, wrong, kind):
     (fault,) = bptt.check(text.replace(right, wrong, 1), cell=cell).faults
     assert (fault.line, fault.kind) == (text[: text.index(right)].count("\n") + 1, kind)
     assert fault.mended and fault.proof
+
+
+def test_missing_lines_are_written_as_the_others_are():
+    text = (Path(__file__).parent / "notes" / "minimal_rows.tex").read_text("utf-8")
+    verdict = bptt.check(text.replace(r"$$ db_f = \sum_t dF_t, \quad dW_g = \sum_t X_t^T dG_t $$", ""))
+    assert [fault.mended for fault in verdict.faults] == [r"db_f = \sum_t dF_t", r"dW_g = \sum_t X_t^\top dG_t"]
+    assert {fault.where for fault in verdict.faults} == {"a line is missing"}
+
+
+def test_values_that_the_text_does_not_name_are_said():
+    text = (Path(__file__).parent / "notes" / "minimal_rows.tex").read_text("utf-8")
+    here = next(sentence for sentence in bptt.check(text).conventions if sentence.startswith("Here"))
+    assert r"a_F = X_t W_f + H_{t-1} U_f + b_f" in here

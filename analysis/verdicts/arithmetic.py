@@ -35,6 +35,10 @@ class Row(np.ndarray[Any, Any]):
     """A vector that was transposed."""
 
 
+class Identity(np.ndarray[Any, Any]):
+    """A multiple of the identity, which takes its size from what it is added to."""
+
+
 def apply_floats(function: str, *arrays: Array) -> Array:
     """Apply a function of the table, or a derivative such as tanh', to arrays of floats."""
     kind = FUNCTIONS[function.removesuffix("'")]
@@ -132,6 +136,10 @@ class Evaluator:
         if left.ndim == right.ndim:
             if left.shape[1:] != right.shape[1:]:
                 raise Misfit(f"{shape_text(left)} and {shape_text(right)} don't go together")
+        elif operation is np.add and isinstance(left, Identity) and (left.ndim, right.ndim) == (1, 3):
+            return self._both(operation, left[:, None, None] * self._eye(right.shape[1]), right)
+        elif operation is np.add and isinstance(right, Identity) and (left.ndim, right.ndim) == (3, 1):
+            return self._both(operation, left, right[:, None, None] * self._eye(left.shape[1]))
         elif left.ndim == 1:
             left = left.reshape(left.shape + (1,) * (right.ndim - 1))
         elif right.ndim == 1:
@@ -216,6 +224,8 @@ class Evaluator:
     def _call(self, function: str, args: tuple[Tree, ...]) -> Array:
         if function in ("pi",):
             return np.asarray([np.pi])
+        if function == "eye":
+            return np.asarray([self.one]).view(Identity)
         if function == "ones":
             return np.full((1, *(self._size(str(a.leaf), 1) for a in args)), self.one)
         if function in ("lookup", "scatter"):
@@ -250,6 +260,11 @@ class Evaluator:
         made[:, first : first + value.shape[1]] = value
         return made
 
+    def _eye(self, length: int) -> Array:
+        eye = np.full((length, length), 0 * self.one)
+        np.fill_diagonal(eye, self.one)
+        return eye
+
     def _tensor(self, function: str, arrays: list[Array]) -> Array:
         first = arrays[0]
         ranks = [array.ndim - 1 for array in arrays]
@@ -263,9 +278,7 @@ class Evaluator:
             total = np.asarray(product.reshape(len(product), -1).sum(axis=1))
             return self.apply("sqrt", total) if function == "norm" else total
         if function == "diag" and ranks == [1]:
-            eye = np.full((first.shape[1],) * 2, 0 * self.one)
-            np.fill_diagonal(eye, self.one)
-            return first[:, :, None] * eye
+            return first[:, :, None] * self._eye(first.shape[1])
         if function == "concat" and set(ranks) == {1}:
             length = max(map(len, arrays))
             return np.concatenate([np.broadcast_to(a, (length, a.shape[1])) for a in arrays], axis=1)

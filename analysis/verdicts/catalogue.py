@@ -25,6 +25,7 @@ from .edits_of_sums import (
 from .edits_of_values import (
     activation,
     complement,
+    matrix_product,
     other_expression,
     other_name,
     other_part,
@@ -55,6 +56,7 @@ RULES: tuple[Edits, ...] = (
     other_expression,
     product_or_sum,
     insert_inner_term,
+    matrix_product,
     summed,
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...derive.cell import Cell, load, text_of
+from ...derive.cell import Cell, load, parse, text_of
 from ...derive.errors import Error, NotationError, Source
 from .verdict import Verdict
 
@@ -48,17 +48,36 @@ def check(
         raise Error(f"formulas take no option {', '.join(sorted(options))}")
     from .judge import judge
 
-    return judge(_read(theirs), known)
-
-
-def _read(theirs: str | os.PathLike[str]) -> Any:
-    from .formulas import read_formulas
-    from .latex import read_latex
-
     text = os.fspath(theirs)
     is_path = isinstance(theirs, os.PathLike) or ("\n" not in text and "=" not in text)
     source = Source(text, text_of(Path(text), HINT)) if is_path else Source("formulas", text)
-    if Path(source.name).suffix == ".tex" or "\\" in source.text or re.search(r"[_^]\{", source.text):
+    if is_latex(source) and (parts := cell_apart(source)):
+        return judge(_read(parts[1]), parts[0])
+    return judge(_read(source), known)
+
+
+def is_latex(source: Source) -> bool:
+    """Return whether a text is read as LaTeX."""
+    return Path(source.name).suffix == ".tex" or "\\" in source.text or re.search(r"[_^]\{", source.text) is not None
+
+
+def cell_apart(source: Source) -> tuple[Cell, Source] | None:
+    """Return the cell that stands in its own notation before other mathematics, and the rest, each at its place."""
+    rows = source.text.split("\n")
+    states = [found[1] for row in rows if (found := re.match(r"\s*(\w+)\s*:\s*state\b", row))]
+    assigns = rf"\s*(?:{'|'.join(states)})\s*=(?!=)"
+    last = max((number for number, row in enumerate(rows) if states and re.match(assigns, row)), default=-1)
+    if last < 0:
+        return None
+    cell = parse("\n".join(rows[: last + 1]), source.name)
+    return cell, Source(source.name, "\n" * (last + 1) + "\n".join(rows[last + 1 :]))
+
+
+def _read(source: Source) -> Any:
+    from .formulas import read_formulas
+    from .latex import read_latex
+
+    if is_latex(source):
         return read_latex(source)
     try:
         return read_formulas(source)

@@ -103,6 +103,12 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             for atom in tables.near(of):
                 for sign in "+-":
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
+        case Slot(node=ast.BinOp(op=ast.Mult()), owner=ast.BinOp(op=ast.Mult() | ast.Div())) if shape is not None:
+            for atom in (*tables.near(shape), *tables.repeated(shape)):
+                for sign in "+-":
+                    yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
+            for pair in itertools.combinations(tables.near(shape), 2):
+                yield placed(slot, statement, 5, "missing path", tables.later(f"({text} + {' * '.join(pair)})"))
 
 
 def _without_logistic(node: ast.BinOp) -> tuple[ast.expr | None, str] | None:

@@ -15,7 +15,7 @@ from ...derive.errors import Error
 from .code_adapter import Adapter, Calling, shape
 from .code_backward import Found, Raised, infer_backward, left_behind, misshapen
 from .code_forms import FORMS, Form, told
-from .code_forward import infer_forward
+from .code_forward import FIRST, infer_forward
 from .code_names import kind
 from .code_reference import draw_seeds
 from .code_returned import accepted, values_for
@@ -117,16 +117,30 @@ def reshaped(subject: Subject, calling: Calling, seed: int) -> Iterator[Calling]
     """Yield the same with parameters in the shapes of what has their gradients' names, where it runs with these.
 
     A learned number that acts entry by entry may as well be a vector; its gradient says which. A bias is never taken
-    for a number, since a sum over all axes is what people get wrong.
+    for a number, since a sum over all axes is what people get wrong. What is called c beside h0 may be a bias too.
     """
+    for other in (*_of_gradients(subject, calling, seed), *_of_biases(calling)):
+        if isinstance(accepted(subject, replace(other, returned=()), values_for(other, seed)), Calling):
+            yield other
+
+
+def _of_biases(calling: Calling) -> Iterator[Calling]:
+    """Yield the same with a second state, whose name doesn't say that it is the first value, as a vector for all."""
+    states = [place for place in calling.given if place.role == "state" and "B" in place.axes]
+    for state in states if len(states) > 1 else ():
+        if not FIRST.fullmatch(state.name):
+            bias = replace(state, role="param", axes=tuple(axis for axis in state.axes if axis != "B"))
+            yield replace(calling, given=tuple(bias if p is state else p for p in calling.given), gradients=())
+
+
+def _of_gradients(subject: Subject, calling: Calling, seed: int) -> Iterator[Calling]:
+    """Yield the same with parameters in the shapes of what has their gradients' names."""
     odd = misshapen(subject, calling, _left(subject, calling, seed))
     wanted = {n: told(dims, calling.sizes) for n, dims in odd.items() if kind(n) not in ("bias", "readout bias")}
     given = tuple(replace(p, axes=wanted[p.name]) if p.name in wanted else p for p in calling.given)
     if not wanted or any(axis.isdigit() and axis != "1" for axes in wanted.values() for axis in axes):
         return
-    other = replace(calling, given=given, gradients=())
-    if isinstance(accepted(subject, replace(other, returned=()), values_for(other, seed)), Calling):
-        yield other
+    yield replace(calling, given=given, gradients=())
 
 
 def is_odd(subject: Subject, calling: Calling, seed: int) -> bool:

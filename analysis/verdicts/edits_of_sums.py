@@ -11,12 +11,20 @@ from .tree import Tree, add, call, inv, mul, neg, number, places, replaced
 
 
 def sign(tree: Tree, pool: Pool) -> Iterator[Edit]:
-    """Change the sign of a term."""
+    """Change the sign of a term, or of what a condition compares with 0."""
     for path, part in terms_of(tree):
         if path and str(parent(tree, path).leaf) in FUNCTIONS:
             continue
         message = ("the sign of {} is wrong", part.args[0] if part.head == "neg" else part)
         yield Edit("sign", "sign", message, replaced(tree, path, neg(part)))
+    yield from _conditions(tree)
+
+
+def _conditions(tree: Tree) -> Iterator[Edit]:
+    for path, part in places(tree):
+        if part.head == "call" and part.leaf == "step":
+            other = call("step", neg(part.args[0]))
+            yield Edit("sign", "sign", ("{} stands where {} belongs", part, other), replaced(tree, path, other))
 
 
 def _is_slope(tree: Tree, pool: Pool) -> str:
@@ -116,7 +124,7 @@ def delete_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 
 def insert_inner_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
-    """Add a value, or 1, to a factor or to a sum in parentheses."""
+    """Add a value, or 1, to a factor or to a sum in parentheses; a term of the right line to the first factors."""
     values = [Tree("name", (), n) for n, (m, rank) in pool.names.items() if rank < 2 and m.kind == "value"]
     inner = dict.fromkeys([*pool.inner, ONE, *values])
     for path, part in places(tree):
@@ -126,6 +134,14 @@ def insert_inner_term(tree: Tree, pool: Pool) -> Iterator[Edit]:
             for term in (neg(value), value):
                 message = ("{} is missing beside {}", value, part)
                 yield Edit("missing term", "extra term", message, replaced(tree, path, add(part, term)))
+    for path, part in places(tree):
+        for stop in range(2, len(part.args)) if part.head == "mul" else ():
+            first = mul(*part.args[:stop])
+            for value in pool.inner:
+                for term in (neg(value), value):
+                    message = ("{} is missing beside {}", value, first)
+                    whole = mul(add(first, term), *part.args[stop:])
+                    yield Edit("missing term", "extra term", message, replaced(tree, path, whole))
 
 
 def product_or_sum(tree: Tree, pool: Pool) -> Iterator[Edit]:

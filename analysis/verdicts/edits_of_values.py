@@ -86,11 +86,29 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
     for path, part in places(tree):
         if part.head == "matmul":
             left, right = part.args
+            if left.head in ("add", "matmul"):
+                new = matmul(transposed(left), right)
+                yield Edit("transpose", "transpose", ("{} must be transposed", left), replaced(tree, path, new))
             message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, matmul(right, left)))
             if (left.head == "T") != (right.head == "T"):
                 outer = matmul(transposed(right), transposed(left))
                 yield Edit("transpose", "transpose", message, replaced(tree, path, outer))
+        elif part.head == "mul" and [factor.head == "T" for factor in part.args] in ([True, False], [False, True]):
+            turned = mul(*(transposed(factor) for factor in reversed(part.args)))
+            message = ("the sides of {} are exchanged", part)
+            yield Edit("transpose", "transpose", message, replaced(tree, path, turned))
+
+
+def matrix_product(tree: Tree, pool: Pool) -> Iterator[Edit]:
+    """Put a product of matrices for one entry by entry."""
+    for path, part in places(tree):
+        for index in range(1, len(part.args)) if part.head == "mul" else ():
+            left, right = part.args[index - 1 : index + 1]
+            joined = matmul(left, right)
+            whole = mul(*part.args[: index - 1], joined, *part.args[index + 1 :])
+            message = ("{} is a product entry by entry; {}, of matrices, belongs there", mul(left, right), joined)
+            yield Edit("product", "product", message, replaced(tree, path, whole))
 
 
 def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:

@@ -16,7 +16,7 @@ from ...derive.functions import FUNCTIONS
 from ...derive.notation import spell as spelled
 from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
 from . import tree as trees
-from .plain_text import notation
+from .plain_text import is_matlab, notation
 from .tree import Jacobian, Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
 
 HINT = (
@@ -95,6 +95,7 @@ class Formulas:
         derivatives: lines that state a Jacobian.
         notes: what was left alone, as words are, in sentences.
         unjudged: equations that can't be judged, with the reason in a sentence.
+        loose: whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one.
         ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
     """
 
@@ -109,11 +110,7 @@ class Formulas:
     notes: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
-
-    @property
-    def loose(self) -> bool:
-        """Whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one."""
-        return self.kind == "formulas" and not re.search(r"@|//|\b(?:dot|outer|matmul)\(", self.source.text)
+    loose: bool = False
 
 
 def read_formulas(source: Source) -> Formulas:
@@ -126,6 +123,7 @@ def read_formulas(source: Source) -> Formulas:
     Name(base='da_f', offset=0)
     """
     text, notes = notation(source.text)
+    loose = is_matlab(source.text) or not re.search(r"@|//|\b(?:dot|outer|matmul)\(", text)
     source = Source(source.name, text)
     module, doc = tree_of(source)
     place = Text(source, doc, (), ())
@@ -152,7 +150,7 @@ def read_formulas(source: Source) -> Formulas:
             value = _augmented(place, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
         statements.append(Statement(line.lineno, written, target.leaf, adds, value, left))
-    return Formulas(source, tuple(declarations), doc, tuple(statements), notes=notes)
+    return Formulas(source, tuple(declarations), doc, tuple(statements), notes=notes, loose=loose)
 
 
 def _singly(line: ast.stmt) -> list[ast.stmt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ NO_CELL = (
     "or name it with --cell."
 )
 MOST_UNTOLD = 12
+KEPT = "_before"  # of a state that is read at t-1 after its value at t was assigned
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
             ahead,
             formulas,
         )
+        own = _parsed(text, formulas.source.name)
     else:
-        text = _text(list(formulas.declarations) or _declared(formulas, ahead, states), ahead, formulas)
-    own = _parsed(text, formulas.source.name)
+        own = _sized(list(formulas.declarations) or _declared(formulas, ahead, states), ahead, formulas)
     known, sentences = _compared(own, cell)
     return Forward(known, backward, True, sentences)
 
@@ -101,7 +103,24 @@ def at_the_next(backward: Sequence[Statement], cell: Cell) -> tuple[tuple[Statem
 
 def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
     """Return whether a line after the states is part of the forward pass: a loss, or what has an adjoint."""
+    if any(found.offset == -1 for found in names(line.value)):
+        return False
     return line.target.base in spoken or (line.value.head == "call" and line.value.leaf in LOSSES)
+
+
+def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> Cell:
+    """Read a cell; where the sizes of its inputs don't fit and nobody declared them, with inputs as long as a state."""
+    failure: Error | None = None
+    inputs = [] if formulas.declarations else [d for d in declarations if ": input" in d]
+    for count in range(len(inputs) + 1):
+        for chosen in itertools.combinations(reversed(inputs), count):
+            made = [f"{d.partition(':')[0]}: input[n]" if d in chosen else d for d in declarations]
+            try:
+                return _parsed(_text(made, ahead, formulas), formulas.source.name)
+            except Error as error:
+                failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def _parsed(text: str, name: str) -> Cell:
@@ -162,21 +181,18 @@ def _declared(formulas: Formulas, ahead: Sequence[Statement], states: set[Name])
 
 
 def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> str:
-    """Return the text of a cell: `h_prev` is `h` before the line that assigns it."""
-    done: set[str] = set()
-    lines = []
+    """Return the text of a cell: `h_prev` is `h` before the line that assigns it, and kept where it is read after."""
     states = {d.split(":")[0] for d in declarations if ": state" in d}
-    for line in ahead:
-        late = [n for n in names(line.value) if n.offset == -1 and n.base in done]
-        if late:
-            raise Error(
-                f"{formulas.source.name}, line {line.number}: '{late[0].base}' at t-1 is read after its value at t was "
-                "assigned; a cell reads it before"
-            )
-        plain = {n: n.base for n in names(line.value) if n.offset == -1 and n.base in states}
+    assigned = [line.target.base for line in ahead]
+    kept: dict[str, str] = {}
+    lines = []
+    for place, line in enumerate(ahead):
+        before = [n for n in names(line.value) if n.offset == -1 and n.base in states]
+        late = {n.base for n in before if n.base in assigned[:place]}
+        kept |= {base: f"{base}{KEPT}" for base in sorted(late)}
+        plain = {n: kept[n.base] if n.base in late else n.base for n in before}
         lines.append(f"{line.target.base} = {spell(_renamed(line, plain))}")
-        done.add(line.target.base)
-    return "\n".join([*declarations, *lines])
+    return "\n".join([*declarations, *(f"{copy} = {base}" for base, copy in kept.items()), *lines])
 
 
 def _renamed(line: Statement, plain: dict[Name, str]) -> Tree:

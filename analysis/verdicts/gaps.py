@@ -53,7 +53,7 @@ def unjudged(reading: Reading) -> list[str]:
 def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], list[str]]:
     """Name gradients that are never given, and states whose adjoint is never carried back."""
     translator, answers = Translator(reading), reading.answers
-    given = {reading.meanings[target] for target in reading.groups}
+    given = {reading.meanings[target] for target, group in reading.groups.items() if not reading.in_passing(group)}
     shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
     carries = [m for m in given if _is_recursion(reading, m, mended)]
     faults, notes = [], []

@@ -141,7 +141,7 @@ def matrix_tree(expr: MatrixExpr) -> Tree | None:
             pieces = [number(str(p)) if not isinstance(p, MatrixExpr) else matrix_tree(p) for p in expr.args]
             return _all(pieces, matmul)
         case MatAdd():
-            return _all([matrix_tree(piece) for piece in expr.args], add)
+            return _all([call("eye") if isinstance(p, Identity) else matrix_tree(p) for p in expr.args], add)
     return None
 
 

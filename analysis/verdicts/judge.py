@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...derive.cell import Cell
+from ...derive.cell import Cell, parse
 from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
-from .formulas import Formulas, Statement
+from .formulas import Formulas, Statement, tree_from
 from .forward import Forward, at_the_next, read_forward
 from .gaps import guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
 from .ours import Translator
-from .printing import speller_for
+from .printing import FormulaSpeller, speller_for
 from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, names, places
+from .tree import Name, Tree, names, places, without_version
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -41,11 +41,22 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     try:
         return _judged(formulas, cell)
     except UnknownName as error:
-        if not error.line.aside:
+        if not error.line.aside and not _of_loss(formulas, error.line):
             raise
-        rest = tuple(line for line in formulas.statements if line.number != error.line.number or not line.aside)
-        note = f"line {error.line.number} stands in a sentence and isn't judged: {error.line.text}"
+        number, aside = error.line.number, error.line.aside
+        rest = tuple(line for line in formulas.statements if line.number != number or line.aside != aside)
+        what = "stands in a sentence and isn't judged" if aside else "is the loss's own derivative, and taken as given"
+        note = f"line {number} {what}: {error.line.text}"
         return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+
+
+def _of_loss(formulas: Formulas, line: Statement) -> bool:
+    """Return whether a line gives the adjoint of an output from values of this step alone, and nothing else does."""
+    of = adjoint_of(line.target.base)
+    assigned = [other.target.base for other in formulas.statements]
+    read = names(line.value)
+    outside = all(name.offset == 0 and adjoint_of(name.base) is None for name in read)
+    return of in assigned and assigned.count(line.target.base) == 1 and Name(str(of)) in read and outside
 
 
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
@@ -67,11 +78,11 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
         )
     conventions = [*forward.sentences, *_conventions(reading, of.seeds)]
     scale, sentence = _common_scale(reading)
-    conventions += sentence
+    conventions += [*sentence, *_stands_for(reading)]
     lines, faults, mended = _lines(reading, scale)
     notes = [f"only one side of {function} in {line} was reached" for line, function in batch.missed]
     gaps, more = missing(reading, mended)
-    windows = Windows(formulas, reading.answers, reading.rows).judged()
+    windows = Windows(formulas, reading.answers, reading.rows, reading.own_value).judged()
     lines = sorted([*lines, *windows[0]], key=lambda line: line.number)
     faults += windows[1]
     faults = sorted([*faults, *gaps], key=lambda fault: (fault.line == 0, fault.line))
@@ -113,7 +124,27 @@ def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forwar
     if best is None:
         assert failure is not None
         raise failure
-    return best[1:]
+    return _with_numbers(formulas, *best[1:])
+
+
+def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tuple[Reading, Forward]:
+    """Take parameters for numbers where their gradients are numbers and nobody declared them: lam of lam * h."""
+    told = {declaration.split(":")[0].strip() for declaration in formulas.declarations}
+    numbers = []
+    for group in reading.groups.values():
+        meaning, value = reading.meanings[group.target], reading.total(group)
+        if meaning.kind in ("share", "sum") and meaning.base not in told and value is not None and value.ndim == 1:
+            numbers += [meaning.base] * (reading.answers.array(meaning).ndim > 1)
+    if not forward.own or not numbers:
+        return reading, forward
+    text = re.sub(rf"(?m)^({'|'.join(map(re.escape, numbers))}): param\[.*\]$", r"\1: param", forward.cell.text)
+    try:
+        cell = parse(text, forward.cell.name)
+        other = replace(forward, cell=cell)
+        again = _best_reading(formulas, other, probes(subject(cell)))
+    except Error:
+        return reading, forward
+    return (again, other) if _score(again) > _score(reading) else (reading, forward)
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:
@@ -204,6 +235,17 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def _stands_for(reading: Reading) -> list[str]:
+    """Say what values are that neither the text nor the cell names and whose adjoints it gives under other names."""
+    translator, speller = Translator(reading), speller_for(reading.formulas)
+    spelled = {adjoint_of(without_version(name.base)) for name in reading.groups}
+    meant = dict.fromkeys(reading.meanings[target].base for target in reading.groups)
+    found = [base for base in meant if base in translator.inner and base not in spelled]
+    trees = {base: translator.translated(tree_from(translator.inner[base]), 0, 0) for base in found}
+    said = "; ".join(f"{base} = {speller.show(tree)}" for base, tree in trees.items())
+    return [f"Here {said}."] if said else []
+
+
 def _common_scale(reading: Reading) -> tuple[float, list[str]]:
     """Return the factor that all gradients of parameters share."""
     found = set()
@@ -279,9 +321,10 @@ def _repair(reading: Reading, group: Group, translator: Translator) -> Repair:
         return first
     for option in reading.options[group.target]:
         if option != meant and option.kind == meant.kind == "total" and option not in reading.meanings.values():
+            readers = [g for g in reading.touching({group.target}) if g is not group and reading.holds(g)]
             reading.assign({group.target: option})
             other = repair(reading, group, translator)
-            if other.edit.mends != "other":
+            if other.edit.mends != "other" and all(map(reading.holds, readers)):
                 return other
             reading.assign({group.target: meant})
     return first
@@ -324,15 +367,29 @@ def _is_repair(mended: Repair) -> bool:
     return not (mended.edit.mends == "other" and mended.edit.tree.head == "number")
 
 
+def _unsummed(reading: Reading, group: Group, line: Statement, speller: FormulaSpeller) -> Fault:
+    """Name a gradient of a parameter that is one step's share where others are sums over t."""
+    text = speller.line(replace(line, value=Tree("sum_t", (line.value,))))
+    message = f"{reading.meanings[group.target]}: the sum over t is missing, which the other gradients have."
+    proof = "the value given is step t's share, and the gradient is the sum of all shares"
+    return Fault(line.number, "sum missing", message, line.text, text, proof)
+
+
 def _overwritten(reading: Reading) -> list[Fault]:
     """Name gradients of parameters that are assigned where others are added up."""
     shares = [
-        (g, line) for g in reading.groups.values() if reading.meanings[g.target].kind == "share" for line in g.lines
+        (g, line)
+        for g in reading.groups.values()
+        if reading.meanings[g.target].kind == "share" and not reading.in_passing(g)
+        for line in g.lines
     ]
     adding = [line for _, line in shares if line.adds]
+    summed = [m for m in (reading.meanings[target] for target in reading.groups) if m.kind == "sum"]
+    speller = speller_for(reading.formulas)
+    if not adding and len(summed) > len(shares):
+        return [_unsummed(reading, group, line, speller) for group, line in shares]
     if len(adding) < len(shares) / 2 or not adding:
         return []
-    speller = speller_for(reading.formulas)
     found = []
     for group, line in shares:
         if line.adds or any(part.head == "sum_t" for _, part in places(line.value)) or line is not group.lines[0]:

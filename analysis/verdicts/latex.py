@@ -23,7 +23,7 @@ from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
 from .probes import LOSSES
-from .tree import Jacobian, Name, Tree, matmul, mul, names, places, rebuilt
+from .tree import Jacobian, Name, Tree, add, call, mapped, matmul, mul, names, places, rebuilt
 
 __all__ = ["ACCEPTED", "MARK", "read_latex"]
 ACCEPTED = (
@@ -35,6 +35,7 @@ HINTS = (
     (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
     (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
     (r"\\(?:approx|propto|sim|le|leq|ge|geq|lt|gt|in|neq?|to)(?![A-Za-z])|[<>]", "A formula is an equation, with =."),
+    (r"_\{[ijk]{2}\}|_\{?[ijk]\}?\(t", "Entries aren't judged: write vectors and matrices, as in W h_{t-1}."),
     (r"\|", "Norms and bounds aren't judged: leave them out."),
 )
 
@@ -72,10 +73,9 @@ class _Reading:
             self.text = blanked(self.text, "#[^\\n]*")
             self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
         self.blank = re.sub(r"[^\n]", " ", self.text)
-        states = {
-            found[1].lstrip("\\")
-            for found in re.finditer(r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-", self.text)
-        }
+        losses = r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-"
+        above = r"\\partial\s*\S+\s*[_^]\s*\{[^{}]*\}\s*(?:\}\s*\{|/)\s*\\partial"  # ∂L_{t-1} over ∂h_{t-1}
+        states = {found[1].lstrip("\\") for found in re.finditer(losses, blanked(self.text, above))}
         self.builder = Builder(states, self.fragment)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
@@ -101,17 +101,19 @@ class _Reading:
         derivatives: list[Derivative] = []
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
         read = {name.base for line in self.statements for name in names(line.value)}
+        own = {line.target.base for line in self.statements} | builder.timed
         for line in every:
             if isinstance(line, Statement) and line.target.base in self.of_losses - read:
                 self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
                 continue
-            value = leaves_named(resolved(line.value, builder.timed))
+            value = gathered(line, leaves_named(resolved(line.value, builder.timed)), builder.timed)
+            value = mapped(value, lambda found: call("eye") if found == Name("I") and "I" not in own else None)
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
             )
             if isinstance(target, Name) and not any(part.head == "prod_t" for _, part in places(value)):
-                adds = isinstance(line, Statement) and line.adds
-                clean.append(Statement(line.number, line.text, target, adds, value))
+                adds, aside = (line.adds, line.aside) if isinstance(line, Statement) else (False, False)
+                clean.append(Statement(line.number, line.text, target, adds, value, aside=aside))
             elif isinstance(line, Derivative) and isinstance(target, Jacobian):
                 derivatives.append(replace(line, value=value))
             else:
@@ -208,7 +210,8 @@ class _Reading:
             self.derivatives.append(Derivative(number, written, target.leaf, value))
             return
         if not isinstance(target.leaf, Name):
-            raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", "")
+            whole = self.text[equation.start : equation.stop]
+            raise self.error(place, width, "the left side is one quantity, such as \\delta h_t", whole)
         if through := through_window(target.leaf, resolved(value, self.builder.timed)):
             self.derivatives.append(Derivative(number, written, *through))
             return
@@ -349,6 +352,21 @@ def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
 
 
+def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:
+    """Return a right side in which a sum over t, of what has no time, holds all terms that have one: Σ_t a_t + b_t."""
+    first, *rest = value.args if value.head == "add" else (value,)
+    of = line.target.base.partition("@")[0] if isinstance(line.target, Name) else ""
+    if not of or of in timed or first.head != "sum_t":
+        return value
+    inside = [
+        term
+        for term in rest
+        if {n.base for n in names(term)} & timed and not any(part.head == "sum_t" for _, part in places(term))
+    ]
+    outside = [term for term in rest if term not in inside]
+    return add(Tree("sum_t", (add(first.args[0], *inside),)), *outside) if inside else value
+
+
 def resolved(tree: Tree, timed: set[str]) -> Tree:
     """Return a tree in which what stands side by side is a product of matrices, or of entries.
 
@@ -375,5 +393,7 @@ def _is_matrix(tree: Tree, timed: set[str]) -> bool:
     if tree.head in ("T", "mul", "add", "neg", "prod_t"):
         return any(_is_matrix(operand, timed) for operand in tree.args)
     if tree.head == "matmul":
-        return all(_is_matrix(operand, timed) for operand in tree.args)
+        left, right = tree.args
+        fixed = not any(n.base.partition("@")[0] in timed for n in names(left))  # α of α W^T
+        return _is_matrix(right, timed) and (fixed or _is_matrix(left, timed))
     return tree.head == "jacobian" or (tree.head == "call" and tree.leaf == "diag")

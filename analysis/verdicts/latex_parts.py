@@ -20,9 +20,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Raised:
-    """Brackets with scripts: these belong to a function before the brackets, if there is one."""
+    """Brackets, or a quantity, with scripts: these belong to a function or differential before it, if there is one."""
 
-    group: Group
+    group: Any
     scripts: tuple[Token, ...]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .formulas import Statement
 from .jacobians import parts
-from .latex_symbols import MARK, NEIGHBOUR
+from .latex_symbols import ACCENTS, MARK, NEIGHBOUR
 from .printing import FormulaSpeller
 from .tree import ATOM, POWER, PRODUCT, SUM, Name, Tree, without_version
 
@@ -41,11 +41,18 @@ class LatexSpeller(FormulaSpeller):
         return re.sub(r"(?<=[_^])\{([A-Za-z0-9])\}", r"\1", text)
 
     def _made(self, base: str) -> str:
-        for prefix, shown in (("delta_", "\\delta "), ("dL_d", "\\delta "), ("d", "\\delta ")):
+        for prefix in ("delta_", "dL_d", "d"):
             if base.startswith(prefix) and len(base) > len(prefix):
                 rest = base[len(prefix) :]
-                return shown + (self.templates.get(rest) or self._made(rest))
+                shown = self.templates.get(rest) or self._made(rest)
+                if prefix == "dL_d":
+                    return f"\\frac{{\\partial L}}{{\\partial {shown}}}"
+                plain = prefix == "d" and any(template.startswith("d") for template in self.templates.values())
+                return ("d" if plain else "\\delta ") + shown
         letter, *words = base.split("_")
+        if words and words[-1] in ACCENTS.values():
+            rest = base.removesuffix(f"_{words[-1]}")
+            return f"\\{words[-1]}{{{self.templates.get(rest) or self._made(rest)}}}"
         index = ",".join(words)
         if letter[:1].isupper() or letter == "b":
             return f"{letter}_{{{index}}}" if index else letter
@@ -91,6 +98,8 @@ class LatexSpeller(FormulaSpeller):
         return f"{self._base(tree.args[0])}^\\top", ATOM
 
     def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if tree.leaf == "eye":
+            return "I", ATOM
         if condition := self.condition(tree):
             return f"\\mathbb{{1}}[{condition}]", ATOM
         label, args = str(tree.leaf), [self.show(argument) for argument in tree.args]

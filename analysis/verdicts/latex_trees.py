@@ -98,7 +98,7 @@ class Builder(Transformer[Any, Any]):
                 atom = found if isinstance(found, Tree) and found.leaf == "step" else number(1)
             else:
                 left.append(script)
-        if isinstance(atom, Group) and left:
+        if left and (isinstance(atom, Group) or isinstance(atom, Symbol) and atom.at and all(map(is_transpose, left))):
             return Raised(atom, tuple(left))
         return self._with(atom, left)
 
@@ -277,18 +277,19 @@ class Builder(Transformer[Any, Any]):
                     continue
                 scripts = items[0].scripts if isinstance(items[0], Raised) else ()
                 made.append(self._with(self._call(item, self._argument(items)), scripts))
-            elif isinstance(item, Symbol) and item.bare and item.letter in DIFFERENTIALS and self._is_symbol(items):
-                (of, *rest) = self._applied(items)
+            elif isinstance(item, Symbol) and item.bare and item.letter in DIFFERENTIALS and isinstance(after, Symbol):
+                scripts = items[0].scripts if isinstance(items[0], Raised) else ()
+                (of, *rest) = self._applied([after, *items[1:]])
                 if not isinstance(of, Symbol):
                     raise Refused(item.token, f"{item.shown} stands before one quantity")
                 if of.bare and of.letter == "p" and rest and isinstance(rest[0], Symbol) and "_" in rest[0].letter:
                     after = rest.pop(0)  # dp\tilde{c}, of the argument of \tilde{c}
                     of = replace(after, letter=f"p_{after.letter}", shown=f"p{after.shown}")
-                made += [Differential(item, of), *rest]
+                made += [Raised(Differential(item, of), scripts) if scripts else Differential(item, of), *rest]
                 break
             elif isinstance(item, Gradient):
                 if not isinstance(after, Symbol) or after.letter.removeprefix("mathcal") not in self.losses:
-                    raise Refused(item.of.token, "a gradient is that of a loss, as in \\nabla_{W} L")
+                    raise Refused(_token_of(after or item.of), "a gradient is that of a loss, as in \\nabla_{W} L")
                 items.pop(0)
                 made.append(self._adjoint(after, item.of))
             elif isinstance(item, Ones):
@@ -302,10 +303,6 @@ class Builder(Transformer[Any, Any]):
             else:
                 made.append(item)
         return made
-
-    @staticmethod
-    def _is_symbol(items: list[Any]) -> bool:
-        return bool(items) and isinstance(items[0], Symbol)
 
     def _argument(self, items: list[Any]) -> list[Tree]:
         item = items.pop(0)
@@ -417,7 +414,7 @@ class Builder(Transformer[Any, Any]):
         return self._named(base, of, f"{mark.shown}{gap}{of.shown}")
 
     def _derivative(self, above: Differential, below: Differential) -> Tree:
-        if above.of.letter in self.losses and above.of.offset == 0:
+        if above.of.letter in self.losses and above.of.offset in (0, below.of.offset):
             return self._adjoint(above.of, below.of)
         of, by = self.tree(above.of).leaf, self.tree(below.of).leaf
         assert isinstance(of, Name) and isinstance(by, Name)

@@ -28,7 +28,7 @@ KINDS = {
     "own": "a value of their own",
 }
 OF_SEED = ("total", "incoming", "carry", "loss")
-PREFIX = re.compile(r"(?:dL_d|dL_|dl_d|dJ_d|dE_d|dloss_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d(?!elta))(.+)")
+PREFIX = re.compile(r"(?:d(?:[LJE]|[Ll]oss)_?d_?|dL_|dl_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d(?!elta))(.+)")
 SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)((?:_[a-z]+)?)")
 # names of an argument that the cell gives none
 UNNAMED = re.compile(r"a|z|s|u|v|net|pre|raw|\w*_?(?:raw|pre|act|activation|net)|tanh|sum|in")

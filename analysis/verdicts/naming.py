@@ -35,9 +35,12 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     Raises:
         NotationError: for a name that is read, never assigned, and like nothing that the cell has.
     """
-    groups = grouped(statements)
+    defined = _defined(statements)
+    groups = grouped([line for line in statements if line not in defined.values()])
     statements = [line for group in groups.values() for line in group.lines]
     assigned = {t: any(p.head == "sum_t" for g in groups[t].lines for _, p in places(g.value)) for t in groups}
+    called = {base: names(line.value)[0].base for base, line in defined.items()}
+    assigned |= {Name(called[name.base], name.offset): assigned[name] for name in groups if name.base in called}
     reading = Reading(formulas, groups, answers, rows)
     every = list(dict.fromkeys(itertools.chain(groups, *(names(line.value) for line in statements))))
     timed = {*formulas.timed, *(name.base for name in every if name.offset)}
@@ -49,7 +52,8 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
             reading.options[name] = [Meaning(kind, param) for param in answers.subject.cell.params]
             reading.meanings[name] = OWN
             continue
-        plain = Name(without_version(name.base), name.offset)
+        base = without_version(name.base)
+        plain = Name(called.get(base, base), name.offset)
         found = candidates(plain, answers, assigned, name in groups)
         if not found and name not in groups:
             found = _outside(reading, name, statements)
@@ -63,9 +67,25 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN
     _allow_carries(reading, every)
+    _prefer_whole(reading)
     reading.assign(dict(reading.meanings))
     _resolve(reading)
     return reading
+
+
+def _defined(statements: list[Statement]) -> dict[str, Statement]:
+    """Return letters that a sentence says are an adjoint, as in "let δ_t = ∂L/∂h_t", and that another line gives."""
+    given = Counter(line.target for line in statements)
+    return {
+        line.target.base: line
+        for line in statements
+        if line.aside and given[line.target] > 1 and line.value.head == "name" and _says_adjoint(line)
+    }
+
+
+def _says_adjoint(line: Statement) -> bool:
+    (value,) = names(line.value)
+    return line.target.offset == value.offset == 0 and adjoint_of(value.base) is not None
 
 
 def _allow_carries(reading: Reading, every: list[Name]) -> None:
@@ -78,6 +98,16 @@ def _allow_carries(reading: Reading, every: list[Name]) -> None:
             carry = Meaning("carry", first.base)
             if first.kind != "value" and carry not in reading.options[name] and reading.answers.has(carry):
                 reading.options[name].append(carry)
+
+
+def _prefer_whole(reading: Reading) -> None:
+    """Let a line that adds the loss's own gradient of step t-1 give the whole adjoint at t-1, right or wrong."""
+    for name, group in reading.groups.items():
+        read = {found[0] for other in reading.read_by(group) if (found := reading.options.get(other))}
+        options = reading.options[name]
+        if options and Meaning("loss", options[0].base, -1) in read:
+            options.sort(key=lambda meaning: meaning.kind != "total")
+            reading.meanings[name] = options[0]
 
 
 def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[Meaning]:
@@ -357,8 +387,16 @@ def _shift(reading: Reading) -> None:
     """Give names at t-1 and t+1 that nothing else is known of what they mean at t."""
     for name, options in reading.options.items():
         now = reading.meanings.get(Name(name.base, 0), OWN)
+        if not options and name in reading.groups and name.offset == -1 and _of_state(reading, now):
+            reading.options[name] = [Meaning(kind, now.base, -1) for kind in ("total", "carry")]
+            _choose(reading, [name])
         if not options and name not in reading.groups and now.kind == "total" and now.offset == 0:
             reading.assign({name: now._replace(offset=name.offset)})
+
+
+def _of_state(reading: Reading, meaning: Meaning) -> bool:
+    """Return whether it is the whole adjoint of a state at t."""
+    return meaning.kind == "total" and meaning.offset == 0 and meaning.base in reading.answers.subject.cell.states
 
 
 def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:

@@ -9,7 +9,7 @@ from .formulas import tree_from
 from .jacobians import WAYS
 from .meanings import Meaning, style_of
 from .reading import Reading
-from .tree import Name, Tree, add, call, mapped, name, names, neg, rebuilt, transposed
+from .tree import Name, Tree, add, call, mapped, matmul, name, names, neg, rebuilt, transposed
 
 
 class Translator:
@@ -34,6 +34,8 @@ class Translator:
         self.turned = reading.answers.turned
         theirs = {symbol.name for symbol in self.subject.cell.shapes} | {spelled.base for spelled in reading.meanings}
         self.spoken = theirs
+        kept = [step for step in self.subject.forward.steps if step.expr.is_Symbol and str(step.expr)[-5:] == "_prev"]
+        self.copies = {step.target.name: str(step.expr)[:-5] for step in kept}
         self.inner = {s.target.name: s.expr for s in self.subject.forward.steps if s.target.name not in theirs}
 
     def called(self, meaning: Meaning) -> Name:
@@ -124,11 +126,30 @@ class Translator:
                 return self.read(Meaning("incoming", base[9:], shift + offset), depth)
             if base.startswith("delta_"):
                 return self.read(Meaning("total", base[6:], shift + offset), depth)
+            if base in self.copies and shift + offset > -1:
+                return Tree("name", (), self.called(Meaning("value", self.copies[base], shift + offset - 1)))
             if base in self.inner and depth < 9:
                 return self.translated(tree_from(self.inner[base]), shift + offset, depth + 1)
             return Tree("name", (), self.called(Meaning("value", base, shift + offset)))
 
-        return simplified(mapped(tree, change))
+        return simplified(mapped(self.rowed(tree) if self.reading.rows else tree, change))
+
+    def rowed(self, tree: Tree) -> Tree:
+        """Return a tree in our names with vectors as rows: v W^T for W v, and u^T v for their outer product."""
+        if not tree.args:
+            return tree
+        args = [self.rowed(operand) for operand in tree.args]
+        if tree.head == "call" and tree.leaf == "outer":
+            return matmul(transposed(args[0]), args[1])
+        if tree.head == "matmul" and self._is_weight(args[0]) and not self._is_weight(args[1]):
+            return matmul(args[1], transposed(args[0]))
+        return rebuilt(tree, args)
+
+    def _is_weight(self, tree: Tree) -> bool:
+        if tree.head == "T":
+            return self._is_weight(tree.args[0])
+        base = tree.leaf.base if isinstance(tree.leaf, Name) else ""
+        return base in self.reading.answers.params and self.is_matrix(base)
 
     def is_matrix(self, base: str) -> bool:
         """Return whether a parameter is a matrix."""
@@ -149,6 +170,8 @@ def turned(tree: Tree) -> Tree:
         return add(*map(turned, tree.args))
     if tree.head == "call" and tree.leaf == "outer":
         return call("outer", *reversed(tree.args))
+    if tree.head == "matmul" and tree.args[0].head == "T":
+        return matmul(transposed(tree.args[1]), tree.args[0].args[0])
     if tree.head == "neg":
         return neg(turned(tree.args[0]))
     return tree if tree.head == "number" else transposed(tree)

@@ -6,6 +6,7 @@ import re
 
 # a line that is no formula: words with a blank between them, and no sign of an assignment or a declaration
 WORDS = re.compile(r"[^=]*[A-Za-z][\w'’]*[,;:.)]*\s+[(]?[A-Za-z][^=]*")
+OPENING = re.compile(r"\s*(?:[Ll]et|[Ww]rite|[Dd]enote|[Dd]efine|[Ww]here|Here)\s+[^\s=]")  # of a sentence
 STATEMENTS = re.compile(r"\s*(?:import|from|def|class|for|while|if|with|return|lambda)\b")
 DECLARATION = re.compile(r"\s*\w+\s*:\s*(?:input|state|param|index)\b")
 LISTED = re.compile(r"^(\s*)(?:[-*•]|\(?\d+[.):])\s+(?=[^\s=]+\s*[-+*/]?=)")
@@ -28,6 +29,7 @@ SIGNS = (
     ("³", "**3"),
     (r"(?<=\w)['′](?=\()", "_prime"),
 )
+MATLAB = re.compile(r"(?<=[\w)\]])'(?![\w'])")  # a transpose
 QUOTED = re.compile(r"(?<![\w)\]'])'")  # the beginning of a text
 
 SUM = re.compile(r"[Σ∑]\s*(?:_?\s*(?:\{\s*t\s*\}|t\b|\[t\])|ₜ)|\bsum_t\b(?!\s*\()|\bsum_\{t\}")
@@ -79,7 +81,7 @@ def notation(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _is_prose(code: str) -> bool:
     """Return whether a line says something in words; what might be a formula, code or a declaration isn't prose."""
-    if re.match(r"\s*(?:---+|===+)\s*$|```|~~~", code):
+    if re.match(r"\s*(?:---+|===+)\s*$|```|~~~", code) or OPENING.match(code):
         return True
     return (
         WORDS.fullmatch(code) is not None
@@ -97,7 +99,13 @@ def plain_line(code: str) -> str:
     """
     for pattern, sign in SIGNS:
         code = re.sub(pattern, sign, code)
-    return code if QUOTED.search(code) else re.sub(r"(?<=[\w)\]])'(?![\w'])", ".T", code)
+    return code if QUOTED.search(code) else MATLAB.sub(".T", code)
+
+
+def is_matlab(text: str) -> bool:
+    """Return whether a text transposes with a quote, as in W' * da."""
+    rows = [line.partition("#")[0] for line in text.split("\n")]
+    return any(MATLAB.search(row) and not _is_prose(row) and not QUOTED.search(row) for row in rows)
 
 
 def summed(code: str) -> str:

@@ -42,6 +42,8 @@ class FormulaSpeller(Speller):
         return text.replace(" @ ", " * ") if self.loose else text, level
 
     def spell_call(self, tree: Tree) -> tuple[str, int]:
+        if tree.leaf == "eye":
+            return "I", ATOM
         if condition := self.condition(tree):
             return f"({condition})", ATOM
         if self.loose and tree.leaf == "outer":

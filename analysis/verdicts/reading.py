@@ -11,9 +11,9 @@ import numpy as np
 from .arithmetic import Apply, Array, Evaluator, Misfit, Missing, apply_floats
 from .formulas import Formulas, Statement
 from .groups import Group
-from .meanings import Answers, Meaning
+from .meanings import Answers, Meaning, adjoint_of
 from .probes import STEPS
-from .tree import Name, Tree, names
+from .tree import Name, Tree, names, without_version
 
 TOLERANCE = 1e-9
 OWN = Meaning("own", "")
@@ -75,6 +75,10 @@ class Reading:
             if name in self.groups:
                 self.own[name] = self.total(self.groups[name])
         return self.own[name]
+
+    def own_value(self, name: Name) -> Array | None:
+        """Return the value of a name that the text assigns; None for another."""
+        return self.value(name) if name in self.groups else None
 
     def evaluator(self, tree: Tree, line: Statement | None = None) -> Evaluator:
         """Return an evaluator that knows all that a tree may read where `line` stands."""
@@ -145,6 +149,14 @@ class Reading:
     @staticmethod
     def read_by(group: Group) -> set[Name]:
         return {name for line in group.lines for name in names(line.value)}
+
+    def in_passing(self, group: Group) -> bool:
+        """Return whether a group only happens to give a parameter's share: its name says otherwise, others read it."""
+        if self.meanings[group.target].kind not in ("share", "sum"):
+            return False
+        of = adjoint_of(without_version(group.target.base))
+        spelled = of in self.answers.params or any(group.target in found for found in self.weights.values())
+        return not spelled and any(g is not group for g in self.touching({group.target}))
 
     def assign(self, chosen: Mapping[Name, Meaning]) -> None:
         """Give names their meanings."""

@@ -58,7 +58,7 @@ class Fault:
         """Where it is, in words."""
         if self.line:
             return f"line {self.line}"
-        if self.kind in WHOLE:
+        if self.kind in WHOLE and not self.mended:
             return "the code"
         return "elsewhere" if self.kind == "unknown" else "a line is missing"
 

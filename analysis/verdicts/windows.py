@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,10 +64,11 @@ class Windows:
         formulas: the text.
         answers: right values.
         rows: whether vectors are rows.
+        own: gives the values of the text's own names at t, where they have one.
     """
 
-    def __init__(self, formulas: Formulas, answers: Answers, rows: bool) -> None:
-        self.formulas, self.answers, self.rows = formulas, answers, rows
+    def __init__(self, formulas: Formulas, answers: Answers, rows: bool, own: Callable[[Name], Array | None]) -> None:
+        self.formulas, self.answers, self.rows, self.own = formulas, answers, rows, own
         self.states = tuple(answers.subject.cell.states)
         self.speller = LatexSpeller(dict(formulas.spellings))
 
@@ -135,9 +136,9 @@ class Windows:
         options = {n: candidates(n, self.answers, {}, False) for n in read}
         ways = max((len(found) for n, found in options.items() if n.base.startswith("∂")), default=1)
         for way in range(ways):
-            values = {}
+            values = {n: array for n in read if (array := self.own(n)) is not None}
             for n, found in options.items():
-                if found:
+                if found and n not in values:
                     meaning = found[min(way, len(found) - 1)] if n.base.startswith("∂") else found[0]
                     values[n] = self.answers.array(meaning)
             yield Evaluator(values, self.answers.subject.sizes, STEPS, self.rows, apply_floats)

@@ -65,6 +65,28 @@ PLANTED = [
     ("coupled_output.txt", "dc * (1 - f)\n", "dc * f\n", "complement"),
     ("clamped.txt", " * (p > -1)", "", "kink ignored"),
     ("rectified.txt", " * (h > 0)", "", "kink ignored"),
+    ("layer_norm.txt", "dz = dy * g", "dz = dy", "missing factor"),
+    ("integrated.txt", "U' * dv", "U * dv", "transpose"),
+    ("quoted_transposes.txt", "dQ + h_prev * dk'", "dQ + dk * h_prev'", "transpose"),
+    ("kept_vector.txt", "dc * (c_prev - g)", "dc * c_prev", "missing term"),
+    ("short_quotients.txt", "(c > 0)", "(c < 0)", "sign"),
+    ("coupled_output.txt", "D.T @ daf", "D.T * daf", "product"),
+    ("integrated.tex", r"(\alpha \odot u_t + \beta)", r"\alpha \odot u_t", "missing term"),
+    ("integrated.tex", r"U^T \dd", r"U \dd", "transpose"),
+    ("two_real_states.tex", r"\bar p_t + \rho \sin", r"\bar p_t - \rho \sin", "sign"),
+    ("leaky_adjoint.tex", r" + (1-\alpha) \lambda_t", "", "missing term"),
+    ("layer_below.tex", r"\odot c_{t-1} \odot f_t", r"\odot c_t \odot f_t", "time"),
+    ("minimal_rows.tex", r"+ (dG_t U_g^T) \odot H_{t-1}", "", "missing term"),
+    ("memory_reader.tex", r"\delta a_t r_t^\top", r"r_t \delta a_t^\top", "transpose"),
+    ("skip_connection.tex", "_{t-1}} = I + W", "_{t-1}} = W", "missing term"),
+    ("skip_connection.tex", r"V\right)^\top", r"V\right)", "transpose"),
+    ("skip_connection.tex", "1-s_j^2", "1-s_j", "power"),
+    ("declared_cell.txt", "Aᵀ ε_{t+1}", "A ε_{t+1}", "transpose"),
+    ("decayed_matrix.txt", "lam * dS", "dS", "missing factor"),
+    ("leak_is_number.tex", r"(1-\alpha)\delta_{t+1}", r"\delta_{t+1}", "missing factor"),
+    ("targets_outside.tex", r"W_{hh}^{\mathsf T} \delta_{t+1}", r"W_{hh} \delta_{t+1}", "transpose"),
+    ("low_rank.tex", r"N M^\top", r"M N^\top", "transpose"),
+    ("short_quotients.txt", "sum_t outer(dLdzc, h_prev)", "outer(dLdzc, h_prev)", "sum missing"),
 ]
 
 
@@ -76,3 +98,16 @@ def test_a_planted_fault_is_placed_named_and_mended(name, right, wrong, kind):
     (fault,) = bptt.check(text.replace(right, wrong, 1), cell=cell).faults
     assert (fault.line, fault.kind) == (text[: text.index(right)].count("\n") + 1, kind)
     assert fault.mended and fault.proof
+
+
+def test_missing_lines_are_written_as_the_others_are():
+    text = (Path(__file__).parent / "notes" / "minimal_rows.tex").read_text("utf-8")
+    verdict = bptt.check(text.replace(r"$$ db_f = \sum_t dF_t, \quad dW_g = \sum_t X_t^T dG_t $$", ""))
+    assert [fault.mended for fault in verdict.faults] == [r"db_f = \sum_t dF_t", r"dW_g = \sum_t X_t^\top dG_t"]
+    assert {fault.where for fault in verdict.faults} == {"a line is missing"}
+
+
+def test_values_that_the_text_does_not_name_are_said():
+    text = (Path(__file__).parent / "notes" / "minimal_rows.tex").read_text("utf-8")
+    here = next(sentence for sentence in bptt.check(text).conventions if sentence.startswith("Here"))
+    assert r"a_F = X_t W_f + H_{t-1} U_f + b_f" in here

@@ -18,7 +18,7 @@ from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import bounds, infer, size_of
-from .syntax import LONGEST_TEXT, Text, closest, is_reserved, of_a_size, read, size_names, value_names
+from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
 from .written import negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
@@ -285,6 +285,8 @@ class Builder:
                 return linear.transposed(self.build(value))
             case ast.Subscript(value=value, slice=index):
                 return self._subscript(self.build(value), index)
+            case ast.BinOp(op=ast.Pow(), left=left, right=right):
+                return sympy.Pow(self.build(left), Rational(exponent(right)), evaluate=False)
             case ast.BinOp(op=op, left=left, right=right):
                 return self._operation(op, self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=arguments):
@@ -303,8 +305,6 @@ class Builder:
                 return _times(left, right)
             case ast.Div():
                 return _times(left, _inverse(right))
-            case ast.Pow():
-                return sympy.Pow(left, right, evaluate=False)
         ranks = len(shape_of(left, self.shapes)), len(shape_of(right, self.shapes))
         if ranks == (1, 1):
             return linear.total(_times(left, right))

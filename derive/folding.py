@@ -10,6 +10,7 @@ from sympy import Integer
 
 from .errors import Error
 from .functions import FUNCTIONS
+from .syntax import exponent
 
 VANISHING = ("sum", "dot", "norm", "outer", "lookup")  # of a zero, they are zero
 Sizes = tuple[ast.expr, ...]
@@ -52,11 +53,11 @@ class Fold:
                 return self._call(node, name, [self.fold(argument) for argument in node.args])
         return node
 
-    def _power(self, node: ast.BinOp, base: ast.expr, exponent: ast.expr) -> ast.expr:
+    def _power(self, node: ast.BinOp, base: ast.expr, by: ast.expr) -> ast.expr:
         node.left = base
         if not self.is_zero(base):
             return node
-        number = ast.literal_eval(exponent)
+        number = exponent(by) or 0
         if number < 0:
             raise self.fail("a power of 0 with a negative exponent")
         return zero(node) if number else self._filled(1, node)

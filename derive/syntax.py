@@ -6,11 +6,13 @@ import ast
 import difflib
 import inspect
 import keyword
+import math
 import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from .errors import Error, NotationError, Source
 from .functions import FUNCTIONS, arity
@@ -346,13 +348,29 @@ def _number(text: Text, node: ast.Constant) -> float:
 
 
 def _exponent(text: Text, node: ast.expr) -> float:
-    number = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd) else node
-    if not isinstance(number, ast.Constant):
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant):
+            _number(text, part)
+    value = exponent(node)
+    if value is None:
         raise text.fail(node, "an exponent must be a number", "Write exp(y * log(x)) for x to the power y.")
-    value = _number(text, number)
-    if value > LARGEST_EXPONENT:
+    if abs(value) > LARGEST_EXPONENT:
         raise text.fail(node, f"an exponent may be at most {LARGEST_EXPONENT}")
-    return value
+    return float(value)
+
+
+def exponent(node: ast.expr) -> Fraction | None:
+    """Return the number that stands as an exponent, such as 2, -0.5 or 1/3, or None where it is something else."""
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and math.isfinite(value):
+            return Fraction(str(value))
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
+            inner = exponent(operand)
+            return -inner if inner is not None and isinstance(op, ast.USub) else inner
+        case ast.BinOp(op=ast.Div(), left=left, right=right):
+            above, below = exponent(left), exponent(right)
+            return above / below if above is not None and below else None
+    return None
 
 
 def _check_size(text: Text, node: ast.expr, least: int, message: str, hint: str = "") -> None:

@@ -14,7 +14,7 @@ from sympy import Expr
 from ...derive.errors import Source
 from ...derive.functions import FUNCTIONS
 from ...derive.notation import spell as spelled
-from ...derive.syntax import TENSOR_FUNCTIONS, Text, closest, tree_of
+from ...derive.syntax import LARGEST_EXPONENT, TENSOR_FUNCTIONS, Text, closest, exponent, tree_of
 from . import tree as trees
 from .plain_text import is_matlab, notation
 from .tree import Jacobian, Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
@@ -229,12 +229,10 @@ class _Reader:
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return self.tree(operand)
             case ast.BinOp(op=ast.Pow(), left=left, right=right):
-                exponent = self.tree(right)
-                sign = -1 if exponent.head == "neg" else 1
-                exponent = exponent.args[0] if sign < 0 else exponent
-                if not isinstance(exponent.leaf, Fraction) or exponent.leaf > 16:
-                    raise self.fail(right, "an exponent is a number, at most 16")
-                return power(self.tree(left), sign * exponent.leaf)
+                by = exponent(right)
+                if by is None or abs(by) > LARGEST_EXPONENT:
+                    raise self.fail(right, f"an exponent is a number, at most {LARGEST_EXPONENT}")
+                return power(self.tree(left), by)
             case ast.BinOp(op=ast.Sub(), left=left, right=right):
                 return add(self.tree(left), neg(self.tree(right)))
             case ast.BinOp(op=ast.Div(), left=left, right=right):

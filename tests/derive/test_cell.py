@@ -50,6 +50,7 @@ def test_a_cell_s_text_gives_the_same_cell(cell):
         "h - (x + h) * 2",
         "(-h)**2 + -h**2",
         "h**1 + h**0.5 + 2**-1 * x",
+        "h**(1 / 3) + h**-(2 / 3) * x**(-1 / 7)",
         "x * 0.1 + 1e-30 * h",
         "h * 2 / 3 * x",
         "(U + U.T).T @ h",

@@ -12,7 +12,7 @@ from PIL import Image
 
 import bptt
 from bptt.reports import derivation_document
-from bptt.reports.document import MAY_BREAK, Document, Heading, Paragraph, breakable
+from bptt.reports.document import MAY_BREAK, Algorithm, Document, Heading, Line, Paragraph, breakable
 from bptt.reports.fonts import needed_fonts
 from bptt.reports.formula import clean, lines
 from bptt.reports.html import html_page
@@ -144,3 +144,13 @@ def test_delimiters_grow_only_with_what_is_in_their_line():
         )
     whole = "".join(line.latex for line in broken)
     assert whole.count(r"\Bigl(") == whole.count(r"\Bigr)") > 0
+
+
+def test_each_line_of_a_tall_formula_has_air_in_an_algorithm():
+    cell = bptt.parse("h: state[n]\nh = " + " + ".join(f"p_{k} * h / (1 + q_{k} * h**2)" for k in range(1, 9)))
+    formula = Mathematics(cell.shapes, []).formula(cell.equations[0].written)
+    source = typst_source(Document("T", "K", (), (Algorithm((Line((formula,)),)),)))
+    [body] = re.findall(r"\(0, true, \[(.*?)\]\),\n", source, re.DOTALL)
+    first, *rest = body.split(" \\\n")
+    assert rest and first.startswith("#box(inset: (y: ")
+    assert all(re.match(r'#box\(inset: \(y: .*\$display\(quad "" \+ ', piece) for piece in rest)

@@ -43,6 +43,11 @@ class Formula:
         """A cautious estimate of the width in ems of the text's font."""
         return plain_width(self.plain)
 
+    @property
+    def depth(self) -> int:
+        """How far a line that begins with it stands in: 1 for a term with its sign, 2 for what continues one."""
+        return 1 if unmarked(self.plain).lstrip().startswith(("+", "−")) else 2
+
 
 def grown(text: str, opening: tuple[str, str], closing: tuple[str, str], by: int = 2) -> str:
     """Put a text between delimiters that grow; its break marks become less attractive.

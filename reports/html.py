@@ -40,7 +40,7 @@ from .document import (
 from .drawing import drawing
 from .formula import Formula, clean, lines
 from .interactive import scripts
-from .typst import compiled, template
+from .typst import compiled, continued, template
 
 EMS = 32.0
 EMS_WITH_REASON = 26.0
@@ -271,9 +271,8 @@ class _Page:
     def row(self, row: Row, lefts: str, whole: float, beside: float) -> str:
         is_below = stands_below(row, beside)
         left, pieces = clean(row.left), lines(row.right, whole if is_below else beside)
-        right = "".join(
-            f", $display({QUAD if n else TYPST.sign(row.relation)} {p.typst})$" for n, p in enumerate(pieces)
-        )
+        shown = [f"{TYPST.sign(row.relation)} {pieces[0].typst}", *map(continued, pieces[1:])]
+        right = "".join(f", $display({piece})$" for piece in shown)
         label = f"{spoken(left)} {PLAIN.sign(row.relation)} {spoken(clean(row.right))}"
         drawn = self.picture(f"aligned({lefts}, $display({left.typst})${right})", "d", label)
         why = f'<div class="why">{self.text(row.why)}</div>' if row.why else ""
@@ -299,7 +298,8 @@ class _Page:
         if line.formula is None:
             return self.text(line.text)
         pieces = lines(line.formula, EMS - 1.6 * line.indent)
-        drawn = ", ".join(f"[${QUAD * bool(n)} display({p.typst.strip()})$]" for n, p in enumerate(pieces))
+        shown = (continued(piece) if n else piece.typst.strip() for n, piece in enumerate(pieces))
+        drawn = ", ".join(f"[$display({piece})$]" for piece in shown)
         return self.picture(f"stack(spacing: 0.6em, {drawn})", "d", spoken(clean(line.formula)))
 
     def table(self, table: Table) -> str:
@@ -313,9 +313,6 @@ class _Page:
         head = line(table.header, "th")
         inside = f"<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>"
         return f'<div class="scroll" tabindex="0"><table>\n{inside}</table></div>{caption}'
-
-
-QUAD = 'quad ""'
 
 
 def _data(svg: bytes) -> str:

@@ -134,7 +134,7 @@ def aligned(equations: Equations) -> str:
     for row in equations.rows:
         pieces = lines(row.right, max(LINE_EMS - left, 8))
         rows.append(rf"{clean(row.left).latex} &{LATEX.sign(row.relation)} {pieces[0].latex}")
-        rows += [rf"&\quad {{}}{piece.latex}" for piece in pieces[1:]]
+        rows += ["&" + r"\quad " * piece.depth + "{}" + piece.latex for piece in pieces[1:]]
     body = " \\\\\n".join(rows)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 

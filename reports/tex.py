@@ -180,7 +180,8 @@ def _row(row: Row, whole: float, beside: float) -> list[str]:
     bodies = [_fitted(("{}" if n else "") + piece.latex, piece.width, width) for n, piece in enumerate(pieces)]
     if is_below:
         bodies = [rf"\rlap{{$\displaystyle {body}$}}" for body in bodies]
-    rows = [f"{left}{bodies[0]}", *(rf"&\quad {body}" for body in bodies[1:])]
+    rest = ("&" + r"\quad " * piece.depth + body for piece, body in zip(pieces[1:], bodies[1:], strict=True))
+    rows = [f"{left}{bodies[0]}", *rest]
     if is_below:
         rows.append(rf"&\quad \whybelow{{{text(row.why)}}}")
     elif row.why:

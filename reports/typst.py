@@ -55,7 +55,6 @@ UNBROKEN_EMS = 16.0
 WHY_EMS = 17.0  # of the smaller letters beside an equation
 COLUMN_EMS = 14.0  # of a column of a table that isn't wide
 MOST_RUNNING = 90  # characters of the title at the foot of each page
-CONTINUED = 'quad "" '  # before the rest of a formula: a sign that follows stands between two operands
 MOST_UNBROKEN = 24  # lines of an algorithm that stay on one page
 MARGIN_EMS = 3.0
 SPECIAL = re.compile(r"([\\#$*_`<>@\[\]~;])")  # a semicolon would end the formula before it
@@ -192,8 +191,17 @@ def row(row: Row, whole: float, beside: float) -> str:
     is_below = stands_below(row, beside)
     pieces = lines(row.right, whole if is_below else beside)
     first = f"$display({TYPST.sign(row.relation)} {pieces[0].typst})$"
-    rest = "".join(f"$display({CONTINUED}{piece.typst})$, " for piece in pieces[1:])
+    rest = "".join(f"$display({continued(piece)})$, " for piece in pieces[1:])
     return f"($display({left.typst})$, ({first}, {rest}), [{text(row.why, WHY_EMS)}], {str(is_below).lower()})"
+
+
+def continued(piece: Formula) -> str:
+    """Return a line that goes on with a formula: a sign that it begins with stands between two operands.
+
+    >>> continued(Formula("+ b", "+ b", "+ b")), continued(Formula("W", "W", "W"))
+    ('quad "" + b', 'quad quad "" W')
+    """
+    return f'{"quad " * piece.depth}"" {piece.typst.strip()}'
 
 
 def _equations(equations: Equations, ems: float) -> str:
@@ -245,7 +253,7 @@ def _code(line: Line, ems: float) -> tuple[str, int]:
     if line.formula is None:
         return text(line.text, ems), 1
     pieces = lines(line.formula, ems)
-    sources = [f"$display({CONTINUED * bool(n)}{piece.typst.strip()})$" for n, piece in enumerate(pieces)]
+    sources = [f"$display({continued(piece) if n else piece.typst.strip()})$" for n, piece in enumerate(pieces)]
     shown = [_within(source, piece.width, ems) for source, piece in zip(sources, pieces, strict=True)]
     is_tall = TALL in line.formula.typst
     if is_tall:

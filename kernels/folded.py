@@ -1,7 +1,7 @@
 """What all directions of a sample share in a step of tangents: the matrices of its gates become one for each state.
 
-The tangents of an LSTM's h and c read four products of one vector, scaled entry by entry. With the rows of the matrices
-scaled and summed up before, there are two: half of the operations fall away, and of a GRU's three products two.
+Four gates that scale products of one vector entry by entry, and of which two states are made, take four products for
+each direction. With the rows of the matrices scaled and summed up before, there are two; of one state, one.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import itertools
 import os
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -136,7 +137,9 @@ def left_behind(subject: Subject, calling: Calling, values: Mapping[str, Array],
     for path, array in leaves(tree["self"], ("self",)):
         if path not in given and np.issubdtype(array.dtype, np.number):
             found[path] = array
-    return found
+    listed = set(Counter(path[:-1] for path in given if isinstance(path[-1], int)).values()) - {1}
+    rows = {(*p, i): row for p, a in found.items() if a.ndim and len(a) in listed for i, row in enumerate(a)}
+    return found | rows
 
 
 def match_gradients(
@@ -206,6 +209,8 @@ def _labels(subject: Subject, left: Found) -> dict[Path, str]:
     for path in left:
         if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
             labels[path] = path[-1]
+        elif isinstance(path[-1], int) and path not in names and (of := names.get(path[:-1]) or labels[path]):
+            labels[path] = f"{of}[{path[-1]}]"
     return labels
 
 

@@ -273,6 +273,12 @@ def _not_given(subject: Subject, calling: Calling, trial: Trial, search: Search)
         wanted = shape(calling.place(name), calling.sizes)
         says = f"no gradient of shape {wanted} is returned for {name}"
         faults.append(Fault(0, "missing gradient", says, ""))
+    if not faults and not trial.theirs:
+        says = (
+            "nothing that it leaves is the gradient of what the forward pass was seen to read, so none is judged; keep "
+            "weights as arrays in attributes of the object, or in a list or a dictionary there"
+        )
+        faults.append(Fault(0, "missing gradient", says, ""))
     return faults
 
 

@@ -87,13 +87,19 @@ def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:
 
 
 def _held(root: str, scope: Mapping[str, Any]) -> list[tuple[Path, Array]]:
-    found: list[tuple[Path, Array]] = []
-    for name, value in scope.items():
-        if is_float(value):
-            found.append(((root, name), value))
-        elif isinstance(value, dict):
-            found += [((root, name, k), v) for k, v in value.items() if is_float(v) and isinstance(k, str)]
+    """Return the arrays in a scope, in dictionaries by name and in lists of several as well."""
+    found = [entry for name, value in scope.items() for entry in _arrays(value, (root, name))]
     return [(path, value) for path, value in found if value.ndim]
+
+
+def _arrays(value: Any, path: Path) -> Iterator[tuple[Path, Array]]:
+    if is_float(value):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (((*path, place), part) for place, part in enumerate(value) if is_float(part))
+    elif isinstance(value, dict) and len(path) == 2:
+        for key, part in value.items():
+            yield from _arrays(part, (*path, key)) if isinstance(key, str) else ()
 
 
 def _fixed(held: list[tuple[Path, Array]], sizes: dict[str, int]) -> Iterator[dict[str, int]]:

@@ -88,10 +88,11 @@ class Subject:
         for place in calling.given:
             if place.path[0] == "self":
                 value = wrapped(place, values[place.name])
-                if len(place.path) == 2:
-                    setattr(owner, str(place.path[1]), value)
+                _, name, *keys = place.path
+                if keys:
+                    at(getattr(owner, str(name)), tuple(keys[:-1]))[keys[-1]] = value
                 else:
-                    getattr(owner, str(place.path[1]))[place.path[2]] = value
+                    setattr(owner, str(name), value)
         return owner
 
     def run(self, calling: Calling, values: Mapping[str, Array]) -> tuple[Any, Any, dict[str, Any]]:
@@ -117,10 +118,10 @@ class Subject:
     def _enclose(self, calling: Calling, values: Mapping[str, Array]) -> None:
         """Set the weights that the functions find around themselves: global ones, and those of a closure."""
         for place in calling.given:
-            kind, name, *rest = (*place.path, "")
+            kind, name, *keys = (*place.path, "")[: max(2, len(place.path))]
             value = wrapped(place, values[place.name]) if kind in ("global", "closure") else None
-            if kind == "global" and rest[0]:
-                self.forward.__globals__[str(name)][rest[0]] = value
+            if kind == "global" and keys:
+                at(self.forward.__globals__[str(name)], tuple(keys[:-1]))[keys[-1]] = value
             elif kind == "global":
                 self.forward.__globals__[str(name)] = value
             elif kind == "closure":

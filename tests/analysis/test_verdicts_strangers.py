@@ -33,6 +33,8 @@ SAID = {
     "leaky_relu_loss.py": (OWN, "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "layer_norm_rnn.py": (OWN, "Sequences are (B, T, features)."),
     "learned_leak.py": (OWN, "One sequence at a time, (T, features)."),
+    "lists_in_dictionary.py": (OWN, "One sequence at a time, (T, features)."),
+    "lists_of_layers.py": (OWN, "One sequence at a time, (T, features)."),
     "logistic_map.py": (OWN, "Loss gradients come in at every step."),
     "logistic_tape.py": (OWN, "Loss gradients come in at every step."),
     "lstm_class_attrs.py": ("lstm", "The gates are stacked in the order f, i, g, o in W, b."),
@@ -111,6 +113,9 @@ FAULTS = [
     ("embedding_class.py", "dz = dh * (h - k)", "dz = dh * (k - h)", "sign"),
     ("embedding_class.py", "dh = dh * z + drh * r + dzr", "dh = dh * z + drh + dzr", "factor"),
     ("njit_diagonal.py", "- dh * u * a / s", "+ dh * u * a / s", "sign"),
+    ("lists_of_layers.py", "np.outer(da, self.h[l, t])", "np.outer(da, self.h[l, t + 1])", "time"),
+    ("lists_of_layers.py", "self.R[l].T @ da", "self.R[l] @ da", "transpose"),
+    ("lists_in_dictionary.py", "(1 - self.h[l, t + 1] ** 2)", "(1 - self.h[l, t + 1])", "activation"),
 ]
 
 
@@ -127,6 +132,15 @@ def test_how_strangers_write_is_found_out(file, tmp_path):
     assert found.correct, str(found)
     assert found.cell == cell and sentence in found.conventions, str(found)
     assert found.largest_error < 1e-9
+
+
+def test_what_is_not_seen_is_not_called_right(tmp_path):
+    text = (STRANGERS / "lists_of_layers.py").read_text(encoding="utf-8")
+    hidden = text.replace("self.W = [", "self.W = hide([").replace("self.R = [", "self.R = hide([")
+    hidden = hidden.replace("self.b = [", "self.b = hide([").replace("(layers)]", "(layers)])")
+    found = judged(f"{hidden}\n\nclass hide(tuple):\n    pass\n", tmp_path)
+    (fault,) = found.faults
+    assert fault.kind == "missing gradient" and "so none is judged; keep weights as arrays" in fault.message
 
 
 def test_every_stranger_is_judged():

@@ -132,8 +132,9 @@ def test_explosions_are_shown_as_such(undisturbed):
     assert len(table) == POINTS
     wrong = [row for row in table if row.exploded]
     assert {row.initialisation for row in wrong} == {"gain=1e+200"} and all(row.seeds == 2 for row in wrong)
-    trouble = re.compile(r"overflowed at step(s 2 to \d| 2) in 4 of 4 runs")
-    assert all(np.isnan(row.number) and trouble.fullmatch(row.trouble) for row in wrong)
+    for row in wrong:  # on the text of another Python one run may stay finite, and then there is a number
+        runs = re.fullmatch(r"overflowed at steps? 2(?: to \d)? in ([34]) of 4 runs", row.trouble)
+        assert runs and np.isnan(row.number) == (runs[1] == "4"), row
     assert not any(row.failed for row in table)
 
 

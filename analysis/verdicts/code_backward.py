@@ -7,7 +7,7 @@ import os
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
-from .code_names import alike
+from .code_names import alike, is_gradients, plain
 from .code_reference import along, draw_seeds
 from .code_returned import read
 from .code_signatures import parameters, returned_names
@@ -185,7 +185,24 @@ def match_gradients(
             if len(twins) > 1:
                 notes.append(f"{labels[path]} is taken for the gradient of {name} by its place among what is returned.")
         taken[path] = name
+    over = _left_over(labels, left, taken, [place.name for place in wanted])
+    if over:
+        notes.append(
+            f"Not judged: {', '.join(over)}. Nothing that the forward pass was seen to read has this gradient."
+        )
     return replace(calling, gradients=tuple(taken.items())), notes
+
+
+def _left_over(labels: Mapping[Path, str], left: Found, taken: Collection[Path], known: Collection[str]) -> list[str]:
+    """Return the names of returned gradients that belong to nothing known; those of states may be of a step alone."""
+    found: dict[Path, str] = {}
+    for path, array in left.items():
+        name = labels[path]
+        is_part = path[:-1] in found or any(path[: len(other)] == other[: len(path)] for other in taken)
+        is_known = plain(name)[:1] in "hcsx" or any(alike(name, other) > 1 for other in known)
+        if path[0] == "result" and array.ndim and name and is_gradients(name) and not is_part and not is_known:
+            found[path] = name
+    return list(dict.fromkeys(found.values()))
 
 
 def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:

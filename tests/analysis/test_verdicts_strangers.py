@@ -143,6 +143,15 @@ def test_what_is_not_seen_is_not_called_right(tmp_path):
     assert fault.kind == "missing gradient" and "so none is judged; keep weights as arrays" in fault.message
 
 
+def test_what_is_left_out_is_said(tmp_path):
+    text = (STRANGERS / "lists_of_layers.py").read_text(encoding="utf-8")
+    hidden = text.replace("self.R = [", "self.R = tuple([").replace(
+        "(nh, nh)) for l in range(layers)]", "(nh, nh)) for l in range(layers)])"
+    )
+    found = judged(hidden, tmp_path)
+    assert found.correct and any(note.startswith("Not judged: dR. Nothing that") for note in found.notes), str(found)
+
+
 def test_every_stranger_is_judged():
     assert SAID.keys() == {path.name for path in STRANGERS.glob("*.py")}
 

@@ -118,14 +118,12 @@ class Subject:
     def _enclose(self, calling: Calling, values: Mapping[str, Array]) -> None:
         """Set the weights that the functions find around themselves: global ones, and those of a closure."""
         for place in calling.given:
-            kind, name, *keys = (*place.path, "")[: max(2, len(place.path))]
-            value = wrapped(place, values[place.name]) if kind in ("global", "closure") else None
-            if kind == "global" and keys:
-                at(self.forward.__globals__[str(name)], tuple(keys[:-1]))[keys[-1]] = value
-            elif kind == "global":
-                self.forward.__globals__[str(name)] = value
+            kind, *keys = place.path
+            if kind == "global":
+                at(self.forward.__globals__, tuple(keys[:-1]))[keys[-1]] = wrapped(place, values[place.name])
             elif kind == "closure":
-                for cell in cells(self, str(name)):
+                value = wrapped(place, values[place.name])
+                for cell in cells(self, str(keys[0])):
                     cell.cell_contents = value
 
     def run_back(self, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> dict[str, Any]:

@@ -78,13 +78,13 @@ def _tanh(x: Value) -> Value:
     n, r = _reduced(size + size)
     scale = n.power_of_two()
     grown = _expm1_reduced(r) * scale + (scale - 1.0)
-    return grown.over(grown, 2.0).call("copysign", x)
+    return grown.nearly_over(grown, 2.0).call("copysign", x)
 
 
 def _sigmoid(x: Value) -> Value:
     """Return 1 / (1 + e⁻ˣ), or eˣ / (1 + eˣ) where x < 0: nothing overflows and small values keep their digits."""
     shrunk = _shrunk(-x.call("fabs"))
-    return x.if_less(0.0, shrunk, shrunk.spread(1.0)).over(shrunk, 1.0)
+    return x.if_less(0.0, shrunk, shrunk.spread(1.0)).nearly_over(shrunk, 1.0)
 
 
 def _log(x: Value) -> Value:

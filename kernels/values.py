@@ -10,6 +10,7 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]  # it carries n
 from numba.core import cgutils
 
 FEATURES = dict(binding.get_host_cpu_features())
+IN_HALVES = binding.get_host_cpu_name() == "znver4"  # computes with a wide vector in two turns
 FUSED = ("contract",)  # a product and a sum may become one operation with one rounding
 Number = float | int
 
@@ -92,6 +93,10 @@ class Value:
         found = self * inverse
         left = (self - found * rest) - found * part
         return found + left * inverse
+
+    def nearly_over(self, part: Value, rest: Number) -> Value:
+        """Return self / (part + rest) as `over` does, or with one rounding more where dividing is faster."""
+        return self / (part + rest) if IN_HALVES else self.over(part, rest)
 
     def scaled(self, n: Value) -> Value:
         """Return self · 2ⁿ for whole numbers n, rounded once where that is denormal."""

@@ -42,7 +42,8 @@ class Vector(types.Type):
 
     def __init__(self, dtype: types.Float) -> None:
         self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
+        self.size = dtype.bitwidth // 8  # bytes of a lane
+        self.lanes = BYTES // self.size
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
     @property
@@ -138,23 +139,51 @@ def _mask(builder: Any, left: Any, count: int) -> Any:
     return builder.icmp_signed("<", ir.Constant(many, list(range(count))), spread)
 
 
+def load_left(builder: Any, pointer: Any, kind: Vector, left: Any) -> Any:
+    """Load a vector of which so many entries are left; other lanes are 0.
+
+    Where all are left it does without a mask: what was just written is then passed on before it is in the cache.
+    """
+    pointer = builder.bitcast(pointer, kind.machine.as_pointer())
+    found = cgutils.alloca_once(builder, kind.machine)
+    with builder.if_else(_is_whole(builder, kind, left), likely=True) as (whole, part):
+        with whole:
+            loaded = builder.load(pointer)
+            loaded.align = kind.size
+            builder.store(loaded, found)
+        with part:
+            zeros = ir.Constant(kind.machine, [0.0] * kind.lanes)
+            rest = [_mask(builder, left, kind.lanes), zeros]
+            builder.store(_call_masked(builder, "load", kind, kind.machine, [pointer], rest), found)
+    return builder.load(found)
+
+
+def store_left(builder: Any, value: Any, pointer: Any, kind: Vector, left: Any) -> None:
+    """Store those lanes of a vector that hold entries which are left."""
+    pointer = builder.bitcast(pointer, kind.machine.as_pointer())
+    with builder.if_else(_is_whole(builder, kind, left), likely=True) as (whole, part):
+        with whole:
+            builder.store(value, pointer).align = kind.size
+        with part:
+            _call_masked(builder, "store", kind, ir.VoidType(), [value, pointer], [_mask(builder, left, kind.lanes)])
+
+
+def _is_whole(builder: Any, kind: Vector, left: Any) -> Any:
+    return builder.icmp_signed(">=", left, ir.IntType(64)(kind.lanes))
+
+
+def _call_masked(builder: Any, what: str, kind: Vector, result: Any, first: list[Any], rest: list[Any]) -> Any:
+    given = [*first, ir.IntType(32)(kind.size), *rest]
+    name = f"llvm.masked.{what}.v{kind.lanes}f{8 * kind.size}.p0"
+    signature = ir.FunctionType(result, [one.type for one in given])
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), given)
+
+
 def _load(typing: Any, array: Any, row: Any, column: Any, left: Any) -> Any:
     kind = Vector(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        machine, size = kind.machine, kind.dtype.bitwidth
-        address = _address(context, builder, sig.args[0], *args[:3])
-        pointer = builder.bitcast(address, machine.as_pointer())
-        mask, align = ir.VectorType(ir.IntType(1), kind.lanes), ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(machine, [pointer.type, align, mask, machine]),
-            f"llvm.masked.load.v{kind.lanes}f{size}.p0",
-        )
-        zeros = ir.Constant(machine, [0.0] * kind.lanes)
-        return builder.call(
-            function, [pointer, ir.Constant(align, size // 8), _mask(builder, args[3], kind.lanes), zeros]
-        )
+        return load_left(builder, _address(context, builder, sig.args[0], *args[:3]), kind, args[3])
 
     return kind(array, INDEX, INDEX, INDEX), lower
 
@@ -164,18 +193,8 @@ def _store(typing: Any, array: Any, row: Any, column: Any, left: Any, value: Any
     given = value if isinstance(value, (Vector, *NUMBERS)) else kind
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        machine, size = kind.machine, kind.dtype.bitwidth
-        address = _address(context, builder, sig.args[0], *args[:3])
-        pointer = builder.bitcast(address, machine.as_pointer())
-        mask, align = ir.VectorType(ir.IntType(1), kind.lanes), ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [machine, pointer.type, align, mask]),
-            f"llvm.masked.store.v{kind.lanes}f{size}.p0",
-        )
-        stored = as_value(builder, args[4], machine).value
-        where = _mask(builder, args[3], kind.lanes)
-        builder.call(function, [stored, pointer, ir.Constant(align, size // 8), where])
+        stored = as_value(builder, args[4], kind.machine).value
+        store_left(builder, stored, _address(context, builder, sig.args[0], *args[:3]), kind, args[3])
         return context.get_dummy_value()
 
     return types.void(array, INDEX, INDEX, INDEX, given), lower

@@ -3,8 +3,10 @@
 """Matrix products on packed panels, compiled once for each dtype; generated code calls them by address.
 
 A panel is a few vectors wide: its rows lie one behind the other in the order in which a tile reads them. A matrix is
-cut into panels of nearly equal width, for narrow tiles are slow; its last vector is filled up with zeros. Pointers
-point to entries; strides and offsets count entries. `products.py` says what each function is for.
+cut into panels of nearly equal width, for narrow tiles are slow; its last vector is filled up with zeros. A few columns
+past the last whole vector would leave nearly all of one empty: they lie behind the panels, each as a row, and vectors
+lie along the sum. Pointers point to entries; strides and offsets count entries. `products.py` says what each function
+is for.
 """
 
 from numba import njit
@@ -16,6 +18,7 @@ from bptt.kernels.tiles import (
     at,
     copy_rest,
     copy_vector,
+    dots,
     full_height,
     read,
     spread_rows,
@@ -23,6 +26,7 @@ from bptt.kernels.tiles import (
     turn_block,
     write,
 )
+from bptt.kernels.values import IN_HALVES
 from bptt.kernels.vector import lanes
 
 DTYPE = "float64"  # `products.py` compiles this text for each dtype
@@ -30,19 +34,31 @@ LANES = lanes(DTYPE)
 _height = njit(error_model="numpy")(full_height)
 LINE = 16 if DTYPE == "float32" else 8  # entries of a cache line
 NEAR = 32 * LINE  # entries from one row to the next, up to which columns are read where they are
-SUMMED_AT_ONCE = 128  # rows of a panel: they stay in the first level of the cache while all rows on the left pass
+# Rows of a panel that are summed at once. They stay in the first level of the cache while all rows on the left pass;
+# where vectors are computed with in two turns, the second is fast enough.
+SUMMED_AT_ONCE = 256 if IN_HALVES else 128
+STEPS_AT_ONCE = 128  # of a sum over time: rows of both matrices that are packed
 ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
+FEW = LANES // 4  # columns past the last whole vector: no more than these aren't worth a vector of their own
+TURNED = FEW * ROWS_AT_ONCE  # entries of a block of such columns
 
 
 @njit(error_model="numpy")
 def _cut(columns):
-    """Return into how many panels a matrix is cut, the vectors of each, and how many panels have one more."""
+    """Return into how many panels columns are cut, the vectors of each, and how many panels have one more."""
     vectors = (columns + LANES - 1) // LANES
     if vectors <= VECTORS:
-        return 1, vectors, 0  # a division takes as long as a small product
+        return min(vectors, 1), vectors, 0  # a division takes as long as a small product
     panels = (vectors + VECTORS - 1) // VECTORS
     many = vectors // panels
     return panels, many, vectors - panels * many
+
+
+@njit(error_model="numpy")
+def _few(columns, length):
+    """Return how many last columns are no part of a panel: vectors along the other side are at least once full."""
+    left = columns % LANES
+    return left if left <= FEW and length >= LANES else 0
 
 
 @njit(error_model="numpy")
@@ -70,17 +86,32 @@ def _times_panel(c, c_row, a, a_row, panel, rows, single, vectors, length, alpha
         passed = min(passed + 1, vectors)
 
 
+@njit(error_model="numpy")
+def _times_few(c, c_row, a, a_row, columns, rows, times, apart, few, length, alpha, accumulate):
+    for time in range(times):
+        for m in range(0, rows, ROWS):
+            many, row = min(ROWS, rows - m), time * apart + m
+            dots(many, few, at(c, row * c_row), c_row, at(a, row * a_row), a_row, columns, length, alpha, accumulate)
+
+
 def multiply_part(
     c, c_row, a, a_row, panels, rows, times, apart, columns, length, alpha, accumulate, back, part, parts
 ):
     single = rows == 1 and apart == 1  # no others: a row's bits don't depend on how rows are shared
-    count, wide, more = _cut(columns)
-    low, high = _share(count, part, parts)
+    at_once = length if single else SUMMED_AT_ONCE
+    few = _few(columns, length)
+    whole = columns - few
+    count, wide, more = _cut(whole)
+    low, high = _share(count + (few > 0), part, parts)
     for place in range(low, high):
         number = low + high - 1 - place if back else place
-        column, vectors, _, left = _panel(number, columns, wide, more)
-        for k in range(0, length, SUMMED_AT_ONCE):
-            deep, adds = min(SUMMED_AT_ONCE, length - k), 1 if accumulate or k > 0 else 0
+        if number == count:
+            behind = at(panels, whole * length)
+            _times_few(at(c, whole), c_row, a, a_row, behind, rows, times, apart, few, length, alpha, accumulate)
+            continue
+        column, vectors, _, left = _panel(number, whole, wide, more)
+        for k in range(0, length, at_once):
+            deep, adds = min(at_once, length - k), 1 if accumulate or k > 0 else 0
             panel = at(panels, column * length + k * vectors * LANES)
             for time in range(times):
                 row = time * apart
@@ -89,16 +120,19 @@ def multiply_part(
 
 
 def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):
-    across_b, wide, more = _cut(columns)
+    few = _few(columns, rows)
+    whole = columns - few
+    across_b, wide, more = _cut(whole)
+    space = at(space, TURNED)
     ready = columns == b_row and columns % LANES == 0 and across_b == 1
     near = a_row <= NEAR
-    blocks = (length + SUMMED_AT_ONCE - 1) // SUMMED_AT_ONCE
+    blocks = (length + STEPS_AT_ONCE - 1) // STEPS_AT_ONCE
     for block in range(blocks):
         first = length * block // blocks
         count = length * (block + 1) // blocks - first
-        panels = at(b, first * b_row) if ready else at(space, ROWS_AT_ONCE * SUMMED_AT_ONCE)
+        panels = at(b, first * b_row) if ready else at(space, ROWS_AT_ONCE * STEPS_AT_ONCE)
         if not ready:
-            _pack_rows(panels, b, b_row, first, count, columns)
+            _pack_rows(panels, b, b_row, first, count, whole)
         adds = 1 if accumulate or first > 0 else 0
         for row in range(0, rows, ROWS_AT_ONCE):
             many = min(ROWS_AT_ONCE, rows - row)
@@ -107,13 +141,32 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
                 _pack_columns(space, left, a_row, many, count)
                 left, across, step = space, ROWS * count, ROWS
             for number in range(across_b):
-                column, vectors, _, last = _panel(number, columns, wide, more)
+                column, vectors, _, last = _panel(number, whole, wide, more)
                 c_here, panel, height = at(c, row * c_row + column), at(panels, column * count), _height(vectors)
                 for m in range(0, many, height):
                     here, a_here = at(c_here, m * c_row), at(left, m // ROWS * across)
                     later = at(left, (m + height) // ROWS * across)
                     deep = min(height, many - m)
                     tile(deep, vectors, here, c_row, a_here, 1, across, step, panel, count, alpha, adds, last, later)
+            if few:
+                c_here, b_here = at(c, row * c_row + whole), at(b, first * b_row + whole)
+                _sum_few(c_here, c_row, at(a, row), a_row, b_here, b_row, space, first, many, few, count, alpha, adds)
+
+
+@njit(error_model="numpy")
+def _sum_few(c, c_row, a, a_row, b, b_row, space, first, rows, few, length, alpha, accumulate):
+    """Sum the last columns of a block with vectors along its rows, and turn what comes out."""
+    turned = at(space, -TURNED)
+    _pack_rows(space, a, a_row, first, length, rows)
+    count, wide, more = _cut(rows)
+    for number in range(count):
+        column, vectors, _, last = _panel(number, rows, wide, more)
+        here, panel = at(turned, column), at(space, column * length)
+        tile(few, vectors, here, ROWS_AT_ONCE, b, 1, 0, b_row, panel, length, alpha, 0, last, panel)
+    for i in range(rows):
+        for j in range(few):
+            before = read(c, i * c_row + j) if accumulate else alpha * 0
+            write(c, i * c_row + j, before + read(turned, j * ROWS_AT_ONCE + i))
 
 
 @njit(error_model="numpy")
@@ -145,10 +198,18 @@ def _pack_rows(panels, b, b_row, first, count, columns):
 def pack_part(panels, columns, length, column, k, matrix, matrix_row, count, depth, transposed, part, parts):
     column_step, k_step = (matrix_row, 1) if transposed else (1, matrix_row)
     zero = read(matrix, 0) * 0
-    many, wide, more = _cut(columns)
-    first, behind = _share(many, part, parts)
+    few = _few(columns, length)
+    whole = columns - few
+    many, wide, more = _cut(whole)
+    first, behind = _share(many + (few > 0), part, parts)
     for number in range(first, behind):
-        start, vectors, width, _ = _panel(number, columns, wide, more)
+        if number == many:
+            for j in range(max(whole, column), min(columns, column + count)):
+                for i in range(depth):
+                    here, there = j * length + k + i, (j - column) * column_step + i * k_step
+                    write(panels, here, read(matrix, there))
+            continue
+        start, vectors, width, _ = _panel(number, whole, wide, more)
         padded = vectors * LANES
         low, high = max(start, column), min(start + width, column + count)
         base = start * length + k * padded - start

@@ -18,7 +18,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]  # it carries no types
+from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
@@ -48,7 +48,8 @@ def packed_size(columns: int, length: int, dtype: Any) -> int:
 
 def space_size(columns: int, dtype: Any) -> int:
     """Return how many entries of workspace a sum of outer products takes, of vectors up to so many columns."""
-    return SUMMED_AT_ONCE * (SUMMED_AT_ONCE + packed_size(columns, 1, dtype))
+    few = packed_size(1, 1, dtype) // 4  # columns past the last whole vector
+    return SUMMED_AT_ONCE * (SUMMED_AT_ONCE + packed_size(columns, 1, dtype) + few)
 
 
 @numba.njit(error_model="numpy")
@@ -85,24 +86,34 @@ def export(
     text = (Path(__file__).parent / f"{stem}.py").read_text("utf-8")
     module = load_module(text.replace('DTYPE = "float64"', f"DTYPE = {dtype!r}"), f"{stem}_{dtype}")
     number = {"float32": types.float32, "float64": types.float64}[dtype]
-    kinds: dict[str, tuple[Any, ...]] = {
-        **dict.fromkeys((BLOCK, WHOLE), (types.CPointer(number), INDEX)),
-        PACKED: (types.CPointer(number),),
-        COUNT: (INDEX,),
-        NUMBER: (number,),
-    }
     exported = []
     for name, arguments in functions.items():
-        signature = result(*(kind for argument in arguments for kind in kinds[argument]))
+        signature = result(*_machine_types(arguments, number))
         function: Any = CFunc(
             getattr(module, name), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
         )
         function.enable_caching()
         survive_damage(function._cache, f"{what}, {dtype}: {name}")
         function.compile()
-        binding.add_symbol(f"bptt_{name}_{dtype}", function.address)
+        binding.add_symbol(f"bptt_{name}_{dtype}", _inner_address(function))
         exported.append(function)
     return exported
+
+
+def _machine_types(arguments: tuple[str, ...], number: Any) -> list[Any]:
+    """Return Numba's types of what machine code gets for arguments."""
+    kinds: dict[str, tuple[Any, ...]] = {
+        **dict.fromkeys((BLOCK, WHOLE), (types.CPointer(number), INDEX)),
+        PACKED: (types.CPointer(number),),
+        COUNT: (INDEX,),
+        NUMBER: (number,),
+    }
+    return [kind for argument in arguments for kind in kinds[argument]]
+
+
+def _inner_address(function: Any) -> int:
+    """Return where the code of a function lies, behind the wrapper that passes all its arguments on once more."""
+    return int(function._library.get_pointer_to_function(function.native_name.removeprefix("cfunc.")))
 
 
 def exported(name: str, arguments: tuple[str, ...]) -> Any:
@@ -129,8 +140,10 @@ def exported(name: str, arguments: tuple[str, ...]) -> Any:
                 if argument in (BLOCK, WHOLE):
                     passed.append(_width(context, builder, kind, value))
                 at += 3 if argument == BLOCK else 1
-            signature = ir.FunctionType(ir.VoidType(), [one.type for one in passed])
-            builder.call(cgutils.get_or_insert_function(builder.module, signature, f"bptt_{name}_{number}"), passed)
+            inner, convention = _machine_types(arguments, number), context.call_conv
+            signature = convention.get_function_type(types.void, inner)
+            callee = cgutils.get_or_insert_function(builder.module, signature, f"bptt_{name}_{number}")
+            convention.call_function(builder, callee, types.void, inner, passed)
             return context.get_dummy_value()
 
         return types.void(*kinds), lower

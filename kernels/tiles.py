@@ -2,12 +2,13 @@
 
 A tile of 4 rows by 4 vectors needs 16 of AVX-512's 32 registers for its sums; with 16 registers, 4 by 3 fit. With too
 few sums, each addition would wait for the one before: a narrow tile is twice as tall, and a single row has several sums
-for each entry, which are added at the end.
+for each entry, which are added at the end. `dots` is for a few columns, with vectors along the sum.
 """
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
@@ -16,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .values import FEATURES, FUSED
-from .vector import BYTES, INDEX, Vector, _mask
+from .vector import BYTES, INDEX, Vector, load_left, store_left
 
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
@@ -58,26 +59,42 @@ def _tile(
     kind = Vector(c.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        after = builder.append_basic_block("after")
-        choice = builder.add(builder.mul(args[0], WORD(VECTORS + 1)), args[1])
-        switch = builder.switch(choice, after)
-        for rows, vectors in itertools.product((SINGLE, *range(1, 2 * ROWS + 1)), range(1, VECTORS + 1)):
-            if rows > full_height(vectors):
-                continue
-            block = builder.append_basic_block(f"tile_{rows}_{vectors}")
-            switch.add_case(WORD(rows * (VECTORS + 1) + vectors), block)
-            builder.position_at_end(block)
-            _fill(builder, kind, rows, vectors, *args[2:])
-            builder.branch(after)
-        builder.position_at_end(after)
+        sizes = itertools.product((SINGLE, *range(1, 2 * ROWS + 1)), range(1, VECTORS + 1))
+        fitting = [(rows, vectors) for rows, vectors in sizes if rows <= full_height(vectors)]
+        _choose(builder, f"tile_{c.dtype}", fitting, args, partial(_fill_tile, kind))
         return context.get_dummy_value()
 
     return types.void(*(INDEX,) * 2, c, INDEX, a, *(INDEX,) * 3, panel, INDEX, c.dtype, INDEX, INDEX, panel), lower
 
 
-def _fill(
-    builder: Any,
+def _choose(builder: Any, name: str, sizes: list[tuple[int, int]], args: Any, fill: Any) -> None:
+    """Call the function for the size that the first two arguments say, with the others.
+
+    Each size has a function of its own: joined, what one of them needs is worked out before each of them.
+    """
+    after = builder.append_basic_block("after")
+    many = 1 + max((size[1] for size in sizes), default=0)
+    switch = builder.switch(builder.add(builder.mul(args[0], WORD(many)), args[1]), after)
+    kind = ir.FunctionType(ir.VoidType(), [one.type for one in args[2:]])
+    for size in sizes:
+        block = builder.append_basic_block()
+        switch.add_case(WORD(size[0] * many + size[1]), block)
+        builder.position_at_end(block)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"{name}_{size[0]}_{size[1]}")
+        if function.is_declaration:
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            fill(inner, *size, *function.args)
+            inner.ret_void()
+        builder.call(function, args[2:])
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _fill_tile(
     kind: Vector,
+    builder: Any,
     rows: int,
     vectors: int,
     c: Any,
@@ -101,9 +118,12 @@ def _fill(
     steps = [(builder.mul(a_block, WORD(r // ROWS)), builder.mul(a_row, WORD(r % ROWS))) for r in range(rows)]
     lines = [builder.gep(a, [builder.add(*step)]) for step in steps]
     adds = builder.icmp_signed("!=", accumulate, WORD(0))
+    starts = [builder.gep(c, [builder.mul(c_row, WORD(r))]) for r in range(rows)]
+    cells = itertools.product(range(rows), range(vectors))
+    places = {(r, v): builder.gep(starts[r], [WORD(v * kind.lanes)]) for r, v in cells}
     with builder.if_then(adds):
-        for r, v in itertools.product(range(rows), range(vectors)):
-            tile.fetch(builder.gep(c, [builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))]), NEAR)
+        for place in places.values():
+            tile.fetch(place, NEAR)
 
     def add(k: Any, part: list[list[Any]]) -> None:
         here = builder.gep(panel, [builder.mul(k, WORD(vectors * kind.lanes))])
@@ -124,12 +144,88 @@ def _fill(
     if together > 1:
         with cgutils.for_range(builder, length, first) as loop:
             add(loop.index, sums[0])
-    scale = tile.spread(alpha)
-    for r in range(rows):
-        for v in range(vectors):
-            at = builder.add(builder.mul(c_row, WORD(r)), WORD(v * kind.lanes))
-            total = tile.total([part[r][v] for part in sums])
-            tile.put(builder.gep(c, [at]), total, scale, adds, last=v == vectors - 1)
+    for r, v in places:
+        builder.store(tile.total([part[r][v] for part in sums]), sums[0][r][v])
+    with builder.if_then(builder.fcmp_unordered("!=", alpha, alpha.type(1.0)), likely=False):
+        scale = tile.spread(alpha)
+        for r, v in places:
+            builder.store(builder.fmul(scale, builder.load(sums[0][r][v])), sums[0][r][v])
+    for (r, v), place in places.items():
+        last = v == vectors - 1
+        tile.put(place, builder.fadd(builder.load(sums[0][r][v]), tile.get_if(adds, place, last)), last)
+
+
+def _dots(
+    typing: Any,
+    rows: Any,
+    columns: Any,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    b: Any,
+    length: Any,
+    alpha: Any,
+    accumulate: Any,
+) -> Any:
+    """c[r, j] = alpha Σ_k a[r, k] b[j, k], plus c[r, j] where `accumulate`, for up to 4 rows and few columns.
+
+    Vectors lie along the sum; a quarter of a vector's lanes is the most columns. Rows of b are `length` entries long.
+    """
+    kind = Vector(c.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        sizes = list(itertools.product(range(1, ROWS + 1), range(1, kind.lanes // ROWS + 1)))
+        _choose(builder, f"dots_{c.dtype}", sizes, args, partial(_fill_dots, kind))
+        return context.get_dummy_value()
+
+    return types.void(*(INDEX,) * 2, c, INDEX, a, INDEX, b, INDEX, c.dtype, INDEX), lower
+
+
+def _fill_dots(
+    kind: Vector,
+    builder: Any,
+    rows: int,
+    columns: int,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    b: Any,
+    length: Any,
+    alpha: Any,
+    accumulate: Any,
+) -> None:
+    """Write the code of products of so many rows and columns."""
+    lanes = WORD(kind.lanes)
+    rest = builder.urem(length, lanes)
+    tile = _Builder(builder, kind, rest)
+    sums = [[tile.variable() for _ in range(columns)] for _ in range(rows)]
+    left = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
+    right = [builder.gep(b, [builder.mul(length, WORD(j))]) for j in range(columns)]
+
+    def add(k: Any, last: bool) -> None:
+        factors = [tile.get(builder.gep(row, [k]), last) for row in right]
+        for row, parts in zip(left, sums, strict=True):
+            here = tile.get(builder.gep(row, [k]), last)
+            for factor, part in zip(factors, parts, strict=True):
+                builder.store(tile.multiply_add(here, factor, builder.load(part)), part)
+
+    with cgutils.for_range(builder, builder.udiv(length, lanes)) as loop:
+        add(builder.mul(loop.index, lanes), last=False)
+    with builder.if_then(builder.icmp_signed(">", rest, WORD(0))):
+        add(builder.sub(length, rest), last=True)
+    width = kind.lanes // ROWS
+    values = [tile.zeros] * kind.lanes
+    for r, j in itertools.product(range(rows), range(columns)):
+        values[r * width + j] = builder.load(sums[r][j])
+    totals = tile.totals(values)
+    adds = builder.icmp_signed("!=", accumulate, WORD(0))
+    for r, j in itertools.product(range(rows), range(columns)):
+        place = builder.gep(c, [builder.add(builder.mul(c_row, WORD(r)), WORD(j))])
+        before = builder.select(adds, builder.load(place), kind.machine.element(0.0))
+        number = builder.extract_element(totals, ir.IntType(32)(r * width + j))
+        builder.store(builder.fadd(builder.fmul(alpha, number), before), place)
 
 
 class _Builder:
@@ -137,11 +233,12 @@ class _Builder:
 
     def __init__(self, builder: Any, kind: Vector, left: Any) -> None:
         self.builder = builder
+        self.kind = kind
         self.machine = kind.machine
-        self.bytes = kind.dtype.bitwidth // 8
+        self.bytes = kind.size
         self.suffix = f"v{kind.lanes}f{kind.dtype.bitwidth}"
         self.zeros = ir.Constant(self.machine, [0.0] * kind.lanes)
-        self.mask = _mask(builder, left, kind.lanes)
+        self.left = left
 
     def variable(self) -> Any:
         place = cgutils.alloca_once(self.builder, self.machine)
@@ -153,6 +250,14 @@ class _Builder:
         values = [self.builder.load(place) for place in places]
         while len(values) > 1:
             values = [self.builder.fadd(*pair) for pair in zip(values[::2], values[1::2], strict=True)]
+        return values[0]
+
+    def totals(self, values: list[Any]) -> Any:
+        """Return a vector whose lanes hold the sums of all lanes of as many vectors."""
+        while len(values) > 1:
+            half = len(values) // 2
+            turned = _exchanged(self.builder, values, half)
+            values = [self.builder.fadd(*pair) for pair in zip(turned[:half], turned[half:], strict=True)]
         return values[0]
 
     def load(self, pointer: Any) -> Any:
@@ -181,28 +286,24 @@ class _Builder:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.{self.suffix}")
         return self.builder.call(function, [left, right, total])
 
-    def put(self, pointer: Any, total: Any, scale: Any, adds: Any, last: bool) -> None:
-        """Store scale · total, added to what is there if `adds`; masked in the last vector of a row."""
-        pointer = self.builder.bitcast(pointer, self.machine.as_pointer())
-        before = cgutils.alloca_once(self.builder, self.machine)
-        self.builder.store(self.zeros, before)
-        with self.builder.if_then(adds):
-            self.builder.store(self.masked_load(pointer) if last else self.load(pointer), before)
-        value = self.multiply_add(scale, total, self.builder.load(before))
+    def get(self, place: Any, last: bool) -> Any:
+        """Load a vector of a row: what is left, if it is the last."""
+        return load_left(self.builder, place, self.kind, self.left) if last else self.load(place)
+
+    def get_if(self, wanted: Any, place: Any, last: bool) -> Any:
+        """Load a vector of a row where that is wanted; else it is 0."""
+        found = self.variable()
+        with self.builder.if_then(wanted):
+            self.builder.store(self.get(place, last), found)
+        return self.builder.load(found)
+
+    def put(self, place: Any, value: Any, last: bool) -> None:
+        """Store a vector of a row: what is left, if it is the last."""
         if last:
-            self._masked_store(pointer, value)
+            store_left(self.builder, value, place, self.kind, self.left)
         else:
+            pointer = self.builder.bitcast(place, self.machine.as_pointer())
             self.builder.store(value, pointer).align = self.bytes
-
-    def masked_load(self, pointer: Any) -> Any:
-        kind = ir.FunctionType(self.machine, [pointer.type, ir.IntType(32), self.mask.type, self.machine])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self.suffix}.p0")
-        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.bytes), self.mask, self.zeros])
-
-    def _masked_store(self, pointer: Any, value: Any) -> None:
-        kind = ir.FunctionType(ir.VoidType(), [self.machine, pointer.type, ir.IntType(32), self.mask.type])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self.suffix}.p0")
-        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.bytes), self.mask])
 
 
 def _at(typing: Any, pointer: Any, offset: Any) -> Any:
@@ -248,7 +349,7 @@ def _copy_rest(typing: Any, target: Any, to: Any, source: Any, start: Any, left:
         target, to, source, start, left = args
         tile = _Builder(builder, kind, left)
         pointer = kind.machine.as_pointer()
-        value = tile.masked_load(builder.bitcast(builder.gep(source, [start]), pointer))
+        value = tile.get(builder.gep(source, [start]), last=True)
         builder.store(value, builder.bitcast(builder.gep(target, [to]), pointer)).align = tile.bytes
         return context.get_dummy_value()
 
@@ -297,11 +398,11 @@ def _turn_block(typing: Any, target: Any, to: Any, to_step: Any, source: Any, st
 
 def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
     """Exchange the upper right and the lower left quarter of each block of 2 half rows and columns."""
-    count, made = len(rows), list(rows)
+    count, made = rows[0].type.count, list(rows)
     kind = ir.VectorType(ir.IntType(32), count)
     upper = ir.Constant(kind, [lane if not lane & half else count + lane - half for lane in range(count)])
     lower = ir.Constant(kind, [lane + half if not lane & half else count + lane for lane in range(count)])
-    for row in (row for row in range(count) if not row & half):
+    for row in (row for row in range(len(rows)) if not row & half):
         made[row] = builder.shuffle_vector(rows[row], rows[row + half], upper)
         made[row + half] = builder.shuffle_vector(rows[row], rows[row + half], lower)
     return made
@@ -309,5 +410,5 @@ def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
 
 compiled: Any = intrinsic
 tile, at, read, write = map(compiled, (_tile, _at, _read, _write))
-copy_vector, copy_rest = map(compiled, (_copy_vector, _copy_rest))
+copy_vector, copy_rest, dots = map(compiled, (_copy_vector, _copy_rest, _dots))
 spread_rows, turn_block = map(compiled, (_spread_rows, _turn_block))

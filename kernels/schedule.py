@@ -170,7 +170,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     stacks = stacked_targets(firsts)
     blocks = _blocks(plan, stacks, summed, [tuple(map(previous, cell.states)), states])
     used_up = spent(forward_program, (equation.target for equation in cell.equations))
-    places = _places(plan, blocks, {y: x for x, y in used_up.items() if y not in states})
+    places = _places(plan, blocks, _shared_places(used_up, states, blocks))
     [before, forward], cleared = with_first_writes(
         [[*early, *hoisted], arranged(stateful)], places, plan.shapes, clears=True
     )
@@ -312,8 +312,23 @@ def _free(name: str, plan: Lowering) -> str:
     return _free(f"{name}_", plan) if Symbol(name) in plan.shapes else name
 
 
+def _shared_places(
+    used_up: Mapping[Symbol, Symbol], states: Iterable[Symbol], blocks: Mapping[str, Block]
+) -> dict[Symbol, Symbol]:
+    """Return value -> the one in whose place it lies, of those that are used up by a function and what it makes.
+
+    The next step looks for a state in an array of its own: what a state is made of lies there before, unless a product
+    makes that beside others.
+    """
+    made, stacked = set(states), {symbol for block in blocks.values() for symbol in block.members}
+    given = {result: argument for argument, result in used_up.items() if result not in made}
+    return given | {
+        argument: result for argument, result in used_up.items() if result in made and argument not in stacked
+    }
+
+
 def _places(plan: Lowering, blocks: dict[str, Block], taken: Mapping[Symbol, Symbol]) -> dict[Symbol, Place]:
-    """Return where each value lies: where the one lay whose place it takes, in a stack, or in a block of its own.
+    """Return where each value lies: where the one lies whose place it shares, in a stack, or in a block of its own.
 
     `blocks` gains those.
     """
@@ -330,7 +345,7 @@ def _places(plan: Lowering, blocks: dict[str, Block], taken: Mapping[Symbol, Sym
                 name += "_"
             blocks[name] = Block(name, plan.kept[symbol], (symbol,))
             places[symbol] = Place(name, sympy.Integer(0))
-    return places | {symbol: places[before] for symbol, before in taken.items()}
+    return places | {symbol: places[other] for symbol, other in taken.items()}
 
 
 def functions(schedule: Schedule) -> list[type[Elementwise]]:

@@ -34,8 +34,8 @@ def prologue(part, parts, size_n, size_m, W_xh, W_hh, packed1, packed2):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def forward(
-    T, B, first, last, part, parts, split, meeting, size_n, size_m, active, x, a_h, h_prev, b_h, h,
-    packed1, packed2,
+    T, B, first, last, part, parts, split, meeting, size_n, size_m, active, x, h, h_prev, b_h, packed1,
+    packed2,
 ):
     """Run all steps. States have a row per step and sample; a row of a `_prev` array is the state before it."""
     masked = len(active) > 0
@@ -47,7 +47,7 @@ def forward(
         meet(meeting, pieces)
         # a_h = W_xh @ x, for `span` steps at once
         multiply_part(
-            a_h, start * B + above, 0,
+            h, start * B + above, 0,
             x, start * B + above, 0,
             packed1,
             rows, times, B, size_n, size_m, 1.0, 0,
@@ -58,7 +58,7 @@ def forward(
             meet(meeting, pieces)
             # a_h += W_hh @ h_prev
             multiply_part(
-                a_h, t * B + above, 0,
+                h, t * B + above, 0,
                 h_prev, t * B + above, 0,
                 packed2,
                 below - above, 1, B, size_n, size_n, 1.0, 1,
@@ -73,7 +73,7 @@ def forward(
                     left = size_n - j
                     # a_h += b_h
                     b_h_j = load(b_h, 0, j, left)
-                    a_h_j = load(a_h, row, j, left)
+                    a_h_j = load(h, row, j, left)
                     a_h_j = a_h_j + b_h_j
                     # h = tanh(a_h)
                     h_j = tanh(a_h_j)

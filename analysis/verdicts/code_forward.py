@@ -46,7 +46,7 @@ class Argument:
 
     Attributes:
         path: of what is passed: ("x",), ("params", "Wf"), ("make", "W").
-        role: that its name suggests.
+        role: that its name suggests; "second" of what may be a further input.
         optional: whether it may be left out.
         label: a name for what has only a position.
     """
@@ -274,8 +274,10 @@ def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN
     if argument.role == "size":
         return forms.sizes(path)
     if argument.role in ("object", "group"):
-        rest = forms.params(path, form) if argument.role == "group" else []
+        rest = forms.params(path, form) if argument.role == "group" else forms.inputs(path, form)
         return [(Place(path, (), "object"),), *rest]
+    if argument.role == "second":
+        return [*forms.inputs(path, form), *forms.states(path, form, False), *forms.params(path, form)]
     rest = forms.states(path, form, False) if len(path) == 1 and name[0] not in "WwUuRVb" else []
     return [*forms.params(path, form, argument.label, use), *rest]
 
@@ -289,6 +291,8 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":
             found.append(Argument((name,), "state", True))
+    if subject.make is not None:  # weights are kept in the object
+        found = [replace(a, role="second") if a.role == "param" and len(a.path) == 1 else a for a in found]
     maker = subject.factory or (subject.make if subject.is_class and not setting.construct else None)
     for name in parameters(maker, False) if maker is not None else ():
         found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param")
@@ -301,7 +305,7 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     if any(argument.role == "size" for argument in found) and any(argument.role == "state" for argument in found):
         yield tuple(found)  # a system that runs by itself for a number of steps
     for place, argument in enumerate(found):
-        if argument.role in ("param", "target", "state") and len(argument.path) == 1:
+        if argument.role in ("param", "second", "target", "state") and len(argument.path) == 1:
             yield (*found[:place], replace(argument, role="input"), *found[place + 1 :])
 
 

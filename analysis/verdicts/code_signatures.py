@@ -8,6 +8,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,14 @@ def parts_read(function: Callable[..., Any], argument: str, text: str) -> list[s
                 case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if name == argument:
                     return [ast.unparse(part) for part in parts]
     return []
+
+
+def names_read(code: CodeType) -> Iterator[str]:
+    """Yield the names of globals and attributes that a function reads, with those of what is defined inside it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from names_read(inner)
 
 
 def is_float(value: Any) -> bool:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from .code_aliases import aliases
 from .code_blocks import inserted, moves, overwriting
 from .code_edit import Edit, is_target, placed
 from .code_growth import grown, is_operand
 from .code_names import is_of_other_time
-from .code_tables import Slot, Tables, is_product
+from .code_tables import Slot, Tables, is_product, tables_of
 from .code_traced import Ran, held
 
 LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
@@ -22,32 +23,47 @@ LARGEST_ROW = 8  # of arrays that are put together, of which two may have change
 
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
-    return _every(Tables(ran, ours))
+    return _every(tables_of(ran, ours))
 
 
-def _every(tables: Tables) -> list[Edit]:
-    found = [edit for statement in tables.statements for edit in of_statement(tables, statement)]
-    return sorted([*found, *of_blocks(tables)], key=lambda edit: edit.cost)
+def _every(several: Sequence[Tables]) -> list[Edit]:
+    found = [edit for statement in several[0].statements for edit in of_statement(several, statement)]
+    return sorted([*found, *of_blocks(several)], key=lambda edit: edit.cost)
 
 
-def of_statement(tables: Tables, statement: ast.stmt) -> list[Edit]:
-    """Return the edits of one statement, likelier ones first."""
-    found = [edit for rule in RULES for edit in rule(tables, statement)]
+def of_statement(several: Sequence[Tables], statement: ast.stmt) -> list[Edit]:
+    """Return the edits of one statement by any of several tables, likelier ones first."""
+    found = _of_all([edit for rule in RULES for edit in rule(tables, statement)] for tables in several)
     if isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Tuple):
-        found += [Edit(4, "", statement, statement, "value", None, tables.later(text)) for text in tables.ours]
+        whole = several[0]
+        found += [Edit(4, "", statement, statement, "value", None, whole.later(text)) for text in whole.ours]
     return sorted(found, key=lambda edit: edit.cost)
 
 
-def of_blocks(tables: Tables) -> list[Edit]:
-    """Return the edits that move, remove or insert statements, likelier ones first."""
-    return sorted((edit for rule in BLOCKS for edit in rule(tables)), key=lambda edit: edit.cost)
+def of_blocks(several: Sequence[Tables]) -> list[Edit]:
+    """Return the edits by any of several tables that move, remove or insert statements, likelier ones first."""
+    found = _of_all([edit for rule in BLOCKS for edit in rule(tables)] for tables in several)
+    return sorted(found, key=lambda edit: edit.cost)
+
+
+def _of_all(rows: Iterable[list[Edit]]) -> list[Edit]:
+    """Return the first edits, and of the others those that do something else."""
+    first, *others = rows
+    met = {_done(edit) for edit in first} if others else set()
+    return [*first, *(edit for row in others for edit in row if _done(edit) not in met)]
+
+
+def _done(edit: Edit) -> tuple[Any, ...]:
+    """Return what an edit does: another one of the same place and text is equal to it."""
+    parts = edit.new if isinstance(edit.new, list) else [edit.new]
+    return id(edit.owner), edit.name, edit.index, *(ast.dump(p) if isinstance(p, ast.AST) else p for p in parts)
 
 
 def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of a function that raises: beside those of any, quantities of other shapes for ones there."""
-    tables = Tables(ran, ours)
-    other = [edit for statement in tables.statements for edit in _reshaped(tables, statement)]
-    return sorted([*_every(tables), *other], key=lambda edit: edit.cost)
+    several = tables_of(ran, ours)
+    other = [edit for statement in several[0].statements for edit in _reshaped(several[0], statement)]
+    return sorted([*_every(several), *other], key=lambda edit: edit.cost)
 
 
 def _reshaped(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:

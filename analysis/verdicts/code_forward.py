@@ -18,7 +18,7 @@ from .code_names import kind, role
 from .code_returned import accepted, values_for
 from .code_search import Conflict, Seen, search, tagged, watched
 from .code_settings import Setting, settings
-from .code_signatures import keys_read, optional_names, parameters, parts_read
+from .code_signatures import is_written_to, keys_read, optional_names, parameters, parts_read
 from .code_subject import MAKERS, Hung, Subject, numpy_with
 from .code_torch import OnTensors
 from .code_usage import UNKNOWN, Use, uses
@@ -274,7 +274,7 @@ def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN
     if argument.role == "size":
         return forms.sizes(path)
     if argument.role in ("object", "group"):
-        rest = forms.params(path, form) if argument.role == "group" else forms.inputs(path, form)
+        rest = forms.params(path, form) if argument.role == "group" else []
         return [(Place(path, (), "object"),), *rest]
     if argument.role == "second":
         return [*forms.inputs(path, form), *forms.states(path, form, False), *forms.params(path, form)]
@@ -287,7 +287,10 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     forward = subject.functions()[0]
     found: list[Argument] = []
     for name in parameters(forward, subject.make is not None):
-        found += _parts(subject, name, (name,), adapter.roles.get(name) or role(name))
+        suggested = adapter.roles.get(name) or role(name)
+        if suggested == "object" and not is_written_to(forward, name, subject.text):
+            suggested = "second"  # a context as of attention
+        found += _parts(subject, name, (name,), suggested)
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":
             found.append(Argument((name,), "state", True))

@@ -25,7 +25,7 @@ from .code_edits import edits, of_blocks, of_statement
 from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
 from .code_subject import Hung
-from .code_tables import Tables
+from .code_tables import tables_of
 from .code_traced import Ran, compiled
 from .code_watch import NEAR, Adjoint, Known, Watched, watch
 
@@ -247,7 +247,7 @@ def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, .
 
 def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
     suspects = bench.suspects(found)
-    tables = {id(ran): Tables(ran, ours) for ran in bench.ran}
+    tables = {id(ran): tables_of(ran, ours) for ran in bench.ran}
     taken = bench.claimed(found)
     for at, execution in [pair for pair in suspects if not is_begun(bench.ran, pair[0].statement)][:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]

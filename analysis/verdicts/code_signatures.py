@@ -125,6 +125,18 @@ def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[st
     return []
 
 
+def is_written_to(function: Callable[..., Any], argument: str, text: str) -> bool:
+    """Return whether the source asks an argument for attributes, or puts entries into it, as into a context."""
+    for tree in trees(function, text)[:1]:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument and key not in dir(np.ndarray):
+                    return True
+                case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store()) if name == argument:
+                    return True
+    return False
+
+
 def array_kinds() -> tuple[type, ...]:
     """Return the classes of what an argument may be that isn't a group of parameters."""
     torch = sys.modules.get("torch")

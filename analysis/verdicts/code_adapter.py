@@ -67,6 +67,16 @@ class Place:
         return (names[-1] if names else "result") + position
 
 
+def last_name(path: Path, label: str = "") -> str:
+    """Return the last name on the way to an array, or its label where only a position leads there.
+
+    >>> last_name(("p", "layers", 0, ".W"), "layers[0].W"), last_name(("params", 0), "Wx")
+    ('W', 'Wx')
+    """
+    names = [part.lstrip(".") for part in path[1:] if isinstance(part, str)]
+    return names[-1] if names else label or str(path[0])
+
+
 @dataclass(frozen=True)
 class Calling:
     """A calling convention in full.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .code_aliases import aliases
@@ -18,6 +19,7 @@ from .code_names import is_of_other_time
 from .code_tables import Slot, Tables, is_product, tables_of
 from .code_traced import Ran, held
 
+RETURNED = 4  # cost more of what a `return` would mend: a fault in a line before it is likelier
 LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
 
 
@@ -27,8 +29,11 @@ def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
 
 
 def _every(several: Sequence[Tables]) -> list[Edit]:
-    found = [edit for statement in several[0].statements for edit in of_statement(several, statement)]
-    return sorted([*found, *of_blocks(several)], key=lambda edit: edit.cost)
+    whole = several[0]
+    found = [edit for statement in whole.statements for edit in of_statement(several, statement)]
+    last = [edit for statement in whole.returns for edit in of_statement(several, statement)]
+    last = [replace(edit, cost=edit.cost + RETURNED) for edit in last]
+    return sorted([*found, *of_blocks(several), *last], key=lambda edit: edit.cost)
 
 
 def of_statement(several: Sequence[Tables], statement: ast.stmt) -> list[Edit]:
@@ -186,6 +191,19 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} + 1"))
 
 
+def _backwards(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """In a file that runs something back in time, the other way round."""
+    for slot in tables.slots(statement) if tables.turns else ():
+        match slot.node:
+            case ast.Subscript(value=of, slice=ast.Slice(lower=None, upper=None, step=ast.UnaryOp())):
+                yield placed(slot, statement, 1, "time", of)
+            case ast.Slice(lower=None, upper=None, step=step) if slot.index == 0:
+                back = ast.UnaryOp(ast.USub(), ast.Constant(1))
+                yield placed(slot, statement, 2, "time", ast.Slice(None, None, None if step else back))
+            case ast.Name() as node if not is_target(slot) and tables.shape(node):
+                yield placed(slot, statement, 2, "time", tables.later(f"{node.id}[::-1]"))
+
+
 def _turned(node: ast.expr) -> str:
     """Return a side of a product, transposed."""
     match node:
@@ -236,5 +254,5 @@ def _operators(op: ast.operator) -> list[ast.operator]:
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]
-RULES: tuple[Rule, ...] = (_atoms, _parts, grown, overwriting, aliases)
+RULES: tuple[Rule, ...] = (_atoms, _parts, _backwards, grown, overwriting, aliases)
 BLOCKS: tuple[Callable[[Tables], Iterator[Edit]], ...] = (moves, inserted)

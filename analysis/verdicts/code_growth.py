@@ -214,8 +214,9 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
         for atom in (*near, *tables.products(shape)):
             for sign in "+-":
                 yield more(6, "missing path", sign, f"{factor} * {atom}")
+    repeated = tables.repeated(shape)
     for number, one in enumerate(near):
-        for other in near[number + 1 :]:
+        for other in (*near[number + 1 :], *repeated):
             yield more(5, "missing path", "+", f"{one} * {other}")
     for one, other in itertools.permutations(near, 2):
         for slope in SLOPES if is_zeros(slot.node) else SLOPES[:1]:

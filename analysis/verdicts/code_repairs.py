@@ -76,10 +76,10 @@ class Bench:
         self.fixed: set[tuple[int, str]] | None = None
         self.texts = {id(s): spelled(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
 
-    def watched(self) -> list[Watched]:
+    def watched(self, whole: bool = False) -> list[Watched]:
         """Return what every target holds, in the order of the run, without what doesn't come from the loss."""
         with self.in_force():
-            found = watch(self.ran, lambda: self.run(1.0))
+            found = watch(self.ran, lambda: self.run(1.0), whole)
             twice = watch(self.ran, lambda: self.run(2.0)) if self.fixed is None else []
         if self.fixed is None:
             other = {(id(at.statement), at.text): at.values for at in twice}
@@ -307,7 +307,7 @@ def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
 def _gain(bench: Bench, edit: Edit, score: int) -> int:
     old = edit.swap()
     try:
-        return bench.score(bench.watched()) - score
+        return bench.score(bench.watched(whole=True)) - score
     except (SyntaxError, ValueError, TypeError):
         return 0
     finally:

@@ -33,6 +33,7 @@ class Tables:
         self.ran, self.ours = ran, ours
         every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
         self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
+        self.returns = [n for n in every if n.lineno in ran.lines and isinstance(n, ast.Return)]
         self._parsed: dict[str, ast.expr] = {}
 
     @cached_property
@@ -107,6 +108,11 @@ class Tables:
         """What a term may be multiplied by: a number, a product of two, what is left of one to 1."""
         pairs = [f"{one} * {two}" for one, two in itertools.combinations(self.scalars, 2)]
         return [*self.scalars, *self.complements, *self.literals, *pairs]
+
+    @cached_property
+    def turns(self) -> bool:
+        """Whether the file takes something in the reverse order, as in x[::-1]."""
+        return any(isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp) for node in self._file)
 
     @cached_property
     def literals(self) -> list[str]:

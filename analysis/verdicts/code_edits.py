@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -191,6 +192,28 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} + 1"))
 
 
+def _subscripts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """Other subscripts of a sum over products: two letters of one part exchanged, or those of another sum."""
+    for slot in tables.slots(statement):
+        match slot.node:
+            case ast.Call(
+                func=ast.Name(id="einsum") | ast.Attribute(attr="einsum"), args=[ast.Constant(str() as said), *_]
+            ):
+                first = Slot(slot.node.args[0], slot.node, "args", 0)
+                for other in dict.fromkeys([*_exchanged(said), *tables.subscripts]):
+                    if other != said and other.count(",") == said.count(","):
+                        yield placed(first, statement, 2, "axis or index", ast.Constant(other))
+
+
+def _exchanged(said: str) -> Iterator[str]:
+    """Yield subscripts with two letters of one part exchanged: "bji,bj->bi" of "bij,bj->bi"."""
+    parts = re.split(r"(,|->)", said.replace(" ", ""))
+    for place, part in enumerate(parts):
+        for i, j in itertools.combinations(range(len(part)), 2) if part.isalpha() else ():
+            turned = part[:i] + part[j] + part[i + 1 : j] + part[i] + part[j + 1 :]
+            yield "".join([*parts[:place], turned, *parts[place + 1 :]])
+
+
 def _backwards(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """In a file that runs something back in time, the other way round."""
     for slot in tables.slots(statement) if tables.turns else ():
@@ -254,5 +277,5 @@ def _operators(op: ast.operator) -> list[ast.operator]:
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]
-RULES: tuple[Rule, ...] = (_atoms, _parts, _backwards, grown, overwriting, aliases)
+RULES: tuple[Rule, ...] = (_atoms, _parts, _subscripts, _backwards, grown, overwriting, aliases)
 BLOCKS: tuple[Callable[[Tables], Iterator[Edit]], ...] = (moves, inserted)

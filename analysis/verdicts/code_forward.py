@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Plac
 from .code_forms import FORMS, Form, Option
 from .code_groups import parts_inside
 from .code_names import kind, role
-from .code_places import named
+from .code_places import distinct
 from .code_returned import accepted, values_for
 from .code_search import Conflict, Seen, gathered, search, tagged, watched
 from .code_settings import Setting, settings
@@ -38,7 +38,8 @@ EFFORTS: tuple[tuple[int, Mapping[str, int], bool], ...] = (
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
-MADE = {**{make: watched(make) for make in MAKERS}, **{make: gathered(make) for make in (np.array, np.asarray)}}
+MADE: dict[Callable[..., Array], Callable[..., Array]] = {make: watched(make) for make in MAKERS}
+MADE |= {make: gathered(make) for make in (np.array, np.asarray)}
 FIRST = re.compile("[a-z]0")
 REFUSED = 40  # of them that run but don't behave like a recurrent cell
 
@@ -332,7 +333,7 @@ def _parts(subject: Subject, name: str, path: Path, role: str, inside: bool) -> 
     """Return an argument, or what is taken out of it where it holds several arrays."""
     deep = parts_inside(subject.forward, name, subject.text) if inside and role in ("group", "param", "second") else []
     if deep:
-        places = named(tuple(Place((*path, *part), (), "param") for part in deep))
+        places = distinct(tuple(Place((*path, *part), (), "param") for part in deep))
         return [Argument(place.path, "param", False, place.label) for place in places]
     if role in ("group", "param", "state"):
         keys = keys_read(subject.forward, name, subject.text)

@@ -90,7 +90,10 @@ def _build(tree: Any, path: Path, value: Any) -> None:
     """Put a value at a place that isn't there yet, with all that leads there."""
     part, *rest = path
     if not rest:
-        tree.insert(part, value) if isinstance(tree, list) else put(tree, (part,), value)
+        if isinstance(tree, list):
+            tree.append(value)
+        else:
+            put(tree, (part,), value)
         return
     empty: Any = [] if isinstance(rest[0], int) else Attributes()
     if isinstance(tree, list):
@@ -136,7 +139,7 @@ def spelled(path: Path) -> str:
     return str(first).lstrip(".") + "".join(parts) if isinstance(first, str) else f"{path[0]}[{first}]{''.join(parts)}"
 
 
-def named(places: tuple[Place, ...]) -> tuple[Place, ...]:
+def distinct(places: tuple[Place, ...]) -> tuple[Place, ...]:
     """Return places with names of which no two are one: spelled out where their last parts are."""
     often = Counter(place.name for place in places)
     return tuple(replace(p, label=spelled(p.path)) if often[p.name] > 1 and p.path[1:] else p for p in places)

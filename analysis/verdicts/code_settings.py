@@ -9,7 +9,7 @@ from typing import Any
 
 from .code_adapter import Adapter, Array, Path, Place, pieces
 from .code_names import kind
-from .code_places import items, named
+from .code_places import distinct, items
 from .code_signatures import is_float, parameters, sizes_with_defaults
 from .code_subject import Subject, cells
 
@@ -90,7 +90,7 @@ def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:
 
 
 def _held(root: str, scope: Mapping[str, Any]) -> list[tuple[Path, Array]]:
-    """Return the arrays in a scope, and those in its dictionaries, lists and objects; of one object in two places once."""
+    """Return the arrays in a scope, and in its dictionaries, lists and objects; of one object in two places once."""
     met: set[int] = set()
     found = [entry for name, value in scope.items() for entry in _arrays(value, (root, name), met)]
     return [(path, value) for path, value in found if value.ndim]
@@ -140,4 +140,4 @@ def _axes_of(held: list[tuple[Path, Array]], sizes: Mapping[str, int], every: bo
             places.append(Place(path, axes, "param"))
         elif every and max(array.shape) > 2:
             return None
-    return named(tuple(places))
+    return distinct(tuple(places))

@@ -130,8 +130,9 @@ def is_written_to(function: Callable[..., Any], argument: str, text: str) -> boo
     for tree in trees(function, text)[:1]:
         for node in ast.walk(tree):
             match node:
-                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument and key not in dir(np.ndarray):
-                    return True
+                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument:
+                    if key not in dir(np.ndarray):
+                        return True
                 case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store()) if name == argument:
                     return True
     return False

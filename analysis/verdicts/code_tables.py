@@ -110,6 +110,14 @@ class Tables:
         return [*self.scalars, *self.complements, *self.literals, *pairs]
 
     @cached_property
+    def subscripts(self) -> list[str]:
+        """The subscripts of the file's sums over products of two, and with both the other way round."""
+        calls = [n for n in self._file if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] == "einsum"]
+        said = [n.args[0].value for n in calls if n.args and isinstance(n.args[0], ast.Constant)]
+        turned = [re.sub(r"^(\w+),(\w+)->", r"\2,\1->", text) for text in said if isinstance(text, str)]
+        return list(dict.fromkeys([*(text for text in said if isinstance(text, str)), *turned]))
+
+    @cached_property
     def turns(self) -> bool:
         """Whether the file takes something in the reverse order, as in x[::-1]."""
         return any(isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp) for node in self._file)
@@ -172,7 +180,9 @@ class Tables:
         """Return the matrix products of two arrays, transposed or not, that have a shape."""
         return self._products.get(shape, []) if shape is not None else []
 
-    def applied(self, shape: tuple[int, ...] | None, matrices: Mapping[str, tuple[int, ...]] | None = None) -> list[str]:
+    def applied(
+        self, shape: tuple[int, ...] | None, matrices: Mapping[str, tuple[int, ...]] | None = None
+    ) -> list[str]:
         """Return the products of a matrix, transposed or not, and a vector of the source that have a shape.
 
         Args:

@@ -83,7 +83,7 @@ def inserted(tables: Tables) -> Iterator[Edit]:
         used = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         made = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         lines = []
-        for target in (*sorted(used - made), *_entries(owner)):
+        for target in (*sorted(used - made), *_entries(tables.ran.tree, owner)):
             shape = tables.shape(tables.parse(target))
             near = tables.like(shape)
             lines += [(4, f"{target} = {text}") for text in tables.ours]
@@ -103,13 +103,14 @@ def inserted(tables: Tables) -> Iterator[Edit]:
             yield Edit(cost, "dropped carry", row[-1], owner, name, None, partial(_with, row, line), "inserted")
 
 
-def _entries(loop: ast.For) -> list[str]:
-    """Return the entries that a loop over layers reads by its variables and never writes: dh[l]."""
+def _entries(tree: ast.FunctionDef, loop: ast.For) -> list[str]:
+    """Return the entries of what a function makes that a loop reads by its variables and never writes: dh[l]."""
+    made = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     nodes = [node for node in ast.walk(loop) if isinstance(node, ast.Subscript)]
     written = {ast.unparse(node.value) for node in nodes if isinstance(node.ctx, ast.Store)}
     moving = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
     read = [n for n in nodes if isinstance(n.slice, ast.Name) and n.slice.id in moving]
-    return list(dict.fromkeys(ast.unparse(n) for n in read if ast.unparse(n.value) not in written))
+    return list(dict.fromkeys(ast.unparse(n) for n in read if ast.unparse(n.value) in made - written))
 
 
 def _with(row: list[ast.stmt], line: str) -> list[ast.stmt]:

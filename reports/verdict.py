@@ -67,7 +67,8 @@ def _summary(verdict: Verdict, phrases: Phrases) -> Note:
     held = sum(line.holds and line.number not in wrong for line in verdict.lines)
     missing = sum(_place(fault) == "missing" for fault in verdict.faults)
     if verdict.correct:
-        key = "open" if verdict.unjudged else "holds" if verdict.lines else "agrees"
+        agrees = f"open_{verdict.speaks_of}s" if verdict.unjudged else ""
+        key = agrees or ("holds" if verdict.lines else "agrees")
     else:
         key = "fails" if verdict.lines else "stopped"
     said = phrases.plain(f"verdict.{key}", held=held, lines=len(verdict.lines), unjudged=len(verdict.unjudged))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,16 @@ class Place:
         names = [part.lstrip(".") for part in self.path if isinstance(part, str)]
         position = f"[{self.path[-1]}]" if isinstance(self.path[-1], int) else ""
         return (names[-1] if names else "result") + position
+
+
+def last_name(path: Path, label: str = "") -> str:
+    """Return the last name on the way to an array, or its label where only a position leads there.
+
+    >>> last_name(("p", "layers", 0, ".W"), "layers[0].W"), last_name(("params", 0), "Wx")
+    ('W', 'Wx')
+    """
+    names = [part.lstrip(".") for part in path[1:] if isinstance(part, str)]
+    return names[-1] if names else label or str(path[0])
 
 
 @dataclass(frozen=True)
@@ -165,40 +175,6 @@ class Attributes(dict[str, Any]):
         self.saved_tensors = values
 
 
-def arguments(places: tuple[Place, ...], values: Mapping[str, Array]) -> dict[str, Any]:
-    """Return what is passed by name, with dictionaries and tuples built up."""
-    built: dict[str, Any] = {}
-    for place in places:
-        value = wrapped(place, values[place.name])
-        root, *rest = place.path
-        if not rest:
-            built[str(root)] = value
-        elif isinstance(rest[0], str) and rest[0].startswith("."):
-            setattr(built.setdefault(str(root), Attributes()), rest[0][1:], value)
-        elif isinstance(rest[0], str):
-            built.setdefault(str(root), Attributes())[rest[0]] = value
-        else:
-            built[str(root)] = (*built.get(str(root), ()), value)
-    return built
-
-
-def leaves(tree: Any, path: Path = (), depth: int = 4) -> Iterator[tuple[Path, Array]]:
-    """Yield the arrays in what a function returned; lists and dictionaries over time are also stacked up."""
-    if isinstance(tree, np.ndarray | np.generic | float | int | complex) and not isinstance(tree, bool):
-        yield path, np.asarray(tree)
-        return
-    if depth == 0 or not isinstance(tree, dict | list | tuple):
-        return
-    items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree))
-    if len(items) > 1 and all(isinstance(key, int) for key, _ in items) and not isinstance(tree, tuple):
-        rows = [np.asarray(value) for key, value in sorted(items) if key >= 0 and isinstance(value, np.ndarray)]
-        if rows and len({row.shape for row in rows}) == 1 and len(rows) >= len(items) - 1:
-            yield path, np.stack(rows)
-            return
-    for key, value in items:
-        yield from leaves(value, (*path, key), depth - 1)
-
-
 def is_single(array: Array) -> bool:
     """Return whether an array holds nothing but what float32 can hold, and not merely zeros and ones.
 
@@ -211,11 +187,3 @@ def is_single(array: Array) -> bool:
     with np.errstate(all="ignore"):
         whole = np.array_equal(numbers, np.round(numbers))
         return not whole and bool(np.array_equal(numbers.astype(np.float32).astype(numbers.dtype), numbers))
-
-
-def at(tree: Any, path: Path) -> Any:
-    """Return what stands at a place of a tree."""
-    for part in path:
-        if part not in ("1:", ":-1"):
-            tree = tree[part]
-    return tree

@@ -7,15 +7,16 @@ import os
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...derive.errors import Error
-from .code_adapter import Adapter, Array, Calling, Path, leaves, shape
+from .code_adapter import Adapter, Array, Calling, Path, Place, shape
 from .code_names import alike, is_gradients, plain
+from .code_places import is_inside, leaves, likeness, spelled
 from .code_reference import along, draw_seeds
 from .code_returned import read
 from .code_signatures import parameters, returned_names
@@ -132,12 +133,13 @@ def line_of(error: BaseException, file: str) -> int:
 def left_behind(subject: Subject, calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]) -> Found:
     """Return every array that the backward pass returns or leaves in the object's attributes."""
     tree = subject.run_back(calling, values, seeds)
-    found = {("result", *path): array for path, array in leaves(tree["result"])}
+    found = {("result", *path): array for path, array in leaves(tree["result"], inside=True)}
     given = {place.path for place in calling.given}
-    for path, array in leaves(tree["self"], ("self",)):
+    for path, array in leaves(tree["self"], ("self",), inside=True):
         if path not in given and np.issubdtype(array.dtype, np.number):
             found[path] = array
-    listed = set(Counter(path[:-1] for path in given if isinstance(path[-1], int)).values()) - {1}
+    entries = {path[: place + 1] for path in given for place, part in enumerate(path) if isinstance(part, int)}
+    listed = set(Counter(path[:-1] for path in entries).values()) - {1}
     rows = {(*p, i): row for p, a in found.items() if a.ndim and len(a) in listed for i, row in enumerate(a)}
     return found | rows
 
@@ -151,6 +153,7 @@ def match_gradients(
         The calling convention, and sentences on what names or order decided.
     """
     labels = _labels(subject, left)
+    names = _names(subject)
     returned = {place.path for place in calling.returned} if subject.backward is None else set()
     pairs, wanted = [], _wanted(calling)
     in_turn = _in_turn(calling, left)
@@ -161,48 +164,66 @@ def match_gradients(
                 continue
             given = adapter.gradients.get(labels[path]) == place.name
             agrees = _close(array.reshape(dims), right[place.name])
-            other = max((alike(labels[path], p.name) for p in wanted if p is not place), default=0)
-            if not given and not agrees and other > 1 and other > alike(labels[path], place.name):
+            like = _likeness(names, labels, path, place)
+            other = max((_likeness(names, labels, path, p) for p in wanted if p is not place), default=0.0)
+            if not given and not agrees and other > 1 and other > like:
                 continue
             turn = in_turn.get(path) == place.name
-            score = (given, agrees, alike(labels[path], place.name), turn, path[0] == "result", array.shape == dims)
+            score = (given, agrees, like, turn, path[0] == "result", array.shape == dims)
             likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
-            said = [str(part) for part in path[1:]] if path[0] == "self" else labels[path]
-            named = score[2] > 1 and (
+            said = [str(part).lstrip(".") for part in path[1:]] if path[0] == "self" else labels[path]
+            named = like > 1 and (
                 any(part[:1] in ("d", "g") for part in said)
                 or path[0] == "result"
-                and (subject.backward is not None or score[2] == 3 and path[1:] not in returned)
+                and (subject.backward is not None or like > 2 and path[1:] not in returned)
             )
             if given or agrees or likely or named or turn:
-                pairs.append((tuple(-int(part) for part in score), abs(order - number), number, path, place.name))
+                pairs.append((tuple(-float(part) for part in score), abs(order - number), number, path, place.name))
     taken: dict[Path, str] = {}
     notes: list[str] = []
     for rank, _, _, path, name in sorted(pairs, key=lambda pair: pair[:3]):
         if path in taken or name in taken.values():
             continue
-        if not any(rank[:3]) and labels[path] and alike(labels[path], name) == 0:
+        if not any(rank[:3]) and labels[path] and _likeness(names, labels, path, calling.place(name)) == 0:
             twins = [p for p in _wanted(calling) if shape(p, calling.sizes) == np.shape(left[path])]
             if len(twins) > 1:
                 notes.append(f"{labels[path]} is taken for the gradient of {name} by its place among what is returned.")
         taken[path] = name
-    over = _left_over(labels, left, taken, [place.name for place in wanted])
-    if over:
-        notes.append(
-            f"Not judged: {', '.join(over)}. Nothing that the forward pass was seen to read has this gradient."
-        )
     return replace(calling, gradients=tuple(taken.items())), notes
 
 
-def _left_over(labels: Mapping[Path, str], left: Found, taken: Collection[Path], known: Collection[str]) -> list[str]:
+def left_over(subject: Subject, calling: Calling, left: Found) -> list[str]:
     """Return the names of returned gradients that belong to nothing known; those of states may be of a step alone."""
+    labels, names, taken = _labels(subject, left), _names(subject), [path for path, _ in calling.gradients]
     found: dict[Path, str] = {}
     for path, array in left.items():
-        name = labels[path]
+        name, (root, inner) = labels[path], _origin(names, path)
         is_part = path[:-1] in found or any(path[: len(other)] == other[: len(path)] for other in taken)
-        is_known = plain(name)[:1] in "hcsx" or any(alike(name, other) > 1 for other in known)
-        if path[0] == "result" and array.ndim and name and is_gradients(name) and not is_part and not is_known:
-            found[path] = name
+        is_known = plain(name)[:1] in ("h", "c", "s", "x") or any(
+            _likeness(names, labels, path, place) > 1 for place in _wanted(calling)
+        )
+        if path[0] == "result" and array.ndim and not is_part and not is_known:
+            if name and is_gradients(name):
+                found[path] = name
+            elif inner and is_gradients(root):
+                found[path] = spelled(("result", root, *inner))
     return list(dict.fromkeys(found.values()))
+
+
+def _names(subject: Subject) -> dict[Path, str]:
+    """Return place -> the name that stands there in the last `return` of what gives the gradients."""
+    return {("result", *path): name for path, name in returned_names(subject.backward or subject.forward).items()}
+
+
+def _origin(names: Mapping[Path, str], path: Path) -> tuple[str, Path]:
+    """Return the name under which an array is returned, or is part of what is, and the way to it from there."""
+    start = next((end for end in range(len(path), 0, -1) if path[:end] in names), 0)
+    return (names[path[:start]], path[start:]) if start else ("", path[1:])
+
+
+def _likeness(names: Mapping[Path, str], labels: Mapping[Path, str], path: Path, place: Place) -> float:
+    """Return how well the name of a gradient, or the whole way to it, goes with what it may be of."""
+    return likeness(*_origin(names, path), place) if is_inside(place) else alike(labels[path], place.name)
 
 
 def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:
@@ -221,7 +242,7 @@ def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:
 
 def _labels(subject: Subject, left: Found) -> dict[Path, str]:
     """Return the names under which arrays are returned or left."""
-    names = {("result", *path): name for path, name in returned_names(subject.backward or subject.forward).items()}
+    names = _names(subject)
     labels = {path: names.get(path) or next((p for p in reversed(path[1:]) if isinstance(p, str)), "") for path in left}
     for path in left:
         if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
@@ -234,13 +255,15 @@ def _labels(subject: Subject, left: Found) -> dict[Path, str]:
 def misshapen(subject: Subject, calling: Calling, left: Found) -> dict[str, tuple[int, ...]]:
     """Return parameter -> the shape of what has the name of its gradient, where that isn't the parameter's own."""
     taken = {name for _, name in calling.gradients}
-    labels = _labels(subject, left)
+    labels, names = _labels(subject, left), _names(subject)
     return {
         place.name: array.shape
         for place in _wanted(calling)
         if place.role == "param" and place.name not in taken
         for path, array in left.items()
-        if path[0] == "result" and alike(labels[path], place.name) == 3 and array.shape != shape(place, calling.sizes)
+        if path[0] == "result"
+        and _likeness(names, labels, path, place) > 2
+        and array.shape != shape(place, calling.sizes)
     }
 
 

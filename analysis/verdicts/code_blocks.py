@@ -83,11 +83,13 @@ def inserted(tables: Tables) -> Iterator[Edit]:
         used = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         made = {node.id for node in ast.walk(owner) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         lines = []
-        for target in sorted(used - made):
-            near = tables.like(tables.shape(tables.parse(target)))
+        for target in (*sorted(used - made), *_entries(tables.ran.tree, owner)):
+            shape = tables.shape(tables.parse(target))
+            near = tables.like(shape)
             lines += [(4, f"{target} = {text}") for text in tables.ours]
             lines += [(5, f"{target} = {one}") for one in near if one != target]
-            lines += [(5, f"{target} = {clone}") for clone in tables.products(tables.shape(tables.parse(target)))]
+            lines += [(5, f"{target} = {clone}") for clone in tables.products(shape)]
+            lines += [(5, f"{target} = {clone}") for clone in tables.applied(shape, tables.atoms)]
             lines += [
                 (6, f"{target} = {one} * {two}")
                 for one in near
@@ -99,6 +101,16 @@ def inserted(tables: Tables) -> Iterator[Edit]:
                 lines += [(5, line) for line in _siblings(tables, statement)]
         for cost, line in lines:
             yield Edit(cost, "dropped carry", row[-1], owner, name, None, partial(_with, row, line), "inserted")
+
+
+def _entries(tree: ast.FunctionDef, loop: ast.For) -> list[str]:
+    """Return the entries of what a function makes that a loop reads by its variables and never writes: dh[l]."""
+    made = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    nodes = [node for node in ast.walk(loop) if isinstance(node, ast.Subscript)]
+    written = {ast.unparse(node.value) for node in nodes if isinstance(node.ctx, ast.Store)}
+    moving = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    read = [n for n in nodes if isinstance(n.slice, ast.Name) and n.slice.id in moving]
+    return list(dict.fromkeys(ast.unparse(n) for n in read if ast.unparse(n.value) in made - written))
 
 
 def _with(row: list[ast.stmt], line: str) -> list[ast.stmt]:

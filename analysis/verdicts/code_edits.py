@@ -7,47 +7,69 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from .code_aliases import aliases
 from .code_blocks import inserted, moves, overwriting
 from .code_edit import Edit, is_target, placed
 from .code_growth import grown, is_operand
 from .code_names import is_of_other_time
-from .code_tables import Slot, Tables, is_product
+from .code_tables import Slot, Tables, is_product, tables_of
 from .code_traced import Ran, held
 
+RETURNED = 4  # cost more of what a `return` would mend: a fault in a line before it is likelier
 LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
 
 
 def edits(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of one function, likelier ones first; `ours` are right sides that are tried for each line."""
-    return _every(Tables(ran, ours))
+    return _every(tables_of(ran, ours))
 
 
-def _every(tables: Tables) -> list[Edit]:
-    found = [edit for statement in tables.statements for edit in of_statement(tables, statement)]
-    return sorted([*found, *of_blocks(tables)], key=lambda edit: edit.cost)
+def _every(several: Sequence[Tables]) -> list[Edit]:
+    whole = several[0]
+    found = [edit for statement in whole.statements for edit in of_statement(several, statement)]
+    last = [edit for statement in whole.returns for edit in of_statement(several, statement)]
+    last = [replace(edit, cost=edit.cost + RETURNED) for edit in last]
+    return sorted([*found, *of_blocks(several), *last], key=lambda edit: edit.cost)
 
 
-def of_statement(tables: Tables, statement: ast.stmt) -> list[Edit]:
-    """Return the edits of one statement, likelier ones first."""
-    found = [edit for rule in RULES for edit in rule(tables, statement)]
+def of_statement(several: Sequence[Tables], statement: ast.stmt) -> list[Edit]:
+    """Return the edits of one statement by any of several tables, likelier ones first."""
+    found = _of_all([edit for rule in RULES for edit in rule(tables, statement)] for tables in several)
     if isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Tuple):
-        found += [Edit(4, "", statement, statement, "value", None, tables.later(text)) for text in tables.ours]
+        whole = several[0]
+        found += [Edit(4, "", statement, statement, "value", None, whole.later(text)) for text in whole.ours]
     return sorted(found, key=lambda edit: edit.cost)
 
 
-def of_blocks(tables: Tables) -> list[Edit]:
-    """Return the edits that move, remove or insert statements, likelier ones first."""
-    return sorted((edit for rule in BLOCKS for edit in rule(tables)), key=lambda edit: edit.cost)
+def of_blocks(several: Sequence[Tables]) -> list[Edit]:
+    """Return the edits by any of several tables that move, remove or insert statements, likelier ones first."""
+    found = _of_all([edit for rule in BLOCKS for edit in rule(tables)] for tables in several)
+    return sorted(found, key=lambda edit: edit.cost)
+
+
+def _of_all(rows: Iterable[list[Edit]]) -> list[Edit]:
+    """Return the first edits, and of the others those that do something else."""
+    first, *others = rows
+    met = {_done(edit) for edit in first} if others else set()
+    return [*first, *(edit for row in others for edit in row if _done(edit) not in met)]
+
+
+def _done(edit: Edit) -> tuple[Any, ...]:
+    """Return what an edit does: another one of the same place and text is equal to it."""
+    parts = edit.new if isinstance(edit.new, list) else [edit.new]
+    return id(edit.owner), edit.name, edit.index, *(ast.dump(p) if isinstance(p, ast.AST) else p for p in parts)
 
 
 def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
     """Return the edits of a function that raises: beside those of any, quantities of other shapes for ones there."""
-    tables = Tables(ran, ours)
-    other = [edit for statement in tables.statements for edit in _reshaped(tables, statement)]
-    return sorted([*_every(tables), *other], key=lambda edit: edit.cost)
+    several = tables_of(ran, ours)
+    other = [edit for statement in several[0].statements for edit in _reshaped(several[0], statement)]
+    return sorted([*_every(several), *other], key=lambda edit: edit.cost)
 
 
 def _reshaped(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
@@ -170,6 +192,41 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} + 1"))
 
 
+def _subscripts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """Other subscripts of a sum over products: two letters of one part exchanged, or those of another sum."""
+    for slot in tables.slots(statement):
+        match slot.node:
+            case ast.Call(
+                func=ast.Name(id="einsum") | ast.Attribute(attr="einsum"), args=[ast.Constant(str() as said), *_]
+            ):
+                first = Slot(slot.node.args[0], slot.node, "args", 0)
+                for other in dict.fromkeys([*_exchanged(said), *tables.subscripts]):
+                    if other != said and other.count(",") == said.count(","):
+                        yield placed(first, statement, 2, "axis or index", ast.Constant(other))
+
+
+def _exchanged(said: str) -> Iterator[str]:
+    """Yield subscripts with two letters of one part exchanged: "bji,bj->bi" of "bij,bj->bi"."""
+    parts = re.split(r"(,|->)", said.replace(" ", ""))
+    for place, part in enumerate(parts):
+        for i, j in itertools.combinations(range(len(part)), 2) if part.isalpha() else ():
+            turned = part[:i] + part[j] + part[i + 1 : j] + part[i] + part[j + 1 :]
+            yield "".join([*parts[:place], turned, *parts[place + 1 :]])
+
+
+def _backwards(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
+    """In a file that runs something back in time, the other way round."""
+    for slot in tables.slots(statement) if tables.turns else ():
+        match slot.node:
+            case ast.Subscript(value=of, slice=ast.Slice(lower=None, upper=None, step=ast.UnaryOp())):
+                yield placed(slot, statement, 1, "time", of)
+            case ast.Slice(lower=None, upper=None, step=step) if slot.index == 0:
+                back = ast.UnaryOp(ast.USub(), ast.Constant(1))
+                yield placed(slot, statement, 2, "time", ast.Slice(None, None, None if step else back))
+            case ast.Name() as node if not is_target(slot) and tables.shape(node):
+                yield placed(slot, statement, 2, "time", tables.later(f"{node.id}[::-1]"))
+
+
 def _turned(node: ast.expr) -> str:
     """Return a side of a product, transposed."""
     match node:
@@ -220,5 +277,5 @@ def _operators(op: ast.operator) -> list[ast.operator]:
 
 
 Rule = Callable[[Tables, ast.stmt], Iterator[Edit]]
-RULES: tuple[Rule, ...] = (_atoms, _parts, grown, overwriting, aliases)
+RULES: tuple[Rule, ...] = (_atoms, _parts, _subscripts, _backwards, grown, overwriting, aliases)
 BLOCKS: tuple[Callable[[Tables], Iterator[Edit]], ...] = (moves, inserted)

@@ -18,7 +18,7 @@ import numpy as np
 from ...derive.errors import Error, nearest
 from ...derive.syntax import closest
 from .code_adapter import Adapter
-from .code_signatures import parameters, returned_names
+from .code_signatures import names_read, parameters, returned_names
 from .code_subject import Subject
 from .code_torch import (
     Held,
@@ -152,15 +152,18 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     else:
         chosen = [pair for pair in pairs if not _is_step(pair[0])] or pairs
         chosen = [pair for pair in chosen if not _is_part(functions, pair)] or chosen
-    if len(chosen) == 1:
-        return functions[chosen[0][0]], functions[chosen[0][1]]
     both = [
         kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
     ]
+    if not wanted:
+        chosen = [pair for pair in chosen if not any(_is_part(vars(kind), pair) for kind in both)]
+    if len(chosen) == 1:
+        return functions[chosen[0][0]], functions[chosen[0][1]]
     both = both or [kind for kind in classes.values() if _other_methods(kind) or _whole_method(kind)]
     modules = [kind for kind in classes.values() if is_module(kind)]
     if all(_is_used(kind, modules) for kind in both):
         both = modules
+    both = [kind for kind in both if not _is_used(kind, [other for other in both if other is not kind])] or both
     whole = [kind for kind in both if not _is_step(kind.__name__)] or both
     if not chosen and len(whole) == 1:
         return whole[0]
@@ -179,8 +182,8 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
     )
 
 
-def _is_part(functions: Mapping[str, FunctionType], pair: tuple[str, str]) -> bool:
-    """Return whether a backward pass is called by another function of the file: that of a layer within a step."""
+def _is_part(functions: Mapping[str, Any], pair: tuple[str, str]) -> bool:
+    """Return whether a backward pass is called by another function, or method: that of a layer within a step."""
     return any(_calls(other, pair[1]) for name, other in functions.items() if name != pair[1])
 
 
@@ -211,15 +214,15 @@ def _left_over(functions: Mapping[str, Any]) -> tuple[str, str] | None:
     return (first[0], second[0]) if len(first) == len(second) == 1 else None
 
 
-def _calls(function: FunctionType, name: str) -> bool:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return code is not None and name in code.co_names and function.__name__ != name
+def _calls(function: Any, name: str) -> bool:
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return code is not None and name in names_read(code) and function.__name__ != name
 
 
 def _is_used(kind: type, others: list[type]) -> bool:
     """Return whether methods of other classes name a class."""
     codes = [value.__code__ for other in others for value in vars(other).values() if isinstance(value, FunctionType)]
-    return any(kind.__name__ in code.co_names for code in codes)
+    return any(kind.__name__ in names_read(code) for code in codes)
 
 
 def _methods(kind: type) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .code_adapter import SIZES, Path, Place, length
+from .code_adapter import SIZES, Path, Place, last_name, length
 from .code_names import is_length, kind
 from .code_usage import UNKNOWN, Use
 
@@ -130,7 +130,7 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     [('n',), ('1', 'n'), ('n', '1')]
     """
     column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
-    name = label or str(path[-1]).lstrip(".")
+    name = last_name(path, label)
     suggested = kind(name)
     if use.is_added and name[:1].islower():  # capital letters are for matrices, which may be added to others
         kinds = ("readout bias", "bias") if suggested.startswith("readout") else ("bias", "readout bias")
@@ -147,8 +147,8 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
 
 def _matrices(kind: str, turn: bool) -> Iterator[tuple[str, ...]]:
     """Yield shapes of a weight that stands on the left of what it multiplies; turned, on its right."""
-    if kind == "readout":
-        yield ("n", "k") if turn else ("k", "n")
+    for inner in ("n", "2*n", "n+m") if kind == "readout" else ():  # of both directions, or with the input beside
+        yield (inner, "k") if turn else ("k", inner)
     for inner in INNER.get(kind, ()):
         for count in GATES:
             rows = "n" if count == 1 else f"{count}*n"

@@ -5,20 +5,22 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...derive.errors import Error
 from . import code_forms as forms
-from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, stated
+from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, last_name, stated
 from .code_forms import FORMS, Form, Option
+from .code_groups import parts_inside
 from .code_names import kind, role
+from .code_places import distinct
 from .code_returned import accepted, values_for
-from .code_search import Conflict, Seen, search, tagged, watched
+from .code_search import Conflict, Seen, gathered, search, tagged, watched
 from .code_settings import Setting, settings
-from .code_signatures import keys_read, optional_names, parameters, parts_read
+from .code_signatures import is_written_to, keys_read, optional_names, parameters, parts_read
 from .code_subject import MAKERS, Hung, Subject, numpy_with
 from .code_torch import OnTensors
 from .code_usage import UNKNOWN, Use, uses
@@ -36,6 +38,8 @@ EFFORTS: tuple[tuple[int, Mapping[str, int], bool], ...] = (
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
+MADE: dict[Callable[..., Array], Callable[..., Array]] = {make: watched(make) for make in MAKERS}
+MADE |= {make: gathered(make) for make in (np.array, np.asarray)}
 FIRST = re.compile("[a-z]0")
 REFUSED = 40  # of them that run but don't behave like a recurrent cell
 
@@ -46,7 +50,7 @@ class Argument:
 
     Attributes:
         path: of what is passed: ("x",), ("params", "Wf"), ("make", "W").
-        role: that its name suggests.
+        role: that its name suggests; "second" of what may be a further input.
         optional: whether it may be left out.
         label: a name for what has only a position.
     """
@@ -60,6 +64,11 @@ class Argument:
     def name(self) -> str:
         """Under which its shape is searched for."""
         return "/".join(map(str, self.path))
+
+    @property
+    def title(self) -> str:
+        """Under which an adapter speaks of it."""
+        return Place(self.path, (), self.role, "", self.label).name
 
 
 def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
@@ -141,7 +150,7 @@ class _Trial:
             name: (
                 (len(options) < 20 or any(place.role == "object" for place in options[0]))
                 and (self.widely or not any(place.role == "state" for place in options[0])),
-                "bias" in kind(name.split("/")[-1]),
+                "bias" in kind(last_name(tuple(name.split("/")))),
             )
             for name, options in self.domains.items()
         }
@@ -213,7 +222,7 @@ class _Trial:
         tags = {name: tagged(value, owners[name]) for name, value in values.items() if name in owners}
         Seen.clear(self.widely)
         try:
-            with numpy_with(self.subject, {make: watched(make) for make in MAKERS}):
+            with numpy_with(self.subject, MADE):
                 self.subject.run(calling, {**values, **tags})
         except Hung:
             self.said.append(f"a run that was still computing after {self.subject.patience:g} s")
@@ -257,7 +266,7 @@ class _Trial:
 
 def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN, widely: bool = True) -> list[Option]:
     """Return what an argument may be in a layout, likelier options first; widely against its name as well."""
-    path, name = argument.path, argument.label or str(argument.path[-1]).lstrip(".")
+    path, name = argument.path, argument.title
     if name in adapter.shapes:
         role = argument.role if argument.role in ("input", "state", "target", "param") else "param"
         role = "onehot" if role == "target" and len(adapter.shapes[name].split(",")) > 1 else role
@@ -276,22 +285,37 @@ def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN
     if argument.role in ("object", "group"):
         rest = forms.params(path, form) if argument.role == "group" else []
         return [(Place(path, (), "object"),), *rest]
+    if argument.role == "second":
+        return [*forms.inputs(path, form), *forms.states(path, form, False), *forms.params(path, form)]
     rest = forms.states(path, form, False) if len(path) == 1 and name[0] not in "WwUuRVb" else []
     return [*forms.params(path, form, argument.label, use), *rest]
 
 
 def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator[tuple[Argument, ...]]:
-    """Yield the arguments that need a value, with what they may be; which is the input, where names don't say."""
+    """Yield the arguments that need a value, with what they may be; which is the input, where names don't say.
+
+    First with the arrays that lie in lists, dictionaries and objects inside them, then with none but those of a key.
+    """
+    several = [found for inside in (True, False) for found in _listed(subject, adapter, setting, inside)]
+    yield from dict.fromkeys(several)
+
+
+def _listed(subject: Subject, adapter: Adapter, setting: Setting, inside: bool) -> Iterator[tuple[Argument, ...]]:
     forward = subject.functions()[0]
     found: list[Argument] = []
     for name in parameters(forward, subject.make is not None):
-        found += _parts(subject, name, (name,), adapter.roles.get(name) or role(name))
+        suggested = adapter.roles.get(name) or role(name)
+        if suggested == "object" and not is_written_to(forward, name, subject.text):
+            suggested = "second"  # a context as of attention
+        found += _parts(subject, name, (name,), suggested, inside)
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":
             found.append(Argument((name,), "state", True))
+    if subject.make is not None:  # weights are kept in the object
+        found = [replace(a, role="second") if a.role == "param" and len(a.path) == 1 else a for a in found]
     maker = subject.factory or (subject.make if subject.is_class and not setting.construct else None)
     for name in parameters(maker, False) if maker is not None else ():
-        found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param")
+        found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param", inside)
     starts = [argument.name for argument in found if argument.role == "state" and FIRST.fullmatch(argument.name)]
     if starts:  # beside a0, b0 is a state, not a bias
         found = [replace(a, role="state") if FIRST.fullmatch(a.name) and a.role == "param" else a for a in found]
@@ -301,12 +325,16 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
     if any(argument.role == "size" for argument in found) and any(argument.role == "state" for argument in found):
         yield tuple(found)  # a system that runs by itself for a number of steps
     for place, argument in enumerate(found):
-        if argument.role in ("param", "target", "state") and len(argument.path) == 1:
+        if argument.role in ("param", "second", "target", "state") and len(argument.path) == 1:
             yield (*found[:place], replace(argument, role="input"), *found[place + 1 :])
 
 
-def _parts(subject: Subject, name: str, path: Path, role: str) -> list[Argument]:
+def _parts(subject: Subject, name: str, path: Path, role: str, inside: bool) -> list[Argument]:
     """Return an argument, or what is taken out of it where it holds several arrays."""
+    deep = parts_inside(subject.forward, name, subject.text) if inside and role in ("group", "param", "second") else []
+    if deep:
+        places = distinct(tuple(Place((*path, *part), (), "param") for part in deep))
+        return [Argument(place.path, "param", False, place.label) for place in places]
     if role in ("group", "param", "state"):
         keys = keys_read(subject.forward, name, subject.text)
         if keys and role != "state":
@@ -336,7 +364,7 @@ def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:
     shapes, roles = [], []
     for argument in named:
         option = _domain(argument, FORMS[0], adapter)[0]
-        name = argument.label or str(argument.path[-1]).lstrip(".")
+        name = argument.title
         if option and option[0].axes and argument.role != "size":
             shapes.append(f'"{name}": "{", ".join(option[0].axes)}"')
             roles.append(f'"{name}": "{"target" if option[0].role == "onehot" else option[0].role}"')

@@ -90,6 +90,10 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             rest, gate = bare
             hyperbolic = f"{ast.unparse(rest)} * (1 - {gate} ** 2)" if rest is not None else f"1 - {gate} ** 2"
             yield placed(slot, statement, 2, "activation", tables.later(hyperbolic))
+        case Slot(node=ast.BinOp(op=ast.Add() | ast.Sub()), owner=ast.BinOp(op=ast.Mult() | ast.Div())):
+            for term in tables.reductions(shape):
+                for sign in "+-":
+                    yield placed(slot, statement, 5, "missing path", tables.later(f"{text} {sign} {term}"))
         case Slot(node=ast.Attribute(value=inner, attr="T")):
             for atom in tables.near(tables.shape(inner)):
                 turned = f"({ast.unparse(inner)} * {atom}).T"
@@ -201,6 +205,8 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     for clone in (*tables.products(shape), *tables.applied(shape), *(tables.contractions if is_number else ())):
         yield more(4, "missing path", "+", clone)
         yield more(5, "missing path", "-", clone)
+    for term in tables.reductions(shape):
+        yield more(5, "missing path", "-", term)
     for term in tables.ours:
         yield more(4, "missing path", "+", f"({term})")
     near = tables.near(shape)
@@ -208,8 +214,9 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
         for atom in (*near, *tables.products(shape)):
             for sign in "+-":
                 yield more(6, "missing path", sign, f"{factor} * {atom}")
+    repeated = tables.repeated(shape)
     for number, one in enumerate(near):
-        for other in near[number + 1 :]:
+        for other in (*near[number + 1 :], *repeated):
             yield more(5, "missing path", "+", f"{one} * {other}")
     for one, other in itertools.permutations(near, 2):
         for slope in SLOPES if is_zeros(slot.node) else SLOPES[:1]:

@@ -14,12 +14,13 @@ import numpy as np
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from .code_adapter import Adapter, Array, Attributes, Calling, Path, is_single, shape
-from .code_backward import Raised, gradients, left_behind, line_of, match_gradients, misshapen, readings
+from .code_backward import Raised, gradients, left_behind, left_over, line_of, match_gradients, misshapen, readings
 from .code_cells import Match, identify, in_their_layout
 from .code_diagnosis import Comparison, differences
 from .code_fault import Search
 from .code_forms import Form
 from .code_notes import explained
+from .code_places import arguments
 from .code_reference import EXACT, Reference, complex_slope, condition, draw_seeds, reference
 from .code_returned import bounded
 from .code_smooth import roughness
@@ -33,6 +34,8 @@ SEEDS = (1, 2)
 MORE = range(3, 19)  # of probes on which one direction is looked at
 OWN = "a cell of its own"
 NEAR = "Agreement is asked for to {:.1g} of each gradient's largest entry."
+
+UNSEEN = "{} isn't judged: nothing that the forward pass was seen to read has this gradient"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def _read(
     checks = [(trial.values, trial.seeds, trial.right.gradients) for trial in trials]
     search = Search(subject, calling, checks, compared.theirs, comparison, errors, near, time.process_time() + seconds)
     judged, different = _cell(match)
+    left = left_behind(subject, calling, trials[0].values, trials[0].seeds)
     verdict = Verdict(
         subject.name,
         judged,
@@ -129,14 +133,16 @@ def _read(
         tuple(dict.fromkeys([*different, *notes, NEAR.format(near)])),
         max(errors.values(), default=0.0),
         f"{compared.right.how}; condition number {condition(compared.right.gradients):.2g} along a random direction",
+        tuple(UNSEEN.format(name) for name in left_over(subject, calling, left)),
+        "gradient",
     )
     if max(errors.values(), default=0.0) <= near:
         return replace(verdict, lines=search.lines())
     others = [(trial.theirs, trial.right.gradients) for trial in trials if trial is not compared]
     note = explained(compared.theirs, compared.right.gradients, others, calling, comparison, near)
     if note is not None:
-        left = max(differences(compared.theirs, note[1]).values())
-        return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=left)
+        error = max(differences(compared.theirs, note[1]).values())
+        return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=error)
     rough = roughness(subject, calling, compared.values, compared.seeds) if near < 1e-6 else ""
     if rough:
         unjudged = Fault(0, "not differentiable", f"{rough}. The gradients of {', '.join(search.wrong)} differ", "")
@@ -308,8 +314,6 @@ def _behaviour(subject: Subject, calling: Calling, trial: Trial) -> list[str]:
 
 
 def _given(calling: Calling, values: Mapping[str, Array], name: str) -> Any:
-    from .code_adapter import arguments
-
     passed = tuple(place for place in calling.given if place.path[0] not in AROUND)
     return {**arguments(passed, values), **calling.constants}[name]
 

@@ -21,7 +21,7 @@ from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled
 
 Check = tuple[Mapping[str, Array], Mapping[Path, Array], Mapping[str, Array]]  # values, seeds, right gradients
-MOST = 8000  # edits that are run
+MOST, EACH = 8000, 1000  # edits that are run, and after them of each function, so that a long one hides no short one
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def mend(
     """
     waiting = [(edit, at) for at in ran for edit in made(at, ours)]
     waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines, right))
-    for edit, at in waiting[:MOST]:
+    rest = [pair for at in ran for pair in [pair for pair in waiting[MOST:] if pair[1] is at][:EACH]]
+    for edit, at in (*waiting[:MOST], *rest):
         if time.process_time() > until:
             return None
         error = _error(subject, calling, checks, edit, at, near)

@@ -26,6 +26,7 @@ ROLES = (  # of an argument of a forward pass
 )
 TIMES = r"_?(prev|previous|old|last|next|now|cur|curr|current|new|tm1|tp1|t)$"  # ends of names of values of a step
 LENGTHS = r"T|[nN]|.*(steps|iter(ation)?s?|len(gth)?|horizon|duration)"  # names of a number of steps
+GROUPS = r"g|gr|grads?|gradients?|\w+_(grads?|gradients?)"  # names of several gradients
 KINDS = (  # of a parameter
     (r"(b|bias).*(y|ya|out|dec|readout|logit)\d?", "readout bias"),
     (r".*(y|ya)\d?|V\d?|.*(out|dec|readout|logit).*|c", "readout"),
@@ -73,12 +74,12 @@ def plain(name: str) -> str:
 
 
 def is_gradients(name: str) -> bool:
-    """Return whether a name says that it is a gradient's.
+    """Return whether a name says that it is a gradient's, or of a group of them.
 
-    >>> is_gradients("dxt"), is_gradients("xt")
-    (True, False)
+    >>> is_gradients("dxt"), is_gradients("xt"), is_gradients("grads")
+    (True, False, True)
     """
-    return plain(name) != re.sub(r"[^a-z0-9]", "", name.lower())
+    return plain(name) != re.sub(r"[^a-z0-9]", "", name.lower()) or re.fullmatch(GROUPS, name) is not None
 
 
 def is_of_other_time(one: str, other: str) -> bool:

@@ -25,7 +25,7 @@ from .code_edits import edits, of_blocks, of_statement
 from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
 from .code_subject import Hung
-from .code_tables import Tables
+from .code_tables import tables_of
 from .code_traced import Ran, compiled
 from .code_watch import NEAR, Adjoint, Known, Watched, watch
 
@@ -76,10 +76,10 @@ class Bench:
         self.fixed: set[tuple[int, str]] | None = None
         self.texts = {id(s): spelled(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
 
-    def watched(self) -> list[Watched]:
+    def watched(self, whole: bool = False) -> list[Watched]:
         """Return what every target holds, in the order of the run, without what doesn't come from the loss."""
         with self.in_force():
-            found = watch(self.ran, lambda: self.run(1.0))
+            found = watch(self.ran, lambda: self.run(1.0), whole)
             twice = watch(self.ran, lambda: self.run(2.0)) if self.fixed is None else []
         if self.fixed is None:
             other = {(id(at.statement), at.text): at.values for at in twice}
@@ -247,7 +247,7 @@ def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, .
 
 def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
     suspects = bench.suspects(found)
-    tables = {id(ran): Tables(ran, ours) for ran in bench.ran}
+    tables = {id(ran): tables_of(ran, ours) for ran in bench.ran}
     taken = bench.claimed(found)
     for at, execution in [pair for pair in suspects if not is_begun(bench.ran, pair[0].statement)][:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
@@ -307,7 +307,7 @@ def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
 def _gain(bench: Bench, edit: Edit, score: int) -> int:
     old = edit.swap()
     try:
-        return bench.score(bench.watched()) - score
+        return bench.score(bench.watched(whole=True)) - score
     except (SyntaxError, ValueError, TypeError):
         return 0
     finally:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import code_forms as forms
-from .code_adapter import Array, Calling, Path, Place, leaves, shape
+from .code_adapter import Array, Calling, Path, Place, shape
+from .code_places import leaves
 from .code_subject import AROUND, Subject
 
 ROLES = {("T", "n"): "states", ("T+1", "n"): "states", ("", "n"): "final", ("T", "k"): "outputs", ("", "k"): "output"}

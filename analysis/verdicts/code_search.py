@@ -214,6 +214,16 @@ def watched(make: Callable[..., Array]) -> Callable[..., Array]:
     return made
 
 
+def gathered(make: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a function that makes an array of others, which remembers whose these are."""
+
+    def made(*args: Any, **options: Any) -> Array:
+        tags, _ = _tags((args, options))
+        return _tagged(make(*_bare(args), **_bare(options)), tags) if tags else make(*args, **options)
+
+    return made
+
+
 def bare(array: Any) -> Any:
     """Return an array without its tags."""
     return array.view(np.ndarray) if isinstance(array, Tagged) else array

@@ -9,8 +9,11 @@ from typing import Any
 
 from .code_adapter import Adapter, Array, Path, Place, pieces
 from .code_names import kind
+from .code_places import distinct, items
 from .code_signatures import is_float, parameters, sizes_with_defaults
 from .code_subject import Subject, cells
+
+DEEPEST = 6  # parts of a path
 
 
 @dataclass(frozen=True)
@@ -87,19 +90,19 @@ def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:
 
 
 def _held(root: str, scope: Mapping[str, Any]) -> list[tuple[Path, Array]]:
-    """Return the arrays in a scope, in dictionaries by name and in lists of several as well."""
-    found = [entry for name, value in scope.items() for entry in _arrays(value, (root, name))]
+    """Return the arrays in a scope, and in its dictionaries, lists and objects; of one object in two places once."""
+    met: set[int] = set()
+    found = [entry for name, value in scope.items() for entry in _arrays(value, (root, name), met)]
     return [(path, value) for path, value in found if value.ndim]
 
 
-def _arrays(value: Any, path: Path) -> Iterator[tuple[Path, Array]]:
+def _arrays(value: Any, path: Path, met: set[int]) -> Iterator[tuple[Path, Array]]:
     if is_float(value):
         yield path, value
-    elif isinstance(value, list):
-        yield from (((*path, place), part) for place, part in enumerate(value) if is_float(part))
-    elif isinstance(value, dict) and len(path) == 2:
-        for key, part in value.items():
-            yield from _arrays(part, (*path, key)) if isinstance(key, str) else ()
+    elif len(path) < DEEPEST and id(value) not in met:
+        met.add(id(value))
+        for part, inner in items(value):
+            yield from _arrays(inner, (*path, part), met)
 
 
 def _fixed(held: list[tuple[Path, Array]], sizes: dict[str, int]) -> Iterator[dict[str, int]]:
@@ -137,4 +140,4 @@ def _axes_of(held: list[tuple[Path, Array]], sizes: Mapping[str, int], every: bo
             places.append(Place(path, axes, "param"))
         elif every and max(array.shape) > 2:
             return None
-    return tuple(places)
+    return distinct(tuple(places))

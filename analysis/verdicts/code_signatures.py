@@ -8,6 +8,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,19 @@ def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[st
     return []
 
 
+def is_written_to(function: Callable[..., Any], argument: str, text: str) -> bool:
+    """Return whether the source asks an argument for attributes, or puts entries into it, as into a context."""
+    for tree in trees(function, text)[:1]:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id=name), attr=key) if name == argument:
+                    if key not in dir(np.ndarray):
+                        return True
+                case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store()) if name == argument:
+                    return True
+    return False
+
+
 def array_kinds() -> tuple[type, ...]:
     """Return the classes of what an argument may be that isn't a group of parameters."""
     torch = sys.modules.get("torch")
@@ -138,6 +152,14 @@ def parts_read(function: Callable[..., Any], argument: str, text: str) -> list[s
                 case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if name == argument:
                     return [ast.unparse(part) for part in parts]
     return []
+
+
+def names_read(code: CodeType) -> Iterator[str]:
+    """Yield the names of globals and attributes that a function reads, with those of what is defined inside it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from names_read(inner)
 
 
 def is_float(value: Any) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .code_adapter import Array, Attributes, Calling, Path, arguments, at, wrapped
+from .code_adapter import Array, Attributes, Calling, Path, wrapped
+from .code_places import arguments, at, put
 from .code_signatures import parameters
 
 AROUND = ("self", "global", "closure", "make")  # where weights are that aren't arguments of the forward pass
@@ -87,12 +88,8 @@ class Subject:
         owner = copy.deepcopy(self.prototypes[calling.construct])
         for place in calling.given:
             if place.path[0] == "self":
-                value = wrapped(place, values[place.name])
                 _, name, *keys = place.path
-                if keys:
-                    at(getattr(owner, str(name)), tuple(keys[:-1]))[keys[-1]] = value
-                else:
-                    setattr(owner, str(name), value)
+                put(owner, (f".{name}", *keys), wrapped(place, values[place.name]))
         return owner
 
     def run(self, calling: Calling, values: Mapping[str, Array]) -> tuple[Any, Any, dict[str, Any]]:
@@ -120,7 +117,7 @@ class Subject:
         for place in calling.given:
             kind, *keys = place.path
             if kind == "global":
-                at(self.forward.__globals__, tuple(keys[:-1]))[keys[-1]] = wrapped(place, values[place.name])
+                put(self.forward.__globals__, tuple(keys), wrapped(place, values[place.name]))
             elif kind == "closure":
                 value = wrapped(place, values[place.name])
                 for cell in cells(self, str(keys[0])):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from .code_traced import Ran, array_shape, held, is_number
 
 LITERALS, SCALARS = 7, 8  # numbers that are tried, as they stand in the file or by name
+OTHERS = 3  # moments
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Tables:
         self.ran, self.ours = ran, ours
         every = [node for node in ast.walk(ran.tree) if isinstance(node, ast.stmt) and node is not ran.tree]
         self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
+        self.returns = [n for n in every if n.lineno in ran.lines and isinstance(n, ast.Return)]
         self._parsed: dict[str, ast.expr] = {}
 
     @cached_property
@@ -108,6 +110,19 @@ class Tables:
         return [*self.scalars, *self.complements, *self.literals, *pairs]
 
     @cached_property
+    def subscripts(self) -> list[str]:
+        """The subscripts of the file's sums over products of two, and with both the other way round."""
+        calls = [n for n in self._file if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] == "einsum"]
+        said = [n.args[0].value for n in calls if n.args and isinstance(n.args[0], ast.Constant)]
+        turned = [re.sub(r"^(\w+),(\w+)->", r"\2,\1->", text) for text in said if isinstance(text, str)]
+        return list(dict.fromkeys([*(text for text in said if isinstance(text, str)), *turned]))
+
+    @cached_property
+    def turns(self) -> bool:
+        """Whether the file takes something in the reverse order, as in x[::-1]."""
+        return any(isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp) for node in self._file)
+
+    @cached_property
     def literals(self) -> list[str]:
         """The numbers that stand in the file."""
         values = [node.value for node in self._file if isinstance(node, ast.Constant)]
@@ -123,15 +138,15 @@ class Tables:
     def atoms(self) -> dict[str, tuple[int, ...]]:
         """Names, entries and attributes that hold arrays -> shape; entries beside those that are read, too."""
         texts = dict(self.written)
+        entries = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Subscript) and _moves_over(n.slice)]
+        marks = dict.fromkeys(ast.unparse(entry)[len(ast.unparse(entry.value)) :] for entry in entries)
         for node in ast.walk(self.ran.tree):
             if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute):
                 continue
-            for text in _beside(node, self.ran.scope):
+            for text in _beside(node, self.ran.scope, marks):
                 found = self.shape(self.parse(text))
                 if found is not None and not text.endswith(".T"):
                     texts.setdefault(text, found)
-        entries = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Subscript) and _moves_over(n.slice)]
-        marks = dict.fromkeys(ast.unparse(entry)[len(ast.unparse(entry.value)) :] for entry in entries)
         for name in self.ran.function.__code__.co_varnames:
             for text in (name, *(f"{name}{mark}" for mark in marks)):
                 found = self.shape(self.parse(text))
@@ -165,14 +180,41 @@ class Tables:
         """Return the matrix products of two arrays, transposed or not, that have a shape."""
         return self._products.get(shape, []) if shape is not None else []
 
-    def applied(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return the products of a matrix, transposed or not, and a vector of the source that have a shape."""
+    def applied(
+        self, shape: tuple[int, ...] | None, matrices: Mapping[str, tuple[int, ...]] | None = None
+    ) -> list[str]:
+        """Return the products of a matrix, transposed or not, and a vector of the source that have a shape.
+
+        Args:
+            shape: of the product.
+            matrices: among which to look; by default those of the source.
+        """
         if shape is None or len(shape) != 1:
             return []
-        flat = [(text, dims) for text, dims in self.written.items() if len(dims) == 2]
+        flat = [(text, dims) for text, dims in (matrices or self.written).items() if len(dims) == 2]
         turned = [(f"{text}.T", dims[::-1]) for text, dims in flat]
         pairs = [(text, dims[1:]) for text, dims in (*flat, *turned) if dims[:1] == shape]
         return [f"{text} @ {vector}" for text, dims in pairs for vector in self.near(dims)]
+
+    @cached_property
+    def _reducing(self) -> list[str]:
+        """How the file sums or averages along an axis that it keeps: "{}.mean(axis=-1, keepdims=True)"."""
+        found = []
+        for node in self._file:
+            match node:
+                case ast.Call(func=ast.Attribute(value=of, attr="sum" | "mean"), args=args, keywords=keywords) if any(
+                    keyword.arg == "keepdims" for keyword in keywords
+                ):
+                    inner = args[0] if ast.unparse(of) == self.library else of
+                    found.append(ast.unparse(node).replace(_bracketed(inner, of), "{}", 1))
+        return list(dict.fromkeys(found))
+
+    def reductions(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Return sums and means, as the file makes them, of what has a shape, of its products, and times a factor."""
+        near = self.near(shape) if shape else []
+        flat = [form.format(one) for form in self._reducing for one in near]
+        pairs = [(one, form.format(f"({one} * {two})")) for form in self._reducing for one in near for two in near]
+        return [*flat, *(of for _, of in pairs), *(f"{one} * {of}" for one, of in pairs)]
 
     @cached_property
     def contractions(self) -> list[str]:
@@ -192,25 +234,58 @@ class Tables:
         return found
 
 
+def tables_of(ran: Ran, ours: tuple[str, ...]) -> list[Tables]:
+    """Return the tables of a function; further ones of moments when what stands in it had other shapes.
+
+    In a loop over layers the first layer may have other sizes than the rest.
+    """
+    several = [Tables(ran, ours)]
+    known = {text: {shape} for text, shape in several[0].written.items()}
+    for moment in ran.moments:
+        other = Tables(ran.at(moment), ours)
+        fresh = [text for text, shape in other.written.items() if shape not in known.get(text, {shape})]
+        if fresh and len(several) <= OTHERS:
+            several.append(other)
+            for text in fresh:
+                known[text].add(other.written[text])
+    return several
+
+
+def _bracketed(inner: ast.expr, of: ast.expr) -> str:
+    """Return an expression as it stands before a method, or as an argument."""
+    text = ast.unparse(inner)
+    return f"({text})" if inner is of and isinstance(inner, ast.BinOp | ast.UnaryOp) else text
+
+
 def _moves_over(index: ast.expr) -> bool:
     """Return whether an index names a step in time or a piece, rather than a key."""
     return not any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(index))
 
 
-def _beside(node: ast.expr, scope: dict[str, Any]) -> list[str]:
-    """Return entries of the same dictionary or of the steps before and after, attributes of the same object."""
+def _beside(node: ast.expr, scope: dict[str, Any], marks: Collection[str]) -> list[str]:
+    """Return entries of the same dictionary or of the steps before and after, attributes of the same object.
+
+    Args:
+        node: beside which to look.
+        scope: of variables.
+        marks: that stand behind names in the source: what a list of arrays is indexed with.
+    """
     if isinstance(node, ast.Attribute) and node.attr != "T":
         owner = held(scope, node.value)
-        names = (
-            [name for name, value in vars(owner).items() if array_shape(value)] if hasattr(owner, "__dict__") else []
-        )
-        return [f"{ast.unparse(node.value)}.{name}" for name in names[:40]]
+        others = vars(owner).items() if hasattr(owner, "__dict__") else ()
+        names = [name for name, value in others if array_shape(value)][:40]
+        lists = [name for name, value in others if isinstance(value, list) and any(map(array_shape, value))]
+        base = ast.unparse(node.value)
+        return [f"{base}.{name}" for name in names] + [f"{base}.{name}{mark}" for name in lists for mark in marks]
     if not isinstance(node, ast.Subscript):
         return []
     base = ast.unparse(node.value)
     if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
         owner = held(scope, node.value)
-        return [f"{base}[{key!r}]" for key in owner] if isinstance(owner, dict) else []
+        if not isinstance(owner, dict):
+            return []
+        lists = [key for key, value in owner.items() if isinstance(value, list)]
+        return [f"{base}[{key!r}]" for key in owner] + [f"{base}[{key!r}]{mark}" for key in lists for mark in marks]
     return [f"{base}[{index}]" for index in _shifted(node.slice)]
 
 

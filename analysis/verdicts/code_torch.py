@@ -11,13 +11,14 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from .code_adapter import Array
 from .code_search import NOBODY, Names, Seen, Size, bare, conflict
+from .code_signatures import names_read
 
 # Products of matrices -> which of the arguments are their sides.
 PRODUCTS: dict[str, tuple[int, int | None]] = dict.fromkeys(
@@ -100,17 +101,10 @@ def is_for_tensors(function: Any) -> bool:
     if torch is None or not isinstance(function, FunctionType):
         return False
     scope = function.__globals__
-    read = (scope.get(name) for name in _names(function.__code__))
+    read = (scope.get(name) for name in names_read(function.__code__))
     return any(
         str(getattr(value, "__module__", getattr(value, "__name__", ""))).split(".")[0] == "torch" for value in read
     )
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _names(inner)
 
 
 class OnTensors:

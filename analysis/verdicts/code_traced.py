@@ -7,14 +7,18 @@ import builtins
 import inspect
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from .code_subject import Subject
+
+MOMENTS = 120  # lines, of several steps of a loop over layers within one over time
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Ran:
         file: that it stands in.
         lines: that ran.
         scope: its variables when it last returned, over its globals.
+        moments: its variables before each of the last lines that ran, the last one first.
     """
 
     function: FunctionType
@@ -34,6 +39,11 @@ class Ran:
     file: ast.Module
     lines: set[int] = field(default_factory=set)
     scope: dict[str, Any] = field(default_factory=dict)
+    moments: list[dict[str, Any]] = field(default_factory=list)
+
+    def at(self, moment: dict[str, Any]) -> Ran:
+        """Return the same with the variables of another moment."""
+        return replace(self, scope={**self.function.__globals__, **moment}, moments=[])
 
 
 def compiled(tree: ast.FunctionDef, function: FunctionType) -> CodeType:
@@ -69,12 +79,13 @@ def traced(subject: Subject, ahead: Callable[[], Any], back: Callable[[], Any]) 
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     functions = _functions(subject)
     ran = []
-    for code, (lines, scope) in found.items():
+    for code, seen in found.items():
         function = functions.get(code)
         starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
         if code in shared or function is None or not starts:
             continue
-        ran.append(Ran(function, starts[-1], tree, lines, {**function.__globals__, **scope}))
+        scope = {**function.__globals__, **seen.scope}
+        ran.append(Ran(function, starts[-1], tree, seen.lines, scope, [*reversed(seen.moments)]))
     return ran
 
 
@@ -85,25 +96,35 @@ def traced_ahead(subject: Subject, ahead: Callable[[], Any]) -> list[Ran]:
     tree = ast.parse(subject.text)
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     functions, ran = _functions(subject), []
-    for code, (lines, scope) in _codes(subject, ahead).items():
+    for code, seen in _codes(subject, ahead).items():
         starts = [n for n in nodes if code.co_firstlineno in (n.lineno, *(d.lineno for d in n.decorator_list))]
         if code in functions and starts:
-            ran.append(Ran(functions[code], starts[-1], tree, lines, scope))
+            ran.append(Ran(functions[code], starts[-1], tree, seen.lines, seen.scope))
     return ran
 
 
-def _codes(subject: Subject, run: Callable[[], Any]) -> dict[CodeType, tuple[set[int], dict[str, Any]]]:
-    found: dict[CodeType, tuple[set[int], dict[str, Any]]] = {}
+@dataclass
+class _Code:
+    """What was seen of a code: lines that ran, its variables at its last return and before the last lines."""
+
+    lines: set[int] = field(default_factory=set)
+    scope: dict[str, Any] = field(default_factory=dict)
+    moments: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MOMENTS))
+
+
+def _codes(subject: Subject, run: Callable[[], Any]) -> dict[CodeType, _Code]:
+    found: dict[CodeType, _Code] = {}
     file = os.path.abspath(subject.file)
 
     def watch(frame: FrameType, event: str, argument: Any) -> Any:
         if os.path.abspath(frame.f_code.co_filename) != file:
             return None
-        lines, scope = found.setdefault(frame.f_code, (set(), {}))
+        seen = found.setdefault(frame.f_code, _Code())
         if event == "line":
-            lines.add(frame.f_lineno)
+            seen.lines.add(frame.f_lineno)
+            seen.moments.append(dict(frame.f_locals))
         elif event == "return":
-            scope.update(frame.f_locals)
+            seen.scope.update(frame.f_locals)
         return watch
 
     before = sys.gettrace()
@@ -138,11 +159,16 @@ def held(scope: dict[str, Any], node: ast.expr) -> Any:
     if not all(isinstance(part, (*kinds, *marks)) for part in ast.walk(node)):
         return None
     try:
-        code = compile(ast.Expression(ast.parse(ast.unparse(node), mode="eval").body), "<held>", "eval")
+        code = _expression(ast.unparse(node))
         value = eval(code, {"__builtins__": builtins}, scope)  # names, entries and attributes of theirs alone
         return value.detach().numpy() if hasattr(value, "detach") else value
     except Exception:
         return None
+
+
+@cache
+def _expression(text: str) -> CodeType:
+    return compile(text, "<held>", "eval")
 
 
 def rows_of(owner: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:

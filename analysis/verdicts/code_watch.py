@@ -292,8 +292,11 @@ def _plain(node: ast.AST) -> str:
     return ast.unparse(Bare().visit(copy.deepcopy(node)))
 
 
-def watch(ran: list[Ran], run: Callable[[], Any]) -> list[Watched]:
-    """Return what the targets of assignments hold each time that they have been run, in the order of the run."""
+def watch(ran: list[Ran], run: Callable[[], Any], whole: bool = False) -> list[Watched]:
+    """Return what the targets of assignments hold each time that they have been run, in the order of the run.
+
+    Of a run that raises, that is what was seen until then; where it is to be whole, nothing.
+    """
     found = [at for each in ran for at in _assigned(each)]
     by_line: dict[tuple[CodeType, int], list[tuple[Watched, CodeType]]] = {}
     for at in found:
@@ -327,8 +330,8 @@ def watch(ran: list[Ran], run: Callable[[], Any]) -> list[Watched]:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run()
-    except (Exception, Hung):  # what was seen until then is what there is
-        pass
+    except (Exception, Hung):
+        found = [] if whole else found
     finally:
         sys.settrace(before)
     return sorted((at for at in found if at.values), key=lambda at: at.order)

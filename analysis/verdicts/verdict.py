@@ -76,7 +76,9 @@ class Verdict:
         notes: what isn't a fault but should be known: clipping, scaling, mutated inputs, precision.
         largest_error: relative, of what was compared, after the conventions were taken into account.
         reference: how the right values were made, such as "complex step, float64".
-        unjudged: lines that were read and that nothing could be said of, each with the reason in a sentence.
+        unjudged: lines that were read, or gradients that were returned, and that nothing could be said of, each with
+            the reason in a sentence.
+        speaks_of: what those are: "line" or "gradient".
     """
 
     name: str
@@ -88,6 +90,7 @@ class Verdict:
     largest_error: float
     reference: str
     unjudged: tuple[str, ...] = ()
+    speaks_of: str = "line"
 
     _repr_html_ = display.html
 
@@ -98,9 +101,9 @@ class Verdict:
 
     @property
     def left_open(self) -> str:
-        """How many lines aren't judged, for the headline; "" for none."""
+        """How many lines or gradients aren't judged, for the headline; "" for none."""
         count = len(self.unjudged)
-        return f"{count} line{'s' * (count != 1)} not judged" if count else ""
+        return f"{count} {self.speaks_of}{'s' * (count != 1)} not judged" if count else ""
 
     @property
     def shared(self) -> str:

@@ -14,11 +14,14 @@ SAID = {
     "accumulators.py": (OWN, "Sequences are (T, B, features)."),
     "alias_tape.py": (OWN, "Sequences are (T, B, features)."),
     "bias_row_lstm.py": (OWN, "Loss gradients come in at every step and at the last step."),
+    "bidirectional_dicts.py": (OWN, "Loss gradients come in at the outputs of every step."),
     "cache_dict_mgu.py": ("mgu", "Sequences are (B, T, features)."),
     "char_rnn_class.py": (OWN, "The loss is computed inside, from targets."),
     "closures.py": ("rnn", "Sequences are (T, B, features)."),
     "coupled_gate_own.py": (OWN, "Sequences are (B, T, features)."),
     "course_cells.py": ("rnn", "Sequences are (features, B, T)."),
+    "dict_lists_functions.py": (OWN, "One sequence at a time, (T, features)."),
+    "einsum_memory.py": (OWN, "Sequences are (T, B, features)."),
     "fast_weights.py": (OWN, "One sequence at a time, (T, features)."),
     "features_first_lstm.py": ("lstm", "Wf, Wi, Wg and Wo multiply [h; x]."),
     "function_static.py": ("rnn", "Weights are (outputs, inputs), as in W @ x."),
@@ -31,6 +34,9 @@ SAID = {
     "keyword_gru.py": ("gru", "The gates are stacked in the order z, r, h_tilde in kernel, recurrent, bias."),
     "last_output_class.py": ("rnn", "Loss gradients come in at the output."),
     "leaky_relu_loss.py": (OWN, "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "layer_norm_gates.py": (OWN, "Sequences are (T, B, features)."),
+    "layer_objects.py": (OWN, "Sequences are (T, B, features)."),
+    "list_of_dicts.py": (OWN, "One sequence at a time, (T, features)."),
     "layer_norm_rnn.py": (OWN, "Sequences are (B, T, features)."),
     "learned_leak.py": (OWN, "One sequence at a time, (T, features)."),
     "lists_in_dictionary.py": (OWN, "One sequence at a time, (T, features)."),
@@ -55,6 +61,8 @@ SAID = {
     "running_maximum.py": (OWN, "One sequence at a time, (T, features)."),
     "random_source.py": (OWN, "Loss gradients come in at every step."),
     "rnn_mse_loss.py": ("rnn", "The loss is computed inside, from targets: a squared error."),
+    "seq2seq_dataclasses.py": (OWN, "Loss gradients come in at the outputs of every step."),
+    "seven_arrays.py": (OWN, "Loss gradients come in at the outputs of every step."),
     "sru_whole.py": (OWN, "Sequences are (T, B, features)."),
     "state_pair_lstm.py": ("lstm", "bias_ih and bias_hh are added up."),
     "step_only.py": ("lstm", "A single step, (B, features)."),
@@ -115,6 +123,20 @@ FAULTS = [
     ("njit_diagonal.py", "- dh * u * a / s", "+ dh * u * a / s", "sign"),
     ("lists_of_layers.py", "np.outer(da, self.h[l, t])", "np.outer(da, self.h[l, t + 1])", "time"),
     ("lists_of_layers.py", "self.R[l].T @ da", "self.R[l] @ da", "transpose"),
+    ("lists_of_layers.py", "self.W[l].T @ da", "self.R[l].T @ da", "mix-up"),
+    ("lists_of_layers.py", "(up + dh[l])", "up", "missing path"),
+    ("layer_objects.py", "o * (1 - tc**2)", "o * (1 - tc)", "activation"),
+    ("layer_objects.py", "dc = dc * f", "dc = dc * i", "mix-up"),
+    ("list_of_dicts.py", "(dh[l] + up)", "up", "missing path"),
+    ("list_of_dicts.py", 'layer["W"].T @ da', 'layer["R"].T @ da', "mix-up"),
+    ("dict_lists_functions.py", "(1 - h[l, t + 1] ** 2)", "(1 - h[l, t + 1])", "activation"),
+    ("bidirectional_dicts.py", "dboth[::-1, :, H:]", "dboth[:, :, H:]", "time"),
+    ("bidirectional_dicts.py", "dxf + dxb[::-1]", "dxf + dxb", "time"),
+    ("seq2seq_dataclasses.py", "dh = cell.Wh @ da", "dh = cell.Wh.T @ da", "transpose"),
+    ("layer_norm_gates.py", "- dahat.mean(axis=-1, keepdims=True) ", "", "missing path"),
+    ("einsum_memory.py", "dS, v) * (1 - k**2)", "dS, v)", "activation"),
+    ("einsum_memory.py", '"bij,bi->bj", dS', '"bij,bj->bi", dS', "axis or index"),
+    ("seven_arrays.py", "da @ self.U.T + da * self.p", "da @ self.U.T", "missing path"),
     ("lists_in_dictionary.py", "(1 - self.h[l, t + 1] ** 2)", "(1 - self.h[l, t + 1])", "activation"),
 ]
 
@@ -145,11 +167,34 @@ def test_what_is_not_seen_is_not_called_right(tmp_path):
 
 def test_what_is_left_out_is_said(tmp_path):
     text = (STRANGERS / "lists_of_layers.py").read_text(encoding="utf-8")
-    hidden = text.replace("self.R = [", "self.R = tuple([").replace(
+    hidden = text.replace("self.R = [", "self.R = hide([").replace(
         "(nh, nh)) for l in range(layers)]", "(nh, nh)) for l in range(layers)])"
     )
-    found = judged(hidden, tmp_path)
-    assert found.correct and any(note.startswith("Not judged: dR. Nothing that") for note in found.notes), str(found)
+    found = judged(f"{hidden}\n\nclass hide(tuple):\n    pass\n", tmp_path)
+    assert found.correct and found.unjudged == (
+        "dR isn't judged: nothing that the forward pass was seen to read has this gradient",
+    )
+    assert "theirs.py: correct, 1 gradient not judged (" in str(found)
+
+
+def test_a_carry_that_a_loop_over_layers_lacks_is_put_in(tmp_path):
+    text = (STRANGERS / "list_of_dicts.py").read_text(encoding="utf-8")
+    line = '                dh[l] = layer["R"].T @ da\n'
+    assert line in text
+    [fault] = judged(text.replace(line, ""), tmp_path).faults
+    assert (fault.line, fault.kind) == (0, "dropped carry"), fault
+    assert fault.mended == "dh[l] = layer['R'].T @ da  (after line 40)"
+
+
+def test_weights_in_tuples_and_objects_have_names_of_their_own(tmp_path):
+    text = (STRANGERS / "layer_objects.py").read_text(encoding="utf-8")
+    found = judged(
+        text.replace("self.layers = [", "self.layers = tuple([").replace("sizes[1:])]", "sizes[1:])])"), tmp_path
+    )
+    assert found.correct and not found.unjudged, str(found)
+    lacking = text.replace("self.dR = np.zeros_like(self.R)", "pass").replace("self.dR += h.T @ da", "pass")
+    said = [fault.message for fault in judged(lacking, tmp_path).faults]
+    assert said == [f"no gradient of shape (5, 20) is returned for layers[{layer}].R" for layer in (0, 1)]
 
 
 def test_every_stranger_is_judged():

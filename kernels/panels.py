@@ -41,6 +41,7 @@ STEPS_AT_ONCE = 128  # of a sum over time: rows of both matrices that are packed
 ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
 FEW = LANES // 4  # columns past the last whole vector: no more than these aren't worth a vector of their own
 TURNED = FEW * ROWS_AT_ONCE  # entries of a block of such columns
+# What calls `tile` is compiled as a part of its caller: all sizes of tile would be compiled again for each.
 
 
 @njit(error_model="numpy")
@@ -76,7 +77,7 @@ def _share(panels, part, parts):
     return (0, panels) if parts == 1 else (panels * part // parts, panels * (part + 1) // parts)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inline="always")
 def _times_panel(c, c_row, a, a_row, panel, rows, single, vectors, length, alpha, accumulate, left):
     height, block, passed = _height(vectors), ROWS * a_row, 0
     for m in range(0, rows, height):
@@ -153,7 +154,7 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
                 _sum_few(c_here, c_row, at(a, row), a_row, b_here, b_row, space, first, many, few, count, alpha, adds)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inline="always")
 def _sum_few(c, c_row, a, a_row, b, b_row, space, first, rows, few, length, alpha, accumulate):
     """Sum the last columns of a block with vectors along its rows, and turn what comes out."""
     turned = at(space, -TURNED)

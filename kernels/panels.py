@@ -39,7 +39,7 @@ NEAR = 32 * LINE  # entries from one row to the next, up to which columns are re
 SUMMED_AT_ONCE = 256 if IN_HALVES else 128
 STEPS_AT_ONCE = 128  # of a sum over time: rows of both matrices that are packed
 ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
-FEW = LANES // 4  # columns past the last whole vector: no more than these aren't worth a vector of their own
+FEW = LANES // ROWS  # columns past the last whole vector: no more than these aren't worth a vector of their own
 TURNED = FEW * ROWS_AT_ONCE  # entries of a block of such columns
 # What calls `tile` is compiled as a part of its caller: all sizes of tile would be compiled again for each.
 
@@ -124,7 +124,7 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
     few = _few(columns, rows)
     whole = columns - few
     across_b, wide, more = _cut(whole)
-    space = at(space, TURNED)
+    turned, space = space, at(space, TURNED)
     ready = columns == b_row and columns % LANES == 0 and across_b == 1
     near = a_row <= NEAR
     blocks = (length + STEPS_AT_ONCE - 1) // STEPS_AT_ONCE
@@ -150,14 +150,15 @@ def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha,
                     deep = min(height, many - m)
                     tile(deep, vectors, here, c_row, a_here, 1, across, step, panel, count, alpha, adds, last, later)
             if few:
-                c_here, b_here = at(c, row * c_row + whole), at(b, first * b_row + whole)
-                _sum_few(c_here, c_row, at(a, row), a_row, b_here, b_row, space, first, many, few, count, alpha, adds)
+                here, rows_here, few_here = at(c, row * c_row + whole), at(a, row), at(b, first * b_row + whole)
+                _sum_few(
+                    here, c_row, rows_here, a_row, few_here, b_row, space, turned, first, many, few, count, alpha, adds
+                )
 
 
 @njit(error_model="numpy", inline="always")
-def _sum_few(c, c_row, a, a_row, b, b_row, space, first, rows, few, length, alpha, accumulate):
+def _sum_few(c, c_row, a, a_row, b, b_row, space, turned, first, rows, few, length, alpha, accumulate):
     """Sum the last columns of a block with vectors along its rows, and turn what comes out."""
-    turned = at(space, -TURNED)
     _pack_rows(space, a, a_row, first, length, rows)
     count, wide, more = _cut(rows)
     for number in range(count):

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .values import FEATURES, FUSED
-from .vector import BYTES, INDEX, Vector, load_left, store_left
+from .vector import BYTES, INDEX, Vector, load_left, load_whole, store_left, store_whole
 
 ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
@@ -261,9 +261,10 @@ class _Builder:
         return values[0]
 
     def load(self, pointer: Any) -> Any:
-        loaded = self.builder.load(self.builder.bitcast(pointer, self.machine.as_pointer()))
-        loaded.align = self.bytes
-        return loaded
+        return load_whole(self.builder, pointer, self.kind)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        store_whole(self.builder, value, pointer, self.kind)
 
     def spread(self, number: Any) -> Any:
         empty = ir.Constant(self.machine, ir.Undefined)
@@ -302,8 +303,7 @@ class _Builder:
         if last:
             store_left(self.builder, value, place, self.kind, self.left)
         else:
-            pointer = self.builder.bitcast(place, self.machine.as_pointer())
-            self.builder.store(value, pointer).align = self.bytes
+            self.store(value, place)
 
 
 def _at(typing: Any, pointer: Any, offset: Any) -> Any:
@@ -333,9 +333,7 @@ def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> 
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         tile = _Builder(builder, kind, WORD(kind.lanes))
-        value = tile.load(builder.gep(args[2], [args[3]]))
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), kind.machine.as_pointer())
-        builder.store(value, place).align = tile.bytes
+        tile.store(tile.load(builder.gep(args[2], [args[3]])), builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
 
     return types.void(target, INDEX, source, INDEX), lower
@@ -348,9 +346,7 @@ def _copy_rest(typing: Any, target: Any, to: Any, source: Any, start: Any, left:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         target, to, source, start, left = args
         tile = _Builder(builder, kind, left)
-        pointer = kind.machine.as_pointer()
-        value = tile.get(builder.gep(source, [start]), last=True)
-        builder.store(value, builder.bitcast(builder.gep(target, [to]), pointer)).align = tile.bytes
+        tile.store(tile.get(builder.gep(source, [start]), last=True), builder.gep(target, [to]))
         return context.get_dummy_value()
 
     return types.void(target, INDEX, source, INDEX, INDEX), lower
@@ -389,8 +385,7 @@ def _turn_block(typing: Any, target: Any, to: Any, to_step: Any, source: Any, st
             rows = _exchanged(builder, rows, half)
             half //= 2
         for k, row in enumerate(rows):
-            place = builder.gep(target, [builder.add(to, builder.mul(to_step, WORD(k)))])
-            builder.store(row, builder.bitcast(place, kind.machine.as_pointer())).align = tile.bytes
+            tile.store(row, builder.gep(target, [builder.add(to, builder.mul(to_step, WORD(k)))]))
         return context.get_dummy_value()
 
     return types.void(target, INDEX, INDEX, source, INDEX, INDEX), lower

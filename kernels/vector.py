@@ -139,33 +139,42 @@ def _mask(builder: Any, left: Any, count: int) -> Any:
     return builder.icmp_signed("<", ir.Constant(many, list(range(count))), spread)
 
 
+def load_whole(builder: Any, pointer: Any, kind: Vector) -> Any:
+    """Load a vector."""
+    loaded = builder.load(builder.bitcast(pointer, kind.machine.as_pointer()))
+    loaded.align = kind.size
+    return loaded
+
+
+def store_whole(builder: Any, value: Any, pointer: Any, kind: Vector) -> None:
+    """Store a vector."""
+    builder.store(value, builder.bitcast(pointer, kind.machine.as_pointer())).align = kind.size
+
+
 def load_left(builder: Any, pointer: Any, kind: Vector, left: Any) -> Any:
     """Load a vector of which so many entries are left; other lanes are 0.
 
     Where all are left it does without a mask: what was just written is then passed on before it is in the cache.
     """
-    pointer = builder.bitcast(pointer, kind.machine.as_pointer())
     found = cgutils.alloca_once(builder, kind.machine)
     with builder.if_else(_is_whole(builder, kind, left), likely=True) as (whole, part):
         with whole:
-            loaded = builder.load(pointer)
-            loaded.align = kind.size
-            builder.store(loaded, found)
+            builder.store(load_whole(builder, pointer, kind), found)
         with part:
-            zeros = ir.Constant(kind.machine, [0.0] * kind.lanes)
-            rest = [_mask(builder, left, kind.lanes), zeros]
-            builder.store(_call_masked(builder, "load", kind, kind.machine, [pointer], rest), found)
+            at = builder.bitcast(pointer, kind.machine.as_pointer())
+            rest = [_mask(builder, left, kind.lanes), ir.Constant(kind.machine, [0.0] * kind.lanes)]
+            builder.store(_call_masked(builder, "load", kind, kind.machine, [at], rest), found)
     return builder.load(found)
 
 
 def store_left(builder: Any, value: Any, pointer: Any, kind: Vector, left: Any) -> None:
     """Store those lanes of a vector that hold entries which are left."""
-    pointer = builder.bitcast(pointer, kind.machine.as_pointer())
     with builder.if_else(_is_whole(builder, kind, left), likely=True) as (whole, part):
         with whole:
-            builder.store(value, pointer).align = kind.size
+            store_whole(builder, value, pointer, kind)
         with part:
-            _call_masked(builder, "store", kind, ir.VoidType(), [value, pointer], [_mask(builder, left, kind.lanes)])
+            at = builder.bitcast(pointer, kind.machine.as_pointer())
+            _call_masked(builder, "store", kind, ir.VoidType(), [value, at], [_mask(builder, left, kind.lanes)])
 
 
 def _is_whole(builder: Any, kind: Vector, left: Any) -> Any:

@@ -152,8 +152,8 @@ def match_gradients(
     Returns:
         The calling convention, and sentences on what names or order decided.
     """
-    labels = _labels(subject, left)
     names = _names(subject)
+    labels = _labels(names, left)
     returned = {place.path for place in calling.returned} if subject.backward is None else set()
     pairs, wanted = [], _wanted(calling)
     in_turn = _in_turn(calling, left)
@@ -194,7 +194,8 @@ def match_gradients(
 
 def left_over(subject: Subject, calling: Calling, left: Found) -> list[str]:
     """Return the names of returned gradients that belong to nothing known; those of states may be of a step alone."""
-    labels, names, taken = _labels(subject, left), _names(subject), [path for path, _ in calling.gradients]
+    names, taken = _names(subject), [path for path, _ in calling.gradients]
+    labels = _labels(names, left)
     found: dict[Path, str] = {}
     for path, array in left.items():
         name, (root, inner) = labels[path], _origin(names, path)
@@ -240,9 +241,8 @@ def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:
     return found
 
 
-def _labels(subject: Subject, left: Found) -> dict[Path, str]:
+def _labels(names: Mapping[Path, str], left: Found) -> dict[Path, str]:
     """Return the names under which arrays are returned or left."""
-    names = _names(subject)
     labels = {path: names.get(path) or next((p for p in reversed(path[1:]) if isinstance(p, str)), "") for path in left}
     for path in left:
         if isinstance(path[-1], str) and path[-1] not in ("result", "self"):
@@ -255,7 +255,8 @@ def _labels(subject: Subject, left: Found) -> dict[Path, str]:
 def misshapen(subject: Subject, calling: Calling, left: Found) -> dict[str, tuple[int, ...]]:
     """Return parameter -> the shape of what has the name of its gradient, where that isn't the parameter's own."""
     taken = {name for _, name in calling.gradients}
-    labels, names = _labels(subject, left), _names(subject)
+    names = _names(subject)
+    labels = _labels(names, left)
     return {
         place.name: array.shape
         for place in _wanted(calling)

@@ -1,6 +1,6 @@
 # mypy: disable-error-code=no-untyped-def
 # Numba finds the types.
-"""Whether all numbers are finite, compiled once for each dtype. `given.py` asks."""
+"""Whether all numbers are finite, compiled once for each dtype. `table.py` calls it."""
 
 from numba import carray
 

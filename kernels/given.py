@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from ctypes import CFUNCTYPE, c_int64, c_void_p
-from functools import cache
+from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
@@ -20,9 +18,6 @@ from ..derive.notation import spell
 from ..derive.shapes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
-from .products import COUNT, PACKED, export
-from .table import address_of
-from .vector import INDEX, WITHOUT_NUMBA
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Any]
@@ -86,27 +81,9 @@ def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
         Error: then.
     """
     for name, array in arrays.items():
-        if not _is_finite(array):
+        if not np.isfinite(array).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
-
-
-def _is_finite(array: Array) -> bool:
-    if WITHOUT_NUMBA or not array.size:
-        return bool(np.isfinite(array).all())
-    return bool(_all_finite(array.dtype.char)(address_of(array), array.size))
-
-
-@cache
-def _all_finite(char: str) -> Callable[[int, int], int]:
-    """Return the compiled check of so many numbers of a dtype at an address."""
-    [function] = export("finite", {"all_finite": (PACKED, COUNT)}, np.dtype(char).name, "checks", INDEX)
-    found: Any = CFUNCTYPE(c_int64, c_void_p, c_int64)
-    _kept.append(function)
-    return found(function.address)
-
-
-_kept: list[Any] = []  # what machine code needs to stay where it is
 
 
 class Held:

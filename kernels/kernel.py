@@ -23,10 +23,11 @@ from .initial import initial
 from .module import Module
 from .passes import Passes, part_of
 from .recompute import Segments, back_in_segments, run_in_segments
-from .run import Gradients, Run
+from .run import Extent, Gradients, Run
 from .schedule import Schedule
 
 WHOLE = (int, np.integer)
+REMEMBERED = 256  # sizes
 
 
 class Kernel:
@@ -45,11 +46,11 @@ class Kernel:
         self.threads = threads
         self._modules: dict[Any, Module] = {}
         self._passes = Passes(self.dtype, threads)
-        self._fitting: set[Any] = set()
+        self._extents: dict[Any, Extent] = {}
         self._held = Held({}, {})
-        self._passed: dict[Any, Any] = {}
+        self._passed: dict[Any, dict[Any, Extent]] = {}
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
-        self._sizes: dict[str, int] | None = None
+        self._sizes: Mapping[str, int] | None = None
 
     _repr_html_ = display.html
 
@@ -59,17 +60,17 @@ class Kernel:
     @property
     def schedule(self) -> Schedule:
         """What the kernel does, in order; printed, it says what that costs."""
-        return self._module().schedule
+        return self._own.schedule
 
     @property
     def source(self) -> str:
         """The generated module's text."""
-        return self._module().emitted.source
+        return self._own.emitted.source
 
     @property
     def module(self) -> ModuleType:
         """The generated module, loaded."""
-        return self._module().loaded
+        return self._own.loaded
 
     @property
     def state_layout(self) -> dict[str, slice]:
@@ -141,20 +142,21 @@ class Kernel:
         """
         if (steps, batch, keep) != (None, None, None):
             _check_counts(steps, batch, keep)
-        held, moving, start, (sizes, T, B, fitting) = self._taken(params, inputs, state or {}, steps, batch)
-        self._sizes = sizes
-        check_finite("input", moving)
-        check_finite("state", start)
-        active = self._active(lengths, T, B, reverse)
+        held, moving, start, extent = self._taken(params, inputs, state or {}, steps, batch)
+        self._sizes = sizes = extent.sizes
+        if start:
+            check_finite("state", start)
+        if keep is not None:
+            check_finite("input", moving)
+        active = self._passes.all_active if lengths is None else self._active(lengths, extent, reverse)
         if reverse:
             moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
+        T, B = extent.steps, extent.batch
         keep = None if keep is None or not T else min(int(keep), T)
-        if keep not in fitting:
-            self._check_memory("forward", sizes, T, B, keep)
-            fitting.add(keep)
-        module = self._module()
+        self._check_memory("forward", extent, keep)
+        module = self._own
         if keep is None:
-            return self._passes.forward(module, sizes, held, moving, start, T, B, active, reverse)
+            return self._passes.forward(module, extent, held, moving, start, active, reverse)
         before = {}
         for name in self.cell.states:
             shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), sizes))
@@ -169,15 +171,15 @@ class Kernel:
             before,
             active,
             lambda inputs, before, many, reached: self._passes.forward(
-                module, sizes, held, inputs, before, many, B, reached, False
+                module, self._extent(sizes, many, B), held, inputs, before, reached, False
             ),
         )
         return run_in_segments(segments, sizes, module.values, reverse)
 
     def _taken(
         self, params: Any, inputs: Any, state: Any, steps: int | None, batch: int | None
-    ) -> tuple[Held, Arrays, Arrays, tuple[dict[str, int], int, int, set[int | None]]]:
-        """Return parameters, inputs and states as contiguous arrays, and (sizes, T, B, what fits into memory).
+    ) -> tuple[Held, Arrays, Arrays, Extent]:
+        """Return parameters, inputs and states as contiguous arrays, and the sizes that they have.
 
         Known shapes pass at once, and so do the parameters of the call before.
         """
@@ -186,22 +188,32 @@ class Kernel:
             shapes = shapes_of(params, self.dtype)
             held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
             self._held = held
-        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype), steps, batch
-        if key in held.passed:
-            return held, inputs, state, held.passed[key]
+        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype) if state else (), steps, batch
+        if extent := held.passed.get(key):
+            return held, inputs, state, extent
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
         arrays = given.take("parameter", params, self.cell.params, ())
         known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
         moving = given.take("input", given.as_numbers(inputs), known, (steps, batch))
         T, B = given.lead
         start = given.take("state", state, self.cell.states, (B,), optional=True)
-        found = given.complete(), T, B, set[int | None]()
+        extent = self._extent(given.complete(), T, B)
         given.check_picks(moving)
         if not held.are(params):
             held = Held(arrays, {})
         elif None not in key[:2]:
-            held.passed[key] = found
-        return held, moving, start, found
+            held.passed[key] = extent
+        return held, moving, start, extent
+
+    def _extent(self, sizes: Mapping[str, int], steps: int, batch: int) -> Extent:
+        """Return what is known of these sizes, the same each time."""
+        key = steps, batch, *sizes.values()
+        if key not in self._extents:
+            if len(self._extents) >= REMEMBERED:
+                for known in (self._extents, self._held.passed, self._passed):
+                    known.clear()
+            self._extents[key] = Extent(sizes, steps, batch)
+        return self._extents[key]
 
     def backward(self, run: Run, cotangents: Arrays, *, params: bool = True) -> Gradients:
         """Carry gradients back through a run.
@@ -221,22 +233,27 @@ class Kernel:
         (3,)
         """
         keep = None if run.segments is None else run.segments.keep
-        key = shapes_of(cotangents, self.dtype), tuple(run.sizes.items()), run.steps, run.batch, keep
-        known, seeds, outputs = self._values, cotangents, self._passed.get(key)
-        if outputs is None:
+        extent: Extent = run.extent or self._extent(run.sizes, run.steps, run.batch)
+        self._check_memory("backward", extent, keep)
+        shapes, seeds = shapes_of(cotangents, self.dtype), cotangents
+        module = extent.reached.get(shapes)
+        if module is None:
             given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
-            seeds = given.take("cotangent", cotangents, known, (run.steps, run.batch), optional=True)
-            self._check_memory("backward", given.complete(), run.steps, run.batch, keep)
-            outputs = tuple(name for name in known if name in seeds and name not in self.cell.states)
-            if key[0] is not None:
-                self._passed[key] = outputs
+            seeds = given.take("cotangent", cotangents, self._values, (run.steps, run.batch), optional=True)
+            module = self._module(tuple(name for name in seeds if name not in self.cell.states))
+            if shapes is not None:
+                extent.reached[shapes] = module
         if run.reverse:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
-        module, base = self._module(outputs), self._module()
-        back = self._passes.backward
+        back, base = self._passes.backward, self._own
         if run.segments is None:
-            return back(module, base, run, seeds, params)
-        found = back_in_segments(run, run.segments, seeds, lambda part, own: back(module, base, part, own, params))
+            return back(module, base, extent, run, seeds, params)
+        found = back_in_segments(
+            run,
+            run.segments,
+            seeds,
+            lambda part, own: back(module, base, part.extent, part, own, params),
+        )
         return found if params else replace(found, params={})
 
     def memory(self, sizes: Mapping[str, int], steps: int, batch: int, keep: int | None = None) -> Budget:
@@ -254,7 +271,7 @@ class Kernel:
             at most in the forward pass        1.3 MiB
             at most in the backward pass       5.3 MiB  with the gradients
         """
-        return budget(self._module(), check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
+        return budget(self._own, check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
 
     def tangent(self, run: Run, state: Arrays, inputs: Arrays | None = None) -> dict[str, Array]:
         """Carry K directions per sample forward through a run: tangents of the states, with parameters held.
@@ -285,7 +302,7 @@ class Kernel:
         if run.reverse:
             moving = {name: np.ascontiguousarray(array[::-1]) for name, array in moving.items()}
         module = self._module((), tuple(moving))
-        found = self._passes.tangent(module, self._module(), run, start, moving, K)
+        found = self._passes.tangent(module, self._own, run, start, moving, K)
         return {name: array[::-1] if run.reverse else array for name, array in found.items()}
 
     def stretch(self, run: Run, vectors: Array) -> tuple[Array, Array]:
@@ -316,7 +333,7 @@ class Kernel:
         _check_kept(run)
         if run.reverse:
             raise Error("this run went backwards in time: stretching is measured onward")
-        module, found = self._module(), np.shape(vectors)
+        module, found = self._own, np.shape(vectors)
         width = sum(module.layout(run.sizes).shapes[after][1] for after in module.tangents[1:])
         if len(found) != 3 or found[0] != run.batch or found[2] != width or found[1] > width:
             raise Error(f"vectors must be (B, K, N) with B = {run.batch} and K up to N = {width}, not {found}")
@@ -334,7 +351,7 @@ class Kernel:
         _check_kept(run)
         if run.reverse:
             first, last = run.steps - last, run.steps - first
-        return part_of(run, self._module(), first * run.batch, last * run.batch, last - first)
+        return part_of(run, self._own, first * run.batch, last * run.batch, last - first)
 
     def jacobians(self, run: Run) -> Array:
         """Return d(full state after each step) / d(full state before it): (T, B, N, N), N over all states.
@@ -347,7 +364,7 @@ class Kernel:
         (4, 1, 3, 3)
         """
         _check_kept(run)
-        places, module = layout(self.cell, run.sizes), self._module()
+        places, module = layout(self.cell, run.sizes), self._own
         width = max((place.stop for place in places.values()), default=0)
         rows = run.steps * run.batch
         found = np.empty((rows, width, width), self.dtype)
@@ -382,28 +399,31 @@ class Kernel:
         shapes = {**self.derivation.forward.shapes, **self.cell.shapes}
         return {symbol.name: shape for symbol, shape in shapes.items()}
 
+    @cached_property
+    def _own(self) -> Module:
+        """The module that runs forward."""
+        return self._module()
+
     def _module(self, outputs: tuple[str, ...] = (), moving: tuple[str, ...] = ()) -> Module:
         key = outputs, moving
         if key not in self._modules:
             self._modules[key] = Module(self.derivation, self.dtype, outputs, moving)
         return self._modules[key]
 
-    def _active(self, lengths: Any, T: int, B: int, reverse: bool) -> Array:
-        """Return 1 for each step and sample that a sequence reaches, else 0; nothing where all are reached."""
-        if lengths is None:
-            return self._passes.all_active
-        many = np.asarray(lengths)
+    def _active(self, lengths: Any, extent: Extent, reverse: bool) -> Array:
+        """Return 1 for each step and sample that a sequence reaches, else 0."""
+        many, T, B = np.asarray(lengths), extent.steps, extent.batch
         if many.shape != (B,) or many.dtype.kind not in "iu" or (many < 0).any() or (many > T).any():
             raise Error(f"lengths= must be B = {B} whole numbers from 0 to T = {T}, not {lengths!r}")
         active = (np.arange(T)[:, None] < many[None, :]).astype(self.dtype)
         return np.ascontiguousarray(active[::-1] if reverse else active).reshape(T * B, 1)
 
-    def _check_memory(self, what: str, sizes: Mapping[str, int], T: int, B: int, keep: int | None) -> None:
+    def _check_memory(self, what: str, extent: Extent, keep: int | None) -> None:
         """Refuse a pass that doesn't fit into memory, once for each set of sizes: later ones use its memory again."""
-        key = what, tuple(sizes.items()), T, B, keep
-        if key not in self._fitting:
-            check(self.memory(sizes, T, B, keep), what, lambda keep: self.memory(sizes, T, B, keep))
-            self._fitting.add(key)
+        if (what, keep) not in extent.fitting:
+            at = extent.sizes, extent.steps, extent.batch
+            check(self.memory(*at, keep), what, lambda keep: self.memory(*at, keep))
+            extent.fitting.add((what, keep))
 
 
 def _check_counts(steps: int | None, batch: int | None, keep: int | None) -> None:

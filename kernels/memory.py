@@ -130,9 +130,11 @@ class Piece:
     """The arrays of a plan in one buffer, and what else is made of them once; handed out while nobody holds any.
 
     Attributes:
+        buffer: who holds it, or a view of it, holds the piece.
         arrays: by name.
         views: group -> name -> array.
         table: where the arrays lie, for calls of compiled functions.
+        address: of the table.
         params: addresses of parameters that the table holds.
         active: what it holds of steps that sequences reach.
         used: when the piece was last handed out: later ones have greater numbers.
@@ -148,6 +150,7 @@ class Piece:
         self.arrays = {name: self.entries[start:stop].reshape(shape) for name, start, stop, shape in plan.places}
         self.views = views(self.arrays)
         self.table = table(self.arrays)
+        self.address, _ = self.table.buffer_info()
         self.params: object = None
         self.active: object = None
         self.used = math.inf
@@ -183,10 +186,10 @@ class Pool:
 
     def take(
         self, plan: Plan, views: MakeViews = lambda arrays: {}, table: MakeTable = lambda arrays: Table("q")
-    ) -> tuple[Piece, dict[str, Array]]:
-        """Return a piece with the arrays of a plan, whose entries are anything, and these: who holds them holds it.
+    ) -> tuple[Piece, Array]:
+        """Return a piece with the arrays of a plan, whose entries are anything, and its buffer, to be held.
 
-        `views` may give names of their own to parts of the arrays. A group is to be copied where it is handed on.
+        `views` may give names of their own to parts of the arrays. Names are to be copied where they are handed on.
         """
         with self.lock:
             for piece in self.pieces:
@@ -199,7 +202,7 @@ class Pool:
                     self.pieces.remove(min(self.pieces, key=lambda piece: piece.used))
             self._count += 1
             piece.used = self._count
-            return piece, dict(piece.arrays)
+            return piece, piece.buffer
 
     def _buffer(self, count: int) -> Array:
         """Return the smallest buffer of a free piece that is large enough, but not much too large, or a new one."""

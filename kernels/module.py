@@ -270,7 +270,9 @@ class Module:
         if sections not in self._callers:
             once, again = ([s for s in sections if (s in IN_BLOCKS) == blocks] for blocks in (False, True))
             first, then = ([self._called(s) for s in some if self.emitted.arguments[s]] for some in (once, again))
-            self._callers[sections] = caller(first, then, self.dtype)
+            inputs = self.schedule.derivation.cell.inputs if sections == FORWARD else ()
+            finite = [self.places[self.own[name]] for name in inputs]
+            self._callers[sections] = caller(finite, first, then, self.dtype)
         return self._callers[sections]
 
     def _called(self, section: str) -> tuple[Any, list[Argument]]:

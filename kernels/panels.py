@@ -48,10 +48,10 @@ TURNED = FEW * ROWS_AT_ONCE  # entries of a block of such columns
 def _cut(columns):
     """Return into how many panels columns are cut, the vectors of each, and how many panels have one more."""
     vectors = (columns + LANES - 1) // LANES
-    if vectors <= VECTORS:
-        return min(vectors, 1), vectors, 0  # a division takes as long as a small product
     panels = (vectors + VECTORS - 1) // VECTORS
-    many = vectors // panels
+    many = VECTORS
+    while many * panels > vectors:  # a division takes as long as a small product
+        many -= 1
     return panels, many, vectors - panels * many
 
 
@@ -102,6 +102,11 @@ def multiply_part(
     at_once = length if single else SUMMED_AT_ONCE
     few = _few(columns, length)
     whole = columns - few
+    if few == 0 and columns <= VECTORS * LANES and length <= at_once and parts == times == 1:
+        vectors = (columns + LANES - 1) // LANES
+        left = columns - (vectors - 1) * LANES
+        _times_panel(c, c_row, a, a_row, panels, rows, single, vectors, length, alpha, accumulate, left)
+        return
     count, wide, more = _cut(whole)
     low, high = _share(count + (few > 0), part, parts)
     for place in range(low, high):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,21 @@ from ..derive.interpret import size
 from ..derive.tangent import tangent
 from . import orthogonal
 from .budget import check_fits
-from .given import Array, Held
+from .given import Array, Held, check_finite
 from .instructions import TIME
 from .meeting import meeting_place
 from .memory import Groups, MakeTable, MakeViews, Piece, Plan, Pool, planned
 from .module import BACKWARD, FORWARD, Module
 from .products import packed_size
-from .run import Gradients, Run, Views
+from .run import Extent, Gradients, Run, Views
 from .sections import STRETCHING
 from .shards import Shards, shared
 from .stretching import together
-from .table import Table, address_of, called, changed, enter, numbered
+from .table import NOT_FINITE, Caller, Table, address_of, changed, enter, numbered
 from .workers import run_all
 
 Arrays = Mapping[str, Array]
 ALONE = {"part": 0, "parts": 1}  # of a function that runs in one thread
-REMEMBERED = 256  # sizes for which tasks are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +37,25 @@ class Task:
     """A pass of a module at given sizes, worked out once.
 
     Attributes:
+        call: of its functions.
         plan: where its arrays lie.
         views: makes, of the arrays of the plan, the views that are needed each time.
         table: makes, of them, a table of arguments.
         numbers: the arguments that are numbers.
         given: name -> (array, its place in a table, shape) of what comes from outside.
         most: entries of the widest of these in a block of steps.
+        nbytes: of the plan's arrays.
         shards: how the batch is split.
     """
 
+    call: Caller
     plan: Plan
     views: MakeViews
     table: MakeTable
     numbers: dict[str, int]
     given: dict[str, tuple[str, int, tuple[int, ...]]]
     most: int
+    nbytes: int
     shards: Shards
 
 
@@ -72,17 +74,14 @@ class Passes:
         self.pool = Pool(dtype)
         self.all_active = np.zeros((0, 1), dtype)
         self._zeros = np.zeros(0, dtype), 0
-        self._tasks: dict[Any, Task] = {}
 
     def forward(
         self,
         module: Module,
-        sizes: Mapping[str, int],
+        extent: Extent,
         held: Held,
         inputs: Arrays,
         start: Arrays,
-        T: int,
-        B: int,
         active: Array,
         reverse: bool,
     ) -> Run:
@@ -90,16 +89,20 @@ class Passes:
 
         Args:
             module: of the cell.
-            sizes: dimension -> size.
+            extent: steps, samples and sizes.
             held: parameters.
             inputs: in the order in which they are read.
             start: initial states; what is left out is 0.
-            T, B: steps and samples.
             active: 1 for each step and sample that a sequence reaches; empty where all are.
             reverse: whether results are shown from the last step to the first.
+
+        Raises:
+            Error: where an input holds NaN or infinity.
         """
-        task = self._task("forward", module, sizes, T, B, self._forward_task)
-        piece, arrays = self.pool.take(task.plan, task.views, task.table)
+        task = extent.tasks.get(module)
+        if task is None:
+            task = extent.tasks[module] = self._forward_task(module, extent)
+        piece, _held = self.pool.take(task.plan, task.views, task.table)
         if len(active):
             piece.entries.fill(0)  # rows past a sequence's end are never written
         for name, array in piece.views["first"].items():
@@ -107,7 +110,7 @@ class Passes:
                 array[...] = start[name]
             else:
                 array.fill(0)
-        arrays |= self._place_params(task, held, piece)
+        arrays = piece.arrays | self._place_params(task, held, piece)
         for name, array in inputs.items():
             into, place, shape = task.given[name]
             arrays[into] = array if array.shape == shape else array.reshape(shape)
@@ -116,7 +119,9 @@ class Passes:
         if piece.active is not active:
             enter(piece.table, module.places["active"], active)
             piece.active = active
-        self._call(module, task.shards, piece.table, *FORWARD)
+        if self._call(task, piece) == NOT_FINITE:
+            check_finite("input", {n: array[::-1] for n, array in inputs.items()} if reverse else inputs)
+        sizes, T, B = extent.sizes, extent.steps, extent.batch
 
         for symbol in module.schedule.spent.values() if len(active) else ():
             value = module.view(symbol, arrays, sizes, (T * B,))
@@ -127,11 +132,11 @@ class Passes:
             found = module.value(name, arrays, sizes, T, B)
             return found[::-1] if reverse else found
 
-        states = dict(piece.views["states"])
+        states = piece.views["states"].copy()
         if reverse:
             states = {name: array[::-1] for name, array in states.items()}
-        nbytes = task.plan.total * self.dtype.itemsize
-        return Run(sizes, T, B, arrays, states, Views(module.values, look_up), reverse, nbytes, None, piece.table)
+        values = Views(module.values, look_up)
+        return Run(sizes, T, B, arrays, states, values, reverse, task.nbytes, None, extent, piece.table)
 
     def _place_params(self, task: Task, held: Held, piece: Piece) -> dict[str, Array]:
         """Write where parameters lie into a piece's table, unless it says so already; return them under its names."""
@@ -146,19 +151,21 @@ class Passes:
             piece.params = addresses
         return arrays
 
-    def _call(self, module: Module, shards: Shards, table: Table, *sections: str) -> None:
-        """Call functions of the module in turn, in each thread for its share."""
-        call = module.caller(*sections)
-        if shards.parts == 1:
-            called(call, table)
-            return
-        place = meeting_place()
-        there = {"meeting": address_of(place)}
-        tables = [changed(table, counts | there) for counts in shards.counts()]
-        if status := run_all(call, tables):
+    def _call(self, task: Task, piece: Piece) -> int:
+        """Call a pass's functions in turn, in each thread for its share: 0, or NOT_FINITE."""
+        if task.shards.parts == 1:
+            status = task.call(piece.address)
+        else:
+            place = meeting_place()
+            there = {"meeting": address_of(place)}
+            status = run_all(task.call, [changed(piece.table, counts | there) for counts in task.shards.counts()])
+        if status not in (0, NOT_FINITE):
             raise RuntimeError(f"compiled code ended with status {status}")
+        return status
 
-    def _forward_task(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+    def _forward_task(self, module: Module, extent: Extent) -> Task:
+        sizes, T, B = extent.sizes, extent.steps, extent.batch
+
         def views(arrays: dict[str, Array]) -> Groups:
             first = {}
             for name, (before, after) in module.states.items():
@@ -170,19 +177,19 @@ class Passes:
         cell = module.schedule.derivation.cell
         own = {name: module.own[name] for name in (*cell.params, *cell.inputs, *cell.indices)}
         plan = planned(module.forward_shapes(sizes, T, B), self.dtype)
-        return self._made_task(module, sizes, T, B, plan, views, own)
+        return self._task(module, FORWARD, extent, plan, views, own)
 
-    def _made_task(
+    def _task(
         self,
         module: Module,
-        sizes: Mapping[str, int],
-        T: int,
-        B: int,
+        sections: tuple[str, ...],
+        extent: Extent,
         plan: Plan,
         views: MakeViews,
         own: Mapping[str, str],
     ) -> Task:
         """Return a task; `own` says which arrays hold what comes from outside."""
+        sizes, T, B = extent.sizes, extent.steps, extent.batch
         layout, numbers = module.layout(sizes), module.numbers(sizes, T, B)
         given = {name: (array, module.places[array], layout.shape(array, T, B)) for name, array in own.items()}
         blank = numbered({**numbers, "last": B, "parts": 1}, module.places, module.words)
@@ -197,23 +204,31 @@ class Passes:
             return made
 
         most = max((numbers["block"] * B * shape[1] for *_, shape in given.values()), default=0)
-        return Task(plan, views, table, numbers, given, most, self._shards(module, sizes, T, B))
+        nbytes = plan.total * self.dtype.itemsize
+        shards = self._shards(module, sizes, T, B)
+        return Task(module.caller(*sections), plan, views, table, numbers, given, most, nbytes, shards)
 
-    def backward(self, module: Module, base: Module, run: Run, seeds: Arrays, with_params: bool = True) -> Gradients:
+    def backward(
+        self, module: Module, base: Module, extent: Extent, run: Run, seeds: Arrays, with_params: bool
+    ) -> Gradients:
         """Carry gradients back.
 
         Args:
             module: whose outputs the seeds reach.
             base: the module that ran forward.
+            extent: of the run.
             run: of it.
             seeds: what reaches each state or output from outside, in the order of the run; what is left out is 0.
             with_params: whether to sum up gradients of the parameters.
         """
-        sizes, T, B = run.sizes, run.steps, run.batch
+        T, B = extent.steps, extent.batch
         shared = module.shared_with(base, run.arrays) if module is not base or run.table is None else None
-        make = partial(self._backward_task, run.arrays if shared is None else shared)
-        task = self._task("backward", module, sizes, T, B, make)
-        piece, arrays = self.pool.take(task.plan, task.views, task.table)
+        task = extent.tasks.get((module, with_params))
+        if task is None:
+            sections = BACKWARD if with_params else BACKWARD[:-1]
+            task = self._backward_task(run.arrays if shared is None else shared, module, sections, extent)
+            extent.tasks[module, with_params] = task
+        piece, _held = self.pool.take(task.plan, task.views, task.table)
         if shared is None:
             piece.table[: module.words_handed_on] = run.table[: module.words_handed_on]
         else:
@@ -227,19 +242,20 @@ class Passes:
         for name, (_, place, _) in task.given.items():
             piece.table[place] = address_of(seeds[name]) if name in seeds else zero
             piece.table[place + 1] = T * B if name in seeds else block
-        self._call(module, task.shards, piece.table, *(BACKWARD if with_params else BACKWARD[:-1]))
+        self._call(task, piece)
         views = piece.views
-        params = {} if not with_params else dict(views["params"])
+        params = views["params"].copy() if with_params else {}
         if module.carried and with_params:
-            module.call("epilogue", task.numbers, {**(run.arrays if shared is None else shared), **arrays})
+            module.call("epilogue", task.numbers, {**(run.arrays if shared is None else shared), **piece.arrays})
             params |= {name: params[name] + carried for name, carried in views["once"].items()}
-        inputs, state, states = dict(views["inputs"]), dict(views["state"]), dict(views["states"])
+        inputs, state, states = views["inputs"].copy(), views["state"].copy(), views["states"].copy()
         if run.reverse:
             inputs = {name: array[::-1] for name, array in inputs.items()}
             states = {name: array[::-1] for name, array in states.items()}
         return Gradients(params, inputs, state, states)
 
-    def _backward_task(self, shared: Arrays, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Task:
+    def _backward_task(self, shared: Arrays, module: Module, sections: tuple[str, ...], extent: Extent) -> Task:
+        sizes, T, B = extent.sizes, extent.steps, extent.batch
         leads = {"inputs": (T, B), "states": (T, B), "state": (B,)}
 
         def views(arrays: dict[str, Array]) -> Groups:
@@ -254,7 +270,7 @@ class Passes:
         parts, space = self._shards(module, sizes, T, B).parts, module.layout(sizes).space
         shapes = module.backward_shapes(sizes, T, B, {*shared, *module.seeds.values()}) | {"space": (parts, space)}
         plan = planned(shapes, self.dtype, module.begins_at_zero)
-        return self._made_task(module, sizes, T, B, plan, views, module.seeds)
+        return self._task(module, sections, extent, plan, views, module.seeds)
 
     def tangent(
         self, module: Module, base: Module, run: Run, start: Arrays, moving: Arrays, K: int
@@ -275,8 +291,8 @@ class Passes:
             shared[module.array(tangent(Symbol(name)))] = array.reshape(T * B * K, math.prod(array.shape[3:]))
         plan = planned(module.tangent_shapes(sizes, T, B, K, set(shared)), self.dtype)
         check_fits(plan.total * self.dtype.itemsize, "the tangents need", "take fewer of them at a time")
-        _, arrays = self.pool.take(plan)
-        arrays |= shared
+        piece, _held = self.pool.take(plan)
+        arrays = piece.arrays | shared
         if module.tangents:
             before, after = module.tangents
             whole = arrays.pop(f"{after} and before")
@@ -310,8 +326,8 @@ class Passes:
         if module.emitted.folded:
             shapes["blocks"] = rows, columns = tuple(size(number, run.sizes) for number in module.emitted.folded)
             shapes["folded"] = (packed_size(rows, columns, self.dtype),)
-        _, own = self.pool.take(planned(shapes, self.dtype))
-        arrays |= own
+        piece, _held = self.pool.take(planned(shapes, self.dtype))
+        arrays |= piece.arrays
         arrays["vectors"][...] = vectors.reshape(B * K, width)
         arrays["norms"] = np.empty((T, B * K), self.dtype)
         numbers = module.numbers(run.sizes, T, B) | {"K": K, "together": samples, **ALONE}
@@ -319,23 +335,6 @@ class Passes:
         module.call(STRETCHING, numbers, arrays)
         last = arrays["carried" if T % 2 else "vectors"]
         return arrays["norms"].reshape(T, B, K), last.reshape(B, K, width).copy()
-
-    def _task(
-        self,
-        what: str,
-        module: Module,
-        sizes: Mapping[str, int],
-        T: int,
-        B: int,
-        make: Callable[[Module, Mapping[str, int], int, int], Task],
-    ) -> Task:
-        """Return the task of a pass at given sizes, worked out the first time."""
-        key = what, module.outputs, T, B, *sizes.values()
-        if key not in self._tasks:
-            if len(self._tasks) >= REMEMBERED:
-                self._tasks.clear()
-            self._tasks[key] = make(module, sizes, T, B)
-        return self._tasks[key]
 
     def _shards(self, module: Module, sizes: Mapping[str, int], T: int, B: int) -> Shards:
         layout = module.layout(sizes)

@@ -28,6 +28,26 @@ class Views(Mapping[str, Array]):
         return len(self._names)
 
 
+@dataclass(eq=False)
+class Extent:
+    """How far passes go, with what is worked out for them once.
+
+    Attributes:
+        sizes: dimension -> size.
+        steps, batch: T and B.
+        fitting: passes that were found to fit into memory.
+        reached: shapes of cotangents -> the module of their backward pass.
+        tasks: passes that were laid out.
+    """
+
+    sizes: Mapping[str, int]
+    steps: int
+    batch: int
+    fitting: set[Any] = field(default_factory=set, repr=False)
+    reached: dict[Any, Any] = field(default_factory=dict, repr=False)
+    tasks: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+
 @dataclass  # not frozen: that would take a microsecond of each pass
 class Run:
     """What a forward pass leaves: every named value at every step.
@@ -42,7 +62,7 @@ class Run:
         nbytes: of memory that the run holds, beside parameters and inputs.
         segments: where only some states were kept, what it takes to run again: states and values are then computed
             again each time that they are looked up.
-        table: where its arrays lie, for the backward pass.
+        extent: its steps, samples and sizes, and table: where its arrays lie, for the backward pass.
     """
 
     sizes: Mapping[str, int]
@@ -54,6 +74,7 @@ class Run:
     reverse: bool = False
     nbytes: int = 0
     segments: Any = field(default=None, repr=False)
+    extent: Any = field(default=None, repr=False)
     table: Any = field(default=None, repr=False)
 
 

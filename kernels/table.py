@@ -9,21 +9,25 @@ from __future__ import annotations
 from array import array as words_of
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import CFUNCTYPE, POINTER, addressof, c_byte, c_char, c_int, c_int64, c_void_p, cast
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # it carries no types
 from numba import from_dtype, types
 from numba.core import cgutils
+from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
 from .meeting import compiled
-from .vector import WITHOUT_NUMBA
+from .products import COUNT, PACKED, export
+from .vector import INDEX, WITHOUT_NUMBA
 
 COUNTS = ("T", "B", "first", "last", "part", "parts", "split", "meeting", "block", "earlier", "later")
 SPREAD = 3  # words of an array: its address, rows and width; those of a number: one
+NOT_FINITE = 1 << 20  # a status
 
 Array = np.ndarray[Any, np.dtype[Any]]
 if TYPE_CHECKING:
@@ -57,12 +61,6 @@ def address_of(array: Array) -> int:
     return addressof(c_char.from_buffer(buffer)) if array.size else 0  # nothing has no address
 
 
-def called(call: Caller, table: Table) -> None:
-    """Make a call with a table."""
-    if status := call(table.buffer_info()[0]):
-        raise RuntimeError(f"compiled code ended with status {status}")
-
-
 def changed(table: Table, counts: Mapping[str, int]) -> Table:
     """Return a copy of a table with other counts."""
     made = table[:]
@@ -86,28 +84,35 @@ def enter(table: Table, place: int, array: Array) -> None:
     table[place + 2] = array.shape[-1]
 
 
-def caller(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:
-    """Return one call of several compiled functions in turn, with the address of a table; what it returns must be 0.
+def caller(finite: Sequence[int], once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:
+    """Return one call of several compiled functions in turn, with the address of a table.
+
+    It returns 0 where all went well, and NOT_FINITE where an array that must be finite isn't.
 
     Args:
+        finite: places of arrays that must be finite. Each thread looks at its part, and goes on: others wait for it.
         once: functions with their arguments, called first.
         again: those called for one block of steps after the other, the last first: as long as `block` says, but what
             is left for the first. They find out how many steps are `earlier` and `later`.
         dtype: of all arrays.
     """
     if WITHOUT_NUMBA:
-        return lambda start: _called(once, again, dtype, start)
+        return lambda start: _called(finite, once, again, dtype, start)
     with global_compiler_lock:
-        return _compiled(once, again, dtype)
+        return _compiled(finite, once, again, dtype)
 
 
-def _compiled(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:
+def _compiled(
+    finite: Sequence[int], once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]
+) -> Caller:
     context = cpu_target.target_context
     library = context.codegen().create_library("bptt_caller")
     module = library.create_ir_module("bptt_caller")
     kind = ir.FunctionType(STATUS, [WORD.as_pointer()])
     builder = ir.IRBuilder(ir.Function(module, kind, f"bptt_caller_{len(_kept)}").append_basic_block("entry"))
     status = cgutils.alloca_once_value(builder, STATUS(0))
+    for place in finite:
+        builder.store(builder.or_(builder.load(status), _finite(builder, place, dtype)), status)
 
     def call(functions: Sequence[Function], window: Mapping[str, Any]) -> None:
         for number, (function, arguments) in enumerate(functions):
@@ -149,6 +154,24 @@ def _word(builder: Any, place: int) -> Any:
     return builder.load(builder.gep(builder.function.args[0], [WORD(place)]))
 
 
+@cache
+def _all_finite(dtype: str) -> CFunc:
+    [function] = export("finite", {"all_finite": (PACKED, COUNT)}, dtype, "checks", INDEX)
+    return function
+
+
+def _finite(builder: Any, place: int, dtype: np.dtype[Any]) -> Any:
+    """Return 0 where this thread's part of an array is finite, else NOT_FINITE."""
+    address, rows, width = (_word(builder, place + offset) for offset in range(SPREAD))
+    part, parts = (_word(builder, COUNTS.index(name)) for name in ("part", "parts"))
+    count = builder.mul(rows, width)
+    first, last = (builder.sdiv(builder.mul(count, at), parts) for at in (part, builder.add(part, WORD(1))))
+    start = builder.add(address, builder.mul(first, WORD(dtype.itemsize)))
+    callee = builder.inttoptr(WORD(_all_finite(dtype.name).address), ir.FunctionType(WORD, [WORD, WORD]).as_pointer())
+    found = builder.call(callee, [start, builder.sub(last, first)])
+    return builder.select(builder.icmp_signed("==", found, WORD(0)), STATUS(NOT_FINITE), STATUS(0))
+
+
 def _call(
     context: Any, builder: Any, function: Any, arguments: Sequence[Argument], number: Any, window: Mapping[str, Any]
 ) -> Any:
@@ -187,7 +210,9 @@ def _value(context: Any, builder: Any, kind: Any, argument: Argument, window: Ma
     return made._getvalue()
 
 
-def _called(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any], start: int) -> int:
+def _called(
+    finite: Sequence[int], once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any], start: int
+) -> int:
     """Call plain Python functions with NumPy's arrays where the table says that they lie."""
     table = cast(c_void_p(start), POINTER(c_int64))
     steps, samples, block = (table[COUNTS.index(name)] for name in ("T", "B", "block"))
@@ -213,4 +238,5 @@ def _called(once: Sequence[Function], again: Sequence[Function], dtype: np.dtype
         window = {"T": many, "earlier": stop - many, "later": steps - stop}
         for function, arguments in again:
             function(*(given(argument, window) for argument in arguments))
-    return 0
+    read = (given(Argument(place, 2, False), {}) for place in finite)
+    return 0 if all(np.isfinite(array).all() for array in read) else NOT_FINITE

@@ -1,5 +1,7 @@
 """What a caller may give wrongly, and what he is told."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,22 @@ def test_numbers_must_be_finite(rnn, params, x, bad):
         rnn.forward(params, {"x": spoilt})
     with pytest.raises(bptt.Error, match=rf"^state h holds {bad} at index \(1, 3\); it must be finite$"):
         rnn.forward(params, {"x": x}, {"h": start})
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"keep": 2}])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_number_must_be_finite(rnn, params, x, threads, options, monkeypatch):
+    """Whichever thread looks at it."""
+    monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
+    kernel = compile(rnn.derivation, threads=threads)
+    for place in np.ndindex(x.shape):
+        spoilt = x.copy()
+        spoilt[place] = np.nan
+        with pytest.raises(
+            bptt.Error, match=rf"^input x holds nan at index {re.escape(str(place))}; it must be finite$"
+        ):
+            kernel.forward(params, {"x": spoilt}, **options)
+    assert np.isfinite(kernel.forward(params, {"x": x}, **options).states["h"]).all()
 
 
 @pytest.mark.parametrize("given", [{}, {"steps": 3}, {"batch": 3}])

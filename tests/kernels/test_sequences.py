@@ -30,7 +30,7 @@ def test_blocks_of_steps_make_no_difference(one, assert_close, monkeypatch, reve
         monkeypatch.setattr(memory, name, number)
     monkeypatch.setattr("bptt.kernels.shards.SMALL", 0)
     kernel = compile(one.kernel.derivation, threads=2)
-    assert kernel._module().layout(one.size).steps(one.steps, one.batch) == 2
+    assert kernel._own.layout(one.size).steps(one.steps, one.batch) == 2
     some = {name: array for name, array in one.cotangents.items() if len(one.cotangents) == 1 or name != "h"}
     for lengths in (None, [5, 1, 4]):
         whole = one.kernel.backward(one.forward(lengths=lengths, reverse=reverse), some)

@@ -22,6 +22,7 @@ from llvmlite import binding  # type: ignore[import-untyped]  # it carries no ty
 
 COMPILED_IN = (  # modules
     "awake",
+    "blocks",
     "finite",
     "functions",
     "graded",

@@ -92,7 +92,7 @@ class Held:
     Attributes:
         given: name -> array.
         passed: (shapes of inputs and states, `steps`, `batch`) -> what was found with parameters of these shapes.
-        placed: under their names in generated code, once they were used, and their words in a table.
+        placed: of each, its name in generated code, its place in a table, the array, and its address; once it was used.
     """
 
     def __init__(self, given: Mapping[str, Array], passed: dict[Any, Any]) -> None:

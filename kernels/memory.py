@@ -135,8 +135,7 @@ class Piece:
         views: group -> name -> array.
         table: where the arrays lie, for calls of compiled functions.
         address: of the table.
-        params: addresses of parameters that the table holds.
-        active: what it holds of steps that sequences reach.
+        held: the parameters that are among its arrays.
         used: when the piece was last handed out: later ones have greater numbers.
         cleared, entries: what begins at 0, and all.
     """
@@ -151,8 +150,7 @@ class Piece:
         self.views = views(self.arrays)
         self.table = table(self.arrays)
         self.address, _ = self.table.buffer_info()
-        self.params: object = None
-        self.active: object = None
+        self.held: object = None
         self.used = math.inf
         self._objects = [
             self.buffer,

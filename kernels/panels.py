@@ -11,21 +11,8 @@ is for.
 
 from numba import njit
 
-from bptt.kernels.tiles import (
-    ROWS,
-    SINGLE,
-    VECTORS,
-    at,
-    copy_rest,
-    copy_vector,
-    dots,
-    full_height,
-    read,
-    spread_rows,
-    tile,
-    turn_block,
-    write,
-)
+from bptt.kernels.blocks import at, copy_rest, copy_vector, read, spread_rows, turn_block, write
+from bptt.kernels.tiles import ROWS, SINGLE, VECTORS, dots, full_height, tile
 from bptt.kernels.values import IN_HALVES
 from bptt.kernels.vector import lanes
 

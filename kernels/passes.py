@@ -110,15 +110,16 @@ class Passes:
                 array[...] = start[name]
             else:
                 array.fill(0)
-        arrays = piece.arrays | self._place_params(task, held, piece)
+        if piece.held is not held:
+            self._place_params(task, held, piece)
+        if piece.arrays.get("active") is not active:
+            enter(piece.table, module.places["active"], active)
+            piece.arrays["active"] = active
+        arrays = piece.arrays.copy()
         for name, array in inputs.items():
             into, place, shape = task.given[name]
             arrays[into] = array if array.shape == shape else array.reshape(shape)
             piece.table[place] = address_of(array)
-        arrays["active"] = active
-        if piece.active is not active:
-            enter(piece.table, module.places["active"], active)
-            piece.active = active
         if self._call(task, piece) == NOT_FINITE:
             check_finite("input", {n: array[::-1] for n, array in inputs.items()} if reverse else inputs)
         sizes, T, B = extent.sizes, extent.steps, extent.batch
@@ -138,18 +139,17 @@ class Passes:
         values = Views(module.values, look_up)
         return Run(sizes, T, B, arrays, states, values, reverse, task.nbytes, None, extent, piece.table)
 
-    def _place_params(self, task: Task, held: Held, piece: Piece) -> dict[str, Array]:
-        """Write where parameters lie into a piece's table, unless it says so already; return them under its names."""
+    def _place_params(self, task: Task, held: Held, piece: Piece) -> None:
+        """Write parameters among the arrays of a piece, and where they lie into its table."""
         if held.placed is None:
-            into = {name: task.given[name] for name in held.given}
-            arrays = {into[name][0]: array.reshape(into[name][2]) for name, array in held.given.items()}
-            held.placed = arrays, [(into[name][1], address_of(array)) for name, array in held.given.items()]
-        arrays, addresses = held.placed
-        if piece.params is not addresses:
-            for place, address in addresses:
-                piece.table[place] = address
-            piece.params = addresses
-        return arrays
+            given = [(task.given[name], array) for name, array in held.given.items()]
+            held.placed = [
+                (into, place, array.reshape(shape), address_of(array)) for (into, place, shape), array in given
+            ]
+        for into, place, array, address in held.placed:
+            piece.arrays[into] = array
+            piece.table[place] = address
+        piece.held = held
 
     def _call(self, task: Task, piece: Piece) -> int:
         """Call a pass's functions in turn, in each thread for its share: 0, or NOT_FINITE."""

@@ -16,10 +16,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .blocks import ROWS, exchanged
 from .values import FEATURES, FUSED
 from .vector import BYTES, INDEX, Vector, load_left, load_whole, store_left, store_whole
 
-ROWS = 4
 VECTORS = 4 if BYTES == 64 else 3
 NARROW = VECTORS // 2  # vectors of a tile that is twice as tall
 SINGLE = 0  # rows of a tile of one row that has several sums for each entry
@@ -256,7 +256,7 @@ class _Builder:
         """Return a vector whose lanes hold the sums of all lanes of as many vectors."""
         while len(values) > 1:
             half = len(values) // 2
-            turned = _exchanged(self.builder, values, half)
+            turned = exchanged(self.builder, values, half)
             values = [self.builder.fadd(*pair) for pair in zip(turned[:half], turned[half:], strict=True)]
         return values[0]
 
@@ -306,104 +306,5 @@ class _Builder:
             self.store(value, place)
 
 
-def _at(typing: Any, pointer: Any, offset: Any) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, INDEX), lower
-
-
-def _read(typing: Any, pointer: Any, offset: Any) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(builder.gep(args[0], [args[1]]))
-
-    return pointer.dtype(pointer, INDEX), lower
-
-
-def _write(typing: Any, pointer: Any, offset: Any, number: Any) -> Any:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], builder.gep(args[0], [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(pointer, INDEX, pointer.dtype), lower
-
-
-def _copy_vector(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    kind = Vector(target.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile = _Builder(builder, kind, WORD(kind.lanes))
-        tile.store(tile.load(builder.gep(args[2], [args[3]])), builder.gep(args[0], [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(target, INDEX, source, INDEX), lower
-
-
-def _copy_rest(typing: Any, target: Any, to: Any, source: Any, start: Any, left: Any) -> Any:
-    """Copy the entries that are left of a row, and zeros behind them, as a vector."""
-    kind = Vector(target.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        target, to, source, start, left = args
-        tile = _Builder(builder, kind, left)
-        tile.store(tile.get(builder.gep(source, [start]), last=True), builder.gep(target, [to]))
-        return context.get_dummy_value()
-
-    return types.void(target, INDEX, source, INDEX, INDEX), lower
-
-
-def _spread_rows(typing: Any, target: Any, to: Any, gap: Any, source: Any, start: Any) -> Any:
-    """Copy a vector's entries in pieces as long as a tile has rows, each `gap` behind the one before."""
-    kind = Vector(target.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        target, to, gap, source, start = args
-        tile = _Builder(builder, kind, WORD(kind.lanes))
-        value = tile.load(builder.gep(source, [start]))
-        piece, number = ir.VectorType(kind.machine.element, ROWS), ir.IntType(32)
-        for first in range(0, kind.lanes, ROWS):
-            places = ir.Constant(ir.VectorType(number, ROWS), list(range(first, first + ROWS)))
-            part = builder.shuffle_vector(value, ir.Constant(kind.machine, ir.Undefined), places)
-            place = builder.gep(target, [builder.add(to, builder.mul(gap, WORD(first // ROWS)))])
-            builder.store(part, builder.bitcast(place, piece.as_pointer())).align = tile.bytes
-        return context.get_dummy_value()
-
-    return types.void(target, INDEX, INDEX, source, INDEX), lower
-
-
-def _turn_block(typing: Any, target: Any, to: Any, to_step: Any, source: Any, start: Any, step: Any) -> Any:
-    """Transpose a square block as wide as a vector: target[k, j] = source[j, k]."""
-    kind = Vector(target.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        target, to, to_step, source, start, step = args
-        tile, count = _Builder(builder, kind, WORD(kind.lanes)), kind.lanes
-        ends = [builder.add(start, builder.mul(step, WORD(j))) for j in range(count)]
-        rows = [tile.load(builder.gep(source, [end])) for end in ends]
-        half = count // 2
-        while half:
-            rows = _exchanged(builder, rows, half)
-            half //= 2
-        for k, row in enumerate(rows):
-            tile.store(row, builder.gep(target, [builder.add(to, builder.mul(to_step, WORD(k)))]))
-        return context.get_dummy_value()
-
-    return types.void(target, INDEX, INDEX, source, INDEX, INDEX), lower
-
-
-def _exchanged(builder: Any, rows: list[Any], half: int) -> list[Any]:
-    """Exchange the upper right and the lower left quarter of each block of 2 half rows and columns."""
-    count, made = rows[0].type.count, list(rows)
-    kind = ir.VectorType(ir.IntType(32), count)
-    upper = ir.Constant(kind, [lane if not lane & half else count + lane - half for lane in range(count)])
-    lower = ir.Constant(kind, [lane + half if not lane & half else count + lane for lane in range(count)])
-    for row in (row for row in range(len(rows)) if not row & half):
-        made[row] = builder.shuffle_vector(rows[row], rows[row + half], upper)
-        made[row + half] = builder.shuffle_vector(rows[row], rows[row + half], lower)
-    return made
-
-
 compiled: Any = intrinsic
-tile, at, read, write = map(compiled, (_tile, _at, _read, _write))
-copy_vector, copy_rest, dots = map(compiled, (_copy_vector, _copy_rest, _dots))
-spread_rows, turn_block = map(compiled, (_spread_rows, _turn_block))
+tile, dots = map(compiled, (_tile, _dots))

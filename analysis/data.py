@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..derive.errors import Error, unreadable
 
 Indices = NDArray[np.intp]
+TOPICS = "pydoc_data.topics"  # of Python: the text that is always there
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def text(path: str | os.PathLike[str] | None = None) -> Characters:
     True
     """
     if path is None:
-        return characters(_topics(), f"pydoc_data.topics of Python {sys.version.split()[0]}")
+        return characters(_topics(), f"{TOPICS} of Python {sys.version.split()[0]}")
     name = os.fspath(path)
     hint = "Give a plain text file in UTF-8."
     try:

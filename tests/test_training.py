@@ -282,6 +282,8 @@ def test_inspect_refuses(lined):
     assert "the text is empty" in said("cat/best.safetensors", "empty.txt")
     (lined / "other.txt").write_text("the cat! " * 50)
     assert "other.txt: '!' wasn't in the text" in said("cat/best.safetensors", "other.txt")
+    without = "cat/best.safetensors: learned from cat.txt. Give a text for it to read: that one, or another."
+    assert without in said("cat/best.safetensors")
     assert "the model has no unit 'c[99]'" in said("cat/best.safetensors", "cat.txt", "--unit", "c[99]")
     assert "unknown kind of document '.png'" in said("cat/best.safetensors", "cat.txt", "-o", "x.png")
     assert "there is no such checkpoint" in said("none.safetensors", "cat.txt")

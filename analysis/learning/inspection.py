@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ...derive.errors import Error
+from ..data import TOPICS
 from ..data import text as text_of
 from .batches import Array
 from .checkpoint import Checkpoint
@@ -22,7 +23,8 @@ def inspect(found: Checkpoint, path: str | None = None, seed: int = 0) -> tuple[
 
     Args:
         found: a checkpoint of a language model.
-        path: of a text file; by default the end of the help topics that come with Python.
+        path: of a text file; by default the end of the help topics that come with Python, for a model that learned
+            from them.
         seed: of the shifts that say what chance gives.
 
     Returns:
@@ -30,12 +32,14 @@ def inspect(found: Checkpoint, path: str | None = None, seed: int = 0) -> tuple[
         before it; and `units.followers` of the features that vary in it.
 
     Raises:
-        Error: where the checkpoint isn't of a language model, or the text can't be read, is too short or has tokens
-            that the model doesn't know.
+        Error: where the checkpoint isn't of a language model, or the text is missing, can't be read, is too short or
+            has tokens that the model doesn't know.
     """
     about = found.task["about"]
     if "vocabulary" not in about:
         raise Error(f"{found.path}: learned '{found.task['name']}', and only the units of a language model are shown")
+    if path is None and not about["source"].startswith(TOPICS):
+        raise Error(f"{found.path}: learned from {about['source']}. Give a text for it to read: that one, or another.")
     chars = text_of(path)
     indices = chars.indices if path is not None else split_off(chars.indices)
     whole = "".join(chars.vocabulary[i] for i in indices)

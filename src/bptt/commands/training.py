@@ -167,8 +167,8 @@ def inspect(checkpoint: Path, textfile: str | None, unit: tuple[str, ...], outpu
     """Show what the hidden units of a language model hold.
 
     The units that best follow position in the line, quotes, brackets and indentation are found, with a score on
-    text that had no part in the choice. By default over the end of Python's own help texts, which a training on
-    them held out.
+    text that had no part in the choice. A model that learned from Python's own help texts reads their end by
+    default, which its training held out.
     """
     from bptt.analysis.learning import checkpoint as checkpoints
     from bptt.analysis.learning.inspection import inspect as look

@@ -131,11 +131,12 @@ class Piece:
 
     Attributes:
         buffer: who holds it, or a view of it, holds the piece.
-        arrays: by name.
-        views: group -> name -> array.
+        arrays: by name; to be handed on as views of them.
+        views: group -> name -> array; these are handed on as they are.
         table: where the arrays lie, for calls of compiled functions.
         address: of the table.
         held: the parameters that are among its arrays.
+        begins_at_zero: whether the states before the first step are known to be 0.
         used: when the piece was last handed out: later ones have greater numbers.
         cleared, entries: what begins at 0, and all.
     """
@@ -151,12 +152,9 @@ class Piece:
         self.table = table(self.arrays)
         self.address, _ = self.table.buffer_info()
         self.held: object = None
+        self.begins_at_zero = False
         self.used = math.inf
-        self._objects = [
-            self.buffer,
-            *self.arrays.values(),
-            *(a for group in self.views.values() for a in group.values()),
-        ]
+        self._objects = [self.buffer, *(a for group in self.views.values() for a in group.values())]
         self._alone = self._references()
 
     def is_free(self) -> bool:

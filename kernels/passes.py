@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,45 @@ class Task:
     shards: Shards
 
 
+class _Made(Run):
+    """A run that a pass has made: what isn't always needed is looked up when it is asked for."""
+
+    def __init__(
+        self,
+        module: Module,
+        task: Task,
+        extent: Extent,
+        piece: Piece,
+        buffer: Array,
+        inputs: Arrays,
+        states: Arrays,
+        reverse: bool,
+    ) -> None:
+        self.sizes, self.steps, self.batch = extent.sizes, extent.steps, extent.batch
+        self.states, self.reverse, self.nbytes, self.segments = states, reverse, task.nbytes, None
+        self.extent, self.table = extent, piece.table
+        self._from = module, task, piece, inputs
+        self._held = buffer
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:  # type: ignore[override]
+        _, task, piece, inputs = self._from
+        piece.begins_at_zero = False  # anybody may write there now
+        places = {name: task.given[name] for name in inputs}
+        own = {name: array.view() for name, array in piece.arrays.items()}
+        return own | {places[name][0]: array.reshape(places[name][2]) for name, array in inputs.items()}
+
+    @cached_property
+    def values(self) -> Mapping[str, Array]:  # type: ignore[override]
+        module, arrays, extent, reverse = self._from[0], self.arrays, self.extent, self.reverse
+
+        def look_up(name: str) -> Array:
+            found = module.value(name, arrays, extent.sizes, extent.steps, extent.batch)
+            return found[::-1] if reverse else found
+
+        return Views(module.values, look_up)
+
+
 class Passes:
     """Forward, backward and tangent passes over arrays that were checked.
 
@@ -102,42 +142,31 @@ class Passes:
         task = extent.tasks.get(module)
         if task is None:
             task = extent.tasks[module] = self._forward_task(module, extent)
-        piece, _held = self.pool.take(task.plan, task.views, task.table)
+        piece, buffer = self.pool.take(task.plan, task.views, task.table)
         if len(active):
             piece.entries.fill(0)  # rows past a sequence's end are never written
-        for name, array in piece.views["first"].items():
-            if name in start:
-                array[...] = start[name]
-            else:
-                array.fill(0)
+        if start or not piece.begins_at_zero:
+            for name, array in piece.views["first"].items():
+                array[...] = start.get(name, 0)
+            piece.begins_at_zero = not start
         if piece.held is not held:
             self._place_params(task, held, piece)
         if piece.arrays.get("active") is not active:
             enter(piece.table, module.places["active"], active)
             piece.arrays["active"] = active
-        arrays = piece.arrays.copy()
         for name, array in inputs.items():
-            into, place, shape = task.given[name]
-            arrays[into] = array if array.shape == shape else array.reshape(shape)
-            piece.table[place] = address_of(array)
+            piece.table[task.given[name][1]] = address_of(array)
         if self._call(task, piece) == NOT_FINITE:
             check_finite("input", {n: array[::-1] for n, array in inputs.items()} if reverse else inputs)
-        sizes, T, B = extent.sizes, extent.steps, extent.batch
-
-        for symbol in module.schedule.spent.values() if len(active) else ():
-            value = module.view(symbol, arrays, sizes, (T * B,))
-            if symbol.name not in module.states:
-                value[active[:, 0] == 0] = 0  # its place held what is computed for all steps at once
-
-        def look_up(name: str) -> Array:
-            found = module.value(name, arrays, sizes, T, B)
-            return found[::-1] if reverse else found
-
         states = piece.views["states"].copy()
         if reverse:
             states = {name: array[::-1] for name, array in states.items()}
-        values = Views(module.values, look_up)
-        return Run(sizes, T, B, arrays, states, values, reverse, task.nbytes, None, extent, piece.table)
+        run = _Made(module, task, extent, piece, buffer, dict(inputs), states, reverse)
+        for symbol in module.schedule.spent.values() if len(active) else ():
+            value = module.view(symbol, run.arrays, extent.sizes, (extent.steps * extent.batch,))
+            if symbol.name not in module.states:
+                value[active[:, 0] == 0] = 0  # its place held what is computed for all steps at once
+        return run
 
     def _place_params(self, task: Task, held: Held, piece: Piece) -> None:
         """Write parameters among the arrays of a piece, and where they lie into its table."""
@@ -235,7 +264,7 @@ class Passes:
             for name, array in shared.items():
                 if name in module.places:
                     enter(piece.table, module.places[name], array)
-        everything = len(run.arrays["active"]) > 0 or T * B == 0
+        everything = piece.table[module.places["active"] + 1] > 0 or T * B == 0
         (piece.entries if everything else piece.cleared).fill(0)
         zeros, zero = self._zero(task.most) if len(seeds) < len(task.given) else (None, 0)
         block = task.numbers["block"] * B

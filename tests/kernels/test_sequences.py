@@ -1,5 +1,7 @@
 """Sequences of several lengths, backwards in time, with gradients from any value, in several threads; tangents."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -206,6 +208,49 @@ def test_a_result_outlives_the_next_call(make_case, assert_close):
         other = case.kernel.forward(case.params, {n: a + 1 for n, a in case.inputs.items()}, case.state)
         case.kernel.backward(other, case.cotangents)
     np.testing.assert_array_equal(kept, before)
+
+
+def test_each_array_of_a_result_outlives_the_next_call(make_case):
+    """Whichever is the only one that is still looked at."""
+    case = make_case("gru")
+
+    def passes(inputs):
+        run = case.kernel.forward(case.params, inputs, case.state)
+        grads = case.kernel.backward(run, case.cotangents)
+        tables = run.arrays, run.states, run.values, grads.params, grads.inputs, grads.state, grads.states
+        return [array for table in tables for array in table.values()]
+
+    others = {name: array + 1 for name, array in case.inputs.items()}
+    for place in range(len(passes(others))):
+        alone = passes(case.inputs)[place]
+        before = alone.copy()
+        passes(others)
+        np.testing.assert_array_equal(alone, before)
+
+
+def test_what_is_written_into_a_run_does_not_reach_the_next(make_case):
+    case = make_case("gru")
+    kernel = compile(case.kernel.derivation)
+    run = kernel.forward(case.params, case.inputs)
+    before = run.states["h"].copy()
+    run.values["h_prev"][:] = 7
+    del run
+    np.testing.assert_array_equal(kernel.forward(case.params, case.inputs).states["h"], before)
+
+
+def test_callers_in_several_threads_share_a_kernel(make_case, assert_close):
+    case = make_case("gru")
+    many = [{name: array + number for name, array in case.inputs.items()} for number in range(4)]
+
+    def passes(inputs):
+        run = case.kernel.forward(case.params, inputs, case.state)
+        grads = case.kernel.backward(run, case.cotangents)
+        return {"h": run.states["h"].copy(), **{name: array.copy() for name, array in grads.params.items()}}
+
+    alone = [passes(inputs) for inputs in many]
+    with ThreadPoolExecutor(4) as pool:
+        for number, found in enumerate(pool.map(passes, 50 * many)):
+            assert_close(found, alone[number % 4], 0)
 
 
 def test_memory_is_used_again_once_nobody_looks(make_case):

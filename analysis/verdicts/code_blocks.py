@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -119,12 +118,10 @@ def _with(row: list[ast.stmt], line: str) -> list[ast.stmt]:
 
 def _siblings(tables: Tables, statement: ast.AugAssign) -> Iterator[str]:
     """Yield the statement with another target of the same shape, and other names on its right side."""
-    shape, text = tables.shape(statement.target), ast.unparse(statement.value)
+    shape = tables.shape(statement.target)
     names = [node for node in ast.walk(statement.value) if isinstance(node, ast.Name) and tables.shape(node)]
     for target in tables.like(shape):
         if target != ast.unparse(statement.target):
             for node in names:
-                pattern = rf"(?<![\w.]){node.id}(?!\w)"
                 for other in tables.like(tables.shape(node)):
-                    renamed = re.sub(pattern, other, text, count=1)
-                    yield f"{target} += {renamed}"
+                    yield f"{target} += {ast.unparse(tables.renamed([node], other, statement.value))}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import itertools
-import re
 from collections.abc import Iterator
 from functools import partial
 
 from .code_edit import Edit, is_target, placed, replaced
 from .code_names import is_of_other_time
-from .code_tables import Slot, Tables, is_product, is_zeros
+from .code_tables import Slot, Tables, is_product, is_zeros, read_alone
 
 FACTORS = ("{0}", "(1 - 2 * {0})")
 SLOPES = (
@@ -148,13 +147,12 @@ def _is_passed(tables: Tables, slot: Slot) -> bool:
 
 def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[Edit]:
     """Another name at every place where a name stands on the right side."""
-    text = ast.unparse(statement.value)
+    places = read_alone(statement.value)
     for atom, shape in tables.atoms.items():
-        pattern = rf"(?<![\w.'\"]){re.escape(atom)}(?![\w\[.'\"])"
-        if len(re.findall(pattern, text)) > 1:
+        if len(places.get(atom, ())) > 1:
             for other in (*tables.like(shape), *tables.near(shape[1:])):
                 if other != atom:
-                    new = partial(tables.renamed, pattern, other, text)
+                    new = partial(tables.renamed, places[atom], other, statement.value)
                     near = is_of_other_time(other, atom)
                     kind = "time" if near else "mix-up"
                     yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)

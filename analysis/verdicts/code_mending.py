@@ -155,10 +155,13 @@ def _told(subject: Subject, edit: Edit, error: float) -> Mended:
     if within := in_its_line(edit, lines):
         return Mended(edit.line, edit.kind, lines[edit.line - 1].strip(), within, error)
     if isinstance(edit.new, ast.stmt):
-        return Mended(statement.lineno, edit.kind, given, spelled(edit.new), error)
-    old = edit.swap()
-    try:
-        text = spelled(statement).splitlines()[0]
-    finally:
-        edit.restore(old)
+        text = spelled(edit.new)
+    else:
+        old = edit.swap()
+        try:
+            text = spelled(statement).splitlines()[0]
+        finally:
+            edit.restore(old)
+    if "'" not in given and '"' in given and '"' not in text:
+        text = text.replace("'", '"')  # the quotes that stand there
     return Mended(statement.lineno, edit.kind, given, text, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -53,9 +54,18 @@ class Tables:
         """Return what gives the tree of an expression when it is wanted."""
         return partial(self.parse, text)
 
-    def renamed(self, pattern: str, other: str, text: str) -> ast.expr:
-        """Return the tree of an expression with another name for each that fits a pattern."""
-        return self.parse(re.sub(pattern, lambda _: other, text))
+    def renamed(self, places: Collection[ast.expr], other: str, whole: ast.expr) -> ast.expr:
+        """Return a copy of an expression with another one at some places in it."""
+        found = [number for number, node in enumerate(ast.walk(whole)) if any(node is place for place in places)]
+        again = copy.deepcopy(whole)
+        nodes = list(ast.walk(again))
+        chosen = {id(nodes[number]) for number in found}
+
+        class Other(ast.NodeTransformer):
+            def visit(_, node: ast.AST) -> Any:  # noqa: N805 - `self` is the tables
+                return self.parse(other) if id(node) in chosen else super().visit(node)
+
+        return Other().visit(again)
 
     def slots(self, statement: ast.stmt) -> Iterator[Slot]:
         """Yield the expressions of a statement, without those of statements inside it."""
@@ -310,3 +320,19 @@ def is_zeros(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return type(node.value) in (int, float) and node.value == 0
     return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("zeros", "zeros_like")
+
+
+def read_alone(whole: ast.expr) -> dict[str, list[ast.expr]]:
+    """Return names, entries and attributes that an expression reads, not as the beginning of others -> where.
+
+    >>> {text: len(nodes) for text, nodes in read_alone(ast.parse("f(h, g=h) + g.T @ p[h]", mode="eval").body).items()}
+    {'f': 1, 'h': 3, 'g.T': 1, 'p[h]': 1}
+    """
+    kinds = ast.Name | ast.Attribute | ast.Subscript
+    nodes = [node for node in ast.walk(whole) if isinstance(node, kinds) and isinstance(node.ctx, ast.Load)]
+    begun = [node.value for node in nodes if not isinstance(node, ast.Name)]
+    found: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if not any(node is other for other in begun):
+            found.setdefault(ast.unparse(node), []).append(node)
+    return found

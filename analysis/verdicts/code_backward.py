@@ -162,6 +162,8 @@ def match_gradients(
         for order, (path, array) in enumerate(left.items()):
             if array.shape != dims and (array.size != int(np.prod(dims)) or array.shape == ()):
                 continue
+            if path[:-1] in left and not any(isinstance(part, int) for part in place.path):
+                continue  # a row is of one of several
             given = adapter.gradients.get(labels[path]) == place.name
             agrees = _close(array.reshape(dims), right[place.name])
             like = _likeness(names, labels, path, place)
@@ -182,7 +184,7 @@ def match_gradients(
     taken: dict[Path, str] = {}
     notes: list[str] = []
     for rank, _, _, path, name in sorted(pairs, key=lambda pair: pair[:3]):
-        if path in taken or name in taken.values():
+        if path in taken or path[:-1] in taken or name in taken.values():
             continue
         if not any(rank[:3]) and labels[path] and _likeness(names, labels, path, calling.place(name)) == 0:
             twins = [p for p in _wanted(calling) if shape(p, calling.sizes) == np.shape(left[path])]

@@ -74,6 +74,7 @@ SAID = {
     "gru_loss_columns.py": ("gru", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "embedding_class.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
     "njit_diagonal.py": (OWN, "One sequence at a time, (T, features)."),
+    "unpacked_loss.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
 }
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
@@ -116,6 +117,7 @@ FAULTS = [
     ("sru_whole.py", "(before - u[t])", "(c[t] - u[t])", "mix-up"),
     ("state_pair_lstm.py", "do * o * (1 - o)])", "do * (1 - o ** 2)])", "activation"),
     ("time_layers.py", "np.dot(h_prev.T, dt)", "np.dot(h_next.T, dt)", "time"),
+    ("unpacked_loss.py", "hs[t - 1].T", "hs[t].T", "time"),
     ("two_sizes.py", 'dp = dpprev + params["W_pd"].T @ dd', "dp = dpprev", "missing path"),
     ("two_sizes.py", "dg = dp * (q - p)", "dg = dp * (p - q)", "sign"),
     ("slow_state.py", "dq = alpha * ds", "dq = ds", "factor"),

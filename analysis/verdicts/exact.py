@@ -102,7 +102,9 @@ def apply_scalar(function: Any, *entries: Any) -> Residue:
     if function is sympy.Pow:
         return _power(*entries)
     label = function.rule.name
-    return _power(entries[0], sympy.Rational(1, 2)) if label == "sqrt" else _opaque(label, *(_int(entry) % PRIME for entry in entries))
+    if label == "sqrt":
+        return _power(entries[0], sympy.Rational(1, 2))
+    return _opaque(label, *(_int(entry) % PRIME for entry in entries))
 
 
 @lru_cache(maxsize=100_000)

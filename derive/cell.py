@@ -89,6 +89,17 @@ class Cell:
         lines += [f"{line.target} = {spell(renamed(line.written, states))}" for line in self.equations]
         return "\n".join(lines)
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Values that nothing reads, neither an equation nor, as they are no states, a loss.
+
+        >>> parse("x: input[m]\\nh: state[n]\\nh = tanh(W @ x + h)\\ny = sum(h)").unread
+        ('y',)
+        """
+        read = {symbol for line in self.equations for symbol in line.written.atoms(Symbol)}
+        targets = [line.target for line in self.equations if line.target.name not in self.states]
+        return tuple(target.name for target in targets if target not in read)
+
     def __str__(self) -> str:
         return self.text
 

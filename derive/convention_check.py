@@ -250,7 +250,7 @@ def compared(name: str, found: Array, expected: Array) -> Check:
     pairs = {i: (sympy.sympify(found[i]), sympy.sympify(expected[i])) for i in np.ndindex(expected.shape)}
     atoms, powers = generators([expr for pair in pairs.values() for expr in pair])
     ring, terms, methods = PolynomialRing(atoms, powers), Terms(), {"polynomial"}
-    fields = [FiniteField(atoms, seed) for seed in range(POINTS)]
+    fields = [FiniteField(seed) for seed in range(POINTS)]
     for index, (one, other) in pairs.items():
         if max(terms.bound(one), terms.bound(other)) <= MOST_TERMS and ring.convert(one) == ring.convert(other):
             continue

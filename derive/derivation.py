@@ -15,6 +15,7 @@ from .adjoint import adjoint_program, delta, incoming
 from .cell import Cell, previous
 from .errors import Error
 from .jacobian import jacobians
+from .linear import without_zeros
 from .paths import Path, paths, unmixed
 from .program import Program, Step, depending, forward_program, split
 from .syntax import closest
@@ -232,7 +233,7 @@ class Derivation:
         last = {step.target: step.expr for step in self.epilogue.steps}
         names: dict[Expr, Expr] = {incoming(value): sums[value.name] for value in self.prologue.outputs}
         for step in self.epilogue.steps:
-            names[step.target] = renamed(step.expr, names)
+            names[step.target] = without_zeros(renamed(step.expr, names))
         once = {name: names[delta(Symbol(name))] for name in self.cell.params if delta(Symbol(name)) in last}
         return {name: added(sums[name], once.get(name, sympy.Integer(0))) for name in self.cell.params}
 

@@ -255,6 +255,26 @@ cross_entropy = node(
 )
 
 
+def without_zeros(expr: Expr) -> Expr:
+    """Return an expression without terms that are 0, and maps and products of what is 0.
+
+    >>> x, y = sympy.symbols("x y")
+    >>> without_zeros(y * total(sympy.Add(0, x, evaluate=False))), without_zeros(total(Integer(0)) + y)
+    (y*total(x), y)
+    """
+    if not expr.args:
+        return expr
+    args = [without_zeros(operand) for operand in expr.args]
+    if isinstance(expr, sympy.Add):
+        return added(*args)
+    vanishing = args if isinstance(expr, sympy.Mul) else []
+    if isinstance(expr, Node) and expr.rule.is_linear:
+        vanishing = args[: expr.rule.tensors]
+    if 0 in vanishing:
+        return Integer(0)
+    return expr.func(*args, evaluate=False) if isinstance(expr, sympy.Mul | sympy.Pow) else expr.func(*args)
+
+
 def one_hot(index: Symbol, size: Expr) -> Node:
     """Return the vector with 1 at `index` and 0 elsewhere.
 

@@ -1,8 +1,9 @@
 """Identity of SymPy expressions as polynomials: by expansion in python-flint's rings, or in a large finite field.
 
 Where an expansion would have too many terms, or rests on what a reciprocal or a root stands for, the identity is
-tested by exact arithmetic at random points of a field of 2⁶¹ − 1 elements (Schwartz 1980, Zippel 1979): a false
-identity of degree d passes one point with a probability of at most d / 2⁶¹.
+tested by exact arithmetic at random points of a field of 2⁶¹ − 2373 elements (Schwartz 1980, Zippel 1979): a false
+identity of degree d passes one point with a probability of about d / 2⁶¹. That prime less 1 is twice a prime, so that
+every element has one root of each odd degree, and every square one root of each degree that is a square itself.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import flint
 import sympy
 from sympy import Expr, Rational
 
-PRIME = 2**61 - 1
+from .errors import Error
+
+PRIME = 2**61 - 2373
+SQUARES = (PRIME - 1) // 2  # how many elements but 0 are squares; itself prime
 POINTS = 3
+MOST_POINTS = 1000  # of which one has every root and reciprocal
+DRAWN_AGAIN = 20  # times for one root: half of all elements are squares
 MOST_TERMS = 300_000
 MOST_EXPONENTS = 20_000_000  # a term stores one for each generator of its ring
 MOST_KEPT = 10 * MOST_EXPONENTS  # of polynomials that may be met again
@@ -103,60 +110,81 @@ class PolynomialRing:
 class FiniteField:
     """Values of expressions at one random point of the field of `PRIME` elements; equal parts are computed once."""
 
-    def __init__(self, atoms: Sequence[Expr], seed: int, opened: Opened = itself) -> None:
-        self.atoms = atoms
+    def __init__(self, seed: int, opened: Opened = itself) -> None:
         self.opened = opened
         self.random = random.Random(seed)
-        self.draw()
-
-    def draw(self) -> None:
-        """Choose another point."""
-        self.roots: dict[tuple[int, int], int] = {}
-        self.values: dict[Expr, int] = {
-            atom: self.random.randrange(1, PRIME) for atom in self.atoms if self.opened(atom) is atom
-        }
+        self.values: dict[Expr, int] = {}
 
     def equal(self, one: Expr, other: Expr) -> bool:
         """Return whether both have one value; the point is drawn again until every root and reciprocal exists.
 
+        Raises:
+            Error: where they exist at none of many points.
+
         >>> x = sympy.Symbol("x")
-        >>> field = FiniteField([x], seed=0)
+        >>> field = FiniteField(seed=0)
         >>> field.equal((x + 1) ** 2, x**2 + 2 * x + 1), field.equal((x + 1) ** 2, x**2 + 1)
         (True, False)
         """
-        while True:
+        for _ in range(MOST_POINTS):
             try:
                 return self._value(one) == self._value(other)
             except ArithmeticError:
-                self.draw()
+                self.values.clear()
+        raise Error(f"no proof: a root or a reciprocal in it exists at none of {MOST_POINTS} points that were drawn")
 
     def _value(self, expr: Expr) -> int:
+        if isinstance(expr, Rational):
+            return int(expr.p) * pow(int(expr.q), -1, PRIME) % PRIME
         if expr not in self.values:
             if self.opened(expr) is not expr:
                 return self._value(self.opened(expr))
-            if isinstance(expr, Rational):
-                return int(expr.p) * pow(int(expr.q), -1, PRIME) % PRIME
-            if isinstance(expr, sympy.Pow):
-                result = self._power(self._value(expr.base), expr.exp)
-            else:
-                result = self._value(expr.args[0])
-                for operand in expr.args[1:]:
-                    other = self._value(operand)
-                    result = (result + other if isinstance(expr, sympy.Add) else result * other) % PRIME
-            self.values[expr] = result
+            self.values[expr] = self._computed(expr)
         return self.values[expr]
 
-    def _power(self, base: int, exponent: Rational) -> int:
-        if exponent.q == 2:
-            root = pow(base, (PRIME + 1) // 4, PRIME)
-            if root * root % PRIME != base:
-                raise ArithmeticError("not a square at this point")
-            base = root
-        elif exponent.q != 1:
-            base = self.roots.setdefault((base, int(exponent.q)), self.random.randrange(1, PRIME))
-        if base == 0 and exponent < 0:
-            raise ZeroDivisionError
-        return pow(base, int(exponent.p), PRIME)
+    def _computed(self, expr: Expr) -> int:
+        """Return the value of an operation, and an element drawn at random for anything else."""
+        if isinstance(expr, sympy.Pow):
+            return self._power(expr.base, expr.exp)
+        if not isinstance(expr, sympy.Add | sympy.Mul):
+            return self.random.randrange(1, PRIME)
+        result = self._value(expr.args[0])
+        for operand in expr.args[1:]:
+            other = self._value(operand)
+            result = (result + other if isinstance(expr, sympy.Add) else result * other) % PRIME
+        return result
+
+    def _power(self, base: Expr, exponent: Rational) -> int:
+        """Return a power; where it doesn't exist, what only its base has asked for so far is drawn again."""
+        known = len(self.values)
+        for _ in range(DRAWN_AGAIN):
+            with suppress(ArithmeticError):
+                return power(self._value(base), exponent)
+            if len(self.values) == known:
+                break
+            while len(self.values) > known:
+                self.values.popitem()
+        raise ArithmeticError("no such root or reciprocal at this point")
+
+
+def power(base: int, exponent: Rational) -> int:
+    """Return a power in the field; powers of squares follow the laws of powers of positive numbers.
+
+    Raises:
+        ArithmeticError: for an even root of what is no square, and a reciprocal of 0.
+
+    >>> power(4, Rational(1, 2)) in (2, PRIME - 2), power(power(5, Rational(2, 3)), Rational(3, 2)) in (5, PRIME - 5)
+    (True, True)
+    """
+    if base == 0 and exponent < 0:
+        raise ZeroDivisionError("no reciprocal of 0")
+    if exponent.q % 2:
+        order = PRIME - 1
+    else:
+        order = SQUARES
+        if pow(base, SQUARES, PRIME) > 1:
+            raise ArithmeticError("not a square at this point")
+    return pow(base, int(exponent.p) * pow(int(exponent.q), -1, order) % order, PRIME)
 
 
 class Terms:

@@ -163,6 +163,9 @@ class _Inference:
                 known = None if shape is None else tuple(map(self.find, shape))
                 number = f" (or '{name}: param' for a number)" if shape is None else ""
                 hint = f"Annotate it, for example '{name}: param[{self.suggested(known)}]'{number}."
+                states = {d.name for d in self.text.declarations}
+                for other in sorted(assigned - places.keys() - states):
+                    hint += f"\nNothing reads '{other}': it may be misspelt where it should be read."
                 raise self.text.fail(places[name], f"the shape of '{name}' is ambiguous", hint, ShapeError)
         return {name: tuple(map(self.find, shape)) for name, shape in self.shapes.items() if shape is not None}
 

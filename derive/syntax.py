@@ -45,6 +45,19 @@ RESERVED = (
 )
 
 
+# what people write elsewhere -> how it is written here
+SPELT = {
+    **dict.fromkeys("⊙∘·×", "*"),
+    **dict.fromkeys("−–", "-"),
+    **dict.fromkeys("ᵀ⊤", ".T"),
+    "^": "**",
+    "σ": "sigmoid(u)",
+    "logistic": "sigmoid(u)",
+    "mean": "sum(u) / sum(ones(n))",
+    "where": "geq(a, b) * u + (1 - geq(a, b)) * v",
+}
+
+
 @dataclass(frozen=True)
 class Declaration:
     """`h: state[n]`: a name, its kind, and its dimensions as written."""
@@ -131,9 +144,10 @@ def tree_of(source: Source) -> tuple[ast.Module, str]:
     except SyntaxError as error:
         line, column = error.lineno or 1, (error.offset or 1) - 1
         found = "a number has too many digits" if "digits" in error.msg else error.msg
-        raise NotationError(
-            source.point(line, max(column, 0), 1, f"not valid: {found}", _keyword_hint(source, line))
-        ) from None
+        column = max(column, 0)
+        there = "".join(source.lines[line - 1 : line])[column : column + 1]
+        hint = _spelt(there) or _keyword_hint(source, line)
+        raise NotationError(source.point(line, column, 1, f"not valid: {found}", hint)) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotationError(f"{source.name}: not a cell's text: {error or 'nested too deeply'}") from None
     doc = ast.get_docstring(tree, clean=False)
@@ -208,6 +222,10 @@ def size_names(node: ast.expr) -> Iterator[ast.Name]:
 
 def _is_ones(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ones"
+
+
+def _spelt(written: str) -> str:
+    return f"Here, {written} is written {SPELT[written]}." if written in SPELT else ""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -336,6 +354,10 @@ def check_expression(text: Text, node: ast.expr, power: float = 1) -> None:
                     check_expression(text, argument)
         case _:
             hint = "Equations use + - * / @ **, .T, numbers, names, and the functions of the table."
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+                hint = _spelt("^")
+            if isinstance(node, ast.Compare):
+                hint += " Instead of a comparison, geq(a, b) is 1 where a ≥ b, and step(u) is 1 where u > 0."
             raise text.fail(node, "the cell notation does not know this", hint)
 
 
@@ -414,7 +436,9 @@ def _check_call(text: Text, call: ast.Call, function: ast.Name, given: int) -> N
         fewest, most = TENSOR_FUNCTIONS[function.id]
     else:
         raise text.fail(
-            function, f"unknown function '{function.id}'", closest(function.id, [*FUNCTIONS, *TENSOR_FUNCTIONS])
+            function,
+            f"unknown function '{function.id}'",
+            _spelt(function.id) or closest(function.id, [*FUNCTIONS, *TENSOR_FUNCTIONS]),
         )
     if not fewest <= given <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} or more"

@@ -166,7 +166,8 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     lasting = {*given, *results, *used([*early, *hoisted, *stateful, *along])}
     plan.keep([symbol for symbol, kind in plan.kept.items() if kind == TIME and symbol not in lasting], PASSING)
 
-    firsts = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
+    made = [dot for dot in (*early, *hoisted, *stateful) if isinstance(dot, Dot)]
+    firsts = [dot for dot in made if dot.targets[0] not in states]  # a state lies in an array of its own
     stacks = stacked_targets(firsts)
     blocks = _blocks(plan, stacks, summed, [tuple(map(previous, cell.states)), states])
     used_up = spent(forward_program, (equation.target for equation in cell.equations))

@@ -113,7 +113,6 @@ class _Report:
         question = phrases.text(
             "comparison.question_trained" if kept else "comparison.question",
             k=self.math.call("lag"),
-            count=str(len(self.derivations)),
         )
         kinds = phrases.join([self.kind(kind) for kind in self.kinds])
         sentences: list[Text] = []

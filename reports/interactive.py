@@ -13,6 +13,7 @@ import numpy as np
 from .plots import Array, Curve, Plot, ends, limits, reading, thinned, ticks
 
 MOST_LETTERS = 38  # in a line of a label
+ROUNDING = 1e-12  # of what is highest: on a linear scale, what is no larger is 0
 GAP = 0.07  # between panels, as a share of the whole
 INK, SOFT, GRID = "#1c1c1e", "#5b5f66", "#e6e8ec"
 FONT = 'Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif'
@@ -69,7 +70,9 @@ def _traces(curve: Curve, place: int, plot: Plot, bottom: float, top: float) -> 
         fill = {"fill": "toself", "fillcolor": f"{curve.colour}2e", "line": {"width": 0}, "hoverinfo": "skip"}
         found.append({**common, **around, **fill, "mode": "lines"})
     where = f"{plot.panels[place].title}, " if len(plot.panels) > 1 else ""
-    text = [where + reading(curve, index, plot.x.split("(")[0].strip()) for index in range(len(curve.x))]
+    rounding = 0.0 if plot.log_y else ROUNDING * max(abs(bottom), abs(top))
+    title = plot.x.split("(")[0].strip()
+    text = [where + reading(curve, index, title, rounding) for index in range(len(curve.x))]
     line = {"color": curve.colour, "width": 1.2 if curve.theory else 2.2, "dash": _dash(curve)}
     mode = "lines+markers" if curve.marks else "lines"
     body = {"x": _numbers(curve.x), "y": _numbers(curve.mean), "text": text, "hovertemplate": "%{text}<extra></extra>"}

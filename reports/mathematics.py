@@ -152,7 +152,7 @@ class Phrased(Styled):
         return f"{digits}{self.sign('dot')}{raised}"
 
     def prime_field(self) -> str:
-        return f"{self.dialect.scripts('2', '', '61')} {self.sign('minus')} 1"
+        return f"{self.dialect.scripts('2', '', '61')} {self.sign('minus')} 2373"
 
     def log_norm(self) -> str:
         """ln ‖∂ℒ_T/∂s_{T−k}‖."""

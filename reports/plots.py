@@ -185,16 +185,19 @@ def ends(curve: Curve) -> list[tuple[bool, Array]]:
     return [(up, x[:: -(-x.size // MOST_ENDS)]) for up, x in found if x.size]
 
 
-def reading(curve: Curve, place: int, x: str) -> str:
-    """Return what a point says: its value with its interval.
+def reading(curve: Curve, place: int, x: str, rounding: float = 0.0) -> str:
+    """Return what a point says: its value with its interval; what is no larger than `rounding` is 0.
 
     >>> one = np.ones(1)
     >>> reading(Curve("a", 3 * one, -2 * one, -2.5 * one, -1.5 * one, "#000000"), 0, "lag")
     'a, lag 3: −2.00 (−2.50 to −1.50)'
+    >>> reading(Curve("a", 0 * one, 7e-18 * one, -1e-17 * one, one, "#000000"), 0, "lag", rounding=1e-12)
+    'a, lag 0: 0 (0 to 1.00)'
     """
     if curve.end and not np.isfinite(curve.mean[place]):
         return f"{curve.name}, {x} {curve.x[place]:g}: {curve.end}"
-    value, low, high = (number(float(part[place])) for part in (curve.mean, curve.low, curve.high))
+    there = [float(part[place]) for part in (curve.mean, curve.low, curve.high)]
+    value, low, high = (number(0.0 if abs(entry) <= rounding else entry) for entry in there)
     interval = "" if low == high or np.isnan(curve.low[place]) else f" ({low} to {high})"
     return f"{curve.name}, {x} {curve.x[place]:g}: {value}{interval}".replace("-", "−")
 

@@ -17,7 +17,7 @@ from .phrases import Phrases
 WORDS = {"what", "with", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients"}
 WORDS |= {"another", "agrees"}
 SPOKEN = re.compile(  # names of a cell's quantities, as the verdict spells them
-    r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}|(?P<field>2\^61 - 1)"
+    r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}|(?P<field>2\^61 - 2373)"
 )
 
 

@@ -55,6 +55,15 @@ def test_derive_leaves_out_steps_that_lead_nowhere(tmp_path):
     assert "u3_h = sum(ones(n))" in lines and not [line for line in lines if line.startswith("delta_u3_h")]
 
 
+def test_derive_says_what_nothing_reads(tmp_path):
+    cell = tmp_path / "output.cell"
+    cell.write_text("x: input[m]\nh: state[n]\nh = tanh(W @ x + U @ h)\ny = V * h\n")
+    result = invoke("derive", cell, "--json")
+    assert "Nothing reads 'y'" in result.stderr and "declare it: 'y: state[n]'" in result.stderr
+    cell.write_text("x: input[m]\nh: state[n]\ny: state[n]\nh = tanh(W @ x + U @ h)\ny = V * h\n")
+    assert "Nothing reads" not in invoke("derive", cell).stderr
+
+
 def test_kernel_prints_its_schedule(cell_file):
     printed = invoke("kernel", cell_file, "--schedule").output
     assert "Forward, at each step" in printed and "Roofline" not in printed

@@ -146,10 +146,11 @@ def _misfits(feeds: tuple[Feed, ...], data: tuple[Data, ...]) -> Iterator[str]:
     """Give reasons why a cell can't be fed."""
     for feed, one in zip(feeds, data, strict=True):
         if one.kind != "noise" and not feed.reads:
-            count = len(one.characters.vocabulary)
+            count, named = len(one.characters.vocabulary), bool(feed.cell.inputs or feed.cell.indices)
             yield (
                 f"no input of '{feed.cell.name}' can read the {count} characters of data '{one.label}'. "
-                "Set no size for the dimension of such an input, or use data = 'noise'."
+                + ("Set no size for the dimension of such an input, or use" if named else "It has none: use")
+                + " data = 'noise'."
             )
         try:
             sizes = check_sizes(feed.cell, feed.sizes)

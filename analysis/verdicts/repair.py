@@ -214,7 +214,7 @@ def shown(reading: Reading, groups: list[Group], mended: Repair, pool: Pool | No
     if _holds_on(reading, groups, changed, pool, fresh=False):
         return (
             "proved: the mended line equals the derived one, in exact arithmetic at random points of the field with "
-            "2^61 - 1 elements"
+            "2^61 - 2373 elements"
         )
     return "the mended line agrees with the derived one at fresh random values, to 1e-9"
 

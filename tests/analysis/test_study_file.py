@@ -132,6 +132,10 @@ def test_a_mistake_is_named_with_its_path_and_value(load, tmp_path, line, messag
     [
         ('lengths = 9\nmeasures = "flow"', "cells is missing"),
         ('cells = "rnn"', "measures is missing"),
+        (
+            'cells = "henon"\nlengths = 9\nmeasures = "flow"',
+            r"no input of 'henon' can read the \d+ characters of data 'text'. It has none: use data = 'noise'",
+        ),
         ('cells = "rnn"\nmeasures = []', "measures is empty: give at least one. Known: .*flow"),
         (
             'cells = "rnn"\nlengths = [30, 5]\n[measures.noise]\nlags = 6',

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 from sympy import Symbol
 
 import bptt
@@ -198,3 +199,18 @@ def test_six_hash_seeds_give_one_text():
     texts = {run.communicate()[0] for run in runs}
     assert len(texts) == 1
     assert len(texts.pop()) > 10_000
+
+
+def test_what_only_an_outer_value_reads_leaves_no_zero_in_a_gradient():
+    cell = bptt.parse("""
+x: input[m]
+p: param[m]
+q: param[k]
+s: state[m]
+a = exp(p)
+d = outer(a, ones(k)) @ q
+s = exp(-d) * s + x
+""")
+    found = bptt.derive(cell).gradients
+    assert {name for name, gradient in found.items() if gradient == 0} == set()
+    assert not any(0 in part.args for gradient in found.values() for part in gradient.atoms(sympy.Add))

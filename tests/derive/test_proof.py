@@ -69,6 +69,17 @@ def test_reciprocals_are_proved_in_the_field():
     assert {check.method for check in proof.checks} <= {"polynomial", "field"}
 
 
+def test_powers_that_are_fractions_are_proved():
+    text = """
+x: input[n]
+h: state[n]
+f = sigmoid(u * h + x)**(1/16)
+g = sigmoid(v * x)**0.3
+h = f * h + g * sigmoid(w * h)**0.5
+"""
+    assert bptt.derive(bptt.parse(text)).prove().holds
+
+
 def test_progress_names_each_gradient():
     seen: list[str] = []
     prove(bptt.derive(bptt.load("rnn")), seen.append)

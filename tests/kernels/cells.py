@@ -135,6 +135,16 @@ old = h
 seen = x
 h = tanh(W @ seen + h * older)
 """,
+    # states that products make, of vectors that make other values too
+    "linear_states": """
+x: input[m]
+h: state[n]
+s: state[k]
+r: state[k]
+s = 0.05 * (B @ x) + 0.95 * s
+h = sigmoid(P @ s + A @ x + R @ h)
+r = C @ x + D @ r
+""",
     # quantities that have the names of what generated code uses itself
     "collisions": """
 x: input[m]

@@ -33,6 +33,14 @@ def page(*plots):
     return html_page(Document("Plots", "Test", (), figures))
 
 
+@pytest.mark.parametrize(("log_y", "shown"), [(False, "0 (0 to 0.100)"), (True, "7.0e−18 (6.0e−18 to 0.100)")])
+def test_what_rounding_leaves_of_0_reads_0_but_on_a_logarithmic_scale(log_y, shown):
+    mean, low, high = np.array([[7e-18, 0.2], [6e-18, 0.1], [0.1, 0.3]])
+    one = Curve("a", X[:2], mean, low, high, "#0072B2")
+    found = json.loads(specification(Plot((Panel("", (one,)),), "lag", "norm", log_y=log_y)))
+    assert found["traces"][-1]["text"][0] == f"a, lag 0.5: {shown}"
+
+
 def test_numbers_are_those_of_the_curve():
     found = json.loads(specification(plot(curve())))
     band, line = found["traces"]

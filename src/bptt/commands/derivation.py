@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sympy import Symbol
 
 import bptt
 
@@ -59,6 +60,8 @@ def derive(cell: str, output: Path | None, detail: str, language: str, as_json: 
     notation = _notation(**choices)
     found = _derived(cell, notation)
     shown = found.derivation if isinstance(found, bptt.Restated) else found
+    if isinstance(found, bptt.Restated):
+        _note_unread(found.column.cell)
     if output is None and not as_json:
         click.echo(_steps(shown) if isinstance(shown, bptt.Derivation) else shown)
     proof = _proved(found)
@@ -82,6 +85,18 @@ def derive(cell: str, output: Path | None, detail: str, language: str, as_json: 
         agrees = found.agreement.holds
     if not (proof.holds and agrees):
         raise SystemExit(1)
+
+
+def _note_unread(cell: bptt.Cell) -> None:
+    """Say of values that nothing reads what they would have to be for a loss to depend on them."""
+    for name in cell.unread:
+        sizes = ", ".join(map(str, cell.shapes[Symbol(name)]))
+        declared = f"{name}: state[{sizes}]" if sizes else f"{name}: state"
+        click.echo(
+            f"Nothing reads '{name}', and the loss reads states. If it is an output, declare it: '{declared}'. "
+            "If not, it may be misspelt where it should be read.",
+            err=True,
+        )
 
 
 def _derived(name: str, notation: bptt.Notation) -> bptt.Restated | bptt.ModelDerivation:

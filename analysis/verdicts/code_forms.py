@@ -132,7 +132,7 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
     name = last_name(path, label)
     suggested = kind(name)
-    if use.is_added and name[:1].islower():  # capital letters are for matrices, which may be added to others
+    if use.is_flat and (use.sides or name[:1].islower()):  # capitals are for matrices, which may be added to others
         kinds = ("readout bias", "bias") if suggested.startswith("readout") else ("bias", "readout bias")
         shapes = [*(axes for each in kinds for axes in _shapes(each, column)), *NUMBERS]
     elif use.hidden or len(use.sides) > 1:
@@ -140,8 +140,10 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     else:
         turn = use.sides == {"right"}
         suggested = "x" if use.reads else "h" if suggested in ("x", "plain") else suggested
-        first = [*_matrices(suggested, turn), *_matrices("", turn)]
-        shapes = [*first, *(axes for axes in _shapes("", column) if len(axes) != 2)]
+        matrices = [*_matrices(suggested, turn), *_matrices("", turn)]
+        vectors = [("m",), ("n",)] if name[:1].islower() else []
+        rest = [("m",), *(axes for axes in _shapes("", column) if len(axes) != 2)]
+        shapes = [*matrices[:1], *vectors, *matrices[1:], *rest]
     return [(Place(path, axes, "param", "", label),) for axes in dict.fromkeys(shapes)]
 
 

@@ -60,6 +60,9 @@ FORMS = (
     Form(("*", "B"), ("*", "B"), "", "A single step, (features, B)."),
     Form(("*",), ("*",), "", "A single step, a vector."),
 )
+SERIES = Form(
+    ("T",), ("*",), "", "One sequence of numbers, (T,)."
+)  # added to vectors, numbers may run where those should
 INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the bias is a part of the weight
     "x": ("m", "n+m"),
     "h": ("n", "n+m"),
@@ -100,8 +103,8 @@ def states(path: Path, form: Form, optional: bool, widely: bool = True) -> list[
 
 def targets(path: Path, form: Form) -> list[Option]:
     """Return what targets may be: indices, rows with a single 1, numbers; at every step or for the last."""
-    lead = form.axes if form.tokens else tuple(axis for axis in form.axes if axis in "TB")
-    rows = (*form.axes, "*") if form.tokens else form.axes
+    lead = tuple(axis for axis in form.axes if axis in "TB")
+    rows = form.axes if "*" in form.axes else (*form.axes, "*")
     found = [Place(path, lead, "target", "list" if "B" not in lead else ""), Place(path, lead, "target")]
     found += [Place(path, _of(rows, "k"), "onehot", form.held), Place(path, _of(rows, "n"), "onehot", form.held)]
     rest = tuple(axis for axis in rows if axis != "T")

@@ -1,7 +1,7 @@
 """A forward pass whose loss another function computes, as one function that returns the loss as well.
 
-People write `ys = model.forward(xs)`, `model.loss(targets)` and `model.backward(targets)`: the backward pass is then told
-no gradient, but what the loss compares with. The function that is written here calls both, in their module.
+People write `ys = model.forward(xs)`, `model.loss(targets)` and `model.backward(targets)`: the backward pass is told no
+gradient then, but what the loss compares with. The function that is written here calls both, in their module.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
 from .formulas import Formulas, Statement, tree_from
 from .forward import Forward, at_the_next, read_forward
-from .gaps import guess, missing, unjudged, unread_groups
+from .gaps import bare_params, guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
@@ -128,23 +128,37 @@ def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forwar
 
 
 def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tuple[Reading, Forward]:
-    """Take parameters for numbers where their gradients are numbers and nobody declared them: lam of lam * h."""
+    """Take parameters for numbers where nobody declared them and more lines are right so: lam of lam * h.
+
+    These are the ones whose gradients are numbers; else, in LaTeX, those that never stand beside a sign for products of
+    entries, one alone or all.
+    """
     told = {declaration.split(":")[0].strip() for declaration in formulas.declarations}
     numbers = []
     for group in reading.groups.values():
         meaning, value = reading.meanings[group.target], reading.total(group)
         if meaning.kind in ("share", "sum") and meaning.base not in told and value is not None and value.ndim == 1:
             numbers += [meaning.base] * (reading.answers.array(meaning).ndim > 1)
-    if not forward.own or not numbers:
+    if not forward.own:
         return reading, forward
-    text = re.sub(rf"(?m)^({'|'.join(map(re.escape, numbers))}): param\[.*\]$", r"\1: param", forward.cell.text)
-    try:
-        cell = parse(text, forward.cell.name)
-        other = replace(forward, cell=cell)
-        again = _best_reading(formulas, other, probes(subject(cell)))
-    except Error:
-        return reading, forward
-    return (again, other) if _score(again) > _score(reading) else (reading, forward)
+    several = [numbers] if numbers else []
+    if not numbers and _score(reading) < sum(len(group.lines) for group in reading.groups.values()):
+        read = {found.base for line in forward.backward for found in names(line.value)}
+        plain = [param for param in bare_params(formulas, forward.cell) if param in read]
+        several = [*([param] for param in plain), *([plain] if len(plain) > 1 else [])]
+    best = reading, forward
+    for chosen in several:
+        text = re.sub(rf"(?m)^({'|'.join(map(re.escape, chosen))}): param\[.*\]$", r"\1: param", forward.cell.text)
+        shown = ", ".join(dict(formulas.spellings).get(param, param) for param in chosen)
+        said = f"{shown} {'are numbers' if len(chosen) > 1 else 'is a number'}."
+        try:
+            cell = parse(text, forward.cell.name)
+            other = replace(forward, cell=cell, sentences=(*forward.sentences, *([] if numbers else [said])))
+            again = _best_reading(formulas, other, probes(subject(cell)))
+        except Error:
+            continue
+        best = (again, other) if _score(again) > _score(best[0]) else best
+    return best
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:

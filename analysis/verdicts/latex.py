@@ -120,7 +120,9 @@ class _Reading:
                 self.unjudged.append(
                     f"line {line.number} isn't judged: a product over time is judged as a Jacobian: {line.text}"
                 )
-        clean.sort(key=lambda line: line.number)
+        general = [line for line in clean if line.aside and _is_general(line, clean)]
+        self.notes += [f"line {line.number} says how things are called, no more: {line.text}" for line in general]
+        clean = sorted((line for line in clean if line not in general), key=lambda line: line.number)
         return Formulas(
             self.source,
             (),
@@ -350,6 +352,14 @@ def _starts(side: Any, timed: set[str]) -> bool:
 
 def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
+
+
+def _is_general(line: Statement, lines: list[Statement]) -> bool:
+    """Return whether a sentence says δ^l = ∂L/∂a^l of what is in no other line: what an index stands for, not which."""
+    of = adjoint_of(line.value.leaf.base) if isinstance(line.value.leaf, Name) else None
+    others = [name for other in lines if other is not line for name in (other.target, *names(other.value))]
+    known = {base for name in others for base in (name.base, adjoint_of(name.base))}
+    return of is not None and not {of, line.target.base} & known
 
 
 def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:

@@ -59,9 +59,10 @@ def _results(forward: Callable[..., Any]) -> list[str]:
     """Return names for what a forward pass returns, its own where its last `return` has them."""
     named = returned_names(forward, alone=True)
     whole = returned_names(forward)
-    if () in whole or not whole:
+    places = [path[0] for path in whole if path]
+    if () in whole or not all(isinstance(place, int) for place in places) or not places:
         return [named.get((), "result")]
-    count = 1 + max(int(path[0]) for path in whole)
+    count = 1 + max(map(int, places))
     return [named.get((place,), f"result{place}") for place in range(count)]
 
 

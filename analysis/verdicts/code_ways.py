@@ -30,7 +30,7 @@ def called(
 
     A forward pass for vectors may run on columns, or on several samples, as well. So where the second pass raises, or
     leaves no gradient of a parameter's shape, vectors are tried, and taken unless what the code does is odd with them;
-    then other layouts are.
+    where it raises, other layouts are.
 
     Raises:
         Error: where no way was found.
@@ -47,7 +47,7 @@ def called(
             found = _with_backward(subject, single, seed) if isinstance(single, Calling) else None
             if isinstance(found, Calling) and _is_whole(subject, found, seed) and not is_odd(subject, found, seed):
                 return found, _form_of(found), None
-        for other, layout in ways:
+        for other, layout in () if isinstance(likeliest, Calling) else ways:
             found = _with_backward(subject, other, seed)
             if isinstance(found, Calling) and _is_whole(subject, found, seed):
                 return found, layout, None

@@ -17,7 +17,7 @@ from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, Tree, mapped, name, names, spell
+from .tree import Name, Tree, mapped, name, names, places, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -50,6 +50,8 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     Raises:
         Error: where there is none, and no cell was named.
     """
+    if formulas.kind == "latex":
+        formulas = replace(formulas, statements=_ordered(formulas.statements))
     states, theirs = _states(formulas, cell), _states(formulas, None)
     named = cell
     if cell is not None and not formulas.declarations and not theirs <= {Name(state) for state in cell.states}:
@@ -61,7 +63,10 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
     later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
-    while last + 1 < len(formulas.statements) and _is_readout(formulas.statements[last + 1], later):
+    known = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
+    while last + 1 < len(formulas.statements) and (
+        _is_readout(line := formulas.statements[last + 1], later) or cell is None and _has_weight(line, known)
+    ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
     if named is not None and not formulas.declarations:
@@ -106,6 +111,33 @@ def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
     if any(found.offset == -1 for found in names(line.value)):
         return False
     return line.target.base in spoken or (line.value.head == "call" and line.value.leaf in LOSSES)
+
+
+def _has_weight(line: Statement, known: set[str]) -> bool:
+    """Return whether a line multiplies values, no adjoints, by a matrix that isn't known yet, as a readout does."""
+    every = (line.target, *names(line.value))
+    if line.adds or any(found.offset or adjoint_of(found.base) is not None for found in every):
+        return False
+    sides = [part.args[0].leaf for _, part in places(line.value) if part.head == "matmul"]
+    sides += [part.args[1].leaf for _, part in places(line.value) if part.head == "matmul"]
+    new = [side for side in sides if isinstance(side, Name) and side.base not in known and side.base[:1].isupper()]
+    return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
+
+
+def _ordered(lines: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Return lines of mathematics so that values come before what reads them; as they stand where that can't be."""
+    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None and not line.adds}
+    made: list[Statement] = []
+    left = list(lines)
+    while left:
+        waiting = {target for target, line in values.items() if line in left}
+        ready = (line for line in left if not {*names(line.value)} & waiting - {line.target})
+        chosen = next(ready, None)
+        if chosen is None:
+            return lines
+        made.append(chosen)
+        left.remove(chosen)
+    return tuple(made)
 
 
 def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> Cell:

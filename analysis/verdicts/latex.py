@@ -355,11 +355,12 @@ def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
 
 
 def _is_general(line: Statement, lines: list[Statement]) -> bool:
-    """Return whether a sentence says δ^l = ∂L/∂a^l of what is in no other line: what an index stands for, not which."""
+    """Return whether a sentence gives a value, or says δ^l = ∂L/∂a^l, of what is in no other line."""
     of = adjoint_of(line.value.leaf.base) if isinstance(line.value.leaf, Name) else None
     others = [name for other in lines if other is not line for name in (other.target, *names(other.value))]
     known = {base for name in others for base in (name.base, adjoint_of(name.base))}
-    return of is not None and not {of, line.target.base} & known
+    plain = all(adjoint_of(name.base) is None for name in (line.target, *names(line.value)))
+    return (of is not None or plain) and not {of, line.target.base} & known - {None}
 
 
 def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:

@@ -71,8 +71,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         kind = shares[0].kind
         have = {meaning.base for meaning in shares}
         numbers = {base for base, shape in answers.subject.cell.params.items() if not shape or base in CONSTANT}
-        numbers |= set(bare_params(reading.formulas, answers.subject.cell))
-        held = numbers - have if not numbers & have else set()
+        bare = set(bare_params(reading.formulas, answers.subject.cell))
+        held = {base for several in (numbers, bare) if not several & have for base in several}
         if held:
             said = " and ".join(speller_for(reading.formulas).name(Name(base)) for base in sorted(held))
             notes.append(f"no gradient of {said} is given: taken as constant")

@@ -81,6 +81,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         notes.append("no gradient of a parameter is given")
         adds = False
     have = {meaning.base for meaning in carries}
+    named = {t for t, g in reading.groups.items() if all(line.aside and line.value.head == "name" for line in g.lines)}
+    given -= {reading.meanings[target] for target in named}  # by a sentence that says what it is called
     whole = {meaning.base for meaning in given if meaning.kind in ORDER or meaning.kind == "loss"}
     for state in answers.subject.cell.states:
         carry = Meaning("carry", state, -1)

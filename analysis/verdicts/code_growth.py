@@ -42,6 +42,10 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     elif isinstance(statement, ast.AugAssign):
         plain = ast.Assign([target], statement.value, lineno=statement.lineno, col_offset=0)
         yield from replaced(tables, statement, plain, 2, "accumulation")
+        if isinstance(target, ast.Subscript) and tables.shape(target.slice):  # a row that comes twice is added to once
+            row = f"{ast.unparse(target.value)}, {ast.unparse(target.slice)}, {ast.unparse(statement.value)}"
+            gathered = ast.Expr(tables.parse(f"np.add.at({row})"), lineno=statement.lineno, col_offset=0)
+            yield from replaced(tables, statement, gathered, 1, "accumulation")
         if isinstance(statement.op, ast.Sub | ast.Add):
             yield Edit(
                 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,7 +17,7 @@ from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, Tree, mapped, name, names, places, spell
+from .tree import Name, Tree, call, mapped, mul, name, names, places, rebuilt, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -69,6 +69,7 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
+    ahead = tuple(replace(line, value=_plain_products(line.value, formulas.timed)) for line in ahead)
     if named is not None and not formulas.declarations:
         text = _text(
             [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(named) for n, d in t.items()],
@@ -208,8 +209,9 @@ def _declared(formulas: Formulas, ahead: Sequence[Statement], states: set[Name])
     timed = set(formulas.timed) or {base for base in read if base.startswith("x")}
     inputs = [base for base in read if base not in assigned and base in timed]
     lines = [f"{base}: input[{'m' if i == 0 else f'm_{i}'}]" for i, base in enumerate(inputs)]
-    ordered = [line.target.base for line in ahead if line.target in states]
-    return lines + [f"{base}: state[n]" for base in dict.fromkeys(ordered)]
+    ordered = {line.target.base: line for line in ahead if line.target in states}
+    square = {base for base, line in ordered.items() if any(part.leaf == "outer" for _, part in places(line.value))}
+    return lines + [f"{base}: state[{'n, n' if base in square else 'n'}]" for base in ordered]
 
 
 def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> str:
@@ -229,6 +231,27 @@ def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formula
 
 def _renamed(line: Statement, plain: dict[Name, str]) -> Tree:
     return mapped(line.value, lambda n: name(plain[n]) if n in plain else None)
+
+
+def _plain_products(value: Tree, timed: Collection[str]) -> Tree:
+    """Return a value with products in the notation of cells: h h^T is outer(h, h), and λ A is λ * A.
+
+    Vectors have a time and a small letter, numbers a small letter alone.
+    """
+    args = [_plain_products(part, timed) for part in value.args]
+    if value.head == "matmul" and isinstance(args[0].leaf, Name):
+        base = args[0].leaf.base
+        if base[:1].islower() and base not in timed:
+            return mul(*args)
+    if value.head == "matmul" and args[1].head == "T" and all(_is_vector(of, timed) for of in (args[0], *args[1].args)):
+        return call("outer", args[0], args[1].args[0])
+    return rebuilt(value, args) if args else value
+
+
+def _is_vector(tree: Tree, timed: Collection[str]) -> bool:
+    if isinstance(tree.leaf, Name):
+        return tree.leaf.base in timed and tree.leaf.base[:1].islower()
+    return tree.head in ("mul", "add", "neg") and any(_is_vector(part, timed) for part in tree.args)
 
 
 @cache

@@ -110,13 +110,13 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
 
 
 def bare_params(formulas: Formulas, cell: Cell) -> list[str]:
-    """Return the vectors of a text in LaTeX that its lines just put beside what they multiply, as one does numbers."""
+    """Return the small letters of a text in LaTeX that its lines put beside what they multiply, as one does numbers."""
     if formulas.kind != "latex" or formulas.declarations:
         return []
     entries, found = r"(?:\\odot|\\circ|\\ast)", []
     read = {name.base for line in formulas.statements for name in names(line.value)}
-    vectors = [param for param, dims in cell.params.items() if len(dims) == 1 and kind(param) != "bias"]
-    for param in [param for param in vectors if param in read]:
+    small = [param for param, dims in cell.params.items() if dims and param[:1].islower() and kind(param) != "bias"]
+    for param in [param for param in small if param in read]:
         spelled = re.escape(dict(formulas.spellings).get(param, param))
         if not re.search(rf"{entries}\s*{spelled}(?![A-Za-z])|{spelled}\s*{entries}", formulas.source.text):
             found.append(param)

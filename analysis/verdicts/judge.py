@@ -184,7 +184,11 @@ def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tup
         several = [*([param] for param in plain), *([plain] if len(plain) > 1 else [])]
     best = reading, forward
     for chosen in several:
-        text = re.sub(rf"(?m)^({'|'.join(map(re.escape, chosen))}): param\[.*\]$", r"\1: param", forward.cell.text)
+        text = forward.cell.text
+        for param in chosen:
+            text, declared = re.subn(rf"(?m)^{param}: param\[.*\]$", f"{param}: param", text)
+            if not declared:
+                text = re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", f"{param}: param\n", text, count=1)
         shown = ", ".join(dict(formulas.spellings).get(param, param) for param in chosen)
         said = f"{shown} {'are numbers' if len(chosen) > 1 else 'is a number'}."
         try:

@@ -102,11 +102,12 @@ class _Reading:
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
         read = {name.base for line in self.statements for name in names(line.value)}
         own = {line.target.base for line in self.statements} | builder.timed
+        vectors = builder.timed - _matrix_states(self.statements, builder.timed)
         for line in every:
             if isinstance(line, Statement) and line.target.base in self.of_losses - read:
                 self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
                 continue
-            value = gathered(line, leaves_named(resolved(line.value, builder.timed)), builder.timed)
+            value = gathered(line, leaves_named(resolved(line.value, vectors)), builder.timed)
             value = mapped(value, lambda found: call("eye") if found == Name("I") and "I" not in own else None)
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
@@ -352,6 +353,17 @@ def _starts(side: Any, timed: set[str]) -> bool:
 
 def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
+
+
+def _matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
+    """Return the capital letters with a time that gather outer products: A_t = λ A_{t-1} + h h^T."""
+    found = set()
+    for line in lines:
+        turned = [part.args[0].leaf for _, part in places(line.value) if part.head == "T"]
+        outer = any(isinstance(of, Name) and of.base in timed and of.base[:1].islower() for of in turned)
+        if outer and line.target.base[:1].isupper() and Name(line.target.base, -1) in names(line.value):
+            found.add(line.target.base)
+    return found
 
 
 def _is_general(line: Statement, lines: list[Statement]) -> bool:

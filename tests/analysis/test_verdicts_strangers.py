@@ -73,6 +73,23 @@ SAID = {
     "gru_loss_columns.py": ("gru", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "embedding_class.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
     "njit_diagonal.py": (OWN, "One sequence at a time, (T, features)."),
+    "peephole_while.py": ("lstm_peephole", "Sequences are (B, T, features)."),
+    "jordan_class.py": (OWN, "The loss is computed inside, from targets."),
+    "gru_classifier.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
+    "leaky_reservoir.py": (OWN, "Loss gradients come in at the outputs of every step."),
+    "projected_lstm.py": (OWN, "Sequences are (T, B, features)."),
+    "attends_past.py": (OWN, "One sequence at a time, (T, features)."),
+    "clockwork_class.py": (OWN, "One sequence at a time, (T, features)."),
+    "independent_layers.py": (OWN, "Sequences are (B, T, features)."),
+    "linear_memory.py": (OWN, "Sequences are (T, B, features)."),
+    "factored_class.py": (OWN, "One sequence at a time, (T, features)."),
+    "truncated_tutorial.py": (OWN, "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "zipped_reversed.py": ("rnn", "Loss gradients come in at the last step."),
+    "called_tensordot.py": ("minimal_rnn", "Sequences are (B, T, features)."),
+    "hinge_whole.py": (OWN, "The loss is computed inside, from targets."),
+    "bilstm_ones.py": (OWN, "Sequences are (T, B, features)."),
+    "loss_apart.py": (OWN, "The loss is computed inside, from targets."),
+    "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
@@ -138,6 +155,11 @@ FAULTS = [
     ("einsum_memory.py", '"bij,bi->bj", dS', '"bij,bj->bi", dS', "axis or index"),
     ("seven_arrays.py", "da @ self.U.T + da * self.p", "da @ self.U.T", "missing path"),
     ("lists_in_dictionary.py", "(1 - self.h[l, t + 1] ** 2)", "(1 - self.h[l, t + 1])", "activation"),
+    ("peephole_while.py", " + p['po'] * dobar", "", "missing path"),
+    ("peephole_while.py", "dibar * c_prev, axis", "dibar * c, axis", "time"),
+    ("jordan_class.py", "- targets[k] + dy_next", "- targets[k]", "dropped carry"),
+    ("jordan_class.py", "* (1 - self.hs[k] ** 2)", "* self.hs[k] * (1 - self.hs[k])", "activation"),
+    ("gru_classifier.py", "(h - n) * z * (1 - z)", "(n - h) * z * (1 - z)", "sign"),
 ]
 
 
@@ -213,6 +235,12 @@ def test_a_strangers_fault_is_placed_named_and_mended(file, was, now, kind, tmp_
     indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
     mended = "\n".join([*lines[: line - 1], indent + fault.mended, *lines[line:]])
     assert judged(mended, tmp_path).correct
+
+
+def test_a_difference_is_turned_where_its_sign_is_wrong(tmp_path):
+    text = (STRANGERS / "gru_classifier.py").read_text(encoding="utf-8")
+    [fault] = judged(text.replace("dh * (h - n)", "dh * (n - h)"), tmp_path).faults
+    assert fault.mended == "dz = dh * (h - n) * z * (1 - z)"
 
 
 def test_half_of_a_gradient_is_not_taken_for_clipping(tmp_path):

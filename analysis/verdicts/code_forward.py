@@ -224,7 +224,7 @@ class _Trial:
         if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
             key = error.args[0]
         elif isinstance(error, AttributeError) and isinstance(error.obj, Attributes):
-            key = "" if hasattr(np.ndarray, error.name) else f".{error.name}"
+            key = "" if hasattr(np.ndarray, str(error.name)) else f".{error.name}"
         path = (*self.groups[0], key) if len(self.groups) == 1 else ()
         if key and path and "/".join(map(str, path)) not in self.domains:
             raise _Asked(Argument(path, "param"))

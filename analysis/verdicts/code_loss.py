@@ -48,7 +48,9 @@ def with_loss(
     if len(losses) != 1:
         return None
     wanted = parameters(losses[0], method)
-    own = [name for name in wanted if name not in given and name not in results and role(name) != "target"]
+    free = [name for name in wanted if name not in given and name not in results]
+    targets = [name for name in free if role(name) == "target"]
+    own = [name for name in free if name not in targets] or targets[:-1]  # loss(y, target)
     if len(own) > 1:
         return None
     passed = [results[0] if name in own else name for name in wanted]

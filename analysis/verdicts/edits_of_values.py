@@ -73,9 +73,9 @@ def other_part(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
     """Transpose a matrix, or exchange the sides of a product."""
-    right = {part for term, _ in pool.terms for _, part in places(term)}
+    derived = {part for term, _ in pool.terms for _, part in places(term)}
     for path, part in places(tree):
-        if part.head == "matmul" and (other := matmul(*reversed(part.args))) in right:  # as in the right line: δ Wᵀ
+        if part.head == "matmul" and (other := matmul(*reversed(part.args))) in derived:  # δ Wᵀ
             message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, other))
     for path, part in places(tree):

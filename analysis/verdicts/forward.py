@@ -63,13 +63,14 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
     later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
-    known = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
+    spoken = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
     while last + 1 < len(formulas.statements) and (
-        _is_readout(line := formulas.statements[last + 1], later) or cell is None and _has_weight(line, known)
+        _is_readout(line := formulas.statements[last + 1], later) or cell is None and _has_weight(line, spoken)
     ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
-    ahead = tuple(replace(line, value=_plain_products(line.value, formulas.timed)) for line in ahead)
+    if formulas.kind == "latex":
+        ahead = tuple(replace(line, value=_plain_products(line.value, formulas)) for line in ahead)
     if named is not None and not formulas.declarations:
         text = _text(
             [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(named) for n, d in t.items()],
@@ -127,7 +128,9 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
 
 def _ordered(lines: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """Return lines of mathematics so that values come before what reads them; as they stand where that can't be."""
-    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None and not line.adds}
+    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None}
+    if len(values) < sum(adjoint_of(line.target.base) is None for line in lines):
+        return lines
     made: list[Statement] = []
     left = list(lines)
     while left:
@@ -233,19 +236,21 @@ def _renamed(line: Statement, plain: dict[Name, str]) -> Tree:
     return mapped(line.value, lambda n: name(plain[n]) if n in plain else None)
 
 
-def _plain_products(value: Tree, timed: Collection[str]) -> Tree:
+def _plain_products(value: Tree, formulas: Formulas) -> Tree:
     """Return a value with products in the notation of cells: h h^T is outer(h, h), and λ A is λ * A.
 
-    Vectors have a time and a small letter, numbers a small letter alone.
+    Vectors have a time and a small letter, numbers are Greek, with no mark of a time.
     """
-    args = [_plain_products(part, timed) for part in value.args]
-    if value.head == "matmul" and isinstance(args[0].leaf, Name):
-        base = args[0].leaf.base
-        if base[:1].islower() and base not in timed:
-            return mul(*args)
-    if value.head == "matmul" and args[1].head == "T" and all(_is_vector(of, timed) for of in (args[0], *args[1].args)):
-        return call("outer", args[0], args[1].args[0])
-    return rebuilt(value, args) if args else value
+    args = [_plain_products(part, formulas) for part in value.args]
+    if value.head != "matmul":
+        return rebuilt(value, args) if args else value
+    left, right = args
+    written = dict(formulas.spellings).get(left.leaf.base, "") if isinstance(left.leaf, Name) else ""
+    if re.fullmatch(r"\\[a-z]+", written):
+        return mul(left, right)
+    if right.head == "T" and all(_is_vector(side, formulas.timed) for side in (left, *right.args)):
+        return call("outer", left, *right.args)
+    return rebuilt(value, args)
 
 
 def _is_vector(tree: Tree, timed: Collection[str]) -> bool:

@@ -121,7 +121,7 @@ class _Reading:
                 self.unjudged.append(
                     f"line {line.number} isn't judged: a product over time is judged as a Jacobian: {line.text}"
                 )
-        general = [line for line in clean if line.aside and _is_general(line, clean)]
+        general = [line for line in clean if line.aside and _is_general(line, [*clean, *derivatives])]
         self.notes += [f"line {line.number} says how things are called, no more: {line.text}" for line in general]
         clean = sorted((line for line in clean if line not in general), key=lambda line: line.number)
         return Formulas(
@@ -366,10 +366,12 @@ def _matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
     return found
 
 
-def _is_general(line: Statement, lines: list[Statement]) -> bool:
+def _is_general(line: Statement, lines: list[Statement | Derivative]) -> bool:
     """Return whether a sentence gives a value, or says δ^l = ∂L/∂a^l, of what is in no other line."""
     of = adjoint_of(line.value.leaf.base) if isinstance(line.value.leaf, Name) else None
-    others = [name for other in lines if other is not line for name in (other.target, *names(other.value))]
+    rest = [other for other in lines if other is not line]
+    others = [name for other in rest for name in names(other.value)]
+    others += [other.target for other in rest if isinstance(other, Statement)]
     known = {base for name in others for base in (name.base, adjoint_of(name.base))}
     plain = all(adjoint_of(name.base) is None for name in (line.target, *names(line.value)))
     return (of is not None or plain) and not {of, line.target.base} & known - {None}

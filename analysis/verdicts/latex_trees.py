@@ -391,7 +391,7 @@ class Builder(Transformer[Any, Any]):
         here = {n.base for n in _all_names(body) if "@" not in n.base and n.base in self.timed}
         timeless = clock != "t" and not any(n.base.endswith(f"@{clock}") for n in _all_names(body))
         if clock not in self.clocks or timeless:
-            raise Refused(big.token, "sums are over time, as in \\sum_t or \\sum_{t=1}^{T}")
+            raise Refused(big.token, "sums are over time, as in \\sum_t; for entries, write vectors and matrices")
         if big.kind == "sum_t" and (
             others or (clock != "t" and here) or any(p.head == "jacobian" for _, p in places(body))
         ):

@@ -60,9 +60,7 @@ FORMS = (
     Form(("*", "B"), ("*", "B"), "", "A single step, (features, B)."),
     Form(("*",), ("*",), "", "A single step, a vector."),
 )
-SERIES = Form(
-    ("T",), ("*",), "", "One sequence of numbers, (T,)."
-)  # added to vectors, numbers may run where those should
+SERIES = Form(("T",), ("*",), "", "One sequence of numbers, (T,).")
 INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the bias is a part of the weight
     "x": ("m", "n+m"),
     "h": ("n", "n+m"),

@@ -182,8 +182,8 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     root = isinstance(slot.owner, ast.stmt | ast.Tuple)
     for constant in tables.constants:
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
-    for scalar in tables.scalars:
-        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
+    for divisor in (*tables.scalars, *tables.counts):
+        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {divisor}"))
     if shape is None:  # a number stands where an array ought to
         for atom in dict.fromkeys([*tables.written, *_targets(statement)]):
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))

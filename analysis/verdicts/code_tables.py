@@ -100,6 +100,12 @@ class Tables:
         return [name for name in self.ran.function.__code__.co_varnames if is_number(self.ran.scope.get(name))]
 
     @cached_property
+    def counts(self) -> list[str]:
+        """Names of this function that hold a whole number above 1, such as that of samples."""
+        held_here = {name: self.ran.scope.get(name) for name in self.ran.function.__code__.co_varnames}
+        return [name for name, value in held_here.items() if type(value) is int and value > 1]
+
+    @cached_property
     def complements(self) -> list[str]:
         """What is left of each learned number to 1."""
         return [f"(1 - {one})" for one in self.scalars]

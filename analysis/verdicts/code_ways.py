@@ -91,9 +91,8 @@ def _form_of(calling: Calling) -> Form:
     """Return the layout of a convention for single samples."""
     read = next(place for place in calling.given if place.role == "input")
     axes = tuple(axis if axis in ("T", "1") else "*" for axis in read.axes)
-    return next(
-        form for form in (*FORMS, SERIES) if form.axes == axes and form.held in (read.held, "") and not form.tokens
-    )
+    known = [form for form in (*FORMS, SERIES) if form.axes == axes and not form.tokens]
+    return next(form for form in known if form.held in (read.held, ""))
 
 
 def _with_backward(subject: Subject, calling: Calling, seed: int) -> Calling | Raised | Error:

@@ -340,7 +340,9 @@ class Search:
         return []
 
     def unexplained(self) -> list[Fault]:
-        """Return the fault that says no more than which gradients are wrong."""
+        """Return the fault that says no more than which gradients are wrong, or by what number all are too large."""
+        if scaled := self._scaled():
+            return scaled
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]

@@ -160,6 +160,18 @@ FAULTS = [
     ("jordan_class.py", "- targets[k] + dy_next", "- targets[k]", "dropped carry"),
     ("jordan_class.py", "* (1 - self.hs[k] ** 2)", "* self.hs[k] * (1 - self.hs[k])", "activation"),
     ("gru_classifier.py", "(h - n) * z * (1 - z)", "(n - h) * z * (1 - z)", "sign"),
+    (
+        "gru_classifier.py",
+        "np.add.at(g['E'], self.tokens[:, t], da @ self.Wx.T)",
+        "g['E'][self.tokens[:, t]] += da @ self.Wx.T",
+        "accumulation",
+    ),
+    ("gru_classifier.py", "(r * h).T @ dn", "h.T @ dn", "factor"),
+    ("leaky_reservoir.py", "(1.0 - leak) * lam + W.T", "lam + W.T", "factor"),
+    ("leaky_reservoir.py", "A[n - 1] - X[n - 1])", "A[n - 1] - X[n])", "time"),
+    ("projected_lstm.py", "dP += dr.T @ s['m']", "dP += (dr_all[t]).T @ s['m']", "mix-up"),
+    ("projected_lstm.py", "dc = dc*s['f']", "dc = dc*s['i']", "mix-up"),
+    ("hinge_whole.py", "* y / N", "* y", "factor"),
 ]
 
 
@@ -241,6 +253,19 @@ def test_a_difference_is_turned_where_its_sign_is_wrong(tmp_path):
     text = (STRANGERS / "gru_classifier.py").read_text(encoding="utf-8")
     [fault] = judged(text.replace("dh * (h - n)", "dh * (n - h)"), tmp_path).faults
     assert fault.mended == "dz = dh * (h - n) * z * (1 - z)"
+
+
+def test_a_division_that_is_missing_is_told_before_the_search(tmp_path):
+    text = (STRANGERS / "gru_classifier.py").read_text(encoding="utf-8")
+    assert "        dlogits /= B\n" in text
+    path, told = tmp_path / "theirs.py", []
+    path.write_text(text.replace("        dlogits /= B\n", ""), encoding="utf-8")
+    judge(find(str(path), Adapter()), None, Adapter(), told.append, seconds=1)
+    [fault] = told[-1].faults
+    assert (fault.kind, fault.message) == (
+        "scale",
+        "all gradients are B = 3 times those of the loss, which is a mean: divide by B",
+    )
 
 
 def test_half_of_a_gradient_is_not_taken_for_clipping(tmp_path):

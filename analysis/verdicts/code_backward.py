@@ -321,7 +321,7 @@ def _ways(subject: Subject, calling: Calling, values: Mapping[str, Array]) -> It
         best = [source for _, source in sorted(scored, key=lambda entry: -entry[0])]
         options.append(list(dict.fromkeys(best))[:8])
     counts = [len(option) for option in options]
-    for ranks in itertools.chain.from_iterable(_summing(counts, total) for total in range(sum(counts))):
+    for ranks in itertools.chain.from_iterable(_summing(counts, total) for total in range(sum(counts) + 1)):
         chosen = [option[rank] for option, rank in zip(options, ranks, strict=True)]
         told = [source for source in chosen if source[0] == "gradient"]
         if len(set(told)) == len(told):

@@ -136,8 +136,9 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                     yield placed(slot, statement, 2, "parentheses", grouped)
                 for other in _operators(op):
                     yield Edit(1, "sign", statement, node, "op", None, other)
-                if isinstance(op, ast.Sub):
-                    yield placed(slot, statement, 2, "sign", ast.BinOp(right, op, left, lineno=1, col_offset=0))
+                if isinstance(op, ast.Sub):  # (h - n) before (1 - z), which people write in this order
+                    cost = 2 if isinstance(left, ast.Constant) or isinstance(right, ast.Constant) else 1
+                    yield placed(slot, statement, cost, "sign", ast.BinOp(right, op, left, lineno=1, col_offset=0))
                 for name, side in (("left", left), ("right", right)) if isinstance(op, ast.Add | ast.Sub) else ():
                     for constant in tables.constants if not isinstance(side, ast.Constant) else ():
                         text = f"{constant} * {ast.unparse(side)}"

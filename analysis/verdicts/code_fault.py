@@ -313,7 +313,21 @@ class Search:
             given = self.subject.text.splitlines()[line - 1].strip() if line else ""
             says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
             return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-        return self.partly or self._first_wrong() or self.unexplained()
+        return self._scaled() or self.partly or self._first_wrong() or self.unexplained()
+
+    def _scaled(self) -> list[Fault]:
+        """Return the fault of gradients that are all too large by the number of samples or steps."""
+        sizes = self.calling.sizes
+        for name, factor in (("B", sizes["B"]), ("T", sizes["T"]), ("T B", sizes["T"] * sizes["B"])):
+            for values, seeds, right in self.checks:
+                theirs = gradients(self.calling, left_behind(self.subject, self.calling, values, seeds))
+                wanted = {of: factor * gradient for of, gradient in right.items()}
+                if max(differences(theirs, wanted).values(), default=1.0) > self.near:
+                    break
+            else:
+                says = f"all gradients are {name} = {factor} times those of the loss, which is a mean: divide by {name}"
+                return [Fault(0, "scale", says, "")]
+        return []
 
     def _first_wrong(self) -> list[Fault]:
         """Return the fault of the first line that has a gradient's name and doesn't hold what it ought to."""
@@ -326,7 +340,9 @@ class Search:
         return []
 
     def unexplained(self) -> list[Fault]:
-        """Return the fault that says no more than which gradients are wrong."""
+        """Return the fault that says no more than which gradients are wrong, or by what number all are too large."""
+        if scaled := self._scaled():
+            return scaled
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]

@@ -18,6 +18,7 @@ import numpy as np
 from ...derive.errors import Error, nearest
 from ...derive.syntax import closest
 from .code_adapter import Adapter
+from .code_loss import with_loss
 from .code_signatures import names_read, parameters, returned_names
 from .code_subject import Subject
 from .code_torch import (
@@ -121,6 +122,8 @@ def _in_file(theirs: str, adapter: Adapter) -> Subject:
     classes = {n: v for n, v in own.items() if isinstance(v, type)}
     found = _choose(path, functions, classes, wanted, adapter)
     subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(path, *found)
+    if isinstance(found, tuple) and inspect.isfunction(subject.backward):
+        subject.forward = with_loss(subject.forward, subject.backward, functions, False) or subject.forward
     subject.name, subject.module, subject.file = f"{path}:{wanted}" if wanted else path, module, path
     subject.text = FilePath(path).read_text(encoding="utf-8")
     return subject
@@ -231,7 +234,8 @@ def _methods(kind: type) -> tuple[str, str] | None:
 
 def _other_methods(kind: type) -> tuple[str, str] | None:
     """Return the two methods that are left for the passes, under whatever names."""
-    return _left_over({n: v for n, v in vars(kind).items() if isinstance(v, FunctionType) and not n.startswith("_")})
+    own = {name: value for name, value in vars(kind).items() if isinstance(value, FunctionType)}
+    return _left_over({name: value for name, value in own.items() if name == "__call__" or not name.startswith("_")})
 
 
 def _whole_method(kind: type) -> str:
@@ -255,6 +259,8 @@ def _of_class(kind: type, adapter: Adapter) -> Subject:
     subject = _of_functions(kind.__name__, getattr(kind, names[0]), getattr(kind, names[1], None))
     if not isinstance(inspect.getattr_static(kind, names[0]), staticmethod | classmethod):
         subject.make = _maker(kind)
+        if inspect.isfunction(subject.forward) and inspect.isfunction(subject.backward):
+            subject.forward = with_loss(subject.forward, subject.backward, vars(kind), True) or subject.forward
         if isinstance(subject.forward, OnTensors):
             subject.make = holding_arrays(subject.make)
     return subject

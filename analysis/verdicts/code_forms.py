@@ -60,6 +60,7 @@ FORMS = (
     Form(("*", "B"), ("*", "B"), "", "A single step, (features, B)."),
     Form(("*",), ("*",), "", "A single step, a vector."),
 )
+SERIES = Form(("T",), ("*",), "", "One sequence of numbers, (T,).")
 INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the bias is a part of the weight
     "x": ("m", "n+m"),
     "h": ("n", "n+m"),
@@ -100,8 +101,8 @@ def states(path: Path, form: Form, optional: bool, widely: bool = True) -> list[
 
 def targets(path: Path, form: Form) -> list[Option]:
     """Return what targets may be: indices, rows with a single 1, numbers; at every step or for the last."""
-    lead = form.axes if form.tokens else tuple(axis for axis in form.axes if axis in "TB")
-    rows = (*form.axes, "*") if form.tokens else form.axes
+    lead = tuple(axis for axis in form.axes if axis in "TB")
+    rows = form.axes if "*" in form.axes else (*form.axes, "*")
     found = [Place(path, lead, "target", "list" if "B" not in lead else ""), Place(path, lead, "target")]
     found += [Place(path, _of(rows, "k"), "onehot", form.held), Place(path, _of(rows, "n"), "onehot", form.held)]
     rest = tuple(axis for axis in rows if axis != "T")
@@ -132,7 +133,7 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     column = form.state[-1] in ("1", "B") or form.axes[0] == "*"
     name = last_name(path, label)
     suggested = kind(name)
-    if use.is_added and name[:1].islower():  # capital letters are for matrices, which may be added to others
+    if use.is_flat and (use.sides or name[:1].islower()):  # capitals are for matrices, which may be added to others
         kinds = ("readout bias", "bias") if suggested.startswith("readout") else ("bias", "readout bias")
         shapes = [*(axes for each in kinds for axes in _shapes(each, column)), *NUMBERS]
     elif use.hidden or len(use.sides) > 1:
@@ -140,8 +141,10 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
     else:
         turn = use.sides == {"right"}
         suggested = "x" if use.reads else "h" if suggested in ("x", "plain") else suggested
-        first = [*_matrices(suggested, turn), *_matrices("", turn)]
-        shapes = [*first, *(axes for axes in _shapes("", column) if len(axes) != 2)]
+        matrices = [*_matrices(suggested, turn), *_matrices("", turn)]
+        vectors = [("m",), ("n",)] if name[:1].islower() else []
+        rest = [("m",), *(axes for axes in _shapes("", column) if len(axes) != 2)]
+        shapes = [*matrices[:1], *vectors, *matrices[1:], *rest]
     return [(Place(path, axes, "param", "", label),) for axes in dict.fromkeys(shapes)]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ...derive.errors import Error
 from . import code_forms as forms
 from .code_adapter import SIZES, Adapter, Array, Attributes, Calling, Path, Place, last_name, stated
-from .code_forms import FORMS, Form, Option
+from .code_forms import FORMS, SERIES, Form, Option
 from .code_groups import parts_inside
 from .code_names import kind, role
 from .code_places import distinct
@@ -27,14 +27,17 @@ from .code_usage import UNKNOWN, Use, uses
 
 SQUARE = {"m": SIZES["n"]}  # for cells that add their inputs to their states
 CLASSES = {"k": SIZES["m"]}  # for models that predict what they read, such as the next character
-# How many runs of the forward pass each layout is worth, the sizes that differ, and whether to look widely: with shapes
-# that names speak against, and to blame all whose shape was asked for.
-EFFORTS: tuple[tuple[int, Mapping[str, int], bool], ...] = (
-    (800, {}, False),
-    (800, CLASSES, False),
-    (800, SQUARE, False),
-    (4000, {}, True),
+# How many runs of the forward pass each layout is worth, the sizes that differ, whether to look widely: with shapes
+# that names speak against, and to blame all whose shape was asked for; and the layouts.
+EFFORTS: tuple[tuple[int, Mapping[str, int], bool, tuple[Form, ...]], ...] = (
+    (800, {}, False, FORMS),
+    (800, CLASSES, False, FORMS),
+    (800, {}, False, (SERIES,)),
+    (800, SQUARE, False, FORMS),
+    (4000, {}, True, FORMS),
 )
+MOST = 100_000  # runs in all, about half a minute
+MORE = 20_000  # runs after the first way that will do, for others
 BLINDLY = 40  # runs of compiled code with shapes that aren't alike
 BLIND = {"target": ("list",), "index": ("list",), "size": ("",), "object": ("",)}  # what can't be tagged
 LARGEST_GROUP = 60  # parameters
@@ -71,40 +74,54 @@ class Argument:
         return Place(self.path, (), self.role, "", self.label).name
 
 
-def infer_forward(subject: Subject, adapter: Adapter) -> tuple[Calling, Form]:
-    """Find what the forward pass takes, by calling it until it gives states or a loss that fit.
+def forwards(subject: Subject, adapter: Adapter) -> Iterator[tuple[Calling, Form]]:
+    """Yield what the forward pass takes, likelier ways first, by calling it until it gives states or a loss that fit.
 
     Raises:
         Error: where nothing fits, with the last thing that the code said and what to state.
     """
     said: list[str] = []
-    fallback: tuple[Calling, Form] | None = None
-    for most, sizes, widely in EFFORTS:
+    most = MOST
+    for trials in _trials(subject, adapter, said):
+        partly: list[tuple[Calling, Form]] = []
+        for trial, runs in trials:
+            found = trial.result(runs) if len(said) <= most else None
+            if found is None:
+                continue
+            most = min(most, len(said) + MORE)
+            calling = _settled(subject, found)
+            if all(place.role != "unused" for place in calling.given):
+                yield calling, trial.form
+            else:
+                partly.append((calling, trial.form))
+        yield from partly
+        if len(said) > most:
+            break
+    if most == MOST:
+        raise Error(_nothing_found(subject, adapter, said))
+
+
+def _trials(subject: Subject, adapter: Adapter, said: list[str]) -> Iterator[Iterator[tuple[_Trial, int]]]:
+    """Yield the searches for shapes, those that differ in the layout alone together, with the runs each is worth."""
+    for runs, sizes, widely, layouts in EFFORTS:
         for setting in settings(subject, {**SIZES, **sizes, **adapter.sizes}, adapter):
             for named in _arguments(subject, adapter, setting):
                 if sizes is CLASSES and all(argument.role != "target" for argument in named):
                     continue
-                for form in _forms(named, adapter):
-                    found = _Trial(subject, adapter, setting, named, form, said, widely).result(most)
-                    if found is None:
-                        continue
-                    calling = _settled(subject, found)
-                    if all(place.role != "unused" for place in calling.given):
-                        return calling, form
-                    fallback = fallback or (calling, form)
-                if fallback is not None:
-                    return fallback
-    raise Error(_nothing_found(subject, adapter, said))
+                forms = _forms(named, adapter, layouts)
+                several = (_Trial(subject, adapter, setting, named, form, said, widely) for form in forms)
+                yield ((trial, runs) for trial in several if trial.form is not SERIES or not trial.multiplies_inputs())
 
 
-def _forms(named: tuple[Argument, ...], adapter: Adapter) -> tuple[Form, ...]:
-    """Return the layouts that agree with what is stated of the first input; all where nothing is, or none does."""
+def _forms(named: tuple[Argument, ...], adapter: Adapter, layouts: tuple[Form, ...]) -> tuple[Form, ...]:
+    """Return the layouts that agree with what is stated of the first input; these where nothing is, or none does."""
     for argument in named:
         if argument.role == "input" and argument.name in adapter.shapes:
             place = stated(argument.name, adapter.shapes[argument.name], "input", {**SIZES, **adapter.sizes})
             axes = tuple(axis if axis in ("T", "B", "1") else "*" for axis in place.axes)
-            return tuple(f for f in FORMS if f.axes == axes and f.held == place.held and not f.tokens) or FORMS
-    return FORMS
+            known = (*FORMS, SERIES)
+            return tuple(f for f in known if f.axes == axes and f.held == place.held and not f.tokens) or layouts
+    return layouts
 
 
 class _Asked(Exception):
@@ -164,6 +181,10 @@ class _Trial:
             self.uses = uses(self.subject.forward, self.subject.text, params, read)
         return self.uses.get(argument.path, UNKNOWN)
 
+    def multiplies_inputs(self) -> bool:
+        """Return whether a matrix is seen to multiply an input, which is then no number."""
+        return any(self._use(argument).reads for argument in self.named)
+
     def result(self, most: int) -> Calling | None:
         """Return the calling convention without what concerns the backward pass, or None."""
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -203,7 +224,7 @@ class _Trial:
         if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
             key = error.args[0]
         elif isinstance(error, AttributeError) and isinstance(error.obj, Attributes):
-            key = f".{error.name}"
+            key = "" if hasattr(np.ndarray, str(error.name)) else f".{error.name}"
         path = (*self.groups[0], key) if len(self.groups) == 1 else ()
         if key and path and "/".join(map(str, path)) not in self.domains:
             raise _Asked(Argument(path, "param"))

@@ -41,6 +41,10 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     elif isinstance(statement, ast.AugAssign):
         plain = ast.Assign([target], statement.value, lineno=statement.lineno, col_offset=0)
         yield from replaced(tables, statement, plain, 2, "accumulation")
+        if isinstance(target, ast.Subscript) and tables.shape(target.slice):  # a row that comes twice is added to once
+            row = f"{ast.unparse(target.value)}, {ast.unparse(target.slice)}, {ast.unparse(statement.value)}"
+            gathered = ast.Expr(tables.parse(f"np.add.at({row})"), lineno=statement.lineno, col_offset=0)
+            yield from replaced(tables, statement, gathered, 1, "accumulation")
         if isinstance(statement.op, ast.Sub | ast.Add):
             yield Edit(
                 1,
@@ -176,8 +180,8 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     root = isinstance(slot.owner, ast.stmt | ast.Tuple)
     for constant in tables.constants:
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
-    for scalar in tables.scalars:
-        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {scalar}"))
+    for divisor in (*tables.scalars, *tables.counts):
+        yield placed(slot, statement, 3, "factor", tables.later(f"({text}) / {divisor}"))
     if shape is None:  # a number stands where an array ought to
         for atom in dict.fromkeys([*tables.written, *_targets(statement)]):
             yield placed(slot, statement, 4, "factor", tables.later(f"({text}) * {atom}"))

@@ -87,10 +87,11 @@ def is_of_other_time(one: str, other: str) -> bool:
 
     >>> is_of_other_time("hs[t]", "hs[t - 1]"), is_of_other_time("x_prev", "x"), is_of_other_time("f", "i")
     (True, True, False)
-    >>> is_of_other_time("dh_next", "dh")
-    False
+    >>> is_of_other_time("dh_next", "dh"), is_of_other_time("s['f']", "s['i']")
+    (False, False)
     """
-    if one[0] in "dg" and "[" not in one:
+    keys = [re.findall(r"\[['\"]\w+['\"]\]", text) for text in (one, other)]
+    if one[0] in "dg" and "[" not in one or keys[0] != keys[1]:
         return False
     bare = [re.sub(TIMES, "", text.split("[")[0]) for text in (one, other)]
     return bool(bare[0]) and bare[0] == bare[1]

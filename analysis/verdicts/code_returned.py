@@ -86,6 +86,8 @@ def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) ->
                 given.append(replace(place, role="unused"))
         if reason := _acausal(subject, calling, values, base):
             return reason
+        if any(p.role == "index" and _is_continuous(subject, calling, values, base, p) for p in calling.given):
+            return "what would be indices are numbers that act by their size"
         calling = replace(calling, returned=tuple(_settling(subject, calling, values, base)))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -94,9 +96,24 @@ def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) ->
     return replace(calling, given=tuple(given))
 
 
+def _is_continuous(
+    subject: Subject, calling: Calling, values: Mapping[str, Array], base: Mapping[Path, Array], place: Place
+) -> bool:
+    """Return whether numbers a little off change what is returned a little, which no index does."""
+    given = tuple(replace(place, role="input") if other is place else other for other in calling.given)
+    moved = {**values, place.name: values[place.name] + 1e-7}
+    try:
+        after = read(subject.run(replace(calling, given=given), moved)[0], calling)
+        change = max(float(np.abs(after[path] - base[path]).max()) for path in base)
+    except Exception:
+        return False
+    return 0 < change < 1e-4
+
+
 def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tuple[Place, ...]:
     """Return the sequences of states, final states, outputs and the loss among what was returned."""
     places: list[Place] = []
+    numbers: list[Place] = []  # an output that is one number at each step
     has_target = any(place.role in ("target", "onehot") for place in calling.given)
     has_batch = any("B" in place.axes for place in calling.given)
     starts = {_apart(place.axes) for place in calling.given if place.role == "state"}
@@ -114,6 +131,8 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
         other = role is None and _apart(axes) in starts and bool(lead or feature)  # a state of another shape
         if other:
             role = "states" if lead else "final"
+        if lead == "T" and not feature and array.dtype.kind == "f" and len(path) < 2:
+            numbers.append(Place(path, axes, "outputs", _held(result, path)))
         if role is None or array.dtype.kind != "f":
             continue
         inner = path[: -1 if path and path[-1] in ("1:", ":-1") else None]
@@ -121,11 +140,10 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
             continue
         if not other and any(np.array_equal(array, value) for value in values.values()):
             continue
-        held = "" if isinstance(_reached(result, inner), np.ndarray) else "list"
-        places.append(Place(path, axes, role, held))
+        places.append(Place(path, axes, role, _held(result, inner)))
     if has_target:
         return tuple(place for place in places if place.role == "loss")[:1]
-    return tuple(places)
+    return (*places, *numbers)
 
 
 def _apart(axes: tuple[str, ...]) -> tuple[str, ...]:
@@ -176,10 +194,11 @@ def _parts_of(found: Mapping[Path, Array], calling: Calling) -> dict[Path, Array
     return arrays
 
 
-def _reached(result: Any, path: Path) -> Any:
+def _held(result: Any, path: Path) -> str:
+    """Return what holds the steps of an array that was returned."""
     for part in path:
         result = result[part]
-    return result
+    return "" if isinstance(result, np.ndarray) else "list"
 
 
 def read(result: Any, calling: Calling) -> dict[Path, Array]:

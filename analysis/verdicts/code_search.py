@@ -173,8 +173,9 @@ class Tagged(np.ndarray):
 
 def _check_whole(index: Any) -> None:
     """Raise where floating-point numbers are taken for an index: only what these are can be wrong."""
-    if isinstance(index, Tagged) and index.dtype.kind == "f":
-        raise Conflict(index.tags, "IndexError: arrays used as indices must be of integer type")
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, Tagged) and part.dtype.kind == "f":
+            raise Conflict(part.tags, "IndexError: arrays used as indices must be of integer type")
 
 
 def _sizes(tree: Any) -> Names:

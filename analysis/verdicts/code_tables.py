@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+from .code_names import is_gradients
 from .code_traced import Ran, array_shape, held, is_number
 
 LITERALS, SCALARS = 7, 8  # numbers that are tried, as they stand in the file or by name
@@ -109,6 +110,12 @@ class Tables:
         return [name for name in self.ran.function.__code__.co_varnames if is_number(self.ran.scope.get(name))]
 
     @cached_property
+    def counts(self) -> list[str]:
+        """Names of this function that hold a whole number above 1, such as that of samples."""
+        held_here = {name: self.ran.scope.get(name) for name in self.ran.function.__code__.co_varnames}
+        return [name for name, value in held_here.items() if type(value) is int and value > 1]
+
+    @cached_property
     def complements(self) -> list[str]:
         """What is left of each learned number to 1."""
         return [f"(1 - {one})" for one in self.scalars]
@@ -177,10 +184,11 @@ class Tables:
         return self.numbers if shape is None else [text for text, other in self.written.items() if other == shape]
 
     def repeated(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Return what stands in the source and is repeated along an axis to have a shape."""
+        """Return what is repeated along an axis to have a shape: in the source, or a parameter beside what is there."""
         if shape is None or len(shape) != 2:
             return []
-        return [text for text, other in self.written.items() if other in (shape[1:], (shape[0], 1), (1, shape[1]))]
+        known = {text: other for text, other in self.atoms.items() if text in self.written or not is_gradients(text)}
+        return [text for text, other in known.items() if other in (shape[1:], (shape[0], 1), (1, shape[1]))]
 
     def like(self, shape: tuple[int, ...] | None) -> list[str]:
         """Return the atoms of a shape; of no array, numbers."""

@@ -21,7 +21,7 @@ class Use:
     """How a parameter is used.
 
     Attributes:
-        sides: of matrix products on which it stands: "left" (W @ h), "right" (h @ W).
+        sides: of products on which it stands: "left" (W @ h), "right" (h @ W), "outer" of an outer one.
         reads: whether a product is with an input.
         hidden: whether it is also used in ways that the source doesn't tell.
     """
@@ -31,9 +31,9 @@ class Use:
     hidden: bool = False
 
     @property
-    def is_added(self) -> bool:
-        """Whether all that is ever done with it is to add it to products, as with a bias."""
-        return not self.hidden and not self.sides
+    def is_flat(self) -> bool:
+        """Whether it is only ever added to products, as a bias is, or multiplied entry by entry, or outwards."""
+        return not self.hidden and self.sides <= {"outer"}
 
 
 UNKNOWN = Use(hidden=True)
@@ -50,7 +50,7 @@ def uses(function: Callable[..., Any], text: str, paths: Mapping[Path, str], inp
 
     >>> def forward(x, W, U, b): return W @ x + x.dot(U.T) + b
     >>> found = uses(forward, "def forward(x, W, U, b): return W @ x + x.dot(U.T) + b", {("W",): "", ("b",): ""}, "x")
-    >>> found[("W",)], found[("b",)].is_added
+    >>> found[("W",)], found[("b",)].is_flat
     (Use(sides=frozenset({'left'}), reads=True, hidden=False), True)
     """
     whole = reversed(trees(function, text))  # the function's own source comes first, and so counts
@@ -107,8 +107,10 @@ class _Reader:
                 return [_side(True, turned, above[parent], inputs)]
             case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right) if not turned:
                 return [Use() if _has_product(right if left is node else left) else UNKNOWN]
-            case ast.AugAssign(op=ast.Add() | ast.Sub()) if not turned:
+            case ast.AugAssign(op=ast.Add() | ast.Sub()) | ast.BinOp(op=ast.Mult() | ast.Div()) if not turned:
                 return [Use()]
+            case ast.Call(func=ast.Attribute(attr="outer")):
+                return [Use(frozenset({"outer"}))]
             case ast.Call(func=ast.Name(id=name), args=args) if name in self.helpers and self.deep < DEEPEST:
                 return [self._in_helper(self.helpers[name], args, node, inputs)]
             case ast.Attribute(attr=name) | ast.Call(func=ast.Attribute(attr=name)) if name in ASKED:

@@ -14,8 +14,8 @@ import numpy as np
 from ...derive.errors import Error
 from .code_adapter import Adapter, Calling, shape
 from .code_backward import Found, Raised, infer_backward, left_behind, misshapen
-from .code_forms import FORMS, Form, told
-from .code_forward import FIRST, infer_forward
+from .code_forms import FORMS, SERIES, Form, told
+from .code_forward import FIRST, forwards
 from .code_names import kind
 from .code_reference import draw_seeds
 from .code_returned import accepted, values_for
@@ -29,22 +29,28 @@ def called(
     """Return how both passes are called, and what the second raises, if it does.
 
     A forward pass for vectors may run on columns, or on several samples, as well. So where the second pass raises, or
-    leaves no gradient of a parameter's shape, vectors are tried, and taken unless what the code does is odd with them.
+    leaves no gradient of a parameter's shape, vectors are tried, and taken unless what the code does is odd with them;
+    where it raises, other layouts are.
 
     Raises:
         Error: where no way was found.
     """
     tell("the forward pass")
     made = subject.factory is not None
-    calling, form = infer_forward(subject, adapter)
+    ways = forwards(subject, adapter)
+    calling, form = next(ways)
     tell("the backward pass")
     likeliest = _with_backward(subject, calling, seed)
     if not made and not (isinstance(likeliest, Calling) and _is_whole(subject, likeliest, seed)):
-        for other in _of_vectors(calling, form):
+        for other in (*_of_vectors(calling, form), *_of_one_output(calling)):
             single = accepted(subject, other, values_for(other, seed))
             found = _with_backward(subject, single, seed) if isinstance(single, Calling) else None
             if isinstance(found, Calling) and _is_whole(subject, found, seed) and not is_odd(subject, found, seed):
                 return found, _form_of(found), None
+        for other, layout in () if isinstance(likeliest, Calling) else ways:
+            found = _with_backward(subject, other, seed)
+            if isinstance(found, Calling) and _is_whole(subject, found, seed):
+                return found, layout, None
     if isinstance(likeliest, Error):
         raise likeliest
     return (likeliest, form, None) if isinstance(likeliest, Calling) else (likeliest.calling, form, likeliest)
@@ -74,11 +80,19 @@ def _of_numbers(calling: Calling) -> Iterator[Calling]:
             yield replace(calling, given=tuple(replace(p, axes=axes.get(p.name, p.axes)) for p in calling.given))
 
 
+def _of_one_output(calling: Calling) -> Iterator[Calling]:
+    """Yield the same with a single output that is a number, of a readout that is a vector."""
+    given = tuple(replace(p, axes=tuple(axis for axis in p.axes if axis != "k")) for p in calling.given)
+    if given != calling.given:
+        yield replace(calling, given=given, returned=())
+
+
 def _form_of(calling: Calling) -> Form:
     """Return the layout of a convention for single samples."""
     read = next(place for place in calling.given if place.role == "input")
     axes = tuple(axis if axis in ("T", "1") else "*" for axis in read.axes)
-    return next(form for form in FORMS if form.axes == axes and form.held in (read.held, ""))
+    known = [form for form in (*FORMS, SERIES) if form.axes == axes and not form.tokens]
+    return next(form for form in known if form.held in (read.held, ""))
 
 
 def _with_backward(subject: Subject, calling: Calling, seed: int) -> Calling | Raised | Error:

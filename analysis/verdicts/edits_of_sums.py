@@ -7,11 +7,17 @@ from fractions import Fraction
 
 from ...derive.functions import FUNCTIONS
 from .edits import ADJOINT, ONE, Edit, Pool, parent, terms_of
-from .tree import Tree, add, call, inv, mul, neg, number, places, replaced
+from .tree import Tree, add, call, inv, mul, neg, number, places, replaced, transposed
 
 
 def sign(tree: Tree, pool: Pool) -> Iterator[Edit]:
-    """Change the sign of a term, or of what a condition compares with 0."""
+    """Change the sign of a difference, of a term, or of what a condition compares with 0."""
+    for path, part in places(tree):
+        if part.head == "add" and path and parent(tree, path).head == "mul" and ONE not in part.args:
+            turned = add(*map(neg, reversed(part.args)))
+            if turned.args[0].head != "neg" and part.args[0].head != "neg":
+                message = ("the sign of {} is wrong", part)
+                yield Edit("sign", "sign", message, replaced(tree, path, turned))
     for path, part in terms_of(tree):
         if path and str(parent(tree, path).leaf) in FUNCTIONS:
             continue
@@ -48,7 +54,7 @@ def insert_factor(tree: Tree, pool: Pool) -> Iterator[Edit]:
         above = parent(tree, path) if path else None
         if part.head == "size":
             continue
-        if above is not None and (above.head in ("mul", "pow", "inv", "T") or _is_inert(above)):
+        if above is not None and part.head != "T" and (above.head in ("mul", "pow", "inv", "T") or _is_inert(above)):
             continue
         for factor in factors:
             kind, inverse = _factor_kinds(factor, pool)
@@ -56,7 +62,8 @@ def insert_factor(tree: Tree, pool: Pool) -> Iterator[Edit]:
             message = ("the factor {} is missing", factor)
             if kind != "missing factor":
                 message = ("the derivative {} is missing", factor)
-            yield Edit(kind, inverse, message, replaced(tree, path, mul(part, factor)))
+            whole = transposed(mul(factor, *part.args)) if part.head == "T" else mul(part, factor)
+            yield Edit(kind, inverse, message, replaced(tree, path, whole))
 
 
 def _is_inert(parent: Tree) -> bool:

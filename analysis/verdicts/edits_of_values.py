@@ -72,7 +72,12 @@ def other_part(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 
 def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
-    """Transpose a matrix, or exchange the sides of an outer product."""
+    """Transpose a matrix, or exchange the sides of a product."""
+    derived = {part for term, _ in pool.terms for _, part in places(term)}
+    for path, part in places(tree):
+        if part.head == "matmul" and (other := matmul(*reversed(part.args))) in derived:  # δ Wᵀ
+            message = ("the sides of {} are exchanged", part)
+            yield Edit("transpose", "transpose", message, replaced(tree, path, other))
     for path, part in places(tree):
         if part.head == "T" or (isinstance(part.leaf, Name) and pool.names.get(part.leaf, (None, 0))[1] == 2):
             if path and part.head == "name" and parent(tree, path).head == "T":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,7 +17,7 @@ from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, Tree, mapped, name, names, spell
+from .tree import Name, Tree, call, mapped, mul, name, names, places, rebuilt, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -50,6 +50,8 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     Raises:
         Error: where there is none, and no cell was named.
     """
+    if formulas.kind == "latex":
+        formulas = replace(formulas, statements=_ordered(formulas.statements))
     states, theirs = _states(formulas, cell), _states(formulas, None)
     named = cell
     if cell is not None and not formulas.declarations and not theirs <= {Name(state) for state in cell.states}:
@@ -61,9 +63,14 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
     later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
-    while last + 1 < len(formulas.statements) and _is_readout(formulas.statements[last + 1], later):
+    spoken = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
+    while last + 1 < len(formulas.statements) and (
+        _is_readout(line := formulas.statements[last + 1], later) or cell is None and _has_weight(line, spoken)
+    ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
+    if formulas.kind == "latex":
+        ahead = tuple(replace(line, value=_plain_products(line.value, formulas)) for line in ahead)
     if named is not None and not formulas.declarations:
         text = _text(
             [f"{n}: {k}[{', '.join(d)}]" if d else f"{n}: {k}" for k, t in _kinds(named) for n, d in t.items()],
@@ -106,6 +113,35 @@ def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
     if any(found.offset == -1 for found in names(line.value)):
         return False
     return line.target.base in spoken or (line.value.head == "call" and line.value.leaf in LOSSES)
+
+
+def _has_weight(line: Statement, known: set[str]) -> bool:
+    """Return whether a line multiplies values, no adjoints, by a matrix that isn't known yet, as a readout does."""
+    every = (line.target, *names(line.value))
+    if line.adds or any(found.offset or adjoint_of(found.base) is not None for found in every):
+        return False
+    sides = [part.args[0].leaf for _, part in places(line.value) if part.head == "matmul"]
+    sides += [part.args[1].leaf for _, part in places(line.value) if part.head == "matmul"]
+    new = [side for side in sides if isinstance(side, Name) and side.base not in known and side.base[:1].isupper()]
+    return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
+
+
+def _ordered(lines: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Return lines of mathematics so that values come before what reads them; as they stand where that can't be."""
+    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None}
+    if len(values) < sum(adjoint_of(line.target.base) is None for line in lines):
+        return lines
+    made: list[Statement] = []
+    left = list(lines)
+    while left:
+        waiting = {target for target, line in values.items() if line in left}
+        ready = (line for line in left if not {*names(line.value)} & waiting - {line.target})
+        chosen = next(ready, None)
+        if chosen is None:
+            return lines
+        made.append(chosen)
+        left.remove(chosen)
+    return tuple(made)
 
 
 def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> Cell:
@@ -176,8 +212,9 @@ def _declared(formulas: Formulas, ahead: Sequence[Statement], states: set[Name])
     timed = set(formulas.timed) or {base for base in read if base.startswith("x")}
     inputs = [base for base in read if base not in assigned and base in timed]
     lines = [f"{base}: input[{'m' if i == 0 else f'm_{i}'}]" for i, base in enumerate(inputs)]
-    ordered = [line.target.base for line in ahead if line.target in states]
-    return lines + [f"{base}: state[n]" for base in dict.fromkeys(ordered)]
+    ordered = {line.target.base: line for line in ahead if line.target in states}
+    square = {base for base, line in ordered.items() if any(part.leaf == "outer" for _, part in places(line.value))}
+    return lines + [f"{base}: state[{'n, n' if base in square else 'n'}]" for base in ordered]
 
 
 def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> str:
@@ -197,6 +234,29 @@ def _text(declarations: list[str], ahead: Sequence[Statement], formulas: Formula
 
 def _renamed(line: Statement, plain: dict[Name, str]) -> Tree:
     return mapped(line.value, lambda n: name(plain[n]) if n in plain else None)
+
+
+def _plain_products(value: Tree, formulas: Formulas) -> Tree:
+    """Return a value with products in the notation of cells: h h^T is outer(h, h), and λ A is λ * A.
+
+    Vectors have a time and a small letter, numbers are Greek, with no mark of a time.
+    """
+    args = [_plain_products(part, formulas) for part in value.args]
+    if value.head != "matmul":
+        return rebuilt(value, args) if args else value
+    left, right = args
+    written = dict(formulas.spellings).get(left.leaf.base, "") if isinstance(left.leaf, Name) else ""
+    if re.fullmatch(r"\\[a-z]+", written):
+        return mul(left, right)
+    if right.head == "T" and all(_is_vector(side, formulas.timed) for side in (left, *right.args)):
+        return call("outer", left, *right.args)
+    return rebuilt(value, args)
+
+
+def _is_vector(tree: Tree, timed: Collection[str]) -> bool:
+    if isinstance(tree.leaf, Name):
+        return tree.leaf.base in timed and tree.leaf.base[:1].islower()
+    return tree.head in ("mul", "add", "neg") and any(_is_vector(part, timed) for part in tree.args)
 
 
 @cache

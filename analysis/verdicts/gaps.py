@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
-from .formulas import Statement
+from ...derive.cell import Cell
+from .code_names import kind
+from .formulas import Formulas, Statement
 from .groups import Group
 from .meanings import Meaning, adjoint_of
 from .ours import Translator
@@ -14,7 +18,7 @@ from .repair import repair, upstream
 from .tree import Name, Tree, names, number, without_version
 from .verdict import Fault
 
-CONSTANT = ("alpha", "tau", "eta", "kappa", "rho", "lambda", "epsilon", "zeta")  # of an author who trains none of them
+CONSTANT = ("alpha", "tau", "eta", "kappa", "rho", "lamda", "epsilon", "zeta")  # of an author who trains none of them
 ORDER = ("carry", "total", "incoming")
 
 
@@ -67,7 +71,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         kind = shares[0].kind
         have = {meaning.base for meaning in shares}
         numbers = {base for base, shape in answers.subject.cell.params.items() if not shape or base in CONSTANT}
-        held = numbers - have if not numbers & have else set()
+        bare = set(bare_params(reading.formulas, answers.subject.cell))
+        held = {base for several in (numbers, bare) if not several & have for base in several}
         if held:
             said = " and ".join(speller_for(reading.formulas).name(Name(base)) for base in sorted(held))
             notes.append(f"no gradient of {said} is given: taken as constant")
@@ -76,6 +81,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         notes.append("no gradient of a parameter is given")
         adds = False
     have = {meaning.base for meaning in carries}
+    named = {t for t, g in reading.groups.items() if all(line.aside and line.value.head == "name" for line in g.lines)}
+    given -= {reading.meanings[target] for target in named}  # by a sentence that says what it is called
     whole = {meaning.base for meaning in given if meaning.kind in ORDER or meaning.kind == "loss"}
     for state in answers.subject.cell.states:
         carry = Meaning("carry", state, -1)
@@ -100,6 +107,20 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         proof = "from the derivation" if text else ""
         faults.append(Fault(0, "dropped carry" if back else "missing gradient", message, "", text, proof))
     return faults, notes
+
+
+def bare_params(formulas: Formulas, cell: Cell) -> list[str]:
+    """Return the small letters of a text in LaTeX that its lines put beside what they multiply, as one does numbers."""
+    if formulas.kind != "latex" or formulas.declarations:
+        return []
+    entries, found = r"(?:\\odot|\\circ|\\ast)", []
+    read = {name.base for line in formulas.statements for name in names(line.value)}
+    small = [param for param, dims in cell.params.items() if dims and param[:1].islower() and kind(param) != "bias"]
+    for param in [param for param in small if param in read]:
+        spelled = re.escape(dict(formulas.spellings).get(param, param))
+        if not re.search(rf"{entries}\s*{spelled}(?![A-Za-z])|{spelled}\s*{entries}", formulas.source.text):
+            found.append(param)
+    return found
 
 
 def _is_recursion(reading: Reading, meaning: Meaning, mended: dict[Name, Tree]) -> bool:

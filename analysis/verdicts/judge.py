@@ -13,7 +13,7 @@ from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
 from .formulas import Formulas, Statement, tree_from
 from .forward import Forward, at_the_next, read_forward
-from .gaps import guess, missing, unjudged, unread_groups
+from .gaps import bare_params, guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
@@ -23,7 +23,7 @@ from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, names, places, without_version
+from .tree import Name, Tree, mapped, names, places, without_version
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -43,20 +43,56 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     except UnknownName as error:
         if not error.line.aside and not _of_loss(formulas, error.line):
             raise
-        number, aside = error.line.number, error.line.aside
-        rest = tuple(line for line in formulas.statements if line.number != number or line.aside != aside)
+        at = error.line.number, error.line.text
+        rest = tuple(line for line in formulas.statements if (line.number, line.text) != at)
+        aside = error.line.aside and not _of_loss(formulas, error.line)
         what = "stands in a sentence and isn't judged" if aside else "is the loss's own derivative, and taken as given"
-        note = f"line {number} {what}: {error.line.text}"
-        return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+        note = f"line {error.line.number} {what}: {error.line.text}"
+        known = replace(formulas, statements=rest, notes=(*formulas.notes, note))
+        return judge(known if aside else _without_output(_called_by_output(known, error.line), error.line), cell)
 
 
 def _of_loss(formulas: Formulas, line: Statement) -> bool:
     """Return whether a line gives the adjoint of an output from values of this step alone, and nothing else does."""
-    of = adjoint_of(line.target.base)
     assigned = [other.target.base for other in formulas.statements]
     read = names(line.value)
     outside = all(name.offset == 0 and adjoint_of(name.base) is None for name in read)
-    return of in assigned and assigned.count(line.target.base) == 1 and Name(str(of)) in read and outside
+    return assigned.count(line.target.base) == 1 and outside and _output(formulas, line) != ""
+
+
+def _output(formulas: Formulas, line: Statement) -> str:
+    """Return the output whose adjoint a line gives: ∂L/∂o = ŷ - y with ŷ of o, or e = ŷ - y, by a name of its own."""
+    made = {other.target.base: {n.base for n in (other.target, *names(other.value))} for other in formulas.statements}
+    read = {name.base for name in names(line.value)}
+    of = adjoint_of(line.target.base)
+    if of is not None:
+        return of if of in made and any(of in made.get(base, ()) for base in read) else ""
+    match line.value:
+        case Tree(head="add", args=(Tree(leaf=Name() as left), Tree(head="neg", args=(Tree(leaf=Name() as right),)))):
+            return left.base if left.base in made and right.base not in made else ""
+    return ""
+
+
+def _without_output(formulas: Formulas, line: Statement) -> Formulas:
+    """Return a text without the values that nothing but a line reads which is taken as given: ŷ of ∂L/∂o = ŷ - y."""
+    said = {found.base for other in formulas.statements for found in names(other.value)}
+    said |= {str(adjoint_of(base)) for base in said | {other.target.base for other in formulas.statements}}
+    unread = {found.base for found in names(line.value)} - said
+    return replace(formulas, statements=tuple(o for o in formulas.statements if o.target.base not in unread))
+
+
+def _called_by_output(formulas: Formulas, line: Statement) -> Formulas:
+    """Return a text in which an adjoint with a name of its own, which is given, has the name of its output's."""
+    if adjoint_of(line.target.base) is not None:
+        return formulas
+    new = f"dL_d{_output(formulas, line)}"
+
+    def renamed(found: Name) -> Tree | None:
+        return Tree("name", (), found._replace(base=new)) if found.base == line.target.base else None
+
+    shown = dict(formulas.spellings).get(line.target.base, line.target.base)
+    made = tuple(replace(other, value=mapped(other.value, renamed)) for other in formulas.statements)
+    return replace(formulas, statements=made, spellings=(*formulas.spellings, (new, shown)))
 
 
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
@@ -128,23 +164,41 @@ def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forwar
 
 
 def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tuple[Reading, Forward]:
-    """Take parameters for numbers where their gradients are numbers and nobody declared them: lam of lam * h."""
+    """Take parameters for numbers where nobody declared them and more lines are right so: lam of lam * h.
+
+    These are the ones whose gradients are numbers; else, in LaTeX, those that never stand beside a sign for products of
+    entries, one alone or all.
+    """
     told = {declaration.split(":")[0].strip() for declaration in formulas.declarations}
     numbers = []
     for group in reading.groups.values():
         meaning, value = reading.meanings[group.target], reading.total(group)
         if meaning.kind in ("share", "sum") and meaning.base not in told and value is not None and value.ndim == 1:
             numbers += [meaning.base] * (reading.answers.array(meaning).ndim > 1)
-    if not forward.own or not numbers:
+    if not forward.own:
         return reading, forward
-    text = re.sub(rf"(?m)^({'|'.join(map(re.escape, numbers))}): param\[.*\]$", r"\1: param", forward.cell.text)
-    try:
-        cell = parse(text, forward.cell.name)
-        other = replace(forward, cell=cell)
-        again = _best_reading(formulas, other, probes(subject(cell)))
-    except Error:
-        return reading, forward
-    return (again, other) if _score(again) > _score(reading) else (reading, forward)
+    several = [numbers] if numbers else []
+    if not numbers and _score(reading) < sum(len(group.lines) for group in reading.groups.values()):
+        read = {found.base for line in forward.backward for found in names(line.value)}
+        plain = [param for param in bare_params(formulas, forward.cell) if param in read]
+        several = [*([param] for param in plain), *([plain] if len(plain) > 1 else [])]
+    best = reading, forward
+    for chosen in several:
+        text = forward.cell.text
+        for param in chosen:
+            text, declared = re.subn(rf"(?m)^{param}: param\[.*\]$", f"{param}: param", text)
+            if not declared:
+                text = re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", f"{param}: param\n", text, count=1)
+        shown = ", ".join(dict(formulas.spellings).get(param, param) for param in chosen)
+        said = f"{shown} {'are numbers' if len(chosen) > 1 else 'is a number'}."
+        try:
+            cell = parse(text, forward.cell.name)
+            other = replace(forward, cell=cell, sentences=(*forward.sentences, *([] if numbers else [said])))
+            again = _best_reading(formulas, other, probes(subject(cell)))
+        except Error:
+            continue
+        best = (again, other) if _score(again) > _score(best[0]) else best
+    return best
 
 
 def _best_reading(formulas: Formulas, forward: Forward, batch: Probes) -> Reading:

@@ -102,11 +102,12 @@ class _Reading:
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
         read = {name.base for line in self.statements for name in names(line.value)}
         own = {line.target.base for line in self.statements} | builder.timed
+        vectors = builder.timed - _matrix_states(self.statements, builder.timed)
         for line in every:
             if isinstance(line, Statement) and line.target.base in self.of_losses - read:
                 self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
                 continue
-            value = gathered(line, leaves_named(resolved(line.value, builder.timed)), builder.timed)
+            value = gathered(line, leaves_named(resolved(line.value, vectors)), builder.timed)
             value = mapped(value, lambda found: call("eye") if found == Name("I") and "I" not in own else None)
             target = (
                 leaves_named(Tree("jacobian", (), line.target)).leaf if isinstance(line, Derivative) else line.target
@@ -120,7 +121,9 @@ class _Reading:
                 self.unjudged.append(
                     f"line {line.number} isn't judged: a product over time is judged as a Jacobian: {line.text}"
                 )
-        clean.sort(key=lambda line: line.number)
+        general = [line for line in clean if line.aside and _is_general(line, [*clean, *derivatives])]
+        self.notes += [f"line {line.number} says how things are called, no more: {line.text}" for line in general]
+        clean = sorted((line for line in clean if line not in general), key=lambda line: line.number)
         return Formulas(
             self.source,
             (),
@@ -350,6 +353,28 @@ def _starts(side: Any, timed: set[str]) -> bool:
 
 def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
+
+
+def _matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
+    """Return the capital letters with a time that gather outer products: A_t = λ A_{t-1} + h h^T."""
+    found = set()
+    for line in lines:
+        turned = [part.args[0].leaf for _, part in places(line.value) if part.head == "T"]
+        outer = any(isinstance(of, Name) and of.base in timed and of.base[:1].islower() for of in turned)
+        if outer and line.target.base[:1].isupper() and Name(line.target.base, -1) in names(line.value):
+            found.add(line.target.base)
+    return found
+
+
+def _is_general(line: Statement, lines: list[Statement | Derivative]) -> bool:
+    """Return whether a sentence gives a value, or says δ^l = ∂L/∂a^l, of what is in no other line."""
+    of = adjoint_of(line.value.leaf.base) if isinstance(line.value.leaf, Name) else None
+    rest = [other for other in lines if other is not line]
+    others = [name for other in rest for name in names(other.value)]
+    others += [other.target for other in rest if isinstance(other, Statement)]
+    known = {base for name in others for base in (name.base, adjoint_of(name.base))}
+    plain = all(adjoint_of(name.base) is None for name in (line.target, *names(line.value)))
+    return (of is not None or plain) and not {of, line.target.base} & known - {None}
 
 
 def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:

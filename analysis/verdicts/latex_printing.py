@@ -81,8 +81,10 @@ class LatexSpeller(FormulaSpeller):
 
     def _base(self, tree: Tree) -> str:
         """Return what gets a superscript: in parentheses where it has one."""
-        text = self.show(tree, ATOM)
-        return f"({text})" if re.search(r"\^(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[a-z]+|.)\Z", text) else text
+        text = bare = self.show(tree, ATOM)
+        while (inner := re.sub(r"\{[^{}]*\}|\([^()]*\)|\[[^\[\]]*\]", "", bare)) != bare:
+            bare = inner
+        return f"({text})" if "^" in bare else text
 
     @staticmethod
     def raised(tree: Tree) -> str:

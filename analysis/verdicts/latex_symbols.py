@@ -118,13 +118,15 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
     Raises:
         Refused: for a script that isn't understood.
     """
-    text = inside(token)
+    text = str(token) if token.type == "CLOCK" else inside(token)
     if token.type == "SUP":
         found = re.fullmatch(
             r"(.*?[)\s}>\]]|\\langle.*?\\rangle|.)\s*(\\top|\\intercal|T|\\prime|\{?\\mathsf\{T\}\}?|\\mathrm\{T\}|,\s*T|,\s*\\top)",
             text,
         )
-        if found and _time(found[1], clocks) is not None:
+        if found and (
+            _time(found[1], clocks) is not None or re.fullmatch(r"[(\[]\w+[)\]]|\{[(\[]\w+[)\]]\}", found[1])
+        ):
             rest = Token.new_borrow_pos("SUP", "^{" + found[2].lstrip(", ") + "}", token)
             made, left = scripted(symbol, Token.new_borrow_pos("SUP", "^{" + found[1] + "}", token), clocks)
             return made, [*left, rest]
@@ -163,7 +165,8 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
                 )
             symbol = replace(symbol, words=(*symbol.words, word) if word else symbol.words)
             shown.append(piece.strip())
-    return replace(symbol, shown=f"{symbol.shown}{str(token)[0]}{{{','.join(shown)}}}", bare=False), []
+    script = "".join(shown) if token.type == "CLOCK" else f"{str(token)[0]}{{{','.join(shown)}}}"
+    return replace(symbol, shown=f"{symbol.shown}{script}", bare=False), []
 
 
 def _is_power(text: str) -> bool:

@@ -23,6 +23,8 @@ KNOWN = {*ELEMENTWISE, *CALLED, *ALIASES, "diag", "softmax", "concat", "outer", 
 LOSSES = {"L", "J", "E", "C", "ell", "loss", "Loss", "cost", "l"}
 DIFFERENTIALS = {"d", "delta", "Delta", "partial"}
 JOIN = "join"
+RENAMED = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "lambda": "lamda"}  # lambda: not of Python
+TIMES = ("SUB", "SUP", "CLOCK")  # scripts in which a time may stand
 BRACED = r"^\\\{|\\\}$"
 
 
@@ -51,7 +53,7 @@ class Builder(Transformer[Any, Any]):
     def letter(self, token: Token) -> Symbol | Function:
         text = str(token)
         label = text.lstrip("\\")
-        return Symbol({"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi"}.get(label, label), text, token)
+        return Symbol(RENAMED.get(label, label), text, token)
 
     def word(self, token: Token) -> Symbol | Function:
         text = re.sub(r"\\[A-Za-z]+\*?\s*\{|[\\{}\s]", "", str(token))
@@ -77,7 +79,7 @@ class Builder(Transformer[Any, Any]):
     def item(self, atom: Any, *scripts: Token) -> Any:
         left: list[Token] = []
         for script in scripts:
-            if isinstance(atom, Symbol) and script.type in ("SUB", "SUP"):
+            if isinstance(atom, Symbol) and script.type in TIMES:
                 if atom.letter in ("nabla", "partial") and script.type == "SUB":
                     of = self.read(inside(script), script)
                     if not isinstance(of, Symbol):
@@ -87,7 +89,7 @@ class Builder(Transformer[Any, Any]):
                     continue
                 atom, more = scripted(atom, script, self.clocks)
                 left += more
-            elif isinstance(atom, Differential) and script.type in ("SUB", "SUP"):
+            elif isinstance(atom, Differential) and script.type in TIMES:
                 of, more = scripted(atom.of, script, self.clocks)
                 atom, left = replace(atom, of=of), [*left, *more]
             elif isinstance(atom, Big):
@@ -389,7 +391,7 @@ class Builder(Transformer[Any, Any]):
         here = {n.base for n in _all_names(body) if "@" not in n.base and n.base in self.timed}
         timeless = clock != "t" and not any(n.base.endswith(f"@{clock}") for n in _all_names(body))
         if clock not in self.clocks or timeless:
-            raise Refused(big.token, "sums are over time, as in \\sum_t or \\sum_{t=1}^{T}")
+            raise Refused(big.token, "sums are over time, as in \\sum_t; for entries, write vectors and matrices")
         if big.kind == "sum_t" and (
             others or (clock != "t" and here) or any(p.head == "jacobian" for _, p in places(body))
         ):

@@ -400,7 +400,7 @@ def _of_state(reading: Reading, meaning: Meaning) -> bool:
 
 
 def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:
-    """Take the meaning with which lines come out right that don't without it."""
+    """Take the meaning with which lines come out right that don't without it: its own, where it reads itself at t+1."""
     readers = [group for group in reading.touching({name}) if group.target != name]
     readers = [group for group in readers if reading.meanings[group.target].kind != "own"]
     before = sum(map(reading.holds, readers))
@@ -412,3 +412,11 @@ def _name_by_use(reading: Reading, name: Name, every: list[Meaning]) -> None:
         if (score := sum(map(reading.holds, readers))) > most:
             best, most = meaning, score
     reading.assign({name: best})
+    ahead = Name(name.base, 1)
+    if best != OWN or ahead not in reading.read_by(reading.groups[name]):
+        return
+    for meaning in (meaning for meaning in every if meaning.kind == "total" and meaning.offset == 0):
+        reading.assign({name: meaning, ahead: meaning._replace(offset=1)})
+        if np.any(reading.answers.array(meaning)) and reading.holds(reading.groups[name]):
+            return
+    reading.assign({name: OWN, ahead: OWN})

@@ -206,5 +206,5 @@ def test_the_documentation_is_true(capsys, tmp_path, monkeypatch):
 
 def test_formulas_for_entries_are_refused_with_what_to_write():
     text = r"\begin{align} h_i(t) &= \tanh(\sum_j W_{ij} h_j(t-1)) \end{align}"
-    with pytest.raises(bptt.Error, match="write vectors and matrices"):
+    with pytest.raises(bptt.Error, match="sums are over time.*write vectors and matrices"):
         bptt.check(text, cell="rnn")

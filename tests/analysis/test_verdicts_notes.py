@@ -87,6 +87,32 @@ PLANTED = [
     ("targets_outside.tex", r"W_{hh}^{\mathsf T} \delta_{t+1}", r"W_{hh} \delta_{t+1}", "transpose"),
     ("low_rank.tex", r"N M^\top", r"M N^\top", "transpose"),
     ("short_quotients.txt", "sum_t outer(dLdzc, h_prev)", "outer(dLdzc, h_prev)", "sum missing"),
+    ("exam_softmax.tex", r"V^\top \nabla_{o_t} L", r"V \nabla_{o_t} L", "transpose"),
+    ("exam_softmax.tex", r"\operatorname{diag}(1 - h_{t+1}^2)", r"\operatorname{diag}(1 - h_t^2)", "time"),
+    ("exam_softmax.tex", r"L &= \sum_t \operatorname{diag}(1 - h_t^2)", r"L &= \sum_t", "missing derivative"),
+    ("coupled_in_words.tex", r"(c_{t-1} - \tilde c_t)", "c_{t-1}", "missing term"),
+    ("coupled_in_words.tex", r"(1 - \tilde c_t^2)", r"\tilde c_t \odot (1 - \tilde c_t)", "wrong derivative"),
+    ("rows_of_a_book.tex", r"(H_{t-1} - \tilde H_t)", r"(\tilde H_t - H_{t-1})", "sign"),
+    ("rows_of_a_book.tex", r"(R_t \odot H_{t-1})^\top", r"H_{t-1}^\top", "missing factor"),
+    ("rows_of_a_book.tex", r"\delta^z_t W_{hz}^\top", r"W_{hz}^\top \delta^z_t", "transpose"),
+    ("time_in_brackets.tex", "(1 - a) e(t) + W^T d(t)", "e(t) + W^T d(t)", "missing factor"),
+    ("time_in_brackets.tex", "d(t) x(t-1)^T", "d(t) x(t)^T", "time"),
+    ("residual_number.tex", "} = I + ", "} = ", "missing term"),
+    ("residual_number.tex", r"= \epsilon \sum_t", r"= \sum_t", "missing factor"),
+    ("epsilons_peephole.tex", r" + w_{co} \odot \delta^o_t", "", "missing term"),
+    ("epsilons_peephole.tex", r"f_{t+1} \odot \epsilon^c", r"f_t \odot \epsilon^c", "time"),
+    ("minimal_plain.txt", " + dfh * h_prev", "", "missing term"),
+    ("minimal_plain.txt", "outer(dpre_h, f * h_prev)", "outer(dpre_h, h_prev)", "missing factor"),
+    ("highway_semicolons.txt", "(cand - s_prev)", "(cand - s)", "time"),
+    ("highway_semicolons.txt", "ds * (1 - T_gate) +", "ds * T_gate +", "complement"),
+    ("layers_in_superscripts.tex", r"W_2^\top \delta^{(2)}_t", r"W_2^\top \delta^{(2)}_{t+1}", "time"),
+    ("layers_in_superscripts.tex", r"h^{(1)\top}_{t-1}", r"h^{(1)\top}_t", "time"),
+    ("fed_back_output.tex", r"h_t \odot (1 - h_t)", "(1 - h_t^2)", "wrong derivative"),
+    ("fed_back_output.tex", r"\delta_t y_{t-1}^\top", r"\delta_t y_t^\top", "time"),
+    ("damped_sine.tex", r" + \bar r_t \odot h_{t-1}", "", "missing term"),
+    ("damped_sine.tex", r"- h_{t-1} \odot \exp", r"+ h_{t-1} \odot \exp", "sign"),
+    ("forward_in_words.tex", r"W_{hy}^\top e_t", "W_{hy} e_t", "transpose"),
+    ("forward_in_words.tex", r"(1 - h_t \odot h_t)", "(1 - h_t)", "power"),
 ]
 
 
@@ -98,6 +124,27 @@ def test_a_planted_fault_is_placed_named_and_mended(name, right, wrong, kind):
     (fault,) = bptt.check(text.replace(right, wrong, 1), cell=cell).faults
     assert (fault.line, fault.kind) == (text[: text.index(right)].count("\n") + 1, kind)
     assert fault.mended and fault.proof
+
+
+MENDED = [  # as the line is written, where that is one way among several
+    ("minimal_plain.txt", "(ht - h_prev)", "(h_prev - ht)", "df = dh * (ht - h_prev) + dfh * h_prev"),
+    ("rows_of_a_book.tex", r"(R_t \odot H_{t-1})^\top", r"H_{t-1}^\top", r"\sum_t (R_t \odot H_{t-1})^\top \delta^h_t"),
+    ("rows_of_a_book.tex", r"\delta^z_t W_{hz}^\top", r"W_{hz}^\top \delta^z_t", r" + \delta^z_t W_{hz}^\top + "),
+    ("layers_in_superscripts.tex", "h^{(1)\\top}_{t-1}", "h^{(1)\\top}_t", r"\delta^{(1)}_t (h^{(1)}_{t-1})^\top"),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "mended"), MENDED)
+def test_a_mended_line_is_written_as_people_would(name, right, wrong, mended):
+    text = (Path(__file__).parent / "notes" / name).read_text("utf-8")
+    assert right in text
+    (fault,) = bptt.check(text.replace(right, wrong, 1)).faults
+    assert mended in fault.mended
+
+
+def test_what_is_a_number_is_said():
+    text = (Path(__file__).parent / "notes" / "residual_number.tex").read_text("utf-8")
+    assert r"\epsilon is a number." in bptt.check(text).conventions
 
 
 def test_missing_lines_are_written_as_the_others_are():

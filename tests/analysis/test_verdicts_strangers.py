@@ -75,6 +75,23 @@ SAID = {
     "embedding_class.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
     "njit_diagonal.py": (OWN, "One sequence at a time, (T, features)."),
     "unpacked_loss.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "peephole_while.py": ("lstm_peephole", "Sequences are (B, T, features)."),
+    "jordan_class.py": (OWN, "The loss is computed inside, from targets."),
+    "gru_classifier.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),
+    "leaky_reservoir.py": (OWN, "Loss gradients come in at the outputs of every step."),
+    "projected_lstm.py": (OWN, "Sequences are (T, B, features)."),
+    "attends_past.py": (OWN, "One sequence at a time, (T, features)."),
+    "clockwork_class.py": (OWN, "One sequence at a time, (T, features)."),
+    "independent_layers.py": (OWN, "Sequences are (B, T, features)."),
+    "linear_memory.py": (OWN, "Sequences are (T, B, features)."),
+    "factored_class.py": (OWN, "One sequence at a time, (T, features)."),
+    "truncated_tutorial.py": (OWN, "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "zipped_reversed.py": ("rnn", "Loss gradients come in at the last step."),
+    "called_tensordot.py": ("minimal_rnn", "Sequences are (B, T, features)."),
+    "hinge_whole.py": (OWN, "The loss is computed inside, from targets."),
+    "bilstm_ones.py": (OWN, "Sequences are (T, B, features)."),
+    "loss_apart.py": (OWN, "The loss is computed inside, from targets."),
+    "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
@@ -143,6 +160,23 @@ FAULTS = [
     ("einsum_memory.py", '"bij,bi->bj", dS', '"bij,bj->bi", dS', "axis or index"),
     ("seven_arrays.py", "da @ self.U.T + da * self.p", "da @ self.U.T", "missing path"),
     ("lists_in_dictionary.py", "(1 - self.h[l, t + 1] ** 2)", "(1 - self.h[l, t + 1])", "activation"),
+    ("peephole_while.py", " + p['po'] * dobar", "", "missing path"),
+    ("peephole_while.py", "dibar * c_prev, axis", "dibar * c, axis", "time"),
+    ("jordan_class.py", "- targets[k] + dy_next", "- targets[k]", "dropped carry"),
+    ("jordan_class.py", "* (1 - self.hs[k] ** 2)", "* self.hs[k] * (1 - self.hs[k])", "activation"),
+    ("gru_classifier.py", "(h - n) * z * (1 - z)", "(n - h) * z * (1 - z)", "sign"),
+    (
+        "gru_classifier.py",
+        "np.add.at(g['E'], self.tokens[:, t], da @ self.Wx.T)",
+        "g['E'][self.tokens[:, t]] += da @ self.Wx.T",
+        "accumulation",
+    ),
+    ("gru_classifier.py", "(r * h).T @ dn", "h.T @ dn", "factor"),
+    ("leaky_reservoir.py", "(1.0 - leak) * lam + W.T", "lam + W.T", "factor"),
+    ("leaky_reservoir.py", "A[n - 1] - X[n - 1])", "A[n - 1] - X[n])", "time"),
+    ("projected_lstm.py", "dP += dr.T @ s['m']", "dP += (dr_all[t]).T @ s['m']", "mix-up"),
+    ("projected_lstm.py", "dc = dc*s['f']", "dc = dc*s['i']", "mix-up"),
+    ("hinge_whole.py", "* y / N", "* y", "factor"),
 ]
 
 
@@ -218,6 +252,32 @@ def test_a_strangers_fault_is_placed_named_and_mended(file, was, now, kind, tmp_
     indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
     mended = "\n".join([*lines[: line - 1], indent + fault.mended, *lines[line:]])
     assert judged(mended, tmp_path).correct
+
+
+def test_a_difference_is_turned_where_its_sign_is_wrong(tmp_path):
+    text = (STRANGERS / "gru_classifier.py").read_text(encoding="utf-8")
+    [fault] = judged(text.replace("dh * (h - n)", "dh * (n - h)"), tmp_path).faults
+    assert fault.mended == "dz = dh * (h - n) * z * (1 - z)"
+
+
+class Told(Exception):
+    """What is known before the search for what is wrong."""
+
+
+def test_a_division_that_is_missing_is_told_before_the_search(tmp_path):
+    def stop(said):
+        if not isinstance(said, str):
+            raise Told(said.faults)
+
+    text = (STRANGERS / "gru_classifier.py").read_text(encoding="utf-8")
+    assert "        dlogits /= B\n" in text
+    path = tmp_path / "theirs.py"
+    path.write_text(text.replace("        dlogits /= B\n", ""), encoding="utf-8")
+    with pytest.raises(Told) as known:
+        judge(find(str(path), Adapter()), None, Adapter(), stop)
+    [[fault]] = known.value.args
+    says = "all gradients are B = 3 times those of the loss, which is a mean: divide by B"
+    assert (fault.kind, fault.message) == ("scale", says)
 
 
 def test_half_of_a_gradient_is_not_taken_for_clipping(tmp_path):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sympy import Symbol
 
 import bptt
 
@@ -89,6 +88,8 @@ def derive(cell: str, output: Path | None, detail: str, language: str, as_json: 
 
 def _note_unread(cell: bptt.Cell) -> None:
     """Say of values that nothing reads what they would have to be for a loss to depend on them."""
+    from sympy import Symbol
+
     for name in cell.unread:
         sizes = ", ".join(map(str, cell.shapes[Symbol(name)]))
         declared = f"{name}: state[{sizes}]" if sizes else f"{name}: state"

@@ -80,6 +80,8 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
 def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
     """A term more in a factor, a factor more in what stands transposed."""
     text = ast.unparse(slot.node)
+    for weighted in _through_softmax(tables, slot.node):
+        yield placed(slot, statement, 3, "activation", tables.later(weighted))
     match slot:
         case Slot(
             node=ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=base, op=op, right=by))
@@ -116,6 +118,18 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
             for pair in itertools.combinations(tables.near(shape), 2):
                 yield placed(slot, statement, 5, "missing path", tables.later(f"({text} + {' * '.join(pair)})"))
+
+
+def _through_softmax(tables: Tables, node: ast.expr) -> Iterator[str]:
+    """Yield p * (g - Σ p g) for p * g, where the file has a softmax: every weight depends on every score."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if tables.has_softmax:
+            for weights, gradient in ((left, right), (right, left)):
+                shape, p, g = tables.shape(weights), ast.unparse(weights), ast.unparse(gradient)
+                if shape is not None and shape == tables.shape(gradient):
+                    axes = (-1, 0) if len(shape) == 2 else (-1,)
+                    sums = [f"np.sum({p} * {g}, axis={axis}, keepdims=True)" for axis in axes]
+                    yield from (f"{p} * ({g} - {whole})" for whole in ([f"{p} @ {g}"] if len(shape) == 1 else sums))
 
 
 def _without_logistic(node: ast.BinOp) -> tuple[ast.expr | None, str] | None:
@@ -220,6 +234,8 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
     for number, one in enumerate(near):
         for other in (*near[number + 1 :], *repeated):
             yield more(5, "missing path", "+", f"{one} * {other}")
+        for other in repeated:  # a mask of samples
+            yield more(5, "missing path", "+", f"{one} * (1 - {other})")
     for one, other in itertools.permutations(near, 2):
         for slope in SLOPES if is_zeros(slot.node) else SLOPES[:1]:
             yield more(6, "missing path", "+", f"{one} * {slope.format(other)}")

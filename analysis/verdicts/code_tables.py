@@ -135,6 +135,12 @@ class Tables:
         return list(dict.fromkeys([*(text for text in said if isinstance(text, str)), *turned]))
 
     @cached_property
+    def has_softmax(self) -> bool:
+        """Whether the file takes exponentials, or calls a softmax."""
+        called = (ast.unparse(node.func).split(".")[-1] for node in self._file if isinstance(node, ast.Call))
+        return any(name == "exp" or "softmax" in name for name in called)
+
+    @cached_property
     def turns(self) -> bool:
         """Whether the file takes something in the reverse order, as in x[::-1]."""
         return any(isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp) for node in self._file)

@@ -29,8 +29,8 @@ def called(
     """Return how both passes are called, and what the second raises, if it does.
 
     A forward pass for vectors may run on columns, or on several samples, as well. So where the second pass raises, or
-    leaves no gradient of a parameter's shape, vectors are tried, and taken unless what the code does is odd with them;
-    where it raises, other layouts are.
+    leaves no gradient of a parameter's shape, vectors are tried, and where it raises, other layouts; what is found is
+    taken unless what the code does is odd with vectors.
 
     Raises:
         Error: where no way was found.
@@ -49,7 +49,7 @@ def called(
                 return found, _form_of(found), None
         for other, layout in () if isinstance(likeliest, Calling) else ways:
             found = _with_backward(subject, other, seed)
-            if isinstance(found, Calling) and _is_whole(subject, found, seed):
+            if isinstance(found, Calling) and _is_whole(subject, found, seed) and not is_odd(subject, found, seed):
                 return found, layout, None
     if isinstance(likeliest, Error):
         raise likeliest

@@ -50,10 +50,10 @@ def test_what_is_right_for_torch_is_called_right(file, cell, said, tmp_path):
 FAULTS = [
     ("torch/gru_function.py", "dr = dn * h_n *", "dr = dn * h *", "dr = dn * h_n * r * (1 - r)"),
     ("torch/rnn_module.py", "da = dy * (1 - y**2)", "da = dy * (1 - y)", "da = dy * (1 - y ** 2)"),
-    ("strangers/torch/gru_functions.py", "(r * h).T @ dn", "h.T @ dn", "gr['Un'] = gr['Un'] + (h * r).T @ dn"),
+    ("strangers/torch/gru_functions.py", "(r * h).T @ dn", "h.T @ dn", 'gr["Un"] = gr["Un"] + (h * r).T @ dn'),
     ("strangers/torch/lstm_functions.py", "dc_next = dc * f", "dc_next = dc * i", "dc_next = dc * f"),
     ("strangers/torch/rnn_class.py", "self.hs[t + 1] ** 2", "self.hs[t] ** 2", "da = dh * (1 - self.hs[t + 1] ** 2)"),
-    ("strangers/torch/token_model.py", "da.sum(0)", "da.mean(0)", "g['b'] += da.sum(0)"),
+    ("strangers/torch/token_model.py", "da.sum(0)", "da.mean(0)", 'g["b"] += da.sum(0)'),
 ]
 
 

@@ -249,10 +249,7 @@ class Kernel:
         if run.segments is None:
             return back(module, base, extent, run, seeds, params)
         found = back_in_segments(
-            run,
-            run.segments,
-            seeds,
-            lambda part, own: back(module, base, part.extent, part, own, params),
+            run, run.segments, seeds, lambda part, own: back(module, base, part.extent, part, own, params)
         )
         return found if params else replace(found, params={})
 

@@ -90,6 +90,7 @@ def multiply_part(
     few = _few(columns, length)
     whole = columns - few
     if few == 0 and columns <= VECTORS * LANES and length <= at_once and parts == times == 1:
+        # One panel: to share and to cut would take as long as a small product.
         vectors = (columns + LANES - 1) // LANES
         left = columns - (vectors - 1) * LANES
         _times_panel(c, c_row, a, a_row, panels, rows, single, vectors, length, alpha, accumulate, left)

@@ -313,10 +313,11 @@ class Search:
             given = self.subject.text.splitlines()[line - 1].strip() if line else ""
             says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
             return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-        return self._scaled() or self.partly or self._first_wrong() or self.unexplained()
+        return self._scaled or self.partly or self._first_wrong() or self.unexplained()
 
+    @cached_property
     def _scaled(self) -> list[Fault]:
-        """Return the fault of gradients that are all too large by the number of samples or steps."""
+        """The fault of gradients that are all too large by the number of samples or steps."""
         sizes = self.calling.sizes
         for name, factor in (("B", sizes["B"]), ("T", sizes["T"]), ("T B", sizes["T"] * sizes["B"])):
             for values, seeds, right in self.checks:
@@ -341,8 +342,8 @@ class Search:
 
     def unexplained(self) -> list[Fault]:
         """Return the fault that says no more than which gradients are wrong, or by what number all are too large."""
-        if scaled := self._scaled():
-            return scaled
+        if self._scaled:
+            return self._scaled
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]

@@ -122,14 +122,15 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
 
 def _through_softmax(tables: Tables, node: ast.expr) -> Iterator[str]:
     """Yield p * (g - Σ p g) for p * g, where the file has a softmax: every weight depends on every score."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Mult(), right=right) if tables.has_softmax:
-            for weights, gradient in ((left, right), (right, left)):
-                shape, p, g = tables.shape(weights), ast.unparse(weights), ast.unparse(gradient)
-                if shape is not None and shape == tables.shape(gradient):
-                    axes = (-1, 0) if len(shape) == 2 else (-1,)
-                    sums = [f"np.sum({p} * {g}, axis={axis}, keepdims=True)" for axis in axes]
-                    yield from (f"{p} * ({g} - {whole})" for whole in ([f"{p} @ {g}"] if len(shape) == 1 else sums))
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and tables.has_softmax):
+        return
+    shape = tables.shape(node.left)
+    if shape is None or shape != tables.shape(node.right):
+        return
+    axes = {1: (), 2: (-1, 0)}.get(len(shape), (-1,))
+    for p, g in itertools.permutations([ast.unparse(node.left), ast.unparse(node.right)]):
+        sums = [f"np.sum({p} * {g}, axis={axis}, keepdims=True)" for axis in axes] or [f"{p} @ {g}"]
+        yield from (f"{p} * ({g} - {whole})" for whole in sums)
 
 
 def _without_logistic(node: ast.BinOp) -> tuple[ast.expr | None, str] | None:

@@ -57,16 +57,7 @@ class Tables:
 
     def renamed(self, places: Collection[ast.expr], other: str, whole: ast.expr) -> ast.expr:
         """Return a copy of an expression with another one at some places in it."""
-        found = [number for number, node in enumerate(ast.walk(whole)) if any(node is place for place in places)]
-        again = copy.deepcopy(whole)
-        nodes = list(ast.walk(again))
-        chosen = {id(nodes[number]) for number in found}
-
-        class Other(ast.NodeTransformer):
-            def visit(_, node: ast.AST) -> Any:  # noqa: N805 - `self` is the tables
-                return self.parse(other) if id(node) in chosen else super().visit(node)
-
-        return Other().visit(again)
+        return copy.deepcopy(whole, {id(place): self.parse(other) for place in places})
 
     def slots(self, statement: ast.stmt) -> Iterator[Slot]:
         """Yield the expressions of a statement, without those of statements inside it."""

@@ -112,6 +112,10 @@ class Formulas:
     ahead: tuple[str, ...] = ()
     loose: bool = False
 
+    def spelled(self, base: str) -> str:
+        """Return how a name is written in LaTeX, or the name."""
+        return dict(self.spellings).get(base, base)
+
 
 def read_formulas(source: Source) -> Formulas:
     """Read formulas in the cell notation.

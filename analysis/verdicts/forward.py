@@ -120,8 +120,7 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
     every = (line.target, *names(line.value))
     if line.adds or any(found.offset or adjoint_of(found.base) is not None for found in every):
         return False
-    sides = [part.args[0].leaf for _, part in places(line.value) if part.head == "matmul"]
-    sides += [part.args[1].leaf for _, part in places(line.value) if part.head == "matmul"]
+    sides = [side.leaf for _, part in places(line.value) if part.head == "matmul" for side in part.args]
     new = [side for side in sides if isinstance(side, Name) and side.base not in known and side.base[:1].isupper()]
     return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
 
@@ -245,8 +244,7 @@ def _plain_products(value: Tree, formulas: Formulas) -> Tree:
     if value.head != "matmul":
         return rebuilt(value, args) if args else value
     left, right = args
-    written = dict(formulas.spellings).get(left.leaf.base, "") if isinstance(left.leaf, Name) else ""
-    if re.fullmatch(r"\\[a-z]+", written):
+    if isinstance(left.leaf, Name) and re.fullmatch(r"\\[a-z]+", formulas.spelled(left.leaf.base)):
         return mul(left, right)
     if right.head == "T" and all(_is_vector(side, formulas.timed) for side in (left, *right.args)):
         return call("outer", left, *right.args)

@@ -117,7 +117,7 @@ def bare_params(formulas: Formulas, cell: Cell) -> list[str]:
     read = {name.base for line in formulas.statements for name in names(line.value)}
     small = [param for param, dims in cell.params.items() if dims and param[:1].islower() and kind(param) != "bias"]
     for param in [param for param in small if param in read]:
-        spelled = re.escape(dict(formulas.spellings).get(param, param))
+        spelled = re.escape(formulas.spelled(param))
         if not re.search(rf"{entries}\s*{spelled}(?![A-Za-z])|{spelled}\s*{entries}", formulas.source.text):
             found.append(param)
     return found

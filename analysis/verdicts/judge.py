@@ -90,7 +90,7 @@ def _called_by_output(formulas: Formulas, line: Statement) -> Formulas:
     def renamed(found: Name) -> Tree | None:
         return Tree("name", (), found._replace(base=new)) if found.base == line.target.base else None
 
-    shown = dict(formulas.spellings).get(line.target.base, line.target.base)
+    shown = formulas.spelled(line.target.base)
     made = tuple(replace(other, value=mapped(other.value, renamed)) for other in formulas.statements)
     return replace(formulas, statements=made, spellings=(*formulas.spellings, (new, shown)))
 
@@ -189,7 +189,7 @@ def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tup
             text, declared = re.subn(rf"(?m)^{param}: param\[.*\]$", f"{param}: param", text)
             if not declared:
                 text = re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", f"{param}: param\n", text, count=1)
-        shown = ", ".join(dict(formulas.spellings).get(param, param) for param in chosen)
+        shown = ", ".join(map(formulas.spelled, chosen))
         said = f"{shown} {'are numbers' if len(chosen) > 1 else 'is a number'}."
         try:
             cell = parse(text, forward.cell.name)

@@ -130,7 +130,7 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
 def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
     """Return the message that a name means nothing here, with its place."""
     source = formulas.source
-    shown = dict(formulas.spellings).get(name.base, name.base)
+    shown = formulas.spelled(name.base)
     written = re.split(r"<T>|[_^]\{<T>", shown)[0].rstrip("_^{,( ") or name.base
     number, column = line.number, -1
     for number in range(line.number, min(line.number + 12, len(source.lines)) + 1):

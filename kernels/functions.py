@@ -1,6 +1,6 @@
 """Elementwise functions on vectors: within 2.5 units in the last place everywhere, right at ±∞, NaN passed on.
 
-exp is 2ⁿ eʳ with r in [−ln 2/2, ln 2/2] and a polynomial for eʳ (Cody & Waite 1980); log is n ln 2 + log(1 + f)
+exp is 2ⁿ eʳ with small r and a polynomial for eʳ (Cody & Waite 1980); log is n ln 2 + log(1 + f)
 with the series of artanh (Fdlibm's e_log). The rest follow from these. A function of the table without a line here is
 called lane by lane.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
+from numpy.polynomial import Chebyshev, Polynomial
 from scipy import special
 
 from .values import Value
@@ -21,6 +21,9 @@ from .vector import on_vectors
 LOG2_E = 1 / math.log(2)
 # ln 2 in two parts, the first with so many trailing zeros that n times it is exact.
 LN2 = {32: (0.693359375, -2.12194440e-4), 64: (0.6931471803691238, 1.9082149292705877e-10)}
+# Where r lies. Were it centred on 0, n = 1 would begin at lower x, where twice the rounding of r counts in tanh.
+REST = 0.5 - math.log(2), 0.5
+OFF_CENTRE = sum(REST) / 2 * LOG2_E
 LARGEST = {32: 88.73, 64: 709.79}  # beyond it exp overflows
 SMALLEST = {32: -125.0, 64: -800.0}  # beyond it exp is 0, even times 10⁴
 TANH_IS_ONE = {32: 9.1, 64: 19.1}  # from it on, tanh rounds to 1
@@ -29,14 +32,13 @@ ARTANH_TERMS = {32: 6, 64: 11}
 
 
 def _economised(terms: int) -> list[float]:
-    """Return the coefficients of a polynomial near (eʳ − 1 − r)/r² for |r| ≤ ln 2/2.
+    """Return the coefficients of a polynomial near (eʳ − 1 − r)/r² for r in REST.
 
     It is the Taylor series without the last terms of its Chebyshev series (Lanczos 1938).
     """
-    bound = math.log(2) / 2
-    powers = bound ** np.arange(20)
-    taylor = powers / special.factorial(np.arange(2, 22))
-    found: list[float] = (cheb2poly(poly2cheb(taylor)[:terms]) / powers[:terms]).tolist()
+    taylor = Polynomial(1 / special.factorial(np.arange(2, 22)))
+    short = taylor.convert(domain=REST, kind=Chebyshev).truncate(terms)
+    found: list[float] = short.convert(kind=Polynomial).coef.tolist()
     return found
 
 
@@ -44,27 +46,25 @@ COEFFICIENTS = {bits: _economised(terms) for bits, terms in {32: 5, 64: 10}.item
 
 
 def _expm1_reduced(r: Value) -> Value:
-    """Return eʳ − 1 for |r| ≤ ln 2/2: r + r² times a polynomial, pairs of terms at a time (Estrin 1960)."""
-    terms = [r.spread(number) for number in COEFFICIENTS[r.bits]]
-    step, square = r, r * r
-    power = square
-    while len(terms) > 1:
-        pairs = [low + high * step for low, high in zip(terms[::2], terms[1::2], strict=False)]
-        terms = pairs + terms[len(pairs) * 2 :]
-        step, power = power, power * power
-    return terms[0] * square + r
+    """Return eʳ − 1 for r in REST: r + r² times a polynomial, which is one in r² of pairs of terms."""
+    terms, square = [r.spread(number) for number in COEFFICIENTS[r.bits]], r * r
+    pairs = [low + high * r for low, high in zip(terms[::2], terms[1::2], strict=False)]
+    *lower, found = pairs + terms[2 * len(pairs) :]
+    for pair in reversed(lower):
+        found = found * square + pair
+    return found * square + r
 
 
-def _reduced(x: Value) -> tuple[Value, Value]:
-    """Return (n, r) with x = n ln 2 + r."""
-    n = (x * LOG2_E).call("rint")
+def _reduced(x: Value) -> tuple[Value, Value, Value]:
+    """Return (n, 2ⁿ, r) with x = n ln 2 + r, r in REST."""
+    n, power = (x * LOG2_E - OFF_CENTRE).rounded()
     high, low = LN2[x.bits]
-    return n, (x - n * high) - n * low
+    return n, power, (x - n * high) - n * low
 
 
 def _shrunk(x: Value) -> Value:
     """Return eˣ for x up to 0."""
-    n, r = _reduced(x.at_least(SMALLEST[x.bits]))
+    n, _, r = _reduced(x.at_least(SMALLEST[x.bits]))
     return (_expm1_reduced(r) + 1.0).scaled(n)
 
 
@@ -75,8 +75,7 @@ def _exp(x: Value) -> Value:
 def _tanh(x: Value) -> Value:
     """Return tanh as (e²ˣ − 1) / (e²ˣ + 1), from |x|."""
     size = x.call("fabs").at_most(TANH_IS_ONE[x.bits])
-    n, r = _reduced(size + size)
-    scale = n.power_of_two()
+    _, scale, r = _reduced(size + size)
     grown = _expm1_reduced(r) * scale + (scale - 1.0)
     return grown.nearly_over(grown, 2.0).call("copysign", x)
 
@@ -124,7 +123,7 @@ def _softplus(x: Value) -> Value:
 
 def _silu(x: Value) -> Value:
     """Return x / (1 + e⁻ˣ), with x multiplied in before eˣ may become denormal."""
-    n, r = _reduced((-x.call("fabs")).at_least(SMALLEST[x.bits]))
+    n, _, r = _reduced((-x.call("fabs")).at_least(SMALLEST[x.bits]))
     grown = _expm1_reduced(r) + 1.0
     finite = x.at_least(-SILU_IS_X)  # −∞ · 0 is 0 here
     found = x.if_less(0.0, (grown * finite).scaled(n), x).over(grown.scaled(n), 1.0)

@@ -103,8 +103,9 @@ class Value:
         if self._is_wide():
             kind = {32: "ps", 64: "pd"}[self.bits]
             return self._wide(f"mask.scalef.{kind}.512", self, n, self, rounding=4)
-        half = (n * 0.5).call("rint")
-        return self * half.power_of_two() * (n - half).power_of_two()
+        half, first = (n * 0.5).rounded()
+        _, second = (n - half).rounded()
+        return self * first * second
 
     def _is_wide(self) -> bool:
         return bool(FEATURES.get("avx512f")) and self.bits * self.value.type.count == 512
@@ -140,12 +141,14 @@ class Value:
         """Return the larger of a value and a bound; NaN stays."""
         return self.if_less(bound, bound, self)
 
-    def power_of_two(self) -> Value:
-        """Return 2**n for lanes that hold whole numbers n in the exponent's normal range."""
+    def rounded(self) -> tuple[Value, Value]:
+        """Return n, the whole number next to each lane, and 2ⁿ, for n in the exponent's normal range."""
         bias, digits = (127, 23) if self.bits == 32 else (1023, 52)
-        whole = self + (1.5 * 2**digits + bias)  # its last bits are those of n + bias: this unit in the last place is 1
+        lift = 1.5 * 2**digits + bias  # a sum with it has unit 1 in the last place: its last bits are those of n + bias
+        whole = self + lift
         bits = self.builder.bitcast(whole.value, ir.VectorType(ir.IntType(self.bits), self.value.type.count))
-        return self._made(self.builder.bitcast(self.builder.shl(bits, self._integers(digits)), self.value.type))
+        power = self.builder.bitcast(self.builder.shl(bits, self._integers(digits)), self.value.type)
+        return whole - lift, self._made(power)
 
     def split(self, low: float) -> tuple[Value, Value]:
         """Return (n, x / 2**n) with the quotient in [low, 2 low), for positive normal lanes."""

@@ -12,7 +12,7 @@ is for.
 from numba import njit
 
 from bptt.kernels.blocks import at, copy_rest, copy_vector, read, spread_rows, turn_block, write
-from bptt.kernels.tiles import ROWS, SINGLE, VECTORS, dots, full_height, tile
+from bptt.kernels.tiles import PAIR, ROWS, SINGLE, VECTORS, dots, full_height, tile
 from bptt.kernels.values import IN_HALVES
 from bptt.kernels.vector import lanes
 
@@ -24,6 +24,7 @@ NEAR = 32 * LINE  # entries from one row to the next, up to which columns are re
 # Rows of a panel that are summed at once. They stay in the first level of the cache while all rows on the left pass;
 # where vectors are computed with in two turns, the second is fast enough.
 SUMMED_AT_ONCE = 256 if IN_HALVES else 128
+PAIRED = 256  # cache lines of a panel: two fill the first level
 STEPS_AT_ONCE = 128  # of a sum over time: rows of both matrices that are packed
 ROWS_AT_ONCE = 128  # of the left matrix of a sum over time: they stay in the second while all panels pass
 FEW = LANES // ROWS  # columns past the last whole vector: no more than these aren't worth a vector of their own
@@ -65,13 +66,31 @@ def _share(panels, part, parts):
 
 
 @njit(error_model="numpy", inline="always")
-def _times_panel(c, c_row, a, a_row, panel, rows, single, vectors, length, alpha, accumulate, left):
+def _times_panel(c, c_row, a, a_row, panel, rows, vectors, length, alpha, accumulate, left):
     height, block, passed = _height(vectors), ROWS * a_row, 0
     for m in range(0, rows, height):
-        many, c_here, a_here = SINGLE if single else min(height, rows - m), at(c, m * c_row), at(a, m * a_row)
+        many, c_here, a_here = min(height, rows - m), at(c, m * c_row), at(a, m * a_row)
         later = at(panel, (vectors * LANES + passed * LINE) * length)  # a part of the next block
         tile(many, vectors, c_here, c_row, a_here, a_row, block, 1, panel, length, alpha, accumulate, left, later)
         passed = min(passed + 1, vectors)
+
+
+@njit(error_model="numpy", inline="always")
+def _row_times_panels(c, a, panels, columns, low, high, length, alpha, accumulate, back):
+    """Multiply a row with some panels: two small ones of equal width at once, for which its entries are read once."""
+    _, wide, more = _cut(columns)
+    place = low
+    while place < high:
+        number = low + high - 1 - place if back else place
+        column, vectors, _, left = _panel(number, columns, wide, more)
+        rows, beside = SINGLE, number - 1 if back else number + 1
+        if low <= beside < high and vectors * length <= PAIRED:
+            column_there, vectors_there, _, left_there = _panel(beside, columns, wide, more)
+            if vectors_there == vectors:
+                rows, column, left, place = PAIR, min(column, column_there), left if back else left_there, place + 1
+        here, panel = at(c, column), at(panels, column * length)
+        tile(rows, vectors, here, 0, a, 0, 0, 1, panel, length, alpha, accumulate, left, panel)
+        place += 1
 
 
 @njit(error_model="numpy")
@@ -85,32 +104,37 @@ def _times_few(c, c_row, a, a_row, columns, rows, times, apart, few, length, alp
 def multiply_part(
     c, c_row, a, a_row, panels, rows, times, apart, columns, length, alpha, accumulate, back, part, parts
 ):
-    single = rows == 1 and apart == 1  # no others: a row's bits don't depend on how rows are shared
-    at_once = length if single else SUMMED_AT_ONCE
+    single = rows == times == apart == 1  # no others: a row's bits don't depend on how rows are shared
     few = _few(columns, length)
     whole = columns - few
-    if few == 0 and columns <= VECTORS * LANES and length <= at_once and parts == times == 1:
+    if few == 0 and columns <= VECTORS * LANES and (single or length <= SUMMED_AT_ONCE) and parts == times == 1:
         # One panel: to share and to cut would take as long as a small product.
         vectors = (columns + LANES - 1) // LANES
         left = columns - (vectors - 1) * LANES
-        _times_panel(c, c_row, a, a_row, panels, rows, single, vectors, length, alpha, accumulate, left)
+        if single:
+            tile(SINGLE, vectors, c, 0, a, 0, 0, 1, panels, length, alpha, accumulate, left, panels)
+        else:
+            _times_panel(c, c_row, a, a_row, panels, rows, vectors, length, alpha, accumulate, left)
         return
     count, wide, more = _cut(whole)
     low, high = _share(count + (few > 0), part, parts)
+    if high > count:
+        high = count
+        behind = at(panels, whole * length)
+        _times_few(at(c, whole), c_row, a, a_row, behind, rows, times, apart, few, length, alpha, accumulate)
+    if single:
+        _row_times_panels(c, a, panels, whole, low, high, length, alpha, accumulate, back)
+        return
     for place in range(low, high):
         number = low + high - 1 - place if back else place
-        if number == count:
-            behind = at(panels, whole * length)
-            _times_few(at(c, whole), c_row, a, a_row, behind, rows, times, apart, few, length, alpha, accumulate)
-            continue
         column, vectors, _, left = _panel(number, whole, wide, more)
-        for k in range(0, length, at_once):
-            deep, adds = min(at_once, length - k), 1 if accumulate or k > 0 else 0
+        for k in range(0, length, SUMMED_AT_ONCE):
+            deep, adds = min(SUMMED_AT_ONCE, length - k), 1 if accumulate or k > 0 else 0
             panel = at(panels, column * length + k * vectors * LANES)
             for time in range(times):
                 row = time * apart
                 c_here, a_here = at(c, row * c_row + column), at(a, row * a_row + k)
-                _times_panel(c_here, c_row, a_here, a_row, panel, rows, single, vectors, deep, alpha, adds, left)
+                _times_panel(c_here, c_row, a_here, a_row, panel, rows, vectors, deep, alpha, adds, left)
 
 
 def outer_sum(c, c_row, a, a_row, b, b_row, space, rows, columns, length, alpha, accumulate):

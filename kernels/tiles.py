@@ -22,7 +22,7 @@ from .vector import BYTES, INDEX, Vector, load_left, load_whole, store_left, sto
 
 VECTORS = 4 if BYTES == 64 else 3
 NARROW = VECTORS // 2  # vectors of a tile that is twice as tall
-SINGLE = 0  # rows of a tile of one row that has several sums for each entry
+SINGLE, PAIR = 0, -1  # rows of a tile of one row that has several sums for each entry, over one panel or two
 SUMS = {1: 8, 2: 4, 3: 2, 4: 2}  # how many, for so many vectors
 WORD = ir.IntType(64)
 NEAR, FAR = 3, 2  # into the first and the second level of the cache
@@ -54,12 +54,12 @@ def _tile(
 
     Rows of c are `c_row` entries apart; a's entries `a_row` and `a_step`, its blocks of 4 rows `a_block`; the last
     vector of a row of c has `left` entries. In a full tile, a cache line for each k is fetched from `ahead`, which is
-    read later. Of rows there may be `SINGLE`.
+    read later. Of rows there may be `SINGLE`, or `PAIR`: the row is then read once for two panels of so many vectors.
     """
     kind = Vector(c.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        sizes = itertools.product((SINGLE, *range(1, 2 * ROWS + 1)), range(1, VECTORS + 1))
+        sizes = itertools.product((PAIR, SINGLE, *range(1, 2 * ROWS + 1)), range(1, VECTORS + 1))
         fitting = [(rows, vectors) for rows, vectors in sizes if rows <= full_height(vectors)]
         _choose(builder, f"tile_{c.dtype}", fitting, args, partial(_fill_tile, kind))
         return context.get_dummy_value()
@@ -112,28 +112,32 @@ def _fill_tile(
 ) -> None:
     """Write the code of a tile of one size."""
     tile = _Builder(builder, kind, left)
-    together = SUMS[vectors] if rows == SINGLE else 1
+    together = SUMS[vectors] if rows <= SINGLE else 1
+    panels = 2 if rows == PAIR else 1
     rows = max(rows, 1)
-    sums = [[[tile.variable() for _ in range(vectors)] for _ in range(rows)] for _ in range(together)]
+    width = panels * vectors
+    sums = [[[tile.variable() for _ in range(width)] for _ in range(rows)] for _ in range(together)]
     steps = [(builder.mul(a_block, WORD(r // ROWS)), builder.mul(a_row, WORD(r % ROWS))) for r in range(rows)]
     lines = [builder.gep(a, [builder.add(*step)]) for step in steps]
     adds = builder.icmp_signed("!=", accumulate, WORD(0))
     starts = [builder.gep(c, [builder.mul(c_row, WORD(r))]) for r in range(rows)]
-    cells = itertools.product(range(rows), range(vectors))
+    cells = itertools.product(range(rows), range(width))
     places = {(r, v): builder.gep(starts[r], [WORD(v * kind.lanes)]) for r, v in cells}
     with builder.if_then(adds):
         for place in places.values():
             tile.fetch(place, NEAR)
 
     def add(k: Any, part: list[list[Any]]) -> None:
-        here = builder.gep(panel, [builder.mul(k, WORD(vectors * kind.lanes))])
-        right = [tile.load(builder.gep(here, [WORD(v * kind.lanes)])) for v in range(vectors)]
+        line = WORD(vectors * kind.lanes)
+        starts = [builder.mul(builder.add(k, builder.mul(length, WORD(number))), line) for number in range(panels)]
+        places = [builder.add(start, WORD(v * kind.lanes)) for start in starts for v in range(vectors)]
+        right = [tile.load(builder.gep(panel, [place])) for place in places]
         if rows == full_height(vectors):
             tile.fetch(builder.gep(ahead, [builder.mul(k, WORD(64 // tile.bytes))]), FAR)
         at = builder.mul(k, a_step)
         for r in range(rows):
             spread = tile.spread(builder.load(builder.gep(lines[r], [at])))
-            for v in range(vectors):
+            for v in range(width):
                 builder.store(tile.multiply_add(spread, right[v], builder.load(part[r][v])), part[r][v])
 
     turns = builder.udiv(length, WORD(together))
@@ -151,7 +155,7 @@ def _fill_tile(
         for r, v in places:
             builder.store(builder.fmul(scale, builder.load(sums[0][r][v])), sums[0][r][v])
     for (r, v), place in places.items():
-        last = v == vectors - 1
+        last = v == width - 1
         tile.put(place, builder.fadd(builder.load(sums[0][r][v]), tile.get_if(adds, place, last)), last)
 
 

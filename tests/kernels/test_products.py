@@ -1,5 +1,7 @@
 """Packed matrix products against NumPy, at sizes that fill a tile, a panel and a block, and at those that don't."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numba import njit
@@ -28,9 +30,10 @@ def packed_product(c, a, w, packed, rows, columns, length, alpha, accumulate, tu
 
 
 @njit(error_model="numpy")
-def single_product(c, a, w, packed, columns, length, alpha, accumulate):
+def single_product(c, a, w, packed, columns, length, alpha, accumulate, back, parts):
     pack(packed, columns, length, 0, 0, w, columns, length, 0)
-    multiply_part(c, 0, 0, a, 0, 0, packed, 1, 1, 1, columns, length, alpha, accumulate, 0, 0, 1)
+    for part in range(parts):
+        multiply_part(c, 0, 0, a, 0, 0, packed, 1, 1, 1, columns, length, alpha, accumulate, back, part, parts)
 
 
 @njit(error_model="numpy")
@@ -91,16 +94,22 @@ def test_few_columns_past_the_last_vector(dtype, columns, length, turned):
     assert np.isnan(packed[-1])
 
 
-@pytest.mark.parametrize("columns", [1, 8, 9, 16, 17, 24, 40, 64, 100, 131])
+@pytest.mark.parametrize("columns", [1, 8, 9, 16, 17, 24, 40, 63, 64, 96, 100, 131])
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 13, 128, 131])
 def test_a_sample_alone(dtype, columns, length):
-    c, a, w = drawn(dtype, 1, columns), drawn(dtype, 1, length), drawn(dtype, length, columns)
+    """Whatever panels are taken together, each entry is the same sum, to the last bit."""
+    c, a, w = drawn(dtype, 1, columns + 5), drawn(dtype, 1, length), drawn(dtype, length, columns)
     packed = np.full(packed_size(columns, length, dtype), np.nan, dtype)
     for accumulate in (0, 1):
-        found = c.copy()
-        single_product(found, a, w, packed, columns, length, 3.0, accumulate)
-        expected = accumulate * c + 3 * (a @ w)
-        assert np.abs(found - expected).max() <= TOLERANCE[dtype] * max(1, np.abs(expected).max())
+        expected = c.copy()
+        expected[:, :columns] = accumulate * c[:, :columns] + 3 * (a @ w)
+        whole = c.copy()
+        single_product(whole, a, w, packed, columns, length, 3.0, accumulate, 0, 1)
+        assert np.abs(whole - expected).max() <= TOLERANCE[dtype] * max(1, np.abs(expected).max())
+        for back, parts in itertools.product((0, 1), (1, 2, 3)):
+            found = c.copy()
+            single_product(found, a, w, packed, columns, length, 3.0, accumulate, back, parts)
+            np.testing.assert_array_equal(found, whole)
 
 
 @pytest.mark.parametrize(

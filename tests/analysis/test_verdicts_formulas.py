@@ -175,6 +175,18 @@ def test_a_missing_line_is_a_fault_with_the_line_to_add(line):
     assert verdict.faults[0].mended == line.replace("np.", "")
 
 
+def test_a_missing_gradient_is_given_by_the_name_that_holds_it():
+    cell = bptt.parse(
+        "x: input[m]\nh: state[n]\nb_z: param[n]\ns = W @ x + U @ h\nz = sigmoid(s + b_z)\nh = tanh(s) * z"
+    )
+    notes = """da_z = dh * tanh(s) * z * (1 - z)
+ds = da_z + dh * z * (1 - tanh(s)**2)
+dW = outer(ds, x)
+dU = outer(ds, h_prev)"""
+    verdict = bptt.check(notes, cell=cell)
+    assert [(fault.line, fault.mended) for fault in verdict.faults] == [(0, "db_z = da_z")]
+
+
 def test_a_clamp_that_is_ignored_is_named():
     right = "dh = dh_out + dh_next\nda_h = dh * (h > 0)\ndh_prev = u * da_h"
     assert bptt.check(right, cell="indrnn").correct

@@ -117,7 +117,7 @@ def matrix_product(tree: Tree, pool: Pool) -> Iterator[Edit]:
 
 
 def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
-    """Take a function off, or put one on: tanh(h) for h."""
+    """Take a function off, put one on, or another: tanh(h) for h or for sigmoid(h)."""
     right = [*(slope for slope, _ in pool.slopes), *(term for term, _ in pool.terms)]
     held = {
         str(p.leaf)
@@ -130,6 +130,9 @@ def activation(tree: Tree, pool: Pool) -> Iterator[Edit]:
         if part.head == "call" and part.leaf in FUNCTIONS and len(part.args) == 1:
             needless = (f"{{}}: the function {part.leaf} is applied to a value that needs none", part)
             yield Edit("activated value", "missing activation", needless, replaced(tree, path, part.args[0]))
+            for new in (call(function, *part.args) for function in functions if function != part.leaf):
+                message = ("{} stands where {} belongs", part, new)
+                yield Edit("wrong function", "wrong function", message, replaced(tree, path, new))
         elif isinstance(part.leaf, Name) and part.leaf in pool.names and pool.names[part.leaf][1] < 2:
             meaning = pool.names[part.leaf][0]
             above = parent(tree, path) if path else part

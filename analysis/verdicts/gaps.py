@@ -82,8 +82,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         notes.append("no gradient of a parameter is given")
         adds = False
     have = {meaning.base for meaning in carries}
-    named = {t for t, g in reading.groups.items() if all(line.aside and line.value.head == "name" for line in g.lines)}
-    given -= {reading.meanings[target] for target in named}  # by a sentence that says what it is called
+    named = {target for target, group in reading.groups.items() if _says_its_name(reading, group)}
+    given -= {reading.meanings[target] for target in named}
     whole = {meaning.base for meaning in given if meaning.kind in ORDER or meaning.kind == "loss"}
     for state in answers.subject.cell.states:
         carry = Meaning("carry", state, -1)
@@ -110,6 +110,16 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         proof = "from the derivation" if text else ""
         faults.append(Fault(0, "dropped carry" if back else "missing gradient", message, "", text, proof))
     return faults, notes
+
+
+def _says_its_name(reading: Reading, group: Group) -> bool:
+    """Return whether lines only say what something is called: in a sentence, or ε_t = ∂L/∂h_t of the whole adjoint."""
+    if any(line.value.head != "name" for line in group.lines):
+        return False
+    meant = reading.meanings[group.target]
+    return all(
+        line.aside or {reading.meanings.get(name) for name in names(line.value)} == {meant} for line in group.lines
+    )
 
 
 def bare_params(formulas: Formulas, cell: Cell) -> list[str]:

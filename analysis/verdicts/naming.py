@@ -74,18 +74,20 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
 
 
 def _defined(statements: list[Statement]) -> dict[str, Statement]:
-    """Return letters that a sentence says are an adjoint, as in "let δ_t = ∂L/∂h_t", and that another line gives."""
-    given = Counter(line.target for line in statements)
-    return {
-        line.target.base: line
-        for line in statements
-        if line.aside and given[line.target] > 1 and line.value.head == "name" and _says_adjoint(line)
-    }
+    """Return letters that a line says are an adjoint, as in "let δ_t = ∂L/∂h_t", and that another line gives."""
+    return {line.target.base: line for line in statements if _says_adjoint(line, statements)}
 
 
-def _says_adjoint(line: Statement) -> bool:
+def _says_adjoint(line: Statement, statements: list[Statement]) -> bool:
+    if line.value.head != "name" or line.target.offset:
+        return False
     (value,) = names(line.value)
-    return line.target.offset == value.offset == 0 and adjoint_of(value.base) is not None
+    others = [other for other in statements if other.target == line.target and other is not line]
+    if not others or value.offset or adjoint_of(value.base) is None:
+        return False
+    outside = value.base.startswith("dL_d") and all(other.target != value for other in statements)
+    starts = any(other.adds or line.target in names(other.value) for other in others)
+    return line.aside or (outside and not starts)
 
 
 def _allow_carries(reading: Reading, every: list[Name]) -> None:

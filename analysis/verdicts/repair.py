@@ -62,7 +62,9 @@ def pool_for(reading: Reading, group: Group, translator: Translator) -> Pool:
                 enter(translator.called(Meaning("value", base, offset)), Meaning("value", base, offset))
     unnamed = [Meaning("loss", base) for base in first.loss]
     unnamed += [Meaning("carry", base) for base in first.carry if translator.carried(base, 0, 0).head == "name"]
-    unnamed += [Meaning("total", b, o) for b in first.adjoint if b not in answers.params for o in (0, 1)]
+    totals = [Meaning("total", base) for base in first.adjoint if base not in answers.params]
+    totals.sort(key=lambda total: total not in translator.named)  # a name that the text gives keeps its meaning
+    unnamed += [total._replace(offset=offset) for total in totals for offset in (0, 1)]
     for name in wanted:
         for meant in unnamed:
             if translator.called(meant) == name and answers.has(meant):

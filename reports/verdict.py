@@ -63,8 +63,7 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
 
 
 def _summary(verdict: Verdict, phrases: Phrases) -> Note:
-    wrong = {fault.line for fault in verdict.faults}
-    held = sum(line.holds and line.number not in wrong for line in verdict.lines)
+    held = sum(map(verdict.is_right, verdict.lines))
     missing = sum(_place(fault) == "missing" for fault in verdict.faults)
     if verdict.correct:
         agrees = f"open_{verdict.speaks_of}s" if verdict.unjudged else ""
@@ -102,12 +101,11 @@ def _marked(pieces: tuple[Piece, ...], good: bool) -> Text:
 
 def _lines(verdict: Verdict, phrases: Phrases, spoken: Callable[[str], Text]) -> Table:
     header = tuple((phrases.plain(f"verdict.{name}"),) if name else () for name in ("", "number", "theirs", "gives"))
-    wrong = {fault.line for fault in verdict.faults}
     shared = verdict.shared
     rows = []
     for line in verdict.lines:
         gives = ": ".join(filter(None, (line.quantity, line.why if line.why != shared else "")))
-        text, holds = " ".join(line.text.split()), line.holds and line.number not in wrong
+        text, holds = " ".join(line.text.split()), verdict.is_right(line)
         rows.append(((Mark(holds),), (str(line.number),), (Code(text),), spoken(gives)))
     caption = phrases.text("verdict.shared", reason=shared) if shared else ()
     return Table(header, tuple(rows), "crll", caption, wide=2)

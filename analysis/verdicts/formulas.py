@@ -153,6 +153,8 @@ def read_formulas(source: Source) -> Formulas:
         if isinstance(line, ast.AugAssign):
             value = _augmented(place, line, target, value)
         written = "\n".join(source.lines[line.lineno - 1 : line.end_lineno]).strip()
+        if [other.lineno for other in module.body].count(line.lineno) > 1:
+            written = ast.get_source_segment(source.text, line) or written
         statements.append(Statement(line.lineno, written, target.leaf, adds, value, left))
     return Formulas(source, tuple(declarations), doc, tuple(statements), notes=notes, loose=loose)
 

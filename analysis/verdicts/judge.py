@@ -339,28 +339,26 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
     """Return what is to be said of each line, the faults, and the mended right sides."""
     translator = Translator(reading)
     failing = [group for group in reading.groups.values() if not _scaled_holds(reading, group, scale)]
-    wrong: dict[int, Fault] = {}
+    wrong: dict[Statement, Fault] = {}
     trees: dict[Name, Tree] = {}
     for group in [group for group in failing if reading.meanings[group.target] == OWN]:
         failing.remove(group)
-        if fault := _unfit(reading, group):
-            wrong[fault.line] = fault
+        wrong |= _unfit(reading, group)
     waiting = list(failing)
     while found := repair_auxiliary(reading, waiting, translator) if waiting else None:
         mended, readers = found
-        wrong[mended.line.number] = _fault(reading, readers, mended, translator)
+        wrong[mended.line] = _fault(reading, readers, mended, translator)
         waiting = [group for group in waiting if group not in readers]
     for group in waiting:
         mended = _repair(reading, group, translator)
-        wrong[mended.line.number] = _fault(reading, [group], mended, translator)
+        wrong[mended.line] = _fault(reading, [group], mended, translator)
         trees[group.target] = mended.edit.tree
-    for fault in _overwritten(reading):
-        wrong.setdefault(fault.line, fault)
+    wrong = _overwritten(reading) | wrong
     lines = []
     for group in reading.groups.values():
         meaning = reading.meanings[group.target]
         for line in group.lines:
-            holds = line.number not in wrong
+            holds = line not in wrong
             why = reason(reading, group, translator) if holds and group not in failing and len(group.lines) == 1 else ""
             quantity = str(meaning) if meaning != OWN else "a value of their own"
             lines.append(Line(line.number, line.text, quantity, holds, why))
@@ -384,18 +382,17 @@ def _repair(reading: Reading, group: Group, translator: Translator) -> Repair:
     return first
 
 
-def _unfit(reading: Reading, group: Group) -> Fault | None:
-    """Say of a line with a name of its own why it has no value; None where that is another line's fault."""
+def _unfit(reading: Reading, group: Group) -> dict[Statement, Fault]:
+    """Say of a line with a name of its own why it has no value; nothing where that is another line's fault."""
     for line in group.lines:
         try:
             reading.evaluator(line.value, line).plain(line.value)
         except Misfit as error:
-            return Fault(line.number, "shapes", f"The shapes don't fit: {error}.", line.text)
+            return {line: Fault(line.number, "shapes", f"The shapes don't fit: {error}.", line.text)}
         except (Missing, ArithmeticError):
-            return None
-    return Fault(
-        group.lines[0].number, "shapes", "The lines that add to it have different shapes.", group.lines[0].text
-    )
+            return {}
+    first = group.lines[0]
+    return {first: Fault(first.number, "shapes", "The lines that add to it have different shapes.", first.text)}
 
 
 def _fault(reading: Reading, groups: list[Group], mended: Repair, translator: Translator) -> Fault:
@@ -429,7 +426,7 @@ def _unsummed(reading: Reading, group: Group, line: Statement, speller: FormulaS
     return Fault(line.number, "sum missing", message, line.text, text, proof)
 
 
-def _overwritten(reading: Reading) -> list[Fault]:
+def _overwritten(reading: Reading) -> dict[Statement, Fault]:
     """Name gradients of parameters that are assigned where others are added up."""
     shares = [
         (g, line)
@@ -441,15 +438,15 @@ def _overwritten(reading: Reading) -> list[Fault]:
     summed = [m for m in (reading.meanings[target] for target in reading.groups) if m.kind == "sum"]
     speller = speller_for(reading.formulas)
     if not adding and len(summed) > len(shares):
-        return [_unsummed(reading, group, line, speller) for group, line in shares]
+        return {line: _unsummed(reading, group, line, speller) for group, line in shares}
     if len(adding) < len(shares) / 2 or not adding:
-        return []
-    found = []
+        return {}
+    found = {}
     for group, line in shares:
         if line.adds or any(part.head == "sum_t" for _, part in places(line.value)) or line is not group.lines[0]:
             continue
         text = speller.line(replace(line, adds=True))
         message = f"{reading.meanings[group.target]}: '=' overwrites what other steps gave; their shares are added up."
         proof = "the value assigned is step t's share, and the gradient is the sum of all shares"
-        found.append(Fault(line.number, "overwritten", message, line.text, text, proof))
+        found[line] = Fault(line.number, "overwritten", message, line.text, text, proof)
     return found

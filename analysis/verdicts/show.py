@@ -29,9 +29,8 @@ def show(verdict: Verdict, console: Console | None = None) -> None:
         console.print(Text(f"  {sentence}", "dim"))
     if verdict.lines:
         console.print()
-    wrong = {fault.line for fault in verdict.faults}
     for line in verdict.lines:
-        console.print(_line(line, line.holds and line.number not in wrong, verdict.shared))
+        console.print(_line(line, verdict.is_right(line), verdict.shared))
     if verdict.shared:
         console.print(Text(f"  Where nothing else is said: {verdict.shared}.", "dim"))
     for fault in verdict.faults:

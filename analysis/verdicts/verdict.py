@@ -99,6 +99,10 @@ class Verdict:
         """Whether no fault was found, in what could be judged."""
         return not self.faults
 
+    def is_right(self, line: Line) -> bool:
+        """Return whether a line gives what it says, and no fault lies in it."""
+        return line.holds and (line.number, line.text) not in {(fault.line, fault.given) for fault in self.faults}
+
     @property
     def left_open(self) -> str:
         """How many lines or gradients aren't judged, for the headline; "" for none."""

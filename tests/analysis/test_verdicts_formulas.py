@@ -187,6 +187,13 @@ dU = outer(ds, h_prev)"""
     assert [(fault.line, fault.mended) for fault in verdict.faults] == [(0, "db_z = da_z")]
 
 
+def test_each_of_several_formulas_in_a_row_has_its_own_fault():
+    verdict = bptt.check("da = dh * (1 - h); dW_hh = outer(da, h); dx = W_xh.T @ da", cell="rnn")
+    found = [(fault.line, fault.kind, fault.given) for fault in verdict.faults if fault.line]
+    assert found == [(1, "power", "da = dh * (1 - h)"), (1, "time", "dW_hh = outer(da, h)")]
+    assert [verdict.is_right(line) for line in verdict.lines] == [False, False, True]
+
+
 def test_a_clamp_that_is_ignored_is_named():
     right = "dh = dh_out + dh_next\nda_h = dh * (h > 0)\ndh_prev = u * da_h"
     assert bptt.check(right, cell="indrnn").correct

@@ -208,3 +208,16 @@ def test_formulas_for_entries_are_refused_with_what_to_write():
     text = r"\begin{align} h_i(t) &= \tanh(\sum_j W_{ij} h_j(t-1)) \end{align}"
     with pytest.raises(bptt.Error, match="sums are over time.*write vectors and matrices"):
         bptt.check(text, cell="rnn")
+
+
+def test_each_of_several_equations_in_a_row_has_its_own_fault():
+    text = r"""\begin{align}
+\frac{\partial L}{\partial W_{hh}} &= \sum_t \delta a_t h_t^\top, &
+\frac{\partial L}{\partial W_{xh}} &= \sum_t x_t \delta a_t^\top
+\end{align}
+\[ \frac{\partial h_t}{\partial h_k} = \prod_{j=k+1}^{t} \frac{\partial h_j}{\partial h_{j-1}}
+  = \prod_{j=k+1}^{t} \operatorname{diag}(1 - h_{j-1}^2) W_{hh} \]"""
+    first, second, third = [fault for fault in bptt.check(text.replace("&\n", "& "), cell="rnn").faults if fault.line]
+    assert (first.line, first.kind, second.line, second.kind) == (2, "time", 2, "transpose")
+    verdict = bptt.check(text, cell="rnn")
+    assert third.kind == "time" and [verdict.is_right(line) for line in verdict.lines] == [False, False, True, False]

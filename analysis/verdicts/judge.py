@@ -18,12 +18,13 @@ from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
 from .ours import Translator
+from .outputs import without_targets
 from .printing import FormulaSpeller, speller_for
 from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, mapped, names, places, without_version
+from .tree import Name, Tree, names, places, without_version
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -41,58 +42,14 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
     try:
         return _judged(formulas, cell)
     except UnknownName as error:
-        if not error.line.aside and not _of_loss(formulas, error.line):
+        line = error.line
+        if found := without_targets(formulas, line):
+            return min((judge(one, cell) for one in found), key=lambda verdict: len(verdict.faults))
+        if not line.aside:
             raise
-        at = error.line.number, error.line.text
-        rest = tuple(line for line in formulas.statements if (line.number, line.text) != at)
-        aside = error.line.aside and not _of_loss(formulas, error.line)
-        what = "stands in a sentence and isn't judged" if aside else "is the loss's own derivative, and taken as given"
-        note = f"line {error.line.number} {what}: {error.line.text}"
-        known = replace(formulas, statements=rest, notes=(*formulas.notes, note))
-        return judge(known if aside else _without_output(_called_by_output(known, error.line), error.line), cell)
-
-
-def _of_loss(formulas: Formulas, line: Statement) -> bool:
-    """Return whether a line gives the adjoint of an output from values of this step alone, and nothing else does."""
-    assigned = [other.target.base for other in formulas.statements]
-    read = names(line.value)
-    outside = all(name.offset == 0 and adjoint_of(name.base) is None for name in read)
-    return assigned.count(line.target.base) == 1 and outside and _output(formulas, line) != ""
-
-
-def _output(formulas: Formulas, line: Statement) -> str:
-    """Return the output whose adjoint a line gives: ∂L/∂o = ŷ - y with ŷ of o, or e = ŷ - y, by a name of its own."""
-    made = {other.target.base: {n.base for n in (other.target, *names(other.value))} for other in formulas.statements}
-    read = {name.base for name in names(line.value)}
-    of = adjoint_of(line.target.base)
-    if of is not None:
-        return of if of in made and any(of in made.get(base, ()) for base in read) else ""
-    match line.value:
-        case Tree(head="add", args=(Tree(leaf=Name() as left), Tree(head="neg", args=(Tree(leaf=Name() as right),)))):
-            return left.base if left.base in made and right.base not in made else ""
-    return ""
-
-
-def _without_output(formulas: Formulas, line: Statement) -> Formulas:
-    """Return a text without the values that nothing but a line reads which is taken as given: ŷ of ∂L/∂o = ŷ - y."""
-    said = {found.base for other in formulas.statements for found in names(other.value)}
-    said |= {str(adjoint_of(base)) for base in said | {other.target.base for other in formulas.statements}}
-    unread = {found.base for found in names(line.value)} - said
-    return replace(formulas, statements=tuple(o for o in formulas.statements if o.target.base not in unread))
-
-
-def _called_by_output(formulas: Formulas, line: Statement) -> Formulas:
-    """Return a text in which an adjoint with a name of its own, which is given, has the name of its output's."""
-    if adjoint_of(line.target.base) is not None:
-        return formulas
-    new = f"dL_d{_output(formulas, line)}"
-
-    def renamed(found: Name) -> Tree | None:
-        return Tree("name", (), found._replace(base=new)) if found.base == line.target.base else None
-
-    shown = formulas.spelled(line.target.base)
-    made = tuple(replace(other, value=mapped(other.value, renamed)) for other in formulas.statements)
-    return replace(formulas, statements=made, spellings=(*formulas.spellings, (new, shown)))
+        rest = tuple(o for o in formulas.statements if (o.number, o.text) != (line.number, line.text))
+        note = f"line {line.number} stands in a sentence and isn't judged: {line.text}"
+        return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
 
 
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:

@@ -217,7 +217,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         found.append(Meaning("total", target, offset))
     outside = [meaning.kind for meaning in found] == ["loss"]
     told = exact and target in answers.subject.seeds and (offset != 0 or not given)  # dh that comes from outside
-    if not outside and not told and (offset == 0 or target not in answers.subject.seeds):
+    literal = exact and base.startswith("dL_d")  # ∂L/∂f says what by; df may be of what f's function is given
+    if not outside and not told and not literal and (offset == 0 or target not in answers.subject.seeds):
         found += [Meaning("total", argument, offset) for argument in argument_of(answers.subject).get(target, [])]
     return [meaning for meaning in dict.fromkeys(found) if answers.has(meaning)]
 

@@ -1,0 +1,120 @@
+"""The loss's own derivative at an output, from targets that nothing gives: ∂L/∂o = ŷ - y, or ŷ - y where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .formulas import Formulas, Statement
+from .meanings import adjoint_of
+from .tree import Name, Tree, name, names, places, replaced
+
+OF_ENTROPY = ("softmax", "sigmoid")  # ŷ - y is then the derivative at what they are applied to
+TIME = "<T>"
+
+
+def without_targets(formulas: Formulas, line: Statement) -> list[Formulas]:
+    """Return ways to read a text in which a line reads targets: with what the loss gives taken as given.
+
+    Args:
+        formulas: the text.
+        line: which reads a name that means nothing.
+    """
+    if _is_of_loss(formulas, line):
+        return [_taken(formulas, line)]
+    for made, target in _differences(formulas, line):
+        return [_at(formulas, made, target, output) for output in _outputs(formulas, made)]
+    return []
+
+
+def _is_of_loss(formulas: Formulas, line: Statement) -> bool:
+    """Return whether a line gives the adjoint of an output from values of this step alone, and nothing else does."""
+    assigned = [other.target.base for other in formulas.statements]
+    read = names(line.value)
+    outside = all(found.offset == 0 and adjoint_of(found.base) is None for found in read)
+    made = {other.target.base: {n.base for n in (other.target, *names(other.value))} for other in formulas.statements}
+    of = adjoint_of(line.target.base)
+    given = of in made and any(of in made.get(found.base, ()) for found in read)
+    return given and outside and assigned.count(line.target.base) == 1
+
+
+def _taken(formulas: Formulas, line: Statement) -> Formulas:
+    """Return a text without a line, and without the values that nothing but it reads: ŷ of ∂L/∂o = ŷ - y."""
+    rest = tuple(other for other in formulas.statements if (other.number, other.text) != (line.number, line.text))
+    note = f"line {line.number} is the loss's own derivative, and taken as given: {line.text}"
+    unread = {found.base for found in names(line.value)} - _said(rest)
+    return replace(
+        formulas,
+        statements=tuple(other for other in rest if other.target.base not in unread),
+        notes=(*formulas.notes, note),
+    )
+
+
+def _said(statements: tuple[Statement, ...]) -> set[str]:
+    """Return what statements read, or whose adjoint they speak of."""
+    read = {found.base for line in statements for found in names(line.value)}
+    return read | {str(adjoint_of(base)) for base in read | {line.target.base for line in statements}}
+
+
+def _differences(formulas: Formulas, line: Statement) -> Iterator[tuple[str, str]]:
+    """Give (ŷ, y) where a line reads ŷ - y, and no line gives y or reads it elsewhere."""
+    made = {other.target.base for other in formulas.statements}
+    for _, part in places(line.value):
+        if (pair := _difference(part)) and pair[0] in made and pair[1] not in made:
+            inside = sum(_difference(part) == pair for other in formulas.statements for _, part in places(other.value))
+            reads = sum(found.base == pair[1] for other in formulas.statements for found in _every(other.value))
+            if inside == reads:
+                yield pair
+
+
+def _difference(tree: Tree) -> tuple[str, str] | None:
+    match tree:
+        case Tree(head="add", args=(Tree(leaf=Name() as left), Tree(head="neg", args=(Tree(leaf=Name() as right),)))):
+            same = left.offset == right.offset and adjoint_of(left.base) is adjoint_of(right.base) is None
+            return (left.base, right.base) if same else None
+    return None
+
+
+def _every(tree: Tree) -> Iterator[Name]:
+    yield from (part.leaf for _, part in places(tree) if isinstance(part.leaf, Name))
+
+
+def _outputs(formulas: Formulas, made: str) -> list[str]:
+    """Return at what ŷ - y may be the loss's derivative, likeliest first: "" stands for what ŷ's function is given."""
+    value = next(line.value for line in formulas.statements if line.target.base == made)
+    if value.head != "call" or value.leaf not in OF_ENTROPY:
+        return [made]
+    argument = value.args[0].leaf
+    inner = argument.base if isinstance(argument, Name) else ""
+    squared = any("what the loss is" in note and "log" not in note for note in formulas.notes)
+    return [made, inner] if squared else [inner, made]
+
+
+def _at(formulas: Formulas, made: str, target: str, output: str) -> Formulas:
+    """Return a text in which ŷ - y is the name of a derivative that is given: at an output, or at ŷ's argument."""
+    base = f"dL_d{output or made}"
+
+    def changed(tree: Tree) -> Tree:
+        for path, part in places(tree):
+            if _difference(part) == (made, target):
+                return changed(replaced(tree, path, name(base, next(_every(part)).offset)))
+        return tree
+
+    statements = tuple(replace(line, value=changed(line.value)) for line in formulas.statements)
+    if not output:
+        statements = tuple(
+            replace(line, value=line.value.args[0]) if line.target.base == made else line for line in statements
+        )
+    elif output != made and made not in _said(statements):
+        statements = tuple(line for line in statements if line.target.base != made)
+    shown = f"({formulas.spelled(made)} - {formulas.spelled(target)})"
+    plain = re.sub(r"_?\{?<T>\}?", "", shown)
+    note = f"{plain} is the loss's own derivative at {output or f'the argument of {made}'}, and taken as given"
+    return replace(
+        formulas,
+        statements=statements,
+        notes=(*formulas.notes, note),
+        spellings=(*formulas.spellings, (base, shown)),
+        timed=(*formulas.timed, base),
+    )

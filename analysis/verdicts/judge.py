@@ -45,11 +45,23 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         line = error.line
         if found := without_targets(formulas, line):
             return min((judge(one, cell) for one in found), key=lambda verdict: len(verdict.faults))
-        if not line.aside:
-            raise
         rest = tuple(o for o in formulas.statements if (o.number, o.text) != (line.number, line.text))
-        note = f"line {line.number} stands in a sentence and isn't judged: {line.text}"
-        return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+        if line.aside:
+            note = f"line {line.number} stands in a sentence and isn't judged: {line.text}"
+            return judge(replace(formulas, statements=rest, notes=(*formulas.notes, note)), cell)
+        if (step := _numbered_step(formulas, line)) is None:
+            raise
+        note = f"line {line.number} isn't judged: it speaks of step {step} alone; write it for any t: {line.text}"
+        return judge(replace(formulas, statements=rest, unjudged=(*formulas.unjudged, note)), cell)
+
+
+def _numbered_step(formulas: Formulas, line: Statement) -> str | None:
+    """Return the number by which a line speaks of a step, as in s_3 of a text that has s_t elsewhere."""
+    for found in (line.target, *names(line.value)):
+        base, _, number = found.base.rpartition("_")
+        if number.isdigit() and base.removeprefix("dL_d") in formulas.timed:
+            return number
+    return None
 
 
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
@@ -388,7 +400,9 @@ def _overwritten(reading: Reading) -> dict[Statement, Fault]:
     shares = [
         (g, line)
         for g in reading.groups.values()
-        if reading.meanings[g.target].kind == "share" and not reading.in_passing(g)
+        if reading.meanings[g.target].kind == "share"
+        and not reading.in_passing(g)
+        and not g.target.base.endswith("_loss")
         for line in g.lines
     ]
     adding = [line for _, line in shares if line.adds]

@@ -100,7 +100,8 @@ class _Reading:
         clean: list[Statement] = []
         derivatives: list[Derivative] = []
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
-        read = {name.base for line in self.statements for name in names(line.value)}
+        lines = [line for line in self.statements if line.target.base not in self.of_losses]
+        read = {name.base for line in lines for name in names(line.value)}
         own = {line.target.base for line in self.statements} | builder.timed
         vectors = builder.timed - _matrix_states(self.statements, builder.timed)
         for line in every:

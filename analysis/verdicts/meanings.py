@@ -198,8 +198,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         return [Meaning(kind, argument, offset) for argument in arguments] if len(arguments) == 1 else []
     if of is None:
         return []
-    if of in answers.params:
-        return [Meaning("sum" if assigned.get(name) else "share", of)]
+    if (param := of.removesuffix("_loss")) in answers.params:  # of ∂L_t/∂V too
+        return [Meaning("sum" if assigned.get(name) else "share", param)]
     cell = answers.subject.cell
     exact = answers.has(Meaning("total", of))
     target = of if exact else _known_part(of, answers)

@@ -234,6 +234,7 @@ def own_weights(every: Iterable[Name], answers: Answers, groups: Mapping[Name, G
         held = of or base
         is_weight = re.fullmatch(r"(?:[A-Z](?!elta)|b(?:ias)?(?:_|[a-z]{0,2}$)|w_)\w*", held) is not None
         known = answers.has(Meaning("total", held)) or held[:1].isupper() in taken
+        known = known or held.removesuffix("_loss") in params
         if is_weight and not known and (of is not None or name not in groups):
             found.setdefault(held, []).append(name)
     return found

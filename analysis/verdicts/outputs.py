@@ -109,8 +109,12 @@ def _at(formulas: Formulas, made: str, target: str, output: str) -> Formulas:
     elif output != made and made not in _said(statements):
         statements = tuple(line for line in statements if line.target.base != made)
     shown = f"({formulas.spelled(made)} - {formulas.spelled(target)})"
-    plain = re.sub(r"_?\{?<T>\}?", "", shown)
-    note = f"{plain} is the loss's own derivative at {output or f'the argument of {made}'}, and taken as given"
+    of = (
+        _plain(formulas.spelled(output))
+        if output
+        else f"what the function that gives {_plain(formulas.spelled(made))} takes"
+    )
+    note = f"{_plain(shown)[1:-1]} is the loss's own derivative by {of}, and taken as given"
     return replace(
         formulas,
         statements=statements,
@@ -118,3 +122,8 @@ def _at(formulas: Formulas, made: str, target: str, output: str) -> Formulas:
         spellings=(*formulas.spellings, (base, shown)),
         timed=(*formulas.timed, base),
     )
+
+
+def _plain(spelled: str) -> str:
+    """Return a name without its time."""
+    return re.sub(r"_?\{?<T>\}?", "", spelled)

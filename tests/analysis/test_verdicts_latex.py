@@ -221,3 +221,12 @@ def test_each_of_several_equations_in_a_row_has_its_own_fault():
     assert (first.line, first.kind, second.line, second.kind) == (2, "time", 2, "transpose")
     verdict = bptt.check(text, cell="rnn")
     assert third.kind == "time" and [verdict.is_right(line) for line in verdict.lines] == [False, False, True, False]
+
+
+def test_a_line_about_one_step_is_named_and_the_others_are_judged():
+    text = (Path(__file__).parent / "notes" / "error_of_softmax.tex").read_text("utf-8")
+    verdict = bptt.check(
+        text.replace(r"\end{align}", r"\\ \frac{\partial E_3}{\partial V} &= (\hat y_3 - y_3) s_3^\top \end{align}")
+    )
+    assert verdict.correct and len(verdict.unjudged) == 1
+    assert "line 11 isn't judged: it speaks of step 3 alone; write it for any t" in verdict.unjudged[0]

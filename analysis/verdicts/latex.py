@@ -15,10 +15,10 @@ from ...derive.errors import NotationError, Source
 from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
 from .latex_macros import expanded
-from .latex_parts import Function
+from .latex_parts import Differential, Function
 from .latex_rows import Equation, blanked, displayed, equations, prepared, unbroken
 from .latex_signs import spelled
-from .latex_symbols import MARK, Refused, Symbol, Unjudged
+from .latex_symbols import MARK, Refused, RefusedScript, Symbol, Unjudged
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
@@ -31,6 +31,7 @@ ACCEPTED = (
     "\\hat \\mathbf, \\partial L/\\partial h_t, \\delta, \\sum_t, \\prod, [h_{t-1}, x_t], \\langle t\\rangle, \\frac, "
     "numbers and align environments; docs/latex.md lists it all."
 )
+EDGE = re.compile(r"dL_d(\w+)_(?:T|N|\\tau)(?:plus1|minus1)?(?:_loss)?")  # ∂L/∂h_T, the last
 HINTS = (
     (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
     (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
@@ -84,9 +85,13 @@ class _Reading:
 
     def formulas(self) -> Formulas:
         """Read every equation."""
+        beyond: list[NotationError] = []
         for equation in [equation for equation in equations(self.text) if not self._defines(equation)]:
             try:
                 self._read(equation)
+            except RefusedScript as why:
+                beyond.append(self.refused(why))
+                self.unjudged.append(self._said(equation, f"isn't judged: {why.message}"))
             except NotationError:
                 if not equation.inline:
                     raise
@@ -94,6 +99,8 @@ class _Reading:
             except Unjudged as why:
                 self.unjudged.append(self._said(equation, f"isn't judged: {why}"))
         if not self.statements and not self.derivatives:
+            if beyond:
+                raise beyond[0]
             said = f" ({'; '.join([*self.notes, *self.unjudged])})" if self.notes or self.unjudged else ""
             raise NotationError(f"{self.source.name}: no equation was found{said}. {ACCEPTED}")
         builder = self.builder
@@ -178,11 +185,13 @@ class _Reading:
                 raise
             self.notes.append(self._said(equation, "says what the loss is, and wasn't read"))
             return
-        if any(isinstance(side, Symbol) and side.edge for side in sides[:1]) or _starts(sides[0], self.builder.timed):
+        if _is_at_edge(sides[0], self.builder.timed):
             self.unjudged.append(self._said(equation, "isn't judged: it speaks of the first or last step"))
             return
         try:
             trees = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
+        except RefusedScript:
+            raise
         except Refused as error:
             raise self.refused(error) from None
         first = trees[0]
@@ -239,10 +248,12 @@ class _Reading:
             return self.builder.transform(_parser(self.worded).parse(text.rstrip()))
         except lark.exceptions.VisitError as error:
             inner = error.orig_exc
-            if isinstance(inner, Unjudged):
+            if isinstance(inner, Unjudged | RefusedScript):
                 raise inner from None
             if isinstance(inner, Refused):
                 raise self.refused(inner) from None
+            raise
+        except RefusedScript:
             raise
         except Refused as error:
             raise self.refused(error) from None
@@ -254,7 +265,7 @@ class _Reading:
         try:
             return self.builder.transform(_parser(self.worded).parse(text))
         except (lark.exceptions.UnexpectedInput, lark.exceptions.VisitError):
-            raise Refused(token, f"{text} isn't understood") from None
+            raise RefusedScript(token, f"{text} isn't understood") from None
 
     def refused(self, error: Refused) -> NotationError:
         """Return the error that points at a token."""
@@ -347,9 +358,13 @@ def _at(gradient: Name) -> Name | None:
     return None if of is None else Name(f"{of}{mark}{clock}", gradient.offset)
 
 
-def _starts(side: Any, timed: set[str]) -> bool:
-    """Return whether a symbol such as h_0 or \\delta_{T+1} is a first or last value of what has a time elsewhere."""
-    return isinstance(side, Symbol) and side.words[-1:] == ("0",) and side.letter in timed
+def _is_at_edge(side: Any, timed: set[str]) -> bool:
+    """Return whether a side such as h_0, δ_{T+1} or ∂L/∂h_T is a first or last value of what has a time elsewhere."""
+    of = side.of if isinstance(side, Differential) else side
+    if isinstance(of, Symbol):
+        return bool(of.edge) or (of.words[-1:] == ("0",) and of.letter in timed)
+    found = EDGE.fullmatch(of.leaf.base) if isinstance(of, Tree) and isinstance(of.leaf, Name) else None
+    return found is not None and found[1] in timed
 
 
 def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:

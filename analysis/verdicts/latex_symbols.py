@@ -41,6 +41,10 @@ class Refused(Exception):
         self.token, self.message = token, message
 
 
+class RefusedScript(Refused):
+    """An index or a superscript isn't understood: of entries, of steps that are counted."""
+
+
 class Unjudged(Exception):
     """What is said is understood, and can't be judged."""
 
@@ -160,7 +164,7 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
                 raise Refused(token, f"{unknown[0]} in an index or a superscript isn't understood")
             word = re.sub(r"[()\\]|[-/]", "", stripped).replace("'", "prime")
             if not re.fullmatch(r"[A-Za-z0-9_]*", word) or stripped.count("(") != stripped.count(")"):
-                raise Refused(
+                raise RefusedScript(
                     token, f"the {'index' if token.type == 'SUB' else 'superscript'} {piece.strip()} isn't understood"
                 )
             symbol = replace(symbol, words=(*symbol.words, word) if word else symbol.words)

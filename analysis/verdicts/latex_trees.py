@@ -12,7 +12,18 @@ from lark import Token, Transformer, v_args
 from ...derive.functions import FUNCTIONS as ELEMENTWISE
 from .formulas import ALIASES, applied
 from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
-from .latex_symbols import ACCENTS, MARK, Refused, Symbol, Unjudged, inside, is_transpose, plain, scripted
+from .latex_symbols import (
+    ACCENTS,
+    MARK,
+    Refused,
+    RefusedScript,
+    Symbol,
+    Unjudged,
+    inside,
+    is_transpose,
+    plain,
+    scripted,
+)
 from .tree import Jacobian, Name, Tree, add, call, inv, mul, name, neg, number, places, power, transposed
 
 CALLED = {"sigma": "sigmoid", "sigm": "sigmoid", "ReLU": "relu", "ln": "log", "logistic": "sigmoid", "diagonal": "diag"}
@@ -128,7 +139,7 @@ class Builder(Transformer[Any, Any]):
             return transposed(self.tree(base))
         if mark.type == "SUP" and (found := re.fullmatch(r"(?:\\odot|\\circ)?(-?\d+)", plain(text))):
             return power(self.tree(base), found[1])
-        raise Refused(mark, f"the {'index' if mark.type == 'SUB' else 'superscript'} {text} isn't understood")
+        raise RefusedScript(mark, f"the {'index' if mark.type == 'SUB' else 'superscript'} {text} isn't understood")
 
     def _function(self, symbol: Symbol) -> str:
         if not symbol.bare:

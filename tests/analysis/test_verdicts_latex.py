@@ -230,3 +230,19 @@ def test_a_line_about_one_step_is_named_and_the_others_are_judged():
     )
     assert verdict.correct and len(verdict.unjudged) == 1
     assert "line 11 isn't judged: it speaks of step 3 alone; write it for any t" in verdict.unjudged[0]
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        (r"\frac{\partial L}{\partial h_T} = V^\top \frac{\partial L}{\partial o_T}", "the first or last step"),
+        (r"\nabla_{h^{(\tau)}} L = V^\top \nabla_{o^{(\tau)}} L", "the first or last step"),
+        (r"\left(\nabla_{o_t} L\right)_i = p_i - 1", "the index i isn't understood"),
+        (r"\nabla_{h_t} L = \sum_{i=t}^T (W^\top)^{T-i} V^\top \nabla_{o_{T+t-i}} L", "o_{T+t-i} isn't understood"),
+    ],
+)
+def test_a_line_beyond_the_dialect_of_times_leaves_the_others_judged(line, why):
+    text = r"h_t = \tanh(W h_{t-1} + U x_t), \quad o_t = V h_t, \quad \delta_t = \nabla_{h_t} L \odot (1 - h_t)"
+    verdict = bptt.check(rf"\begin{{align}} {text} \\ {line} \end{{align}}")
+    assert [fault.kind for fault in verdict.faults] == ["power"]
+    assert why in verdict.unjudged[0]

@@ -103,6 +103,10 @@ def transpose(tree: Tree, pool: Pool) -> Iterator[Edit]:
             turned = mul(*(transposed(factor) for factor in reversed(part.args)))
             message = ("the sides of {} are exchanged", part)
             yield Edit("transpose", "transpose", message, replaced(tree, path, turned))
+        elif part.head == "mul":
+            for index, right in enumerate(part.args):
+                outer = matmul(mul(*part.args[:index], *part.args[index + 1 :]), transposed(right))
+                yield Edit("transpose", "transpose", ("{} must be transposed", right), replaced(tree, path, outer))
 
 
 def matrix_product(tree: Tree, pool: Pool) -> Iterator[Edit]:

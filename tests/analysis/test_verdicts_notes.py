@@ -113,6 +113,7 @@ PLANTED = [
     ("epsilons_displayed.tex", r"w_{ci}\odot \delta^i_{t+1} + ", "", "dropped carry"),
     ("epsilons_displayed.tex", r"\epsilon^c_t \odot \tanh", r"\epsilon^c_t \odot \sigma", "wrong function"),
     ("error_of_softmax.tex", r"V^\top e_t", "V e_t", "transpose"),
+    ("error_of_softmax.tex", r"x_t^\top", "x_t", "transpose"),
     ("error_of_softmax.tex", r"s_{t-1}^\top \\", r"s_t^\top \\", "time"),
     ("targets_in_lines.tex", r"(\hat{y}_t - y_t) s_t^\top", r"(\hat{y}_t - y_t) s_{t-1}^\top", "time"),
     ("targets_in_lines.tex", r"V^\top (\hat y_t", r"V (\hat y_t", "transpose"),

@@ -17,7 +17,7 @@ from . import display, functions, linear
 from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
-from .shapes import bounds, infer, size_of
+from .shapes import bounds, infer, size_from, size_of
 from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
 from .written import negated, operands, renamed
 
@@ -228,6 +228,18 @@ def _check_order(text: Text) -> None:
         if declaration.kind == "state" and declaration.name not in targets:
             hint = f"Add an equation '{declaration.name} = ...' that gives its value at t."
             raise text.fail(declaration.place, f"the state '{declaration.name}' is never assigned", hint)
+
+
+def dimensions_of(cell: Cell) -> list[str]:
+    """Return the names of all dimensions of a cell, sorted: of its quantities, and those that its equations name.
+
+    >>> dimensions_of(parse("x: input[m]\\nh: state[n]\\nh = W @ x / sum(ones(m))"))
+    ['m', 'n']
+    """
+    shapes = [*cell.shapes.values(), *((size_from(entries),) for entries in cell.indices.values())]
+    named = {symbol for shape in shapes for size in shape for symbol in size.atoms(Symbol)}
+    named |= {s for line in cell.equations for s in line.written.atoms(Symbol) if s.is_integer}
+    return sorted(symbol.name for symbol in named)
 
 
 def _check_sizes(text: Text, shapes: Mapping[str, Shape]) -> None:

@@ -16,10 +16,9 @@ from sympy import Expr, Symbol
 from . import display
 from .cell import Builder, Cell, load, previous, text_of, zoo
 from .errors import Error, ShapeError, Source
-from .inlining import OF
 from .linear import Shape, Shapes
 from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
-from .shapes import dimension, infer, size_of, spelled
+from .shapes import OF, dimension, infer, size_of, spelled
 from .syntax import Assignment, Declaration, Text, closest, value_names, with_lookups
 
 ZOO = resources.files(__package__) / "models"

@@ -57,7 +57,8 @@ def unjudged(reading: Reading) -> list[str]:
 def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], list[str]]:
     """Name gradients that are never given, and states whose adjoint is never carried back."""
     translator, answers = Translator(reading), reading.answers
-    given = {reading.meanings[target] for target, group in reading.groups.items() if not reading.in_passing(group)}
+    passed = {reading.meanings[t]: t for t, group in reading.groups.items() if reading.in_passing(group)}
+    given = {reading.meanings[t] for t, group in reading.groups.items() if not reading.in_passing(group)}
     shares = [meaning for meaning in given if meaning.kind in ("share", "sum")]
     carries = [m for m in given if _is_recursion(reading, m, mended)]
     faults, notes = [], []
@@ -97,6 +98,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         if np.abs(answers.array(meaning)).max(initial=0) == 0:
             continue
         tree, target = translator.line(meaning), translator.called(meaning)
+        if meaning in passed:
+            tree, target = Tree("name", (), passed[meaning]), Name(translator.style.format(meaning.base))
         back = meaning.kind == "carry"
         text = speller.line(Statement(0, "", target, adds and not back, tree)) if tree is not None else ""
         message = (

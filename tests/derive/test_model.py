@@ -359,3 +359,21 @@ def test_a_folder_is_refused(tmp_path):
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(Error, match="no model is called 'stakced'. Did you mean 'stacked'"):
         bptt.load_model("stakced")
+
+
+def test_what_is_to_be_declared_can_be_written_and_the_loss_is_no_slip_of_the_pen():
+    text = "x: input[T, m]\nlayer: rnn\n" + LOOP + "    h = layer(x[t])\n    v = softmax(A @ h)\n    loss += v @ v\n"
+    with pytest.raises(ShapeError) as caught:
+        cut(text)
+    assert "Annotate it, for example 'A: param[p, n]'." in str(caught.value)
+    assert "misspelt" not in str(caught.value)
+    assert cut("A: param[p, n]\n" + text).params["W_hh__layer"] == ("n", "n")
+
+
+def test_what_is_found_of_a_size_is_a_sum_not_a_difference():
+    layers = "".join(f"{way}: rnn\n" for way in ("f", "b", "g"))
+    loops = "".join(f"for t in range(T):\n    h_{way} = {way}(x[t])\n" for way in "fb")
+    end = "for t in range(T):\n    v = g(concat(h_f[t], h_b[t]))\n    loss += sum(v)\n"
+    shapes = cut("x: input[T, m]\n" + layers + loops + end).params
+    assert shapes["W_hh__f"] == ("n_f", "n_f") and shapes["W_hh__b"] == ("n_b", "n_b")
+    assert shapes["W_xh__g"] == ("n_g", "n_b + n_f")

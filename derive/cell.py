@@ -169,7 +169,7 @@ def load(name: str | os.PathLike[str]) -> Cell:
     if path.suffix not in ("", ".cell") and not path.exists():
         raise Error(f"there is no file '{wanted}'. A cell is the path of a .cell file, or a name that ships with bptt.")
     if path.suffix != ".cell" and not path.exists():
-        raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
+        raise Error(f"no cell is called '{wanted}'. {near_name(wanted, zoo(), '.cell')}")
     return parse(text_of(path, "Give the path of a .cell file that is there, or a name of `bptt cells`."), wanted)
 
 
@@ -228,6 +228,13 @@ def _check_order(text: Text) -> None:
         if declaration.kind == "state" and declaration.name not in targets:
             hint = f"Add an equation '{declaration.name} = ...' that gives its value at t."
             raise text.fail(declaration.place, f"the state '{declaration.name}' is never assigned", hint)
+
+
+def near_name(name: str, shipped: list[str], *endings: str) -> str:
+    """Return what to write instead of a name that nothing shipped has: that of a file which is there, or a near one."""
+    if found := [f"{name}{ending}" for ending in endings if os.path.isfile(f"{name}{ending}")]:
+        return f"There is a file '{found[0]}': give its whole name."
+    return f"{closest(name, shipped)} Or give the path of a {' or '.join(endings)} file."
 
 
 def dimensions_of(cell: Cell) -> list[str]:

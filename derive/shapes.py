@@ -170,6 +170,7 @@ class _Inference:
         for name in names:
             shape = self.shapes.get(name)
             if shape is None or any(self.find(size).atoms(Dummy) for size in shape):
+                shape = self._multiplied(name) if shape is None else shape
                 known = None if shape is None else tuple(map(self.find, shape))
                 number = f" (or '{name}: param' for a number)" if shape is None else ""
                 hint = f"Annotate it, for example '{name}: param[{self.suggested(known)}]'{number}."
@@ -182,6 +183,18 @@ class _Inference:
                     hint += f"\nNothing reads '{other}': it may be misspelt where it should be read."
                 raise self.text.fail(places[name], f"the shape of '{name}' is ambiguous", hint, ShapeError)
         return {name: tuple(map(self.find, shape)) for name, shape in self.shapes.items() if shape is not None}
+
+    def _multiplied(self, name: str) -> Shape | None:
+        """Return the shape of a matrix of this name, where a line multiplies it with what is known."""
+        for node in (node for line in self.text.assignments for node in ast.walk(line.value)):
+            match node:
+                case ast.BinOp(left=left, op=ast.MatMult(), right=ast.Name(id=right)) if right == name:
+                    if known := self.up(left):
+                        return known[-1], self.hole(node.right)
+                case ast.BinOp(left=ast.Name(id=left), op=ast.MatMult(), right=right) if left == name:
+                    if known := self.up(right):
+                        return self.hole(node.left), known[0]
+        return None
 
     def suggested(self, shape: Shape | None) -> str:
         """Return sizes that a shape may have: those that are known, and new letters for the others."""

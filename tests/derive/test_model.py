@@ -256,6 +256,7 @@ MISTAKES = [
     (X + LOOP + "    h = rnn(x_next)\n" + END, "'x_next' is not defined"),
     (X + LOOP + "    h = rnn(x[t])\n    A = stack(h)\n" + END, "stack takes the name of a sequence"),
     (RNN + "A = stack(2 * h)\n", "stack takes the name of a sequence"),
+    ("C: input[S, p]\n" + RNN + "A = stack(C)\n", "it is whole already, so write C."),
     (RNN + "A = stack(y)\n", "an index can't be stacked"),
     ("y: index[S, k]\n" + RNN[len(X) :], "an index has at most two dimensions"),
     ("G: input[T, L, D, 3]\n" + RNN, "a quantity has at most two dimensions"),

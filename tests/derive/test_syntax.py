@@ -116,6 +116,7 @@ FAULTS = [
     (HEAD + "h = concat(«a», b)", "the shape of 'a' is ambiguous", r"Annotate it, for example 'a: param\[n\]'"),
     (HEAD + "h = A @ B @ x\n".replace("A @", "«A» @"), "the shape of 'A' is ambiguous", "Annotate it"),
     (HEAD + "h = ((«A» @ x) * (B @ h)) @ C", "the shape of 'A' is ambiguous", r"'A: param\[p, m\]'\."),
+    (HEAD + "H: param[n, m]\nQ = H @ «A»\nh = sum(Q) * h", "the shape of 'A' is ambiguous", r"'A: param\[m, k\]'\."),
     (HEAD + "h = sum(«W») * h", "the shape of 'W' is ambiguous", "Annotate it"),
     (HEAD + "a = sigmoid(dot(q, h) + «b»)\nh = a * h", "'b' is ambiguous", r"'b: param' .* or 'b: param\[n\]'"),
     (HEAD + "h = h / (norm(h) + «eps»)", "the shape of 'eps' is ambiguous", "It stands beside a number"),

@@ -128,9 +128,12 @@ class _Inference:
         self.holes: dict[ast.expr, Dummy] = {}
         self.values = {line.target: line.value for line in text.assignments if line.target not in self.shapes}
         self.beside: dict[str, Shape] = {}
+        self.is_choosing = False
         self.changed = True
 
     def run(self) -> None:
+        self.settle()
+        self.is_choosing = self.changed = True
         self.settle()
         self.take_the_only_rank()
         self.settle()
@@ -308,7 +311,7 @@ class _Inference:
         if whole is None:
             return None if None in shapes else ()
         for operand, shape in zip(operands, shapes, strict=True):
-            if shape is None and self._wavers(operand, is_sum):
+            if shape is None and (self._waits(operand) or self._wavers(operand, is_sum)):
                 self._leave(operand, whole)
             elif shape is None:
                 self.need(operand, whole, "the other side is")
@@ -318,14 +321,19 @@ class _Inference:
 
     def _down_elementwise(self, operands: list[ast.expr], shape: Shape, is_sum: bool = False) -> None:
         unknown = [operand for operand in operands if self.up(operand) is None]
-        wavering = [operand for operand in unknown if self._wavers(operand, is_sum)]
-        if len(wavering) == len(unknown) and not any(map(self.up, operands)):  # else nothing has this shape
-            wavering = []
+        left = [operand for operand in unknown if self._waits(operand) or self._wavers(operand, is_sum)]
+        if len(left) == len(unknown) and not any(map(self.up, operands)):  # else nothing has this shape
+            left = []
         for operand in unknown:
-            if operand in wavering:
+            if operand in left:
                 self._leave(operand, shape)
             else:
                 self.down(operand, shape)
+
+    def _waits(self, node: ast.expr) -> bool:
+        """Return whether an equation, which may stand further down, is to say first what shape this has."""
+        unknown = (name.id for name in value_names(node) if self.shapes.get(name.id) is None)
+        return not self.is_choosing and any(name in self.values for name in unknown)
 
     def _wavers(self, node: ast.expr, is_added: bool = False, inside: frozenset[str] = frozenset()) -> bool:
         """Return whether an expression of unknown shape may well be a number, though it stands beside a vector.
@@ -354,7 +362,9 @@ class _Inference:
         return self.up(node) == () and any(name in self.values or self.shapes.get(name) for name in names)
 
     def _leave(self, node: ast.expr, shape: Shape) -> None:
-        """Note beside what shape an expression stands, for a message."""
+        """Note beside what shape an expression stands, for a message where nothing else decides."""
+        if not self.is_choosing:
+            return
         for name in value_names(node):
             if self.shapes.get(name.id) is None and name.id not in self.beside:
                 self.beside[name.id] = shape

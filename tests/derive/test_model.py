@@ -378,3 +378,9 @@ def test_what_is_found_of_a_size_is_a_sum_not_a_difference():
     shapes = cut("x: input[T, m]\n" + layers + loops + end).params
     assert shapes["W_hh__f"] == ("n_f", "n_f") and shapes["W_hh__b"] == ("n_b", "n_b")
     assert shapes["W_xh__g"] == ("n_g", "n_b + n_f")
+
+
+def test_a_number_of_a_loop_stays_one_beside_vectors_of_a_later_loop():
+    text = X + "d: state\n" + LOOP + "    h = rnn(x[t])\n    d = 0.9 * d + dot(h, q)\n"
+    text += LOOP + "    u = V @ tanh(d * h[t])\n    loss += cross_entropy(u, y[t])\n"
+    assert cut(text).blocks[0].cell.states["d"] == ()

@@ -19,6 +19,8 @@ from .gradient_flow import LAG, LOG_NORM, METHOD, OVERFLOW, measure_flow
 from .inputs import Feed, dimensions, draw_inputs, draw_state, plan_feed, size_of_text
 from .overflow import over_batch
 
+NOISE = "noise"
+
 
 def flow_study(
     cells: Sequence[Cell],
@@ -49,7 +51,7 @@ def flow_study(
         seeds: number of seeds; they are 0, 1, 2, ...
         gain: of the initial weights, as `Kernel.init` takes it.
         data: kinds of data: 'text' (windows of consecutive characters), 'shuffled' (independent characters
-            with the frequencies of the text).
+            with the frequencies of the text). Where no cell reads characters there is one kind, 'noise'.
         text_path: a text file in UTF-8; by default the help topics that come with Python.
         progress: called as progress(done, total) after each measurement.
 
@@ -72,7 +74,11 @@ def flow_study(
     _check(cells, given, data, gain, {"hidden": hidden, "steps": steps, "batch": batch, "seeds": seeds})
     chars = text(text_path)
     feeds = [plan_feed(cell, len(chars.vocabulary), given, hidden) for cell in cells]
-    drawn = [[DATA[kind](chars, steps, batch, seed) for seed in range(seeds)] for kind in data]
+    of_text = {"text": chars.source, "text_length": len(chars), "vocabulary": len(chars.vocabulary)}
+    if not any(feed.reads for feed in feeds):  # each kind of data would give the same numbers
+        data, of_text = (NOISE,), {}
+    draw_kind = {**DATA, NOISE: DATA["shuffled"]}  # of which no more is read than how many there are
+    drawn = [[draw_kind[kind](chars, steps, batch, seed) for seed in range(seeds)] for kind in data]
     compiled = [kernels.compile(cell) for cell in cells]
     log_norm = np.empty((len(cells), len(data), seeds, steps + 1))
     overflow = np.zeros((*log_norm.shape[:-1], batch), int)
@@ -96,9 +102,7 @@ def flow_study(
         "steps": steps,
         "batch": batch,
         "gain": gain,
-        "text": chars.source,
-        "text_length": len(chars),
-        "vocabulary": len(chars.vocabulary),
+        **of_text,
     }
     over = "cell", "data", "seed"
     variables = {

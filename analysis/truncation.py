@@ -115,7 +115,8 @@ def recommended_window(truncation: xr.Dataset, bias: float = 0.1) -> xr.DataArra
         bias: the bound, above 0.
 
     Returns:
-        Steps, float64, over the other dimensions of `relative_bias`; inf where no measured window is long enough.
+        Steps, float64, over the other dimensions of `relative_bias`; inf where no measured window is long enough. It
+        can't be longer than the sequence, which is stated as `valid_max`.
 
     Raises:
         Error: for a bound that isn't above 0.
@@ -128,7 +129,8 @@ def recommended_window(truncation: xr.Dataset, bias: float = 0.1) -> xr.DataArra
         raise Error(f"the bound of the bias is {bias}: give a number above 0, such as 0.1")
     exceeded = (~(truncation.relative_bias <= bias)).astype(int)
     later = exceeded.isel(window=slice(None, None, -1)).cumsum("window").isel(window=slice(None, None, -1))
-    return truncation.window.where(later == 0, np.inf).min("window").astype(float).assign_attrs(RECOMMENDED)
+    longest = {"valid_max": truncation.attrs["steps"]} if "steps" in truncation.attrs else {}
+    return truncation.window.where(later == 0, np.inf).min("window").astype(float).assign_attrs(RECOMMENDED | longest)
 
 
 def _checked(windows: Sequence[int] | None, steps: int) -> list[int]:

@@ -17,7 +17,7 @@ from . import display, functions, linear
 from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
-from .shapes import bounds, infer, size_of
+from .shapes import bounds, infer, size_from, size_of
 from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
 from .written import negated, operands, renamed
 
@@ -169,7 +169,7 @@ def load(name: str | os.PathLike[str]) -> Cell:
     if path.suffix not in ("", ".cell") and not path.exists():
         raise Error(f"there is no file '{wanted}'. A cell is the path of a .cell file, or a name that ships with bptt.")
     if path.suffix != ".cell" and not path.exists():
-        raise Error(f"no cell is called '{wanted}'. {closest(wanted, zoo())} Or give the path of a .cell file.")
+        raise Error(f"no cell is called '{wanted}'. {near_name(wanted, zoo(), '.cell')}")
     return parse(text_of(path, "Give the path of a .cell file that is there, or a name of `bptt cells`."), wanted)
 
 
@@ -228,6 +228,25 @@ def _check_order(text: Text) -> None:
         if declaration.kind == "state" and declaration.name not in targets:
             hint = f"Add an equation '{declaration.name} = ...' that gives its value at t."
             raise text.fail(declaration.place, f"the state '{declaration.name}' is never assigned", hint)
+
+
+def near_name(name: str, shipped: list[str], *endings: str) -> str:
+    """Return what to write instead of a name that nothing shipped has: that of a file which is there, or a near one."""
+    if found := [f"{name}{ending}" for ending in endings if os.path.isfile(f"{name}{ending}")]:
+        return f"There is a file '{found[0]}': give its whole name."
+    return f"{closest(name, shipped)} Or give the path of a {' or '.join(endings)} file."
+
+
+def dimensions_of(cell: Cell) -> list[str]:
+    """Return the names of all dimensions of a cell, sorted: of its quantities, and those that its equations name.
+
+    >>> dimensions_of(parse("x: input[m]\\nh: state[n]\\nh = W @ x / sum(ones(m))"))
+    ['m', 'n']
+    """
+    shapes = [*cell.shapes.values(), *((size_from(entries),) for entries in cell.indices.values())]
+    named = {symbol for shape in shapes for size in shape for symbol in size.atoms(Symbol)}
+    named |= {s for line in cell.equations for s in line.written.atoms(Symbol) if s.is_integer}
+    return sorted(symbol.name for symbol in named)
 
 
 def _check_sizes(text: Text, shapes: Mapping[str, Shape]) -> None:

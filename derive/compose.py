@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from sympy import Symbol
 
-from .cell import Cell, load
+from .cell import Cell, dimensions_of, load
 from .errors import Error
-from .inlining import size_in, sizes_of
+from .inlining import size_in
 from .model import Model, parse_model
 from .scope import LABEL, LOSS
 from .shapes import size_from
@@ -201,7 +201,8 @@ class _Writer:
     def states(self, label: str, start: str, first: bool = False) -> list[str]:
         """Return declarations of a layer's states, which start from those of the layer `start`."""
         number = re.sub("[^0-9]", "", label)
-        sizes = {size: f"{size}_{number}" if number and size not in self.tied else size for size in sizes_of(self.cell)}
+        sizes = {size: size for size in dimensions_of(self.cell)}
+        sizes |= {size: f"{size}_{number}" for size in sizes if number and size not in self.tied}
         lines = []
         for name, dimensions in self.cell.states.items():
             inside = _bracket([_sized(part, sizes) for part in dimensions])

@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sympy import Symbol
-
-from .cell import Cell
+from .cell import Cell, dimensions_of
 from .errors import Error, Source
 from .folding import Fold, filled, is_number
 from .linear import Shape
 from .resolving import is_function, resolved, unknown
 from .scope import LABEL, START, Passage, Scope, targets_of
-from .shapes import Expected, shapes_in, size_from, size_of
+from .shapes import OF, Expected, shapes_in, size_of
 from .syntax import Assignment, Declaration, assignment, check_name, read
 
-OF = " of "  # in the name of a called cell's dimension, which no text can have: "n of layer1"
 Names = Mapping[str, str]
 
 
@@ -95,7 +92,7 @@ class _Call:
                 number += 1
             self.own_suffix = f"{self.suffix}_{number}"
         self.names = {name: f"{name}{self.suffix}" for name in self.cell.params}
-        self.sizes = {size: f"{size}{OF}{self.name}" for size in sizes_of(self.cell)}
+        self.sizes = {size: f"{size}{OF}{self.name}" for size in dimensions_of(self.cell)}
         self.zeros: set[str] = set()
 
     def check(self) -> None:
@@ -238,10 +235,3 @@ def _sizes_within(node: ast.AST) -> list[ast.expr]:
 def size_in(text: str, sizes: Names, place: ast.expr) -> ast.expr:
     """Return a dimension such as "n + m" as a syntax tree, with its names replaced."""
     return put_in(ast.parse(text, mode="eval").body, sizes, sizes, place)
-
-
-def sizes_of(cell: Cell) -> list[str]:
-    """Return the names of a cell's dimensions, sorted."""
-    symbols = {size for shape in cell.shapes.values() for part in shape for size in part.atoms(Symbol)}
-    picked = {symbol for entries in cell.indices.values() for symbol in size_from(entries).atoms(Symbol)}
-    return sorted(symbol.name for symbol in symbols | picked)

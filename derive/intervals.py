@@ -8,7 +8,7 @@ import sympy
 from sympy import Expr, Integer, Symbol, oo
 
 from .functions import Elementwise
-from .linear import Node, tensor_arguments
+from .linear import Node, is_one_hot, tensor_arguments
 from .program import Program
 
 Interval = tuple[Expr, Expr]
@@ -16,7 +16,7 @@ Special = Callable[[Expr], Interval | None]
 ANY: Interval = (-oo, oo)
 UNIT: Interval = (Integer(0), Integer(1))
 # tensor maps whose entries are entries of their arguments, or zeros
-REARRANGING = ("transpose", "broadcast", "concat", "part", "pad", "entry")
+REARRANGING = ("transpose", "broadcast", "concat", "part", "pad", "entry", "lookup")
 
 
 class Intervals:
@@ -57,7 +57,7 @@ class Intervals:
 
     def _of_node(self, node: Node) -> Interval:
         name = node.func.__name__
-        if name in ("softmax", "ones"):
+        if name in ("softmax", "ones") or is_one_hot(node):
             return UNIT
         if name in REARRANGING:
             parts = [self.of(argument) for argument in tensor_arguments(node)]

@@ -14,13 +14,12 @@ from pathlib import Path
 from sympy import Expr, Symbol
 
 from . import display
-from .cell import Builder, Cell, load, previous, text_of, zoo
+from .cell import Builder, Cell, load, near_name, previous, text_of, zoo
 from .errors import Error, ShapeError, Source
-from .inlining import OF
 from .linear import Shape, Shapes
 from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
-from .shapes import dimension, infer, size_of, spelled
-from .syntax import Assignment, Declaration, Text, closest, value_names, with_lookups
+from .shapes import OF, dimension, infer, size_of, spelled
+from .syntax import Assignment, Declaration, Text, value_names, with_lookups
 
 ZOO = resources.files(__package__) / "models"
 
@@ -225,7 +224,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         made = f"Make a model around it: bptt compose {wanted} -o {path.stem}.model"
         raise Error(f"{wanted}: a cell, where a sequence model is wanted. {made}")
     if path.suffix != ".model" and not path.exists():
-        raise Error(f"no model is called '{wanted}'. {closest(wanted, models())} Or give the path of a .model file.")
+        raise Error(f"no model is called '{wanted}'. {near_name(wanted, models(), '.model')}")
     text = text_of(path, "Give the path of a .model file that is there, or a name of `bptt models`.")
 
     def beside(called: str) -> Cell | None:

@@ -144,6 +144,8 @@ class _Resolver(ast.NodeTransformer):
         name = node.args[0].id if len(node.args) == 1 and isinstance(node.args[0], ast.Name) else ""
         if not name or node.keywords or not scope.axis(name) or scope.homes.get(name) is self.passage:
             hint = "Write stack(h) after the loop that gives h, or stack(x) for an input with steps."
+            if scope.kind(name) == "input" and not scope.axis(name):
+                hint = f"No loop runs over what '{name}' is declared with: it is whole already, so write {name}."
             raise scope.fail(node, "stack takes the name of a sequence", hint)
         if scope.kind(name) == "index":
             raise scope.fail(node, "an index can't be stacked", "Look its rows up in a loop, and stack those.")

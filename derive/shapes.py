@@ -30,8 +30,16 @@ def spelled(shape: Shape) -> str:
     >>> spelled((dimension("n"), dimension("m"))), spelled(())
     ('n×m', 'a number')
     """
-    names = ["?" if size.atoms(Dummy) else str(size) for size in shape]
+    names = ["?" if size.atoms(Dummy) else _spelled_size(size) for size in shape]
     return {0: "a number", 1: f"a vector of {names[0] if names else ''}"}.get(len(shape), "×".join(names))
+
+
+def _spelled_size(size: Expr) -> str:
+    whole = {symbol: dimension(f"({symbol})") for symbol in size.atoms(Symbol) if OF in symbol.name}
+    return str(size if size in whole else size.xreplace(whole))
+
+
+OF = " of "  # in the name of a called cell's dimension, which no text can have: "n of layer1"
 
 
 class Expected(NamedTuple):
@@ -118,9 +126,14 @@ class _Inference:
         self.shapes: dict[str, Shape | None] = {d.name: declared_shape(d) for d in text.declarations}
         self.ranges = {d.name: size_of(d.dimensions[0]) for d in text.declarations if d.kind == "index"}
         self.holes: dict[ast.expr, Dummy] = {}
+        self.values = {line.target: line.value for line in text.assignments if line.target not in self.shapes}
+        self.beside: dict[str, Shape] = {}
+        self.is_choosing = False
         self.changed = True
 
     def run(self) -> None:
+        self.settle()
+        self.is_choosing = self.changed = True
         self.settle()
         self.take_the_only_rank()
         self.settle()
@@ -160,14 +173,31 @@ class _Inference:
         for name in names:
             shape = self.shapes.get(name)
             if shape is None or any(self.find(size).atoms(Dummy) for size in shape):
+                shape = self._multiplied(name) if shape is None else shape
                 known = None if shape is None else tuple(map(self.find, shape))
                 number = f" (or '{name}: param' for a number)" if shape is None else ""
                 hint = f"Annotate it, for example '{name}: param[{self.suggested(known)}]'{number}."
+                if known is None and name in self.beside:
+                    vector = self.suggested(tuple(map(self.find, self.beside[name])))
+                    hint = "It stands beside a number, and what comes of it beside what has more entries. "
+                    hint += f"Annotate it: '{name}: param' for a number, or '{name}: param[{vector}]'."
                 states = {d.name for d in self.text.declarations}
-                for other in sorted(assigned - places.keys() - states):
+                for other in sorted(assigned - places.keys() - states - set(self.numbers)):
                     hint += f"\nNothing reads '{other}': it may be misspelt where it should be read."
                 raise self.text.fail(places[name], f"the shape of '{name}' is ambiguous", hint, ShapeError)
         return {name: tuple(map(self.find, shape)) for name, shape in self.shapes.items() if shape is not None}
+
+    def _multiplied(self, name: str) -> Shape | None:
+        """Return the shape of a matrix of this name, where a line multiplies it with what is known."""
+        for node in (node for line in self.text.assignments for node in ast.walk(line.value)):
+            match node:
+                case ast.BinOp(left=left, op=ast.MatMult(), right=ast.Name(id=right)) if right == name:
+                    if known := self.up(left):
+                        return known[-1], self.hole(node.right)
+                case ast.BinOp(left=ast.Name(id=left), op=ast.MatMult(), right=right) if left == name:
+                    if known := self.up(right):
+                        return self.hole(node.left), known[0]
+        return None
 
     def suggested(self, shape: Shape | None) -> str:
         """Return sizes that a shape may have: those that are known, and new letters for the others."""
@@ -177,6 +207,9 @@ class _Inference:
         letters = iter(sorted(set("kpqrs") - found - self.shapes.keys()))
         holes = {hole for size in shape for hole in size.atoms(Dummy)}
         new = {hole: dimension(next(letters)) for hole in sorted(holes, key=lambda hole: hole.dummy_index)}
+        for symbol in (symbol for size in shape for symbol in size.atoms(Symbol) if OF in symbol.name):
+            base, layer = symbol.name.split(OF)
+            new[symbol] = dimension(f"{base}_{layer}" if base in found else base)
         return ", ".join(str(size.xreplace(new)) for size in shape)
 
     def set(self, name: str, shape: Shape) -> None:
@@ -201,8 +234,10 @@ class _Inference:
                 solvable = [hole for hole in holes if abs(difference.coeff(hole)) == 1]
                 if not solvable:
                     break
-                solution = sympy.expand(solvable[0] - difference * difference.coeff(solvable[0]))
-                self.sizes[solvable[0]] = solution
+                solutions = {hole: sympy.expand(hole - difference * difference.coeff(hole)) for hole in solvable}
+                whole = [hole for hole, solution in solutions.items() if not _has_difference(solution)]
+                solved = (whole or solvable)[0]
+                self.sizes[solved] = solutions[solved]
                 self.changed = True
             else:
                 return
@@ -239,8 +274,8 @@ class _Inference:
                 return self._up_product(node, left, right)
             case ast.BinOp(op=ast.Pow(), left=left):
                 return self.up(left)
-            case ast.BinOp(left=left, right=right):
-                return self._up_elementwise([left, right])
+            case ast.BinOp(op=op, left=left, right=right):
+                return self._up_elementwise([left, right], isinstance(op, ast.Add | ast.Sub))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return self._up_call(node, name, arguments)
         raise AssertionError(f"syntax let {ast.dump(node)} through")
@@ -256,8 +291,8 @@ class _Inference:
                 self.down(value, shape[::-1])
             case ast.BinOp(op=ast.MatMult(), left=left, right=right):
                 self._down_product(left, right, shape)
-            case ast.BinOp(left=left, right=right):
-                self._down_elementwise([left, right], shape)
+            case ast.BinOp(op=op, left=left, right=right):
+                self._down_elementwise([left, right], shape, isinstance(op, ast.Add | ast.Sub))
             case ast.Call(func=ast.Name(id=name), args=arguments) if name in FUNCTIONS:
                 self._down_elementwise(arguments, shape)
             case ast.Call(func=ast.Name(id="softmax"), args=[argument]):
@@ -270,22 +305,71 @@ class _Inference:
             case ast.Call(func=ast.Name(id="concat"), args=arguments) if len(shape) == 1:
                 self._down_concat(arguments, shape[0])
 
-    def _up_elementwise(self, operands: list[ast.expr]) -> Shape | None:
+    def _up_elementwise(self, operands: list[ast.expr], is_sum: bool = False) -> Shape | None:
         shapes = [self.up(operand) for operand in operands]
         whole = max((s for s in shapes if s), key=len, default=None)
         if whole is None:
             return None if None in shapes else ()
         for operand, shape in zip(operands, shapes, strict=True):
-            if shape is None:
+            if shape is None and (self._waits(operand) or self._wavers(operand, is_sum)):
+                self._leave(operand, whole)
+            elif shape is None:
                 self.need(operand, whole, "the other side is")
             elif shape:
                 self.unify(operand, whole, shape, "the other side is")
         return whole
 
-    def _down_elementwise(self, operands: list[ast.expr], shape: Shape) -> None:
-        for operand in operands:
-            if self.up(operand) is None:
+    def _down_elementwise(self, operands: list[ast.expr], shape: Shape, is_sum: bool = False) -> None:
+        unknown = [operand for operand in operands if self.up(operand) is None]
+        left = [operand for operand in unknown if self._waits(operand) or self._wavers(operand, is_sum)]
+        if len(left) == len(unknown) and not any(map(self.up, operands)):  # else nothing has this shape
+            left = []
+        for operand in unknown:
+            if operand in left:
+                self._leave(operand, shape)
+            else:
                 self.down(operand, shape)
+
+    def _waits(self, node: ast.expr) -> bool:
+        """Return whether an equation, which may stand further down, is to say first what shape this has."""
+        unknown = (name.id for name in value_names(node) if self.shapes.get(name.id) is None)
+        return not self.is_choosing and any(name in self.values for name in unknown)
+
+    def _wavers(self, node: ast.expr, is_added: bool = False, inside: frozenset[str] = frozenset()) -> bool:
+        """Return whether an expression of unknown shape may well be a number, though it stands beside a vector.
+
+        So it may where what isn't known in it stands beside a number that is computed, as b in sigmoid(dot(q, h) + b).
+        A term of a sum that has a vector among its terms is a vector, as v in W @ x + v * dot(q, h).
+        """
+        match node:
+            case ast.Name(id=name) if name in self.values and name not in inside:
+                return self._wavers(self.values[name], False, inside | {name})
+            case ast.UnaryOp(operand=operand) | ast.BinOp(op=ast.Pow(), left=operand):
+                return self._wavers(operand, is_added, inside)
+            case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), left=left, right=right):
+                parts, is_beside = [left, right], not is_added
+            case ast.Call(func=ast.Name(id=function), args=parts) if function in FUNCTIONS:
+                is_added, is_beside = False, True
+            case _:
+                return False
+        unknown = [part for part in parts if self.up(part) is None]
+        computed = is_beside and unknown and any(map(self._is_computed_number, parts))
+        return bool(computed) or any(self._wavers(part, is_added, inside) for part in unknown)
+
+    def _is_computed_number(self, node: ast.expr) -> bool:
+        """Return whether this is a number that vectors or equations give, not one that is written or declared."""
+        names = [name.id for name in value_names(node)]
+        return self.up(node) == () and any(name in self.values or self.shapes.get(name) for name in names)
+
+    def _leave(self, node: ast.expr, shape: Shape) -> None:
+        """Note beside what shape an expression stands, for a message where nothing else decides."""
+        if not self.is_choosing:
+            return
+        for name in value_names(node):
+            if self.shapes.get(name.id) is None and name.id not in self.beside:
+                self.beside[name.id] = shape
+                if name.id in self.values:
+                    self._leave(self.values[name.id], shape)
 
     def _up_transpose(self, node: ast.expr, shape: Shape | None) -> Shape | None:
         if shape is not None and len(shape) != 2:
@@ -391,6 +475,10 @@ class _Inference:
         if shapes.count(None) == 1:
             known = sympy.Add(*(shape[0] for shape in shapes if shape))
             self.down(arguments[shapes.index(None)], (self.find(size - known),))
+
+
+def _has_difference(size: Expr) -> bool:
+    return any(term.could_extract_minus_sign() for term in sympy.Add.make_args(size))
 
 
 def bounds(index: ast.Slice, size: Expr) -> tuple[Expr, Expr]:

@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from ..derive.cell import Cell, previous
+from ..derive.cell import Cell, dimensions_of, previous
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
 from ..derive.linear import Shape, entry, part, shape_of
@@ -29,8 +29,7 @@ def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     Raises:
         ShapeError: also where an index or slice in the cell's equations reaches past the end at these sizes.
     """
-    shapes = [*cell.shapes.values(), *((size_from(entries),) for entries in cell.indices.values())]
-    wanted = sorted({s.name for shape in shapes for part in shape for s in part.atoms(Symbol)})
+    wanted = dimensions_of(cell)
     if missing := [name for name in wanted if name not in sizes]:
         raise ShapeError(f"no size is given for dimension {', '.join(missing)}; this cell has {', '.join(wanted)}")
     if unknown := sorted(set(sizes) - set(wanted)):

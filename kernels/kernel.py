@@ -109,6 +109,7 @@ class Kernel:
         *,
         steps: int | None = None,
         batch: int | None = None,
+        sizes: Mapping[str, int] | None = None,
         lengths: Any = None,
         reverse: bool = False,
         keep: int | None = None,
@@ -120,6 +121,7 @@ class Kernel:
             inputs: input -> (T, B, *shape); an index -> (T, B), whole numbers.
             state: state -> (B, *shape), the initial state; what is left out starts at 0.
             steps, batch: T and B, needed only for a cell without inputs.
+            sizes: dimension -> size, needed only for one that no array has.
             lengths: (B,) whole numbers from 0 to T: past its length, a sequence's states stay as they are, and inputs
                 there get gradient 0.
             reverse: go from the last step to the first: `run.states[...][t]` is the state after the steps T-1 to t.
@@ -142,8 +144,8 @@ class Kernel:
         """
         if (steps, batch, keep) != (None, None, None):
             _check_counts(steps, batch, keep)
-        held, moving, start, extent = self._taken(params, inputs, state or {}, steps, batch)
-        self._sizes = sizes = extent.sizes
+        held, moving, start, extent = self._taken(params, inputs, state or {}, steps, batch, sizes or {})
+        self._sizes = found = extent.sizes
         if start:
             check_finite("state", start)
         if keep is not None:
@@ -159,7 +161,7 @@ class Kernel:
             return self._passes.forward(module, extent, held, moving, start, active, reverse)
         before = {}
         for name in self.cell.states:
-            shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), sizes))
+            shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), found))
             before[name] = np.empty(shape, self.dtype)
             before[name][0] = start.get(name, 0)
         segments = Segments(
@@ -171,13 +173,19 @@ class Kernel:
             before,
             active,
             lambda inputs, before, many, reached: self._passes.forward(
-                module, self._extent(sizes, many, B), held, inputs, before, reached, False
+                module, self._extent(found, many, B), held, inputs, before, reached, False
             ),
         )
-        return run_in_segments(segments, sizes, module.values, reverse)
+        return run_in_segments(segments, found, module.values, reverse)
 
     def _taken(
-        self, params: Any, inputs: Any, state: Any, steps: int | None, batch: int | None
+        self,
+        params: Any,
+        inputs: Any,
+        state: Any,
+        steps: int | None,
+        batch: int | None,
+        sizes: Mapping[str, int],
     ) -> tuple[Held, Arrays, Arrays, Extent]:
         """Return parameters, inputs and states as contiguous arrays, and the sizes that they have.
 
@@ -188,10 +196,12 @@ class Kernel:
             shapes = shapes_of(params, self.dtype)
             held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
             self._held = held
-        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype) if state else (), steps, batch
+        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype) if state else (), steps, batch, *sizes.items()
         if extent := held.passed.get(key):
             return held, inputs, state, extent
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
+        given.sizes.update(sizes)
+        given.source.update(dict.fromkeys(sizes, "sizes="))
         arrays = given.take("parameter", params, self.cell.params, ())
         known = {**self.cell.inputs, **dict.fromkeys(self.cell.indices, ())}
         moving = given.take("input", given.as_numbers(inputs), known, (steps, batch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -13,7 +14,7 @@ from sympy import Symbol
 
 from ..derive import display
 from ..derive.adjoint import adjoint_program
-from ..derive.cell import Cell, previous
+from ..derive.cell import Cell, dimensions_of, previous
 from ..derive.derivation import Derivation
 from ..derive.derivation import derive as derive_cell
 from ..derive.errors import Error, ShapeError
@@ -22,6 +23,7 @@ from ..derive.model import Block, Model
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_derivation import derive as derive_model
 from ..derive.model_text import PARAM, STEP, WHOLE, Wire
+from ..derive.shapes import dimension
 from ..derive.syntax import closest
 from .given import Array, Arrays
 from .initial import check_seed, draw, is_bias
@@ -189,7 +191,7 @@ class ModelKernel:
         if unknown := sorted(set(state) - set(free)):
             raise Error(f"no loop starts from a given state '{unknown[0]}'. {closest(unknown[0], free)}")
         active = {axis: self._active(axis, counts, steps, batch) for axis, counts in lengths.items()}
-        flow = _Forward(self, params, inputs, state, lengths, steps, batch)
+        flow = _Forward(self, params, inputs, state, lengths, steps, batch, self._sizes(params, inputs) | steps)
         runs = flow.run()
         losses: dict[str, Array] = {}
         for block, run in zip(model.blocks, runs, strict=True):
@@ -244,6 +246,23 @@ class ModelKernel:
             raise ShapeError("a model without inputs has no batch to run on")
         return batch["B"][0], {axis: number for axis, (number, _) in steps.items()}
 
+    def _sizes(self, params: Arrays, inputs: Arrays) -> dict[str, int]:
+        """Return dimension -> the size that a parameter or an input has there."""
+        arrays = {name: np.shape(array) for name, array in {**params, **inputs}.items()}
+        return {
+            part.name: number
+            for name, shape in arrays.items()
+            for part, number in zip(reversed(self.model.shapes[Symbol(name)]), reversed(shape), strict=False)
+            if isinstance(part, Symbol)
+        }
+
+    @cached_property
+    def unseen(self) -> tuple[set[str], ...]:
+        """Dimensions of each block that none of its parameters and inputs has."""
+        cells = [block.cell for block in self.model.blocks]
+        shown = [{*chain(*cell.params.values(), *cell.inputs.values())} for cell in cells]
+        return tuple(set(dimensions_of(cell)) - known for cell, known in zip(cells, shown, strict=True))
+
     def _active(self, axis: str, counts: Array, steps: Mapping[str, int], batch: int) -> Array:
         if axis not in self.model.axes:
             raise Error(f"lengths= names '{axis}'. {closest(axis, self.model.axes)}")
@@ -255,13 +274,17 @@ class ModelKernel:
             or (counts > steps[axis]).any()
         ):
             raise Error(f"lengths of {axis} must be B = {batch} whole numbers from 1 to {steps[axis]}")
+        one_length = (
+            f"so sequences must have one length: sort them into batches by length instead of giving lengths of {axis}"
+        )
         for block in self.model.blocks:
             for wire in block.wires.values():
                 home = self.home(wire)
                 steps_of = self._stepped.get(wire.source) if home is None else str(self.model.blocks[home].axis)
                 if wire.part == WHOLE and steps_of == axis:
-                    message = f"'{wire.source}' is read at all steps of {axis}, so sequences must have one length"
-                    raise Error(f"{message}: sort them into batches by length instead of giving lengths of {axis}")
+                    raise Error(f"'{wire.source}' is read at all steps of {axis}, {one_length}")
+        if any(dimension(axis) in line.written.atoms(Symbol) for b in self.model.blocks for line in b.cell.equations):
+            raise Error(f"an equation reads the size {axis}, {one_length}")
         return np.arange(steps[axis])[:, None] < counts[None, :]
 
     def home(self, wire: Wire) -> int | None:
@@ -298,7 +321,9 @@ class _Forward:
         lengths: Arrays,
         steps: Mapping[str, int],
         batch: int,
+        sizes: Mapping[str, int],
     ) -> None:
+        self.sizes = sizes
         self.kernel, self.params, self.inputs, self.state = kernel, params, inputs, state
         self.lengths, self.steps, self.batch = lengths, steps, batch
         self.runs: list[Run] = []
@@ -311,8 +336,17 @@ class _Forward:
             start = {name: self._start(name, wire) for name, wire in block.starts.items()}
             start = {name: array for name, array in start.items() if array is not None}
             lengths = None if block.axis is None else self.lengths.get(str(block.axis))
-            kernel = self.kernel.kernels[number]
-            run = kernel.forward(own, read, start, steps=many, batch=self.batch, lengths=lengths, reverse=block.reverse)
+            unseen = {name: self.sizes[name] for name in self.kernel.unseen[number] & self.sizes.keys()}
+            run = self.kernel.kernels[number].forward(
+                own,
+                read,
+                start,
+                steps=many,
+                batch=self.batch,
+                sizes=unseen,
+                lengths=lengths,
+                reverse=block.reverse,
+            )
             self.runs.append(run)
         return tuple(self.runs)
 

@@ -16,6 +16,7 @@ from ..derive.cell import Cell, previous
 from ..derive.errors import Error
 from ..derive.model import Model
 from ..derive.model_text import LAST, PARAM, STEP, WHOLE, Wire
+from .lines import free
 from .onnx_step import DOMAIN, OPSET, StepWriter, Value, Writer
 from .parts import Part, as_model, carried, parts
 
@@ -143,7 +144,8 @@ class _GraphWriter(Writer):
         for name in self.gives[part.name]:
             self.outputs.append(self.told(name, (*lead, "B", *map(str, part.cell.shapes[Symbol(name)]))))
         wired = {name: self._wired(wire) for name, wire in part.wires.items()}
-        given = [*part.cell.params, *wired.values()]
+        sizes = [self._count(size) for size in part.sizes]
+        given = [*part.cell.params, *wired.values(), *sizes]
         if part.is_still:
             once = [self.name(f"{name}_once") for name in self.gives[part.name]]
             self._call(function, given, once)
@@ -152,14 +154,14 @@ class _GraphWriter(Writer):
                 shape = self.node("Concat", *lead, self._count(""), self.node("Shape", array), axis=0)
                 self.node("Expand", array, shape, output=name)
         elif part.axis:
-            self._scan(part, function, wired)
+            self._scan(part, function, wired, sizes)
         else:
             self._call(function, given, self.gives[part.name])
 
     def _call(self, function: Any, inputs: list[str], outputs: list[str]) -> None:
         self.nodes.append(self.onnx.helper.make_node(function.name, inputs, outputs, domain=DOMAIN))
 
-    def _scan(self, part: Part, function: Any, wired: Mapping[str, str]) -> None:
+    def _scan(self, part: Part, function: Any, wired: Mapping[str, str], sizes: Iterable[str]) -> None:
         """Write the scan that carries a step over time."""
         sequences = [wired[name] for name, wire in part.wires.items() if wire.part == STEP]
         starts = [self._start(name, part.block.starts[name]) for name in part.cell.states]
@@ -169,7 +171,7 @@ class _GraphWriter(Writer):
         if part.block.reverse:  # turned round, since the reference implementation has no other directions
             sequences = [self._turned(name) for name in sequences]
             found = [self.name(f"{name}_turned") for name in found]
-        body = self._body(part, function, wired)
+        body = self._body(part, function, wired, sizes)
         self.nodes.append(
             self.onnx.helper.make_node(
                 "Scan", [*starts, *sequences], [*last, *found], body=body, num_scan_inputs=len(sequences)
@@ -184,7 +186,7 @@ class _GraphWriter(Writer):
         before_first = np.iinfo(np.int64).min
         return self.node("Slice", array, *(self.whole(number) for number in (-1, before_first, 0, -1)), output=output)
 
-    def _body(self, part: Part, function: Any, wired: Mapping[str, str]) -> Any:
+    def _body(self, part: Part, function: Any, wired: Mapping[str, str], sizes: Iterable[str]) -> Any:
         """Return a scan's body: a step, its states once to go on with, and all that it gives once to keep."""
         cell, helper = part.cell, self.onnx.helper
         writer = Writer(self.onnx, [], np.float32)
@@ -193,7 +195,7 @@ class _GraphWriter(Writer):
         after = {name: writer.name(f"{name}_next") for name in self.gives[part.name]}
         kept = {name: writer.name(f"{name}_kept") for name in self.gives[part.name]}
         at_step = {name: writer.name(f"{name}_now") for name, wire in part.wires.items() if wire.part == STEP}
-        given = [*cell.params, *(at_step.get(name, wired[name]) for name in part.wires), *before.values()]
+        given = [*cell.params, *(at_step.get(name, wired[name]) for name in part.wires), *before.values(), *sizes]
         writer.nodes.append(helper.make_node(function.name, given, list(after.values()), domain=DOMAIN))
         for name in kept:
             writer.node("Identity", after[name], output=kept[name])
@@ -256,7 +258,9 @@ def _function(onnx: Any, part: Part, model: str, gives: list[str], dtype: str) -
     values |= {Symbol(name): Value(name, len(cell.inputs.get(name, ())), True) for name in part.wires}
     values |= {previous(name): Value(f"{name}_prev", len(shape), True) for name, shape in cell.states.items()}
     names = [value.name for value in values.values()]
-    writer = StepWriter(onnx, cell, values, [*names, *gives], dtype)
+    sizes = {size: free(f"size_{size}", {*names, *gives}) for size in part.sizes}
+    names += sizes.values()
+    writer = StepWriter(onnx, cell, values, sizes, [*names, *gives], dtype)
     writer.write()
     for name in gives:
         writer.node("Identity", writer.for_each_sample(writer.values[Symbol(name)]).name, output=name)

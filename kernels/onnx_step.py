@@ -89,14 +89,23 @@ class StepWriter(Writer):
     Args:
         cell: any.
         values: what parameters, inputs and states before the step are called.
+        sizes: what dimensions are called that are given as lists of one number.
 
     Attributes:
         first: a value of each sample, None where there is none.
     """
 
-    def __init__(self, onnx: Any, cell: Cell, values: Mapping[Symbol, Value], taken: Sequence[str], kind: Any) -> None:
+    def __init__(
+        self,
+        onnx: Any,
+        cell: Cell,
+        values: Mapping[Symbol, Value],
+        sizes: Mapping[str, str],
+        taken: Sequence[str],
+        kind: Any,
+    ) -> None:
         super().__init__(onnx, taken, kind)
-        self.cell, self.values = cell, dict(values)
+        self.cell, self.values, self.sizes = cell, dict(values), sizes
         self.first = next((value for value in values.values() if value.batched), None)
 
     def write(self) -> None:
@@ -207,7 +216,9 @@ class StepWriter(Writer):
         return reduce(lambda left, right: self.node(kind, left, right), map(self.size, expr.args))
 
     def _length(self, size: Symbol) -> str:
-        """Read a size from a value that has it."""
+        """Read a size from a value that has it, where it isn't given."""
+        if size.name in self.sizes:
+            return self.sizes[size.name]
         for symbol, value in self.values.items():
             for place, length in enumerate(self._dimensions(symbol)):
                 if length == size:

@@ -16,7 +16,7 @@ from ..derive.linear import Shapes
 from ..derive.model import Block, Model, over_time
 from ..derive.model_text import ONCE, STEP, Wire
 from ..derive.program import quantities
-from ..derive.shapes import dimension
+from ..derive.shapes import dimension, size_from
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Part:
         cell: the lines, with what they read.
         gives: which values the function returns.
         wires: input or index of the cell -> where it comes from.
+        sizes: dimensions that the lines name, and that nothing which they read has, nor any parameter.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Part:
     cell: Cell
     gives: tuple[Symbol, ...]
     wires: Mapping[str, Wire]
+    sizes: tuple[str, ...]
 
     @property
     def is_loss(self) -> bool:
@@ -108,6 +110,9 @@ def _part(
     shapes = {n: tuple(map(str, whole.shapes[Symbol(n)])) for n in names}
     params = {n: shapes[n] for n in whole.params if n in names}
     params |= _for_sizes(model, lines, whole.shapes, {*names, *states})
+    shown = {size for n in (*names, *states) for size in whole.shapes[Symbol(n)]}
+    shown |= {size for dimensions in params.values() for size in map(size_from, dimensions)}
+    lacking = tuple(sorted(size.name for size in _named_sizes(lines) - shown))
     cell = replace(
         whole,
         inputs={n: shapes[n] for n in wires if n not in whole.indices},
@@ -117,17 +122,20 @@ def _part(
         equations=tuple(lines),
         shapes={**whole.shapes, **{Symbol(n): model.shapes[Symbol(n)] for n in params}},
     )
-    return Part(name, block, cell, tuple(gives), wires)
+    return Part(name, block, cell, tuple(gives), wires, lacking)
+
+
+def _named_sizes(lines: Iterable[Equation]) -> set[Symbol]:
+    return {symbol for line in lines for symbol in line.written.atoms(Symbol) if symbol.is_integer}
 
 
 def _for_sizes(
     model: Model, lines: Iterable[Equation], shapes: Shapes, names: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
     """Return parameters that the lines don't read themselves, but from which a size that they name is known."""
-    asked = {symbol for line in lines for symbol in line.written.atoms(Symbol) if symbol.is_integer}
     there = {size for name in names for size in shapes[Symbol(name)]}
     found = {}
-    for size in sorted(asked - there, key=str):
+    for size in sorted(_named_sizes(lines) - there, key=str):
         for name, dimensions in model.params.items():
             if size in map(dimension, dimensions):
                 found[name] = dimensions

@@ -21,7 +21,7 @@ from ..derive.model import Model
 from ..derive.model_derivation import derive
 from ..derive.model_text import LAST, PARAM, STEP, WHOLE, Wire
 from ..derive.program import quantities
-from ..derive.shapes import size_from
+from ..derive.shapes import dimension, size_from
 from ..derive.syntax import closest
 from .frameworks import JAX, TORCH, Framework, SourcePrinter
 from .initial import is_bias
@@ -119,16 +119,35 @@ class _Plan:
         return {n: b.cell.states[n] for b in blocks for n, wire in b.starts.items() if wire is None}
 
     @property
+    def stretching(self) -> dict[str, tuple[str, ...]]:
+        """Those of them that have an entry for each step of a loop."""
+        axes = set(self.model.axes)
+        return {name: shape for name, shape in self.free.items() if not axes.isdisjoint(_symbols([shape]))}
+
+    @property
     def sizes(self) -> dict[str, str]:
         """Dimension of a parameter or of a state that can be given, those of inputs first -> what it is called."""
         plain = [n for shape in self.model.inputs.values() for n in shape]
         plain += [dims[-1] for dims in self.model.indices.values()]
-        needed = [*_symbols([*self.free.values(), *self.model.params.values()])]
+        fixed = [shape for name, shape in self.free.items() if name not in self.stretching]
+        needed = [*_symbols([*fixed, *self.model.params.values()])]
         return {n: _free_name(n) for n in dict.fromkeys([*(n for n in plain if n in needed), *needed])}
 
-    def length(self, axis: str) -> str:
-        """Return what the number of steps is called."""
-        return _free_name(axis) if axis.isidentifier() else "steps"
+    def length(self, size: str) -> str:
+        """Return what a size is called, the number of steps among them."""
+        return _free_name(size) if size.isidentifier() else "steps"
+
+    def known(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return dimension -> where its size is read: from a parameter or an input, given with its axis of time."""
+        arrays = [(f'params["{name}"]', shape) for name, shape in self.model.params.items()]
+        for name, axis in given.items():
+            shape = self.model.shapes[Symbol(name)]
+            arrays.append((f'inputs["{name}"]', (*(axis,) * bool(axis), "", *map(str, shape))))
+        found: dict[str, str] = {}
+        for array, lengths in arrays:
+            for place, length in enumerate(lengths):
+                found.setdefault(length, f"{array}.shape[{place}]")
+        return found
 
     def leads(self, some: Iterable[Part], given: Mapping[str, str]) -> dict[str, str]:
         """Return what says how many samples and steps there are, "" where no input does.
@@ -137,9 +156,9 @@ class _Plan:
             some: parts that run.
             given: inputs -> their axes of time.
         """
-        axes = dict.fromkeys(part.axis for part in some if part.axis)
-        first = {axis: name for name, axis in reversed([*given.items()]) if axis}
-        found = {self.length(a): f'inputs["{first[a]}"].shape[0]' if a in first else "" for a in axes}
+        some, known = list(some), self.known(given)
+        asked = [part.axis for part in some if part.axis] + [size for part in some for size in part.sizes]
+        found = {self.length(size): known.get(size, "") for size in asked}
         batch = next((f'inputs["{name}"].shape[{1 if axis else 0}]' for name, axis in given.items()), "")
         if not batch and self.free and not self.terms:
             batch = "next(iter(states.values())).shape[0]"
@@ -180,10 +199,12 @@ def _function(plan: _Plan, part: Part, framework: Framework) -> list[str]:
         "states": [(name, previous(name)) for name in cell.states],
     }
     reads = {symbol: f'{table}["{name}"]' for table, entries in given.items() for name, symbol in entries}
-    lines = [f"def {part.name}(params, inputs, states):", f'    """{_says(plan, part)}"""']
+    told = [dimension(size) for size in part.sizes]
+    arguments = ", ".join(["params", "inputs", "states", *(names[size] for size in told)])
+    lines = [f"def {part.name}({arguments}):", f'    """{_says(plan, part)}"""']
     lines += [f"    {names[symbol]} = {where}" for symbol, where in reads.items() if symbol in used]
     places = {symbol: names[symbol] if symbol in used else where for symbol, where in reads.items()}
-    lines += [f"    {line}" for line in _lengths(cell, names, used, places)]
+    lines += [f"    {line}" for line in _lengths(cell, names, used.difference(told), places)]
     moved = set(places)
     for line in cell.equations:
         if not moved.isdisjoint(quantities(line.written)):
@@ -257,9 +278,23 @@ def _wrapped(start: str, text: str) -> list[str]:
     if len(start) + len(text) <= WIDTH:
         return [start + text]
     indent = " " * (len(start) - len(start.lstrip()))
-    opened = min(text.find(sign) for sign in "({" if sign in text)
+    opened = _opening(text)
     inner = _entries(text[opened + 1 : -1])
     return [start + text[: opened + 1], *(f"{indent}    {entry}," for entry in inner), indent + text[-1]]
+
+
+def _opening(text: str) -> int:
+    """Return where the bracket opens that the last sign closes.
+
+    >>> _opening("vmap(f)(a, {})")
+    7
+    """
+    depth = 0
+    for place in reversed(range(len(text))):
+        depth += (text[place] in ")]}") - (text[place] in "([{")
+        if not depth:
+            break
+    return place
 
 
 def _entries(text: str) -> list[str]:
@@ -284,18 +319,25 @@ def _calls(plan: _Plan, some: Iterable[Part], framework: Framework) -> Iterator[
         if part.is_still:
             lead = ([plan.length(part.axis)] if part.axis else []) + ["B"]
             spread = framework.spread.format("array", f"({', '.join(lead)}, *array.shape)")
-            yield part, f"{{name: {spread} for name, array in {part.name}(params, {{}}, {{}}).items()}}"
+            arguments = ", ".join(["params", "{}", "{}", *map(plan.length, part.sizes)])
+            yield part, f"{{name: {spread} for name, array in {part.name}({arguments}).items()}}"
             continue
         wired = {name: _wired(plan, wire) for name, wire in part.wires.items()}
         if not part.axis:
-            yield part, f"{framework.batched.format(part.name)}(params, {_table(wired)}, {{}})"
+            yield part, f"{framework.batched.format(_with_sizes(plan, part))}(params, {_table(wired)}, {{}})"
             continue
         at_step = {name: where for name, where in wired.items() if part.wires[name].part == STEP}
         alike = {name: where for name, where in wired.items() if name not in at_step}
         starts = {name: _start(plan, name, part.block.starts[name], framework) for name in part.cell.states}
         reverse = ", reverse=True" * part.block.reverse
         tables = f"{_table(at_step)}, {_table(alike)}, {_table(starts)}"
-        yield part, f"over_time({part.name}, params, {tables}, {plan.length(part.axis)}{reverse})"
+        yield part, f"over_time({_with_sizes(plan, part)}, params, {tables}, {plan.length(part.axis)}{reverse})"
+
+
+def _with_sizes(plan: _Plan, part: Part) -> str:
+    """Return a part's function as one of parameters, inputs and states alone."""
+    sizes = ", ".join(map(plan.length, part.sizes))
+    return f"lambda *given: {part.name}(*given, {sizes})" if sizes else part.name
 
 
 def _wired(plan: _Plan, wire: Wire) -> str:
@@ -482,7 +524,7 @@ def _torch(plan: _Plan) -> str:
     lines += [f"class {kind}(torch.nn.Module):", f'    """{about}."""', ""]
     sizes = ", ".join(["self", *plan.sizes.values(), "dtype=None"])
     lines += [f"    def __init__({sizes}):", "        super().__init__()"]
-    shapes = {name: _tuple(shape) for name, shape in plan.free.items()}
+    shapes = {name: _tuple(shape) for name, shape in plan.free.items() if name not in plan.stretching}
     lines += [f"        self.shapes = {_table(shapes)}"] if plan.free else []
     for name, drawn in _drawn(plan, "torch.randn({}, dtype=dtype)", "torch.zeros({}, dtype=dtype)"):
         made = f"torch.nn.Parameter({drawn})"
@@ -498,7 +540,13 @@ def _torch(plan: _Plan) -> str:
         floats = [name for name in plan.read if name in plan.model.inputs]
         like = f'inputs["{floats[0]}"]' if floats else "next(iter(states.values()))"
         like = "next(iter(params.values()))" if plan.model.params else like
-        body.append(f"zeros = {{name: {like}.new_zeros((B, *shape)) for name, shape in self.shapes.items()}}")
+        kept = "self.shapes"
+        if plan.stretching:
+            kept = "shapes"
+            body += [f"{name} = {found}" for name, found in _sizes_of_states(plan, plan.stretching, leads)]
+            stretching = {name: _tuple(shape) for name, shape in plan.stretching.items()}
+            body.append(f"shapes = {{**self.shapes, {_table(stretching)[1:]}")
+        body.append(f"zeros = {{name: {like}.new_zeros((B, *shape)) for name, shape in {kept}.items()}}")
         body.append("states = {**zeros, **(states or {})}")
     lines += _indented([*body, *_predicting(plan, TORCH)], 8)
     if plan.terms:
@@ -524,7 +572,7 @@ def _jax(plan: _Plan) -> str:
     leads = plan.leads(plan.steps, plan.read)
     missing = [name for name, found in leads.items() if not found]
     lines.append(f"def run(params, {_arguments(plan, missing)}):")
-    body = [*_doc_of_run(plan, missing), *_assigned(leads), *_jax_zeros(plan)]
+    body = [*_doc_of_run(plan, missing), *_assigned(leads), *_jax_zeros(plan, leads)]
     lines += _indented([*body, *_predicting(plan, JAX)], 4)
     if plan.terms:
         leads = plan.leads(plan.terms, plan.asked) | {n: plan.leads(plan.steps, plan.asked)[n] for n in missing}
@@ -535,22 +583,26 @@ def _jax(plan: _Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _jax_zeros(plan: _Plan) -> Iterator[str]:
+def _sizes_of_states(
+    plan: _Plan, shapes: Mapping[str, tuple[str, ...]], leads: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Give (name, where it is read) of the sizes of states that `leads` doesn't have."""
+    known = plan.known(plan.read)
+    for size in dict.fromkeys(_symbols(shapes.values())):
+        if plan.length(size) not in leads:
+            yield plan.length(size), known[size]
+
+
+def _jax_zeros(plan: _Plan, leads: Mapping[str, str]) -> Iterator[str]:
     """Give the lines that make zeros of the states that weren't given, where their sizes are known."""
-    known: dict[str, str] = {}
-    for table, shapes, lead in (("params", plan.model.params, 0), ("inputs", plan.model.inputs, 1)):
-        for name, shape in shapes.items():
-            if table == "inputs" and name not in plan.read:
-                continue
-            for place, length in enumerate(shape, lead):
-                known.setdefault(length, f'{table}["{name}"].shape[{place}]')
-    made = {n: shape for n, shape in plan.free.items() if set(_symbols([shape])) <= known.keys()}
+    known = plan.known(plan.read).keys() | plan.model.axes
+    made = {n: shape for n, shape in plan.free.items() if known.issuperset(_symbols([shape]))}
     floats = [f'inputs["{name}"]' for name in plan.read if name in plan.model.inputs]
     like = ["next(iter(params.values()))"] * bool(plan.model.params) + floats
     if not made or not like:
         return
     yield f"dtype = {like[0]}.dtype"
-    yield from (f"{_free_name(size)} = {known[size]}" for size in dict.fromkeys(_symbols(made.values())))
+    yield from (f"{name} = {found}" for name, found in _sizes_of_states(plan, made, leads))
     zeros = {name: f"jnp.zeros((B, *{_tuple(shape)}), dtype)" for name, shape in made.items()}
     yield from _wrapped("zeros = ", _table(zeros))
     yield "states = {**zeros, **(states or {})}"

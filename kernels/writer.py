@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sympy import Expr, Rational, Symbol
 
+from ..derive.cell import dimensions_of
 from ..derive.functions import FUNCTIONS
 from ..derive.notation import spell
 from .instructions import ALL, ONCE, Statement
@@ -50,8 +51,7 @@ class Writer:
         self.taken = RESERVED | {STRETCHING} | calls | {f"{name}_of_number" for name in calls} | set(SECTIONS)
         self.taken |= {power_name(Rational(p, q)) for p in range(100) for q in range(1, 10)}
         self.arrays = {name: free(name, self.taken) for name in schedule.blocks}
-        sizes = {s.name for shape in schedule.shapes.values() for part in shape for s in part.atoms(Symbol)}
-        self.sizes = {name: free(f"size_{name}", self.taken) for name in sorted(sizes)}
+        self.sizes = {name: free(f"size_{name}", self.taken) for name in dimensions_of(schedule.derivation.cell)}
         self.locals = {symbol: free(f"{symbol}_j", self.taken) for symbol in schedule.places}
         self.packed: dict[tuple[tuple[Expr, ...], bool], str] = {}
         self.packed_sizes: dict[str, tuple[Expr, Expr]] = {}

@@ -127,6 +127,8 @@ class _Report:
             sentences.append(phrases.text("comparison.data", **parts))
             if unread := [str(name) for name in self.study.cell.values[self.study.reads.values == ""]]:
                 sentences.append(phrases.text("comparison.unread", cells=phrases.join(unread)))
+        elif not kept:
+            sentences.append(phrases.text("comparison.no_text"))
         if kept:
             read = "comparison.embedding" if settings["reads_embedding"] else "comparison.noise_read"
             sentences += [phrases.text("comparison.weights", file=str(settings["weights"])), phrases.text(read)]

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from ..derive.functions import FUNCTIONS
 from ..derive.model_text import LABEL
+from ..derive.syntax import TENSOR_FUNCTIONS
 
 ACCENTS = ("tilde", "hat", "bar", "dot", "check", "breve")
 GREEK = [
@@ -53,6 +55,7 @@ LETTERS = {
 }
 SIGNS = {name: letter for letter, name in LETTERS.items()}
 SHORT = 2
+OPERATORS = {*FUNCTIONS, *TENSOR_FUNCTIONS}
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,13 @@ def taken_apart(name: str) -> Name:
     Token(pieces=(('letter', 'h'),), accents=('tilde',))
     >>> taken_apart("W_xi__enc").label[0].pieces
     (('word', 'enc'),)
+    >>> taken_apart("log_dt").base.pieces
+    (('word', 'log_dt'),)
     """
     head, _, label = name.partition(LABEL) if re.fullmatch(r"[^_].*?[^_]?__[^_].*", name) else (name, "", "")
     words = [word for word in head.split("_") if word] or [name]
+    if words[0] in OPERATORS and len(words) > 1:  # log with the subscript dt would be a logarithm
+        return Name(Token((("word", head),)), (), _label(label))
     tokens: list[Token] = []
     digits: list[Token] = []
     for place, word in enumerate(words):

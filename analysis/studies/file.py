@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo, create_model
 
-from ...derive.cell import Cell, load
+from ...derive.cell import Cell, load, zoo
 from ...derive.errors import Error
 from ...derive.syntax import closest
 from .. import strict
@@ -62,6 +62,8 @@ def _path(value: object, info: ValidationInfo, what: str) -> Path:
 
 def _cell(name: Any, info: ValidationInfo) -> Cell:
     path = _path(name, info, "the name of a cell or the path of a .cell file")
+    if name not in zoo() and path.with_name(f"{path.name}.cell").is_file():
+        raise Error(f"no cell is called '{name}'. There is a file '{name}.cell': give its whole name.")
     return load(path if path.suffix == ".cell" else name)
 
 

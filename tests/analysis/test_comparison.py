@@ -71,6 +71,16 @@ def test_other_inputs_are_noise_and_cells_without_any_start_at_random(plain_kern
         assert np.array_equal(found.log_norm.sel(cell="alone", data=kind, seed=1), expected)
 
 
+def test_where_no_cell_reads_the_text_there_is_one_kind_of_data(plain_kernels):
+    driven = parse("x: input\nh: state[n]\nh = tanh(U @ h + w * x)", "driven")
+    study = flow_study([ALONE, driven], **SMALL)
+    assert study.data.values.tolist() == ["noise"] and "text" not in study.attrs
+    beside = flow_study([ALONE, driven, PLAIN], **SMALL).sel(cell=["alone", "driven"])
+    assert beside.data.values.tolist() == ["text", "shuffled"]
+    for kind in beside.data.values:
+        np.testing.assert_array_equal(beside.log_norm.sel(data=kind), study.log_norm.sel(data="noise"))
+
+
 def test_the_same_call_gives_the_same_bits(plain_kernels):
     first, again = (flow_study([PLAIN, TWO_INPUTS], **SMALL) for _ in range(2))
     xr.testing.assert_identical(first, again)

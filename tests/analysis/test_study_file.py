@@ -157,6 +157,7 @@ def test_a_mistake_is_named_with_its_path_and_value(load, tmp_path, line, messag
         ('cells = "rnn"\n[measures.flwo]', "measures.flwo = {}: no key is called 'flwo'. Did you mean 'flow'"),
         ('cells = "rnn"\n[measures.flow]\nlagz = 3', "measures.flow.lagz = 3: no key is called 'lagz'"),
         ('cells = "lsmt"\nmeasures = "flow"', "cells = 'lsmt': no cell is called 'lsmt'. Did you mean 'lstm'"),
+        ('cells = "bad"\nmeasures = "flow"', "cells = 'bad': no cell is called 'bad'. There is a file 'bad.cell'"),
         ('cells = 3\nmeasures = "flow"', "cells = 3: should be the name of a cell"),
         ('cells = "no.cell"\nmeasures = "flow"', "cells = 'no.cell': .*no.cell: can't be read: no such file"),
         ('cells = "bad.cell"\nmeasures = "flow"', "bad.cell, line 2, column 5: unknown function 'tnh'"),

@@ -8,6 +8,7 @@ from bptt import kernels
 from bptt.analysis import truncation
 from bptt.analysis.lags import lag_gradients
 from bptt.analysis.running import at_every_step
+from bptt.analysis.statistics import interval
 from bptt.analysis.truncation import measure_truncation, recommended_window
 from bptt.derive import Error, load, parse
 
@@ -131,6 +132,13 @@ def test_default_windows_and_the_one_recommended():
     assert (found.relative_bias.sel(parameter="all").where(found.window < window, 1) > 0.3).any()
     rising = xr.Dataset({"relative_bias": ("window", [0.5, 0.4])}, {"window": [1, 2]})
     assert float(recommended_window(rising, 0.1)) == np.inf
+
+
+def test_an_interval_of_windows_is_no_longer_than_the_sequence():
+    window = recommended_window(measure_truncation(*gated()), 0.3)
+    assert window.attrs["valid_max"] == 13
+    found = interval(xr.DataArray([4.0, 8.0, 12.0], dims="seed", attrs=window.attrs), "seed")
+    assert 1 < float(found["low"]) < float(found["mean"]) < float(found["high"]) < 13
 
 
 def test_messages(linear):

@@ -188,6 +188,13 @@ def test_an_unknown_name_is_met_with_the_nearest():
         bptt.load("lsmt")
 
 
+def test_a_name_whose_file_is_there_is_met_with_the_file(tmp_path, monkeypatch):
+    (tmp_path / "mine.cell").write_text("h: state\nh = a * h")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Error, match="no cell is called 'mine'. There is a file 'mine.cell': give its whole name."):
+        bptt.load("mine")
+
+
 # Cells at random --------------------------------------------------------------------------------------------------
 
 NUMBERS = st.sampled_from(["2", "0.5", "3", "1", "0.25", "a"])

@@ -11,6 +11,7 @@ from sympy import Integer, Rational, Symbol, oo
 import bptt
 from bptt.derive.functions import FUNCTIONS
 from bptt.derive.intervals import ANY, Intervals, plus, power, times
+from bptt.derive.linear import one_hot
 from bptt.derive.program import forward_program
 
 ENDS = st.one_of(st.fractions(-5, 5).map(lambda f: Rational(f.numerator, f.denominator)), st.sampled_from([-oo, oo]))
@@ -74,3 +75,9 @@ def test_images(name, apply):
 def test_intervals_of_values(equation, interval):
     program = forward_program(bptt.parse(f"x: input[n]\nh: state[n]\n{equation}"))
     assert Intervals(program).of(Symbol("h")) == interval
+
+
+def test_what_an_index_picks():
+    program = forward_program(bptt.parse("w: index[k]\nE: param[k, n]\nh: state[n]\nh = softmax(h) + tanh(E)[w]"))
+    assert Intervals(program).of(Symbol("h")) == (-1, 2)
+    assert Intervals(program).of(one_hot(Symbol("w"), Symbol("k"))) == (0, 1)

@@ -256,6 +256,7 @@ MISTAKES = [
     (X + LOOP + "    h = rnn(x_next)\n" + END, "'x_next' is not defined"),
     (X + LOOP + "    h = rnn(x[t])\n    A = stack(h)\n" + END, "stack takes the name of a sequence"),
     (RNN + "A = stack(2 * h)\n", "stack takes the name of a sequence"),
+    ("C: input[S, p]\n" + RNN + "A = stack(C)\n", "it is whole already, so write C."),
     (RNN + "A = stack(y)\n", "an index can't be stacked"),
     ("y: index[S, k]\n" + RNN[len(X) :], "an index has at most two dimensions"),
     ("G: input[T, L, D, 3]\n" + RNN, "a quantity has at most two dimensions"),
@@ -359,3 +360,27 @@ def test_a_folder_is_refused(tmp_path):
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(Error, match="no model is called 'stakced'. Did you mean 'stacked'"):
         bptt.load_model("stakced")
+
+
+def test_what_is_to_be_declared_can_be_written_and_the_loss_is_no_slip_of_the_pen():
+    text = "x: input[T, m]\nlayer: rnn\n" + LOOP + "    h = layer(x[t])\n    v = softmax(A @ h)\n    loss += v @ v\n"
+    with pytest.raises(ShapeError) as caught:
+        cut(text)
+    assert "Annotate it, for example 'A: param[p, n]'." in str(caught.value)
+    assert "misspelt" not in str(caught.value)
+    assert cut("A: param[p, n]\n" + text).params["W_hh__layer"] == ("n", "n")
+
+
+def test_what_is_found_of_a_size_is_a_sum_not_a_difference():
+    layers = "".join(f"{way}: rnn\n" for way in ("f", "b", "g"))
+    loops = "".join(f"for t in range(T):\n    h_{way} = {way}(x[t])\n" for way in "fb")
+    end = "for t in range(T):\n    v = g(concat(h_f[t], h_b[t]))\n    loss += sum(v)\n"
+    shapes = cut("x: input[T, m]\n" + layers + loops + end).params
+    assert shapes["W_hh__f"] == ("n_f", "n_f") and shapes["W_hh__b"] == ("n_b", "n_b")
+    assert shapes["W_xh__g"] == ("n_g", "n_b + n_f")
+
+
+def test_a_number_of_a_loop_stays_one_beside_vectors_of_a_later_loop():
+    text = X + "d: state\n" + LOOP + "    h = rnn(x[t])\n    d = 0.9 * d + dot(h, q)\n"
+    text += LOOP + "    u = V @ tanh(d * h[t])\n    loss += cross_entropy(u, y[t])\n"
+    assert cut(text).blocks[0].cell.states["d"] == ()

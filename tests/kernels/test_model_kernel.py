@@ -108,6 +108,19 @@ for t in range(B):
     loss += sum(h * g) + sum(a * a)
 loss += 0.5 * sum(W * W)
 """,
+    "how many steps there are, and a size that no array of its own has": """
+x: input[T, m]
+a: state[n]
+r: state[n] = -5 * ones(n)
+W: param[n, m]
+for t in range(T):
+    h = tanh(W @ x[t])
+    a = a + h
+    r = max(r, h)
+    loss += sum(h * h) / sum(ones(T))
+v = a / sum(ones(T)) + r
+loss += sum(v * v)
+""",
 }
 
 
@@ -131,6 +144,13 @@ def test_an_input_that_is_read_at_all_steps_has_one_length():
     kernel = bptt.compile(bptt.parse_model(WIRES["an input at all steps"]))
     params, inputs, _ = numbers(kernel.model)
     with pytest.raises(bptt.Error, match="'x' is read at all steps of T, so sequences must have one length"):
+        kernel.forward(params, inputs, lengths={"T": np.array([1, 2])})
+
+
+def test_a_mean_over_all_steps_has_one_length():
+    kernel = bptt.compile(bptt.parse_model(WIRES["how many steps there are, and a size that no array of its own has"]))
+    params, inputs, _ = numbers(kernel.model)
+    with pytest.raises(bptt.Error, match="an equation reads the size T, so sequences must have one length"):
         kernel.forward(params, inputs, lengths={"T": np.array([1, 2])})
 
 

@@ -68,6 +68,24 @@ STRANGE = {
         u = H.T @ softmax(X @ a) + A @ (X.T @ (H @ b))
         loss += r * cross_entropy(u, y)
     """,
+    "sizes": """
+        P: input[S, V]
+        x: input[T, m]
+        y: index[V]
+        seen: state[S]
+        s: state[n]
+        r: state[n] = -5 * ones(n)
+        for i in range(S):
+            a = tanh(A @ P[i])
+        H = stack(a)
+        for t in range(T):
+            r = tanh(U @ r + W @ x[t] + H.T @ seen)
+            e = H @ r
+            seen = seen + softmax(e)
+            s = s + r / sum(ones(T))
+            loss += sum(e * seen) / sum(ones(S))
+        loss += cross_entropy(V_y @ s, y) / sum(ones(T))
+    """,
     "taken": """
         params: input[B, key]
         y: index[B, dtype]

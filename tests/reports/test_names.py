@@ -18,6 +18,7 @@ NAMES = [
     ("gamma_h", "gamma_(h)", r"\gamma _{h}", "γ_h"),
     ("h2", "h_(2)", "h_{2}", "h_2"),
     ("h_0", "h_(0)", "h_{0}", "h_0"),
+    ("log_dt", '"log_dt"', r"\mathrm{log\_dt}", "log_dt"),
     ("context", '"context"', r"\mathrm{context}", "context"),
     ("u_h_tilde", "u_(tilde(h))", r"u_{\tilde{h}}", "u_{h̃}"),
     ("λ", "lambda", r"\lambda ", "λ"),

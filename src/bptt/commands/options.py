@@ -55,8 +55,8 @@ def loaded(name: str) -> bptt.Cell | bptt.Model:
     if name in bptt.models() or Path(name).suffix == ".model":
         return bptt.load_model(name)
     if not Path(name).suffix and name not in bptt.zoo() and not Path(name).exists():
-        from bptt.derive.syntax import closest
+        from bptt.derive.cell import near_name
 
-        known = closest(name, [*bptt.zoo(), *bptt.models()])
-        raise bptt.Error(f"no cell or model is called '{name}'. {known} Or give the path of a .cell or .model file.")
+        near = near_name(name, [*bptt.zoo(), *bptt.models()], ".cell", ".model")
+        raise bptt.Error(f"no cell or model is called '{name}'. {near}")
     return bptt.load(name)

@@ -20,10 +20,11 @@ import numpy as np
 
 from .code_adapter import Array
 from .code_diagnosis import differences
-from .code_edit import Edit, in_its_line, spelled, where
+from .code_edit import Edit, added, in_its_line, spelled, where
 from .code_edits import edits, of_blocks, of_statement
 from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
+from .code_reach import Reach
 from .code_subject import Hung
 from .code_tables import tables_of
 from .code_traced import Ran, compiled
@@ -69,9 +70,15 @@ class Bench:
     """Somebody's backward pass on one probe, its statements beside the right adjoints."""
 
     def __init__(
-        self, ran: list[Ran], run: Callable[[float], Mapping[str, Array]], known: Known, right: Any, text: str
+        self,
+        ran: list[Ran],
+        run: Callable[[float], Mapping[str, Array]],
+        known: Known,
+        right: Any,
+        text: str,
+        reach: Callable[[], Reach | None],
     ) -> None:
-        self.source = text.splitlines()
+        self.source, self.reach = text.splitlines(), reach
         self.ran, self.run, self.known, self.right_gradients = ran, run, known, right
         self.fixed: set[tuple[int, str]] | None = None
         self.texts = {id(s): spelled(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
@@ -208,7 +215,7 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
     found = bench.watched()
     while len(done) < MOST:
         score = bench.score(found)
-        repair = next(_proposed(bench, found, score, ours), None) or next(_agreed(bench, ours), None)
+        repair = next(_proposed(bench, found, score, ours), None) or _agreed(bench, ours)
         if repair is None:
             break
         done.append(repair)
@@ -218,25 +225,27 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
     return done
 
 
-def _agreed(bench: Bench, ours: tuple[str, ...]) -> Iterator[Repair]:
-    """Yield an edit after which more gradients are right, and none of those that are is lost."""
+def _agreed(bench: Bench, ours: tuple[str, ...]) -> Repair | None:
+    """Make the edit after which more gradients are right, and none of those that are is lost."""
     with bench.in_force():
-        before = bench.agreeing()
-    if len(before) == len(bench.right_gradients):
-        return
-    tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
-    for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
-        old = edit.swap()
-        try:
-            with bench.in_force():
-                after = bench.agreeing()
-        except (SyntaxError, ValueError, TypeError):
-            continue
-        finally:
-            edit.restore(old)
-        if before < after:
-            yield _made(bench, edit, ran)
-            return
+        before, reach = bench.agreeing(), bench.reach()
+        if len(before) == len(bench.right_gradients):
+            return None
+        tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
+        for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
+            if reach is not None and not before < reach.possible(edit, ran):
+                continue
+            old = edit.swap()
+            try:
+                with bench.in_force():
+                    after = bench.agreeing()
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            finally:
+                edit.restore(old)
+            if before < after:
+                return _made(bench, edit, ran)
+    return None
 
 
 def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
@@ -298,7 +307,7 @@ def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
     if within:
         return Repair(edit, edit.swap(), ran, bench.source[edit.line - 1].strip(), within, True)
     old = edit.swap()
-    new = edit.new if isinstance(edit.new, ast.stmt) else edit.new[-1] if edit.says == "inserted" else edit.statement
+    new = edit.new if isinstance(edit.new, ast.stmt) else added(edit) if edit.says == "inserted" else edit.statement
     if isinstance(new, ast.stmt):
         bench.texts.setdefault(id(new), spelled(new))
     return Repair(edit, old, ran, given, spelled(new))

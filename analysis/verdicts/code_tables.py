@@ -59,14 +59,17 @@ class Tables:
 
     def parse(self, text: str) -> ast.expr:
         """Return the tree of an expression, of NumPy's functions in the code's own library."""
-        text = text if self.library == "np" else re.sub(r"\bnp\.", f"{self.library}.", text)
+        text = self._in_library(text)
         if text not in self._parsed:
             self._parsed[text] = ast.parse(text, mode="eval").body
         return self._parsed[text]
 
     def later(self, text: str) -> Later:
         """Return what gives the tree of an expression when it is wanted."""
-        return Later(text, self.parse)
+        return Later(self._in_library(text), self.parse)
+
+    def _in_library(self, text: str) -> str:
+        return text if self.library == "np" else re.sub(r"\bnp\.", f"{self.library}.", text)
 
     def renamed(self, places: Collection[ast.expr], other: str, whole: ast.expr) -> ast.expr:
         """Return a copy of an expression with another one at some places in it."""

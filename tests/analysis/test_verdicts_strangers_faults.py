@@ -11,7 +11,7 @@ from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
 
 STRANGERS = Path(__file__).parent / "theirs" / "strangers"
-MOST = 1000  # edits of a program that are run; without a look at what they can do, some need 9000
+MOST = 2000  # edits of a program that are run whole; without a look at what they can do, some need 9000
 FAULTS = [
     ("accumulators.py", "dbx, dbh = np.zeros(len(bx)), np.zeros(len(bh))", "dbx = dbh = np.zeros(len(bx))", "aliasing"),
     ("alias_tape.py", "tape.append(h.copy())", "tape.append(h)", "aliasing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Place:
     held: str = ""
     label: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The last name on the way to it, with the position in a tuple behind it."""
         if self.label:
@@ -123,6 +124,8 @@ def length(axis: str, sizes: Mapping[str, int]) -> int:
     Raises:
         Error: for a size that isn't known.
     """
+    if axis in sizes:
+        return sizes[axis]
     try:
         return sum(int(piece) if piece.isdigit() else sizes[piece] for piece in pieces(axis))
     except (KeyError, ValueError):

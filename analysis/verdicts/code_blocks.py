@@ -8,7 +8,7 @@ from functools import partial
 
 from .code_edit import Edit
 from .code_flow import reads_of, targets_of
-from .code_tables import Tables, is_zeros
+from .code_tables import Later, Tables, is_zeros
 from .code_traced import blocks
 
 
@@ -99,7 +99,23 @@ def inserted(tables: Tables) -> Iterator[Edit]:
             if isinstance(statement, ast.AugAssign):
                 lines += [(5, line) for line in _siblings(tables, statement)]
         for cost, line in lines:
-            yield Edit(cost, "dropped carry", row[-1], owner, name, None, partial(_with, row, line), "inserted")
+            yield Edit(cost, "dropped carry", row[-1], owner, name, None, Later(line, partial(_with, row)), "inserted")
+
+
+def divided(tables: Tables, number: int) -> Iterator[Edit]:
+    """Divide what a statement assigns to by a number, in a new statement behind it."""
+    for owner, name, row in blocks(tables.ran.tree):
+        for place, statement in enumerate(row):
+            for target in sorted(targets_of(statement)) if statement in tables.statements else ():
+                shape = tables.shape(tables.parse(target)) or ()
+                itself = [f"len({target})"] if shape[:1] == (number,) else []
+                for divisor in (*tables.holding(number), *itself) if shape else ():
+                    new = Later(f"{target} /= {divisor}", partial(_behind, row, place))
+                    yield Edit(3, "scale", statement, owner, name, None, new, "inserted")
+
+
+def _behind(row: list[ast.stmt], place: int, line: str) -> list[ast.stmt]:
+    return [*row[: place + 1], *ast.parse(line).body, *row[place + 1 :]]
 
 
 def _entries(tree: ast.FunctionDef, loop: ast.For) -> list[str]:

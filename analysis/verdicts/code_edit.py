@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .code_tables import Slot, Tables
+from .code_tables import Later, Slot, Tables
 from .code_traced import blocks
+
+LOCATED = (ast.expr, ast.stmt, ast.keyword)
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Edit:
         kind: of fault that it mends.
         statement: in which it stands, or after which a new one comes.
         owner, name, index: where the node stands: `owner.name`, or `owner.name[index]`.
-        fresh: node, operator or list of statements that comes there, or what makes it.
+        fresh: node, operator or list of statements that comes there, now or `Later`.
         says: the statement's place: "" for a changed one, "inserted", "moved", "removed".
         old: the expression that stands there now, where it is one.
     """
@@ -40,7 +42,19 @@ class Edit:
     @cached_property
     def new(self) -> Any:
         """The node, operator or list of statements that comes there; most edits are never asked for it."""
-        return self.fresh() if callable(self.fresh) else self.fresh
+        return self.fresh.make(self.fresh.said) if isinstance(self.fresh, Later) else self.fresh
+
+    @property
+    def what(self) -> tuple[Any, ...]:
+        """What the edit does: that of another one is equal to it where the same comes to the same place."""
+        new = self.fresh
+        if isinstance(new, Later):
+            said = new.said
+        elif isinstance(new, list):  # of nodes that stand there, in another order
+            said = tuple(map(id, new))
+        else:
+            said = ast.dump(new) if isinstance(new, ast.AST) else new
+        return id(self.owner), self.name, self.index, said
 
     @property
     def line(self) -> int:
@@ -122,6 +136,12 @@ def where(edit: Edit) -> str:
     return ""
 
 
+def added(edit: Edit) -> ast.stmt:
+    """Return the statement that an edit inserts: behind the one that it is told by."""
+    new: ast.stmt = edit.new[edit.new.index(edit.statement) + 1]
+    return new
+
+
 def placed(slot: Slot, statement: ast.stmt, cost: int, kind: str, new: Any) -> Edit:
     """Return the edit that puts something in the place of an expression."""
     return Edit(cost, kind, statement, slot.owner, slot.name, slot.index, new, "", slot.node)
@@ -149,7 +169,20 @@ def _put(new: Any, statement: ast.stmt) -> None:
         ):
             if isinstance(part, ast.stmt) and getattr(part, "lineno", 0) > 1 and part is not new:
                 continue
-            for node in ast.walk(part):
-                inside = statement.lineno < getattr(node, "lineno", 0) <= (statement.end_lineno or 0)
-                if isinstance(node, ast.expr | ast.stmt | ast.keyword) and not inside:
-                    ast.copy_location(node, statement)
+            _locate(part, statement)
+
+
+def _locate(node: ast.AST, statement: ast.stmt) -> None:
+    """Give a node and all in it the place of a statement, unless they stand in a later line of it."""
+    first, last = statement.lineno, statement.end_lineno or 0
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, LOCATED) and not first < getattr(node, "lineno", 0) <= last:
+            ast.copy_location(node, statement)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                waiting += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST) and value._fields:
+                waiting.append(value)

@@ -10,10 +10,9 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from .code_aliases import aliases
-from .code_blocks import inserted, moves, overwriting
+from .code_blocks import divided, inserted, moves, overwriting
 from .code_edit import Edit, is_target, placed
 from .code_growth import grown, is_operand
 from .code_names import is_of_other_time
@@ -55,14 +54,25 @@ def of_blocks(several: Sequence[Tables]) -> list[Edit]:
 def _of_all(rows: Iterable[list[Edit]]) -> list[Edit]:
     """Return the first edits, and of the others those that do something else."""
     first, *others = rows
-    met = {_done(edit) for edit in first} if others else set()
-    return [*first, *(edit for row in others for edit in row if _done(edit) not in met)]
+    met = {edit.what for edit in first} if others else set()
+    return [*first, *(edit for row in others for edit in row if edit.what not in met)]
 
 
-def _done(edit: Edit) -> tuple[Any, ...]:
-    """Return what an edit does: another one of the same place and text is equal to it."""
-    parts = edit.new if isinstance(edit.new, list) else [edit.new]
-    return id(edit.owner), edit.name, edit.index, *(ast.dump(p) if isinstance(p, ast.AST) else p for p in parts)
+def dividing(ran: Ran, number: int) -> list[Edit]:
+    """Return the edits that divide the right side of a statement by a number."""
+    tables = Tables(ran, ())
+    return [
+        placed(Slot(statement.value, statement, "value", None), statement, 3, "factor", tables.later(text))
+        for statement in tables.statements
+        if isinstance(statement, ast.Assign | ast.AugAssign)
+        for divisor in tables.holding(number)
+        for text in [f"({ast.unparse(statement.value)}) / {divisor}"]
+    ]
+
+
+def divisions(ran: Ran, number: int) -> list[Edit]:
+    """Return the edits that divide what a statement assigns to by a number, in a statement behind it."""
+    return list(divided(Tables(ran, ()), number))
 
 
 def of_raising(ran: Ran, ours: tuple[str, ...] = ()) -> list[Edit]:
@@ -162,7 +172,7 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                         2,
                         "factor",
                         args[0]
-                        if held(tables.ran.scope, function.value) is None
+                        if held(tables.ran.scope, ast.unparse(function.value)) is None
                         or ast.unparse(function.value) in ("np", "numpy")
                         else function.value,
                     )
@@ -188,7 +198,7 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                     yield placed(slot, statement, 2, "axis or index", ast.Slice(None, node.lower, None))
                 if node.upper is not None and node.lower is None:
                     yield placed(slot, statement, 2, "axis or index", ast.Slice(node.upper, None, None))
-            case ast.Name(id=name) if isinstance(held(tables.ran.scope, slot.node), int) and not is_target(slot):
+            case ast.Name(id=name) if isinstance(held(tables.ran.scope, name), int) and not is_target(slot):
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} - 1"))
                 yield placed(slot, statement, 2, "time", tables.later(f"{name} + 1"))
 

@@ -12,11 +12,12 @@ from .code_aliases import copies_in
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import Comparison, Diagnosis, diagnose, differences
 from .code_edit import Edit
-from .code_edits import edits, of_raising
+from .code_edits import dividing, divisions, edits, of_raising
 from .code_flow import is_begun
 from .code_lines import judged_lines, places
-from .code_mending import Check, Mended, mend
+from .code_mending import Brief, Check, Mended, mend, reach_of
 from .code_names import alike
+from .code_reach import FAR, Reach
 from .code_reference import draw_seeds, reference
 from .code_repairs import Bench, Repair, repairs
 from .code_returned import bounded
@@ -57,6 +58,9 @@ class Search:
     @cached_property
     def ran(self) -> list[Ran]:
         """The functions of the backward pass; repairs are made in their trees."""
+        return self._traced()
+
+    def _traced(self) -> list[Ran]:
         values, seeds, _ = self.checks[0]
         subject, calling = self.subject, self.calling
         return traced(
@@ -85,7 +89,27 @@ class Search:
             return gradients(whole, left)
 
         wanted = [name for _, name in calling.gradients] or [p.name for p in calling.given if p.role == "param"]
-        return Bench(self.ran, run, known, {name: right.gradients[name] for name in wanted}, subject.text)
+        gradients_wanted = {name: right.gradients[name] for name in wanted}
+        return Bench(self.ran, run, known, gradients_wanted, subject.text, self._reach)
+
+    @cached_property
+    def brief(self) -> Brief | None:
+        """A probe of as few steps as the code can take, on which what is right elsewhere is right."""
+        subject = self.subject
+        for steps in (1, 2, 3):
+            try:
+                calling, values, seeds = short(subject, self.calling, 2, steps)
+                right = reference(subject, calling, values, seeds).gradients
+                errors = differences(gradients(calling, left_behind(subject, calling, values, seeds)), right)
+            except Exception:  # complex numbers may not pass, and sizes may be fixed
+                continue
+            if all(errors.get(name, 1.0) <= FAR for name, error in self.errors.items() if error <= self.near):
+                return calling, (values, seeds, right)
+        return None
+
+    def _reach(self) -> Reach | None:
+        """Return what tells which gradients may be right after an edit, as the functions now stand."""
+        return reach_of(self.subject, self.brief) if self.brief is not None else None
 
     def lines(self) -> tuple[Line, ...]:
         """Return the lines of a backward pass that is right."""
@@ -93,6 +117,9 @@ class Search:
 
     def result(self) -> tuple[list[Fault], tuple[Line, ...]]:
         """Return the faults, and every line with its judgement."""
+        divided = self._divided()
+        if divided is not None:
+            return [divided], ()
         diagnosis = self._diagnosed(False)
         if diagnosis is not None:
             mended = self._mended(diagnosis)
@@ -107,6 +134,24 @@ class Search:
             return self._of_one(mended, diagnosis)
         aliased = self._aliased()
         return ([aliased] if aliased is not None else self._without_repair(diagnosis)), ()
+
+    def _divided(self) -> Fault | None:
+        """Return the fault of a division that is missing as a line of its own, where in no other line it would do."""
+        if not self._scaled:
+            return None
+        [(says, factor)] = self._scaled
+
+        def mended(made: Callable[[Ran, int], list[Edit]]) -> Mended | None:
+            ran, subject, calling = self._traced(), self.subject, self.calling  # apart from the trees of the search
+            return mend(
+                subject, calling, ran, self.checks, self.near, (), self.until, made=lambda at, ours: made(at, factor)
+            )
+
+        behind = mended(divisions) if mended(dividing) is None else None
+        if behind is None:
+            return None
+        proof = f"with this line, all {len(self.theirs)} gradients agree with the reference to {behind.error:.0e}"
+        return Fault(behind.line, behind.kind, says, behind.given, behind.text, proof)
 
     def _aliased(self) -> Fault | None:
         """Return the fault of a forward pass that keeps an array for the way back and then writes to it."""
@@ -174,7 +219,10 @@ class Search:
         if diagnosis is not None and at is not None:
             lines, ours = places(self.subject, self.calling, at.values, at.seeds, self.theirs, at, diagnosis.found)
             lines = tuple(line for line in lines if line not in right)
-        return mend(self.subject, self.calling, self.ran, self.checks, self.near, kinds, self.until, lines, ours, right)
+        subject, calling, checks = self.subject, self.calling, self.checks
+        return mend(
+            subject, calling, self.ran, checks, self.near, kinds, self.until, lines, ours, right, brief=self.brief
+        )
 
     def _of_one(self, mended: Mended, diagnosis: Diagnosis | None) -> tuple[list[Fault], tuple[Line, ...]]:
         kind = diagnosis.found[0].kind if diagnosis else mended.kind
@@ -313,11 +361,11 @@ class Search:
             given = self.subject.text.splitlines()[line - 1].strip() if line else ""
             says = f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {{}}"
             return [Fault(line, mutant.kind, says.format(mutant.says), given) for mutant in diagnosis.found]
-        return self._scaled or self.partly or self._first_wrong() or self.unexplained()
+        return self._of_scale() or self.partly or self._first_wrong() or self.unexplained()
 
     @cached_property
-    def _scaled(self) -> list[Fault]:
-        """The fault of gradients that are all too large by the number of samples or steps."""
+    def _scaled(self) -> list[tuple[str, int]]:
+        """What is to be said where gradients are all too large by the number of samples or steps, and the number."""
         sizes = self.calling.sizes
         for name, factor in (("B", sizes["B"]), ("T", sizes["T"]), ("T B", sizes["T"] * sizes["B"])):
             for values, seeds, right in self.checks:
@@ -327,8 +375,11 @@ class Search:
                     break
             else:
                 says = f"all gradients are {name} = {factor} times those of the loss, which is a mean: divide by {name}"
-                return [Fault(0, "scale", says, "")]
+                return [(says, factor)]
         return []
+
+    def _of_scale(self) -> list[Fault]:
+        return [Fault(0, "scale", says, "") for says, _ in self._scaled]
 
     def _first_wrong(self) -> list[Fault]:
         """Return the fault of the first line that has a gradient's name and doesn't hold what it ought to."""
@@ -343,7 +394,7 @@ class Search:
     def unexplained(self) -> list[Fault]:
         """Return the fault that says no more than which gradients are wrong, or by what number all are too large."""
         if self._scaled:
-            return self._scaled
+            return self._of_scale()
         worst = max(self.wrong, key=lambda name: self.errors[name])
         what = self._says(None)
         return [Fault(0, "unknown", f"{what}; largest relative error {self.errors[worst]:.1e}, of {worst}", "")]
@@ -376,14 +427,21 @@ def _last(target: ast.expr) -> str:
     return ""
 
 
-def short(subject: Subject, calling: Calling, batch: int) -> tuple[Calling, dict[str, Array], dict[Path, Array]]:
-    """Return a calling convention on three steps of a few samples, with values and loss gradients for it.
+def short(
+    subject: Subject, calling: Calling, batch: int, least: int = 3
+) -> tuple[Calling, dict[str, Array], dict[Path, Array]]:
+    """Return a calling convention on a few steps of a few samples, with values and loss gradients for it.
+
+    Args:
+        subject, calling: as they are.
+        batch: more than 1 for several samples.
+        least: steps; as many more as keep them apart from other sizes.
 
     Raises:
         Exception: of any kind, where the code can't take that.
     """
     taken = {calling.sizes[name] for name in "mnk"}
-    steps = next(d for d in (3, 4, 5, 6, 7) if d not in taken and d + 1 not in taken)
+    steps = next(d for d in range(least, 8) if d not in taken and d + 1 not in taken)
     few = next(d for d in range(batch, 9) if d not in (*taken, steps, steps + 1))
     brief = replace(calling, sizes={**calling.sizes, "T": steps, "B": few if batch > 1 else 1})
     values = bounded(subject, brief, 5)

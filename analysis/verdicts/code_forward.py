@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -109,8 +110,16 @@ def _trials(subject: Subject, adapter: Adapter, said: list[str]) -> Iterator[Ite
                 if sizes is CLASSES and all(argument.role != "target" for argument in named):
                     continue
                 forms = _forms(named, adapter, layouts)
-                several = (_Trial(subject, adapter, setting, named, form, said, widely) for form in forms)
+                used = cache(partial(_uses, subject, named))
+                several = (_Trial(subject, adapter, setting, named, form, said, widely, used) for form in forms)
                 yield ((trial, runs) for trial in several if trial.form is not SERIES or not trial.multiplies_inputs())
+
+
+def _uses(subject: Subject, named: tuple[Argument, ...]) -> Mapping[Path, Use]:
+    """Return parameter -> how the forward pass uses it."""
+    params = {argument.path: argument.label for argument in named if argument.role == "param"}
+    read = [str(argument.path[0]) for argument in named if argument.role == "input"]
+    return uses(subject.forward, subject.text, params, read)
 
 
 def _forms(named: tuple[Argument, ...], adapter: Adapter, layouts: tuple[Form, ...]) -> tuple[Form, ...]:
@@ -144,10 +153,10 @@ class _Trial:
         form: Form,
         said: list[str],
         widely: bool,
+        used: Callable[[], Mapping[Path, Use]],
     ) -> None:
         self.subject, self.setting, self.form, self.said, self.adapter = subject, setting, form, said, adapter
-        self.widely, self.named = widely, named
-        self.uses: Mapping[Path, Use] | None = None
+        self.widely, self.named, self.used = widely, named, used
         self.drawn: dict[Place, Array] = {}
         self.refused = self.blind = 0
         self.groups = list(dict.fromkeys(a.path[:-1] for a in named if isinstance(a.path[-1], str) and a.path[1:]))
@@ -175,11 +184,7 @@ class _Trial:
 
     def _use(self, argument: Argument) -> Use:
         """Return how the forward pass uses an argument, by its source."""
-        if self.uses is None:
-            params = {a.path: a.label for a in self.named if a.role == "param"}
-            read = [str(a.path[0]) for a in self.named if a.role == "input"]
-            self.uses = uses(self.subject.forward, self.subject.text, params, read)
-        return self.uses.get(argument.path, UNKNOWN)
+        return self.used().get(argument.path, UNKNOWN)
 
     def multiplies_inputs(self) -> bool:
         """Return whether a matrix is seen to multiply an input, which is then no number."""

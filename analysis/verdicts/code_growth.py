@@ -10,7 +10,7 @@ from functools import partial
 
 from .code_edit import Edit, is_target, placed, replaced
 from .code_names import is_of_other_time
-from .code_tables import Slot, Tables, is_product, is_zeros, read_alone
+from .code_tables import Later, Slot, Tables, is_product, is_zeros, read_alone
 
 FACTORS = ("{0}", "(1 - 2 * {0})")
 SLOPES = (
@@ -171,10 +171,14 @@ def _renamed(tables: Tables, statement: ast.Assign | ast.AugAssign) -> Iterator[
         if len(places.get(atom, ())) > 1:
             for other in (*tables.like(shape), *tables.near(shape[1:])):
                 if other != atom:
-                    new = partial(tables.renamed, places[atom], other, statement.value)
+                    new = Later((atom, other), partial(_with_other, tables, places[atom], statement.value))
                     near = is_of_other_time(other, atom)
                     kind = "time" if near else "mix-up"
                     yield Edit(1 if near else 2, kind, statement, statement, "value", None, new)
+
+
+def _with_other(tables: Tables, places: list[ast.expr], whole: ast.expr, said: tuple[str, str]) -> ast.expr:
+    return tables.renamed(places, said[1], whole)
 
 
 def _targets(statement: ast.stmt) -> list[str]:
@@ -192,7 +196,7 @@ def _terms(slot: Slot) -> Iterator[Slot]:
 
 def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
     text = ast.unparse(slot.node)
-    root = isinstance(slot.owner, ast.stmt | ast.Tuple)
+    root, nothing = isinstance(slot.owner, ast.stmt | ast.Tuple), is_zeros(slot.node)
     for constant in tables.constants:
         yield placed(slot, statement, 3, "factor", tables.later(f"{constant} * ({text})"))
     for divisor in (*tables.scalars, *tables.counts):
@@ -210,11 +214,11 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
         return
 
     def more(cost: int, kind: str, sign: str, term: str) -> Edit:
-        if is_zeros(slot.node):
+        if nothing:
             return placed(slot, statement, cost, kind, tables.later(term if sign == "+" else f"-{term}"))
         return placed(slot, statement, cost, kind, tables.later(f"{text} {sign} {term}"))
 
-    itself = _targets(statement) if is_zeros(slot.node) else []
+    itself = _targets(statement) if nothing else []
     for atom in [atom for atom in tables.like(shape) if atom not in itself]:
         yield more(3, "dropped carry", "+", atom)
         yield more(4, "missing path", "-", atom)
@@ -238,5 +242,5 @@ def _larger(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
         for other in repeated:  # a mask of samples
             yield more(5, "missing path", "+", f"{one} * (1 - {other})")
     for one, other in itertools.permutations(near, 2):
-        for slope in SLOPES if is_zeros(slot.node) else SLOPES[:1]:
+        for slope in SLOPES if nothing else SLOPES[:1]:
             yield more(6, "missing path", "+", f"{one} * {slope.format(other)}")

@@ -127,7 +127,7 @@ def _lines(ran: list[Ran], wholes: list[Array], arrays: list[Array], names: set[
                 parts = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
                 if _is_copy(node) and not any(plain(ast.unparse(part)) in names for part in parts):
                     continue
-                held_here = [held(at.scope, part) for part in parts if not dead or ast.unparse(part)[0] in "dg"]
+                held_here = [held(at.scope, text) for text in map(ast.unparse, parts) if not dead or text[0] in "dg"]
                 if any(_is(value, whole) for value in held_here for whole in wholes) or any(
                     isinstance(value, np.ndarray) and value.shape == array.shape and np.array_equal(value, array)
                     for value in held_here

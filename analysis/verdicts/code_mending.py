@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
@@ -14,13 +15,16 @@ import numpy as np
 from .code_adapter import Adapter, Array, Calling, Path
 from .code_backward import gradients, left_behind, match_gradients
 from .code_diagnosis import differences
-from .code_edit import Edit, in_its_line, spelled, where
+from .code_edit import Edit, added, in_its_line, spelled, where
 from .code_edits import edits
+from .code_reach import Reach
 from .code_returned import read
 from .code_subject import Hung, Subject
 from .code_traced import Ran, compiled
 
+Found = Mapping[str, Array]  # name -> gradient
 Check = tuple[Mapping[str, Array], Mapping[Path, Array], Mapping[str, Array]]  # values, seeds, right gradients
+Brief = tuple[Calling, Check]
 MOST, EACH = 8000, 1000  # edits that are run, and after them of each function, so that a long one hides no short one
 
 
@@ -55,6 +59,7 @@ def mend(
     ours: tuple[str, ...] = (),
     right: frozenset[int] = frozenset(),
     made: Callable[[Ran, tuple[str, ...]], list[Edit]] = edits,
+    brief: Brief | None = None,
 ) -> Mended | None:
     """Return the likeliest single edit after which all gradients are right on every probe, or None.
 
@@ -68,11 +73,17 @@ def mend(
         right: lines that hold what they ought to: edits there are tried last among equals.
         ours: right sides that are right by the derivation, in the names of the code.
         made: gives the edits of a function.
+        brief: a probe of few steps, which tells of most edits that they don't.
     """
     waiting = [(edit, at) for at in ran for edit in made(at, ours)]
     waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines, right))
-    rest = [pair for at in ran for pair in [pair for pair in waiting[MOST:] if pair[1] is at][:EACH]]
-    for edit, at in (*waiting[:MOST], *rest):
+    reach = reach_of(subject, brief) if brief is not None else None
+    likely = (pair for pair in waiting if reach is None or reach.possible(*pair) == reach.base.keys())
+    late: Counter[int] = Counter()
+    for number, (edit, at) in enumerate(likely):
+        late[id(at)] += number >= MOST
+        if late[id(at)] > EACH:
+            continue
         if time.process_time() > until:
             return None
         error = _error(subject, calling, checks, edit, at, near)
@@ -81,6 +92,22 @@ def mend(
             edit.swap()
             return mended
     return None
+
+
+def reach_of(subject: Subject, brief: Brief) -> Reach | None:
+    """Return what tells which gradients may be right after an edit; None where the backward pass raises."""
+    calling, (values, seeds, right) = brief
+    try:
+        return Reach(lambda: gradients(calling, left_behind(subject, calling, values, seeds)), right)
+    except (Exception, Hung):
+        return None
+
+
+def _found(subject: Subject, calling: Calling, check: Check) -> Found:
+    values, seeds, right = check
+    left = left_behind(subject, calling, values, seeds)
+    whole = calling if calling.gradients else match_gradients(subject, calling, left, right, Adapter())[0]
+    return gradients(whole, left)
 
 
 def _rank(edit: Edit, kinds: tuple[str, ...], lines: tuple[int, ...], right: frozenset[int]) -> tuple[float, bool, int]:
@@ -109,13 +136,11 @@ def _error(
         ran.function.__code__ = code
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for values, seeds, right in checks:
-                left = left_behind(subject, calling, values, seeds)
-                whole = calling if calling.gradients else match_gradients(subject, calling, left, right, Adapter())[0]
-                found = gradients(whole, left)
+            for check in checks:
+                found = _found(subject, calling, check)
                 if not found.keys() >= _wanted(calling):
                     return None
-                worst = max(worst, *differences(found, right).values())
+                worst = max(worst, *differences(found, check[2]).values())
                 if not worst <= near:
                     return None
     except (Exception, Hung):
@@ -149,7 +174,7 @@ def _told(subject: Subject, edit: Edit, error: float) -> Mended:
     statement = edit.statement
     given = lines[statement.lineno - 1].strip()
     if edit.says == "inserted":
-        return Mended(0, edit.kind, "", f"{spelled(edit.new[-1])}{where(edit)}", error)
+        return Mended(0, edit.kind, "", f"{spelled(added(edit))}{where(edit)}", error)
     if edit.says in ("removed", "moved"):
         return Mended(statement.lineno, edit.kind, given, f"{given}{where(edit)}", error)
     if within := in_its_line(edit, lines):

@@ -166,7 +166,7 @@ def along(
 @contextlib.contextmanager
 def wide_numpy(subject: Subject) -> Iterator[None]:
     """Let the arrays that the code makes for its results hold complex numbers, and no cast or kink lose them."""
-    with numpy_with(subject, {**CONTINUED, **{make: _maker(make) for make in MAKERS}}), warnings.catch_warnings():
+    with numpy_with(subject, WIDE), warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         yield
 
@@ -177,3 +177,6 @@ def _maker(make: Any) -> Any:
         return made.astype(complex) if np.issubdtype(made.dtype, np.floating) else made
 
     return wide
+
+
+WIDE = {**CONTINUED, **{make: _maker(make) for make in MAKERS}}

@@ -12,20 +12,21 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from dataclasses import dataclass, replace
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from .code_adapter import Array
 from .code_diagnosis import differences
-from .code_edit import Edit, in_its_line, spelled, where
+from .code_edit import Edit, added, in_its_line, spelled, where
 from .code_edits import edits, of_blocks, of_statement
 from .code_flow import Flow, feeds, is_begun, reads_of, statements_between, targets_of
 from .code_names import alike
+from .code_reach import Reach
 from .code_subject import Hung
-from .code_tables import tables_of
+from .code_tables import Later, tables_of
 from .code_traced import Ran, compiled
 from .code_watch import NEAR, Adjoint, Known, Watched, watch
 
@@ -33,6 +34,7 @@ TRIED = 6  # edits that give one adjoint at one step, and are run whole
 LARGEST = 4000  # edits that are run for the gradients alone
 FAR = 60  # edits of a block that are run whole
 MOST = 30  # faults
+HOLE = "__hole"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,15 @@ class Bench:
     """Somebody's backward pass on one probe, its statements beside the right adjoints."""
 
     def __init__(
-        self, ran: list[Ran], run: Callable[[float], Mapping[str, Array]], known: Known, right: Any, text: str
+        self,
+        ran: list[Ran],
+        run: Callable[[float], Mapping[str, Array]],
+        known: Known,
+        right: Any,
+        text: str,
+        reach: Callable[[], Reach | None],
     ) -> None:
-        self.source = text.splitlines()
+        self.source, self.reach = text.splitlines(), reach
         self.ran, self.run, self.known, self.right_gradients = ran, run, known, right
         self.fixed: set[tuple[int, str]] | None = None
         self.texts = {id(s): spelled(s) for at in ran for s in ast.walk(at.tree) if isinstance(s, ast.stmt)}
@@ -208,7 +216,7 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
     found = bench.watched()
     while len(done) < MOST:
         score = bench.score(found)
-        repair = next(_proposed(bench, found, score, ours), None) or next(_agreed(bench, ours), None)
+        repair = next(_proposed(bench, found, score, ours), None) or _agreed(bench, ours)
         if repair is None:
             break
         done.append(repair)
@@ -218,25 +226,27 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
     return done
 
 
-def _agreed(bench: Bench, ours: tuple[str, ...]) -> Iterator[Repair]:
-    """Yield an edit after which more gradients are right, and none of those that are is lost."""
+def _agreed(bench: Bench, ours: tuple[str, ...]) -> Repair | None:
+    """Make the edit after which more gradients are right, and none of those that are is lost."""
     with bench.in_force():
-        before = bench.agreeing()
-    if len(before) == len(bench.right_gradients):
-        return
-    tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
-    for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
-        old = edit.swap()
-        try:
-            with bench.in_force():
-                after = bench.agreeing()
-        except (SyntaxError, ValueError, TypeError):
-            continue
-        finally:
-            edit.restore(old)
-        if before < after:
-            yield _made(bench, edit, ran)
-            return
+        before, reach = bench.agreeing(), bench.reach()
+        if len(before) == len(bench.right_gradients):
+            return None
+        tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
+        for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
+            if reach is not None and not before < reach.possible(edit, ran):
+                continue
+            old = edit.swap()
+            try:
+                with bench.in_force():
+                    after = bench.agreeing()
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            finally:
+                edit.restore(old)
+            if before < after:
+                return _made(bench, edit, ran)
+    return None
 
 
 def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
@@ -248,6 +258,9 @@ def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, .
 def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
     suspects = bench.suspects(found)
     tables = {id(ran): tables_of(ran, ours) for ran in bench.ran}
+    known: dict[int, list[Edit]] = {}  # the edits of a statement
+    codes: dict[int, CodeType | None] = {}  # of edits
+    texts: dict[tuple[int, str, int | None], str] = {}  # of their statements, with a hole
     taken = bench.claimed(found)
     for at, execution in [pair for pair in suspects if not is_begun(bench.ran, pair[0].statement)][:6]:
         before = [other for other, first in suspects if other.order < at.order and _wrong(other, first, at, execution)]
@@ -260,10 +273,15 @@ def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...])
             if scope is None:
                 continue
             here = _Here(bench, source, at, scope, execution)
-            for edit in of_statement(tables[id(source.ran)], source.statement) if here.fits else ():
+            if here.fits and id(source.statement) not in known:
+                known[id(source.statement)] = of_statement(tables[id(source.ran)], source.statement)
+            for edit in known[id(source.statement)] if here.fits else ():
                 if source in right and edit.kind != "dropped carry" and edit.says != "removed":
                     continue
-                held = here.held(edit)
+                if id(edit) not in codes:
+                    codes[id(edit)] = _code(edit, texts)
+                code = codes[id(edit)]
+                held = here.held(edit, code) if code is not None else []
                 held = [
                     a for a in held if alike(at.text, a.of) == 3 or not _is_taken(at, taken.get((id(a), execution), ()))
                 ]
@@ -298,7 +316,7 @@ def _made(bench: Bench, edit: Edit, ran: Ran) -> Repair:
     if within:
         return Repair(edit, edit.swap(), ran, bench.source[edit.line - 1].strip(), within, True)
     old = edit.swap()
-    new = edit.new if isinstance(edit.new, ast.stmt) else edit.new[-1] if edit.says == "inserted" else edit.statement
+    new = edit.new if isinstance(edit.new, ast.stmt) else added(edit) if edit.says == "inserted" else edit.statement
     if isinstance(new, ast.stmt):
         bench.texts.setdefault(id(new), spelled(new))
     return Repair(edit, old, ran, given, spelled(new))
@@ -353,16 +371,8 @@ class _Here:
         self.reads = reads_of(source.statement)
         self.zeros = {n for n, v in self.scope.items() if isinstance(v, np.ndarray) and not v.any()}
 
-    def held(self, edit: Edit) -> list[Adjoint]:
-        """Return the adjoints that the last target holds with an edit of the first statement."""
-        old = edit.swap()
-        try:
-            first = edit.new if isinstance(edit.new, ast.stmt) else self.source.statement
-            code = compile(ast.Module([] if edit.says == "removed" else [first], []), "<edited>", "exec")
-        except (TypeError, ValueError, SyntaxError):
-            return []
-        finally:
-            edit.restore(old)
+    def held(self, edit: Edit, code: CodeType) -> list[Adjoint]:
+        """Return the adjoints that the last target holds with an edit, compiled, of the first statement."""
         scope = dict(self.scope)
         for name in self.written:
             scope[name] = copy.deepcopy(scope[name])
@@ -379,7 +389,44 @@ class _Here:
             found = known.at(value, known.steps - 1 - self.execution)
         else:
             found = [*known.at(value, -1), *known.at(value, 0)]
-        return [] if found and self.zeros & (reads_of(first) - self.reads) else found
+        if not found:
+            return []
+        new = edit.new if isinstance(edit.new, ast.stmt) else self.source.statement
+        return [] if self.zeros & (reads_of(new) - self.reads) else found
+
+
+def _code(edit: Edit, texts: dict[tuple[int, str, int | None], str]) -> CodeType | None:
+    """Return the statement alone as an edit makes it; None where it can't be compiled.
+
+    Where the edit is a text, that is put into the text of the statement, which is faster than to make a tree.
+    """
+    said = edit.fresh.said if isinstance(edit.fresh, Later) else None
+    if isinstance(said, str) and edit.old is not None:
+        place = id(edit.owner), edit.name, edit.index
+        if place not in texts:
+            texts[place] = _with_hole(edit)
+        try:
+            return compile(texts[place].replace(HOLE, f"({said})"), "<edited>", "exec")
+        except SyntaxError:
+            return None
+    old = edit.swap()
+    try:
+        new = edit.new if isinstance(edit.new, ast.stmt) else edit.statement
+        return compile(ast.Module([] if edit.says == "removed" else [new], []), "<edited>", "exec")
+    except (TypeError, ValueError, SyntaxError):
+        return None
+    finally:
+        edit.restore(old)
+
+
+def _with_hole(edit: Edit) -> str:
+    """Return the text of an edit's statement with a name that nothing else has where the edit comes."""
+    hole = replace(edit, fresh=ast.Name(HOLE, ast.Load()))
+    old = hole.swap()
+    try:
+        return ast.unparse(edit.statement)
+    finally:
+        hole.restore(old)
 
 
 def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:

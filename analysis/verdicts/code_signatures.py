@@ -8,6 +8,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -101,11 +102,16 @@ def _own(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def trees(function: Callable[..., Any], text: str) -> list[ast.AST]:
-    """Return the syntax trees of a function and of the file that it is in, where there are any."""
+    """Return the syntax trees of a function and of the file that it is in, where there are any; only to be read."""
     found: list[ast.AST] = []
     with contextlib.suppress(OSError, TypeError, SyntaxError, IndentationError):
-        found.append(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    return [*found, ast.parse(text)] if text else found
+        found.append(_parsed(textwrap.dedent(inspect.getsource(function))))
+    return [*found, _parsed(text)] if text else found
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> ast.AST:
+    return ast.parse(text)
 
 
 def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:

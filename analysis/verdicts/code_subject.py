@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -165,11 +166,8 @@ def numpy_with(subject: Subject, instead: Mapping[Callable[..., Any], Callable[.
     scope = getattr(subject.forward, "__globals__", {})
     names = {name: v for name, v in scope.items() if v is np or callable(v) and _hashed(v) and v in instead}
     hidden = [f.__name__ for f in instead if getattr(builtins, f.__name__, None) is f and f.__name__ not in scope]
-    stand_in = ModuleType("numpy")
-    everything = {name: getattr(np, name) for name in dir(np) if not name.startswith("__")}
-    others = {name: instead[v] for name, v in everything.items() if callable(v) and _hashed(v) and v in instead}
-    stand_in.__dict__.update({**everything, **others})
-    scope.update({name: stand_in if value is np else instead[value] for name, value in names.items()})
+    library = _library(tuple(instead.items())) if any(value is np for value in names.values()) else np
+    scope.update({name: library if value is np else instead[value] for name, value in names.items()})
     scope.update({name: instead[getattr(builtins, name)] for name in hidden})
     try:
         yield
@@ -177,6 +175,16 @@ def numpy_with(subject: Subject, instead: Mapping[Callable[..., Any], Callable[.
         scope.update(names)
         for name in hidden:
             del scope[name]
+
+
+@cache
+def _library(instead: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]) -> ModuleType:
+    """Return a NumPy with other functions; what NumPy loads when it is asked for is asked of it then."""
+    others, whole = dict(instead), ModuleType("numpy")
+    known = {name: value for name, value in vars(np).items() if not name.startswith("__")}
+    changed = {name: others[v] for name, v in known.items() if callable(v) and _hashed(v) and v in others}
+    whole.__dict__.update({**known, **changed, "__getattr__": partial(getattr, np)})
+    return whole
 
 
 def _hashed(value: Any) -> bool:

@@ -8,14 +8,26 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from .code_names import is_gradients
-from .code_traced import Ran, array_shape, held, is_number
+from .code_traced import Ran, array_shape, held, is_number, may_hold
 
 LITERALS, SCALARS = 7, 8  # numbers that are tried, as they stand in the file or by name
 OTHERS = 3  # moments
+
+
+class Later(NamedTuple):
+    """A node, or a list of statements, that is made when it is wanted; most never are.
+
+    Attributes:
+        said: of what it is made, which tells it from others for the same place.
+        make: makes it.
+    """
+
+    said: Any
+    make: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class Tables:
         self.statements = [n for n in every if n.lineno in ran.lines and not isinstance(n, ast.Return)]
         self.returns = [n for n in every if n.lineno in ran.lines and isinstance(n, ast.Return)]
         self._parsed: dict[str, ast.expr] = {}
+        self._shapes: dict[str, tuple[int, ...] | None] = {}
 
     @cached_property
     def library(self) -> str:
@@ -46,14 +59,17 @@ class Tables:
 
     def parse(self, text: str) -> ast.expr:
         """Return the tree of an expression, of NumPy's functions in the code's own library."""
-        text = text if self.library == "np" else re.sub(r"\bnp\.", f"{self.library}.", text)
+        text = self._in_library(text)
         if text not in self._parsed:
             self._parsed[text] = ast.parse(text, mode="eval").body
         return self._parsed[text]
 
-    def later(self, text: str) -> Callable[[], ast.expr]:
+    def later(self, text: str) -> Later:
         """Return what gives the tree of an expression when it is wanted."""
-        return partial(self.parse, text)
+        return Later(self._in_library(text), self.parse)
+
+    def _in_library(self, text: str) -> str:
+        return text if self.library == "np" else re.sub(r"\bnp\.", f"{self.library}.", text)
 
     def renamed(self, places: Collection[ast.expr], other: str, whole: ast.expr) -> ast.expr:
         """Return a copy of an expression with another one at some places in it."""
@@ -75,7 +91,12 @@ class Tables:
 
     def shape(self, node: ast.expr) -> tuple[int, ...] | None:
         """Return the shape of what a name, entry or attribute holds."""
-        return array_shape(held(self.ran.scope, node))
+        return self._shape(ast.unparse(node)) if may_hold(node) else None
+
+    def _shape(self, text: str) -> tuple[int, ...] | None:
+        if text not in self._shapes:
+            self._shapes[text] = array_shape(held(self.ran.scope, text))
+        return self._shapes[text]
 
     @cached_property
     def constants(self) -> list[str]:
@@ -93,7 +114,7 @@ class Tables:
         """Names, entries and attributes anywhere in the file that hold one number of floating point here."""
         nodes = [n for n in self._file if isinstance(n, ast.Name | ast.Attribute | ast.Subscript)]
         texts = dict.fromkeys(ast.unparse(node) for node in nodes if isinstance(node.ctx, ast.Load))
-        return [text for text in texts if is_number(held(self.ran.scope, self.parse(text)))][:SCALARS]
+        return [text for text in texts if is_number(held(self.ran.scope, text))][:SCALARS]
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -105,6 +126,12 @@ class Tables:
         """Names of this function that hold a whole number above 1, such as that of samples."""
         held_here = {name: self.ran.scope.get(name) for name in self.ran.function.__code__.co_varnames}
         return [name for name, value in held_here.items() if type(value) is int and value > 1]
+
+    def holding(self, number: int) -> list[str]:
+        """Return what holds a whole number: names of this function, and products of two."""
+        pairs = itertools.combinations(self.counts, 2)
+        products = [f"({one} * {two})" for one, two in pairs]
+        return [text for text in (*self.counts, *products) if held(self.ran.scope, text) == number]
 
     @cached_property
     def complements(self) -> list[str]:
@@ -158,12 +185,12 @@ class Tables:
             if not isinstance(node, ast.Name | ast.Subscript | ast.Attribute):
                 continue
             for text in _beside(node, self.ran.scope, marks):
-                found = self.shape(self.parse(text))
+                found = self._shape(text)
                 if found is not None and not text.endswith(".T"):
                     texts.setdefault(text, found)
         for name in self.ran.function.__code__.co_varnames:
             for text in (name, *(f"{name}{mark}" for mark in marks)):
-                found = self.shape(self.parse(text))
+                found = self._shape(text)
                 if found is not None:
                     texts.setdefault(text, found)
         return texts
@@ -173,7 +200,7 @@ class Tables:
         """Names, entries and attributes that hold arrays and stand in the source -> shape."""
         nodes = [n for n in ast.walk(self.ran.tree) if isinstance(n, ast.Name | ast.Subscript | ast.Attribute)]
         texts = dict.fromkeys([*(ast.unparse(node) for node in nodes), *self.ran.function.__code__.co_varnames])
-        shapes = {text: self.shape(self.parse(text)) for text in texts if not text.endswith(".T")}
+        shapes = {text: self._shape(text) for text in texts if not text.endswith(".T")}
         return {text: shape for text, shape in shapes.items() if shape is not None}
 
     def near(self, shape: tuple[int, ...] | None) -> list[str]:
@@ -257,12 +284,15 @@ def tables_of(ran: Ran, ours: tuple[str, ...]) -> list[Tables]:
     several = [Tables(ran, ours)]
     known = {text: {shape} for text, shape in several[0].written.items()}
     for moment in ran.moments:
-        other = Tables(ran.at(moment), ours)
-        fresh = [text for text, shape in other.written.items() if shape not in known.get(text, {shape})]
-        if fresh and len(several) <= OTHERS:
-            several.append(other)
-            for text in fresh:
-                known[text].add(other.written[text])
+        at = ran.at(moment)
+        shapes = {text: array_shape(held(at.scope, text)) for text in known}
+        fresh = {text: shape for text, shape in shapes.items() if shape is not None and shape not in known[text]}
+        if fresh:
+            several.append(Tables(at, ours))
+            for text, shape in fresh.items():
+                known[text].add(shape)
+        if len(several) > OTHERS:
+            break
     return several
 
 
@@ -286,7 +316,7 @@ def _beside(node: ast.expr, scope: dict[str, Any], marks: Collection[str]) -> li
         marks: that stand behind names in the source: what a list of arrays is indexed with.
     """
     if isinstance(node, ast.Attribute) and node.attr != "T":
-        owner = held(scope, node.value)
+        owner = held(scope, ast.unparse(node.value))
         others = vars(owner).items() if hasattr(owner, "__dict__") else ()
         names = [name for name, value in others if array_shape(value)][:40]
         lists = [name for name, value in others if isinstance(value, list) and any(map(array_shape, value))]
@@ -296,7 +326,7 @@ def _beside(node: ast.expr, scope: dict[str, Any], marks: Collection[str]) -> li
         return []
     base = ast.unparse(node.value)
     if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-        owner = held(scope, node.value)
+        owner = held(scope, base)
         if not isinstance(owner, dict):
             return []
         lists = [key for key, value in owner.items() if isinstance(value, list)]

@@ -152,14 +152,21 @@ def _functions(subject: Subject) -> dict[CodeType, FunctionType]:
     return found
 
 
-def held(scope: dict[str, Any], node: ast.expr) -> Any:
+KINDS = (ast.Name, ast.Subscript, ast.Attribute, ast.Constant, ast.Slice, ast.Tuple, ast.BinOp, ast.UnaryOp)
+MARKS = (ast.expr_context, ast.operator, ast.unaryop)
+
+
+def may_hold(node: ast.AST) -> bool:
+    """Return whether an expression is made of names, entries and attributes alone, so that it calls nothing."""
+    return all(isinstance(part, (*KINDS, *MARKS)) for part in ast.walk(node))
+
+
+def held(scope: dict[str, Any], text: str) -> Any:
     """Return what a name, an entry or an attribute holds at the end of a run, or None."""
-    kinds = (ast.Name, ast.Subscript, ast.Attribute, ast.Constant, ast.Slice, ast.Tuple, ast.BinOp, ast.UnaryOp)
-    marks = (ast.expr_context, ast.operator, ast.unaryop)
-    if not all(isinstance(part, (*kinds, *marks)) for part in ast.walk(node)):
+    code = _expression(text)
+    if code is None:
         return None
     try:
-        code = _expression(ast.unparse(node))
         value = eval(code, {"__builtins__": builtins}, scope)  # names, entries and attributes of theirs alone
         return value.detach().numpy() if hasattr(value, "detach") else value
     except Exception:
@@ -167,8 +174,12 @@ def held(scope: dict[str, Any], node: ast.expr) -> Any:
 
 
 @cache
-def _expression(text: str) -> CodeType:
-    return compile(text, "<held>", "eval")
+def _expression(text: str) -> CodeType | None:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError:  # a slice
+        return None
+    return compile(tree, "<held>", "eval") if may_hold(tree.body) else None
 
 
 def rows_of(owner: ast.AST) -> Iterator[tuple[str, list[ast.stmt]]]:

@@ -170,6 +170,6 @@ def is_odd(subject: Subject, calling: Calling, seed: int) -> bool:
                     pass
                 case _:
                     continue
-            if np.ndim(held(at.scope, of)) == 1:
+            if np.ndim(held(at.scope, ast.unparse(of))) == 1:
                 return True
     return False

@@ -93,35 +93,45 @@ def _outputs(formulas: Formulas, made: str) -> list[str]:
 
 def _at(formulas: Formulas, made: str, target: str, output: str) -> Formulas:
     """Return a text in which ŷ - y is the name of a derivative that is given: at an output, or at ŷ's argument."""
-    base = f"dL_d{output or made}"
 
-    def changed(tree: Tree) -> Tree:
+    def changed(tree: Tree, base: str) -> Tree:
         for path, part in places(tree):
             if _difference(part) == (made, target):
-                return changed(replaced(tree, path, name(base, next(_every(part)).offset)))
+                return changed(replaced(tree, path, name(base, next(_every(part)).offset)), base)
         return tree
 
-    statements = tuple(replace(line, value=changed(line.value)) for line in formulas.statements)
+    def all_changed(base: str) -> tuple[Statement, ...]:
+        return tuple(replace(line, value=changed(line.value, base)) for line in formulas.statements)
+
+    is_read = any(found.base == made for line in all_changed("") for found in names(line.value))
+    inner = output or (f"u_{made}" if is_read else made)
+    statements = all_changed(f"dL_d{inner}")
     if not output:
-        statements = tuple(
-            replace(line, value=line.value.args[0]) if line.target.base == made else line for line in statements
-        )
-    elif output != made and made not in _said(statements):
+        statements = tuple(part for line in statements for part in _parts(line, made, inner))
+    elif output != made and not is_read:
         statements = tuple(line for line in statements if line.target.base != made)
-    shown = f"({formulas.spelled(made)} - {formulas.spelled(target)})"
-    of = (
-        _plain(formulas.spelled(output))
-        if output
-        else f"what the function that gives {_plain(formulas.spelled(made))} takes"
-    )
-    note = f"{_plain(shown)[1:-1]} is the loss's own derivative by {of}, and taken as given"
+    called = {base: _plain(formulas.spelled(base)) for base in (made, target, output)}
+    of = called[output] or f"what the function that gives {called[made]} takes"
+    note = f"{called[made]} - {called[target]} is the loss's own derivative by {of}, and taken as given"
     return replace(
         formulas,
         statements=statements,
         notes=(*formulas.notes, note),
-        spellings=(*formulas.spellings, (base, shown)),
-        timed=(*formulas.timed, base),
+        spellings=(
+            *formulas.spellings,
+            (f"dL_d{inner}", f"({formulas.spelled(made)} - {formulas.spelled(target)})"),
+        ),
+        timed=(*formulas.timed, inner, f"dL_d{inner}"),
     )
+
+
+def _parts(line: Statement, made: str, inner: str) -> list[Statement]:
+    """Return a line, but instead of ŷ = softmax(V h) the line o = V h, and that ŷ is softmax(o) where o is another."""
+    if line.target.base != made:
+        return [line]
+    argument = replace(line, target=Name(inner), value=line.value.args[0])
+    function = replace(line, value=Tree("call", (name(inner),), line.value.leaf))
+    return [argument] if inner == made else [argument, function]
 
 
 def _plain(spelled: str) -> str:

@@ -18,7 +18,7 @@ from .latex_macros import expanded
 from .latex_parts import Differential, Function
 from .latex_rows import Equation, blanked, displayed, equations, prepared, unbroken
 from .latex_signs import spelled
-from .latex_symbols import MARK, Refused, RefusedScript, Symbol, Unjudged
+from .latex_symbols import MARK, Refused, Symbol, Unjudged, UnjudgedScript
 from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
@@ -89,14 +89,12 @@ class _Reading:
         for equation in [equation for equation in equations(self.text) if not self._defines(equation)]:
             try:
                 self._read(equation)
-            except RefusedScript as why:
-                beyond.append(self.refused(why))
-                self.unjudged.append(self._said(equation, f"isn't judged: {why.message}"))
             except NotationError:
                 if not equation.inline:
                     raise
                 self.notes.append(self._said(equation, "stands in a sentence and wasn't understood"))
             except Unjudged as why:
+                beyond += [self.refused(why)] if isinstance(why, UnjudgedScript) else []
                 self.unjudged.append(self._said(equation, f"isn't judged: {why}"))
         if not self.statements and not self.derivatives:
             if beyond:
@@ -190,8 +188,6 @@ class _Reading:
             return
         try:
             trees = [None if isinstance(side, Function) else self.builder.tree(side) for side in sides]
-        except RefusedScript:
-            raise
         except Refused as error:
             raise self.refused(error) from None
         first = trees[0]
@@ -248,12 +244,10 @@ class _Reading:
             return self.builder.transform(_parser(self.worded).parse(text.rstrip()))
         except lark.exceptions.VisitError as error:
             inner = error.orig_exc
-            if isinstance(inner, Unjudged | RefusedScript):
+            if isinstance(inner, Unjudged):
                 raise inner from None
             if isinstance(inner, Refused):
                 raise self.refused(inner) from None
-            raise
-        except RefusedScript:
             raise
         except Refused as error:
             raise self.refused(error) from None
@@ -265,9 +259,9 @@ class _Reading:
         try:
             return self.builder.transform(_parser(self.worded).parse(text))
         except (lark.exceptions.UnexpectedInput, lark.exceptions.VisitError):
-            raise RefusedScript(token, f"{text} isn't understood") from None
+            raise UnjudgedScript(token, f"{text} isn't understood") from None
 
-    def refused(self, error: Refused) -> NotationError:
+    def refused(self, error: Refused | UnjudgedScript) -> NotationError:
         """Return the error that points at a token."""
         token = error.token
         return self.error(self._place(token.line or 1, token.column or 1), len(token), error.message, "")

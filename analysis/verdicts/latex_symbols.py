@@ -41,12 +41,16 @@ class Refused(Exception):
         self.token, self.message = token, message
 
 
-class RefusedScript(Refused):
-    """An index or a superscript isn't understood: of entries, of steps that are counted."""
-
-
 class Unjudged(Exception):
     """What is said is understood, and can't be judged."""
+
+
+class UnjudgedScript(Unjudged):
+    """An index or a superscript is of entries, or of steps that are counted."""
+
+    def __init__(self, token: Token, message: str) -> None:
+        super().__init__(message)
+        self.token, self.message = token, message
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
                 raise Refused(token, f"{unknown[0]} in an index or a superscript isn't understood")
             word = re.sub(r"[()\\]|[-/]", "", stripped).replace("'", "prime")
             if not re.fullmatch(r"[A-Za-z0-9_]*", word) or stripped.count("(") != stripped.count(")"):
-                raise RefusedScript(
+                raise UnjudgedScript(
                     token, f"the {'index' if token.type == 'SUB' else 'superscript'} {piece.strip()} isn't understood"
                 )
             symbol = replace(symbol, words=(*symbol.words, word) if word else symbol.words)

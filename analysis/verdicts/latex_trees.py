@@ -16,9 +16,9 @@ from .latex_symbols import (
     ACCENTS,
     MARK,
     Refused,
-    RefusedScript,
     Symbol,
     Unjudged,
+    UnjudgedScript,
     inside,
     is_transpose,
     plain,
@@ -139,7 +139,7 @@ class Builder(Transformer[Any, Any]):
             return transposed(self.tree(base))
         if mark.type == "SUP" and (found := re.fullmatch(r"(?:\\odot|\\circ)?(-?\d+)", plain(text))):
             return power(self.tree(base), found[1])
-        raise RefusedScript(mark, f"the {'index' if mark.type == 'SUB' else 'superscript'} {text} isn't understood")
+        raise UnjudgedScript(mark, f"the {'index' if mark.type == 'SUB' else 'superscript'} {text} isn't understood")
 
     def _function(self, symbol: Symbol) -> str:
         if not symbol.bare:

@@ -96,7 +96,7 @@ class Value:
 
     def nearly_over(self, part: Value, rest: Number) -> Value:
         """Return self / (part + rest) as `over` does, or with one rounding more where dividing is faster."""
-        return self / (part + rest) if IN_HALVES else self.over(part, rest)
+        return self.over(part, rest) if self._is_wide() and not IN_HALVES else self / (part + rest)
 
     def scaled(self, n: Value) -> Value:
         """Return self · 2ⁿ for whole numbers n, rounded once where that is denormal."""

@@ -123,9 +123,8 @@ def _fill_tile(
     starts = [builder.gep(c, [builder.mul(c_row, WORD(r))]) for r in range(rows)]
     cells = itertools.product(range(rows), range(width))
     places = {(r, v): builder.gep(starts[r], [WORD(v * kind.lanes)]) for r, v in cells}
-    with builder.if_then(adds):
-        for place in places.values():
-            tile.fetch(place, NEAR)
+    for place in places.values():
+        tile.fetch(place, NEAR)
 
     def add(k: Any, part: list[list[Any]]) -> None:
         line = WORD(vectors * kind.lanes)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from sympy import Symbol
+
+WIDTH = 112  # of a line
 
 
 def indented(lines: Iterable[str]) -> list[str]:
@@ -41,3 +45,47 @@ def safe(doc: str) -> str:
     """Return free text in a form that can't end the string in which it stands."""
     quoted = doc.replace("\\", "\\\\").replace('"""', "'''")
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in quoted)
+
+
+def table(entries: Mapping[Symbol, str] | Mapping[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in entries.items()) + "}"
+
+
+def opened_up(start: str, text: str) -> list[str]:
+    """Return a line, or where it is too long one for each entry of the table or call that `text` is."""
+    if len(start) + len(text) <= WIDTH:
+        return [start + text]
+    indent = " " * (len(start) - len(start.lstrip()))
+    opened = _opening(text)
+    inner = _entries(text[opened + 1 : -1])
+    return [start + text[: opened + 1], *(f"{indent}    {entry}," for entry in inner), indent + text[-1]]
+
+
+def _opening(text: str) -> int:
+    """Return where the bracket opens that the last sign closes.
+
+    >>> _opening("vmap(f)(a, {})")
+    7
+    """
+    depth = 0
+    for place in reversed(range(len(text))):
+        depth += (text[place] in ")]}") - (text[place] in "([{")
+        if not depth:
+            break
+    return place
+
+
+def _entries(text: str) -> list[str]:
+    """Return what commas separate that stand in no brackets.
+
+    >>> _entries("f, {a: (1, 2)}")
+    ['f', '{a: (1, 2)}']
+    """
+    depth, found = 0, [""]
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [entry.strip() for entry in found]

@@ -15,7 +15,7 @@ from .. import kernels
 from ..derive.compose import output_state
 from ..derive.errors import Error
 from ..derive.interpret import size as size_as_number
-from ..derive.shapes import size_from
+from ..derive.sizes import size_from
 from ..derive.syntax import closest
 from .data import DATA, Characters, Indices, random_stream, text
 from .inputs import Feed, draw_inputs, plan_feed

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..derive.cell import Cell
 from ..derive.interpret import size
-from ..derive.shapes import size_from
+from ..derive.sizes import size_from
 from .data import Indices, one_hot, random_stream
 
 Arrays = dict[str, NDArray[Any]]

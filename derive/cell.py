@@ -17,7 +17,8 @@ from . import display, functions, linear
 from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
-from .shapes import bounds, infer, size_from, size_of
+from .shapes import infer
+from .sizes import bounds, size_from, size_of
 from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
 from .written import negated, operands, renamed
 

@@ -16,7 +16,7 @@ from .errors import Error
 from .inlining import size_in
 from .model import Model, parse_model
 from .scope import LABEL, LOSS
-from .shapes import size_from
+from .sizes import size_from
 
 SHAPES = {
     "one-to-one": "one vector in, one output",

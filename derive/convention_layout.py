@@ -38,7 +38,7 @@ from .linear import (
     transposed,
 )
 from .program import Program, Step, quantities
-from .shapes import dimension
+from .sizes import dimension
 from .written import added, multiplied, rebuilt
 
 PREFIXES = ("delta_", "incoming_", "tangent_", "loss_")

@@ -22,7 +22,7 @@ from .model_derivation import ModelDerivation
 from .polynomials import Terms
 from .program import Program
 from .rollout import Trace, Values, backward, forward
-from .shapes import size_from
+from .sizes import size_from
 
 STEPS = 3
 ZERO, ONE = sympy.Integer(0), sympy.Integer(1)

@@ -14,7 +14,8 @@ from .folding import Fold, filled, is_number
 from .linear import Shape
 from .resolving import is_function, resolved, unknown
 from .scope import LABEL, START, Passage, Scope, targets_of
-from .shapes import OF, Expected, shapes_in, size_of
+from .shapes import Expected, shapes_in
+from .sizes import OF, size_of
 from .syntax import Assignment, Declaration, assignment, check_name, read
 
 Names = Mapping[str, str]

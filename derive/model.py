@@ -18,7 +18,8 @@ from .cell import Builder, Cell, load, near_name, previous, text_of, zoo
 from .errors import Error, ShapeError, Source
 from .linear import Shape, Shapes
 from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
-from .shapes import OF, dimension, infer, size_of, spelled
+from .shapes import infer
+from .sizes import OF, dimension, size_of, spelled
 from .syntax import Assignment, Declaration, Text, value_names, with_lookups
 
 ZOO = resources.files(__package__) / "models"

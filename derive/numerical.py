@@ -14,7 +14,7 @@ from .interpret import Array, evaluate, run, size
 from .model_derivation import ModelDerivation
 from .program import Program
 from .rollout import Values, backward, forward
-from .shapes import size_from
+from .sizes import size_from
 
 DIRECTIONS = 3
 DIGITS = 50

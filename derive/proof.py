@@ -22,7 +22,7 @@ from .model import Model, over_time
 from .model_derivation import ModelDerivation
 from .numerical import numerical_error
 from .polynomials import POINTS, FiniteField, PolynomialRing, Terms, generators
-from .shapes import size_from
+from .sizes import size_from
 
 LARGEST = 8
 MOST_ENTRIES = 1000

@@ -7,39 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import sympy
-from sympy import Dummy, Expr, Integer, Symbol
+from sympy import Dummy, Expr, Symbol
 
 from .errors import ShapeError
 from .functions import FUNCTIONS
 from .linear import Shape
+from .sizes import OF, bounds, dimension, has_difference, size_of, spelled
 from .syntax import Declaration, Place, Text, value_names
-
-
-def dimension(name: str) -> Expr:
-    """Return the symbol of a named dimension.
-
-    >>> dimension("n") + dimension("m")
-    m + n
-    """
-    return Symbol(name, integer=True, positive=True)
-
-
-def spelled(shape: Shape) -> str:
-    """Spell a shape for a reader; a dimension that isn't known yet is '?'.
-
-    >>> spelled((dimension("n"), dimension("m"))), spelled(())
-    ('n×m', 'a number')
-    """
-    names = ["?" if size.atoms(Dummy) else _spelled_size(size) for size in shape]
-    return {0: "a number", 1: f"a vector of {names[0] if names else ''}"}.get(len(shape), "×".join(names))
-
-
-def _spelled_size(size: Expr) -> str:
-    whole = {symbol: dimension(f"({symbol})") for symbol in size.atoms(Symbol) if OF in symbol.name}
-    return str(size if size in whole else size.xreplace(whole))
-
-
-OF = " of "  # in the name of a called cell's dimension, which no text can have: "n of layer1"
 
 
 class Expected(NamedTuple):
@@ -90,28 +64,6 @@ def shapes_in(text: Text) -> Callable[[ast.expr], Shape]:
 def declared_shape(declaration: Declaration) -> Shape:
     """Return the shape that a declaration states; an index is a number, whatever it picks from."""
     return () if declaration.kind == "index" else tuple(map(size_of, declaration.dimensions))
-
-
-def size_of(node: ast.expr) -> Expr:
-    """Return a dimension or an index as written: a name, a whole number, or a sum, difference or product of these."""
-    match node:
-        case ast.Name(id=name):
-            return dimension(name)
-        case ast.Constant(value=int(value)):
-            return Integer(value)
-        case ast.BinOp(op=op, left=left, right=right):
-            first, second = size_of(left), size_of(right)
-            return first * second if isinstance(op, ast.Mult) else first + (second, -second)[isinstance(op, ast.Sub)]
-    raise AssertionError(f"syntax let {ast.dump(node)} through")
-
-
-def size_from(text: str) -> Expr:
-    """Read a dimension as it is spelled in a table.
-
-    >>> size_from("n + 2") - dimension("n")
-    2
-    """
-    return size_of(ast.parse(text, mode="eval").body)
 
 
 class _Inference:
@@ -235,7 +187,7 @@ class _Inference:
                 if not solvable:
                     break
                 solutions = {hole: sympy.expand(hole - difference * difference.coeff(hole)) for hole in solvable}
-                whole = [hole for hole, solution in solutions.items() if not _has_difference(solution)]
+                whole = [hole for hole, solution in solutions.items() if not has_difference(solution)]
                 solved = (whole or solvable)[0]
                 self.sizes[solved] = solutions[solved]
                 self.changed = True
@@ -475,14 +427,3 @@ class _Inference:
         if shapes.count(None) == 1:
             known = sympy.Add(*(shape[0] for shape in shapes if shape))
             self.down(arguments[shapes.index(None)], (self.find(size - known),))
-
-
-def _has_difference(size: Expr) -> bool:
-    return any(term.could_extract_minus_sign() for term in sympy.Add.make_args(size))
-
-
-def bounds(index: ast.Slice, size: Expr) -> tuple[Expr, Expr]:
-    """Return the first index and the one past the last that a slice names."""
-
-    start = Integer(0) if index.lower is None else size_of(index.lower)
-    return start, size if index.upper is None else size_of(index.upper)

@@ -15,7 +15,7 @@ from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
 from ..derive.linear import Shape, entry, part, shape_of
 from ..derive.notation import spell
-from ..derive.shapes import size_from
+from ..derive.sizes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
 

@@ -23,7 +23,7 @@ from ..derive.model import Block, Model
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_derivation import derive as derive_model
 from ..derive.model_text import PARAM, STEP, WHOLE, Wire
-from ..derive.shapes import dimension
+from ..derive.sizes import dimension
 from ..derive.syntax import closest
 from .given import Array, Arrays
 from .initial import check_seed, draw, is_bias

@@ -18,7 +18,7 @@ from ..derive.functions import Elementwise
 from ..derive.interpret import evaluate
 from ..derive.linear import Node, is_one_hot, transpose
 from ..derive.notation import inverted, split_sign
-from ..derive.shapes import size_from
+from ..derive.sizes import size_from
 
 OPSET = 17
 DOMAIN = "bptt"

@@ -16,7 +16,7 @@ from ..derive.linear import Shapes
 from ..derive.model import Block, Model, over_time
 from ..derive.model_text import ONCE, STEP, Wire
 from ..derive.program import quantities
-from ..derive.shapes import dimension, size_from
+from ..derive.sizes import dimension, size_from
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sympy import Symbol
 
 from ..derive.model import Model
 from ..derive.model_text import PARAM
-from ..derive.shapes import size_from
+from ..derive.sizes import size_from
 from .parts import Part, carried, parts
 
 IN_STEP = {"torch", "jax", "jnp", "params", "inputs", "states", "like", "next", "iter"} | set(keyword.kwlist)

@@ -10,7 +10,7 @@ from ..derive.cell import Cell, Equation, previous
 from ..derive.errors import Error
 from ..derive.linear import Node
 from ..derive.program import quantities
-from ..derive.shapes import dimension
+from ..derive.sizes import dimension
 from .frameworks import Framework, SourcePrinter
 from .lines import opened_up, table
 from .parts import Part

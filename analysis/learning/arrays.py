@@ -13,7 +13,7 @@ import numpy as np
 from ...derive.errors import Error, unreadable
 from ...derive.interpret import size
 from ...derive.model import Model
-from ...derive.shapes import size_from
+from ...derive.sizes import size_from
 from ...derive.syntax import closest
 from .batches import Array, Batch, Task, digest, examples
 

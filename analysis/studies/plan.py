@@ -15,7 +15,7 @@ from sympy import Symbol
 from ...derive.cell import Cell
 from ...derive.errors import Error
 from ...derive.interpret import size
-from ...derive.shapes import size_from
+from ...derive.sizes import size_from
 from ...derive.syntax import closest
 from ...kernels.budget import check_fits
 from ...kernels.given import check_sizes

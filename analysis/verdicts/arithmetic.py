@@ -15,7 +15,7 @@ import numpy as np
 from ...derive.arithmetic import apply_float, slope_float
 from ...derive.functions import FUNCTIONS
 from ...derive.interpret import size
-from ...derive.shapes import size_from
+from ...derive.sizes import size_from
 from .tree import Name, Tree
 
 Array = np.ndarray[Any, Any]

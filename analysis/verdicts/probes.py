@@ -19,7 +19,7 @@ from ...derive.functions import Elementwise
 from ...derive.interpret import evaluate, size
 from ...derive.program import Program, Step, forward_program
 from ...derive.proof import small_sizes
-from ...derive.shapes import size_from
+from ...derive.sizes import size_from
 from .arithmetic import Array
 
 STEPS = 4

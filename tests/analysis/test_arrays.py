@@ -13,7 +13,7 @@ from bptt.analysis.learning.trainer import Plan, advance, begin, held_out_loss
 from bptt.analysis.systems.examples import open_sizes
 from bptt.cli import main
 from bptt.derive.interpret import size
-from bptt.derive.shapes import size_from
+from bptt.derive.sizes import size_from
 
 FILE = """
 model = "many_to_many"

@@ -37,7 +37,7 @@ from bptt.derive.linear import (
     transpose,
 )
 from bptt.derive.proof import prove, small_sizes
-from bptt.derive.shapes import dimension
+from bptt.derive.sizes import dimension
 
 FOLDER = Path(__file__).parent / "cells"
 NAMES = [*bptt.zoo(), *sorted(path.stem for path in FOLDER.glob("*.cell"))]

@@ -19,7 +19,7 @@ from bptt.derive.interpret import evaluate, matrix, size
 from bptt.derive.linear import NODES, concat, lookup, outer, pad, part, product, scatter, total, transpose
 from bptt.derive.program import Program, Reason, Step
 from bptt.derive.proof import small_sizes
-from bptt.derive.shapes import dimension
+from bptt.derive.sizes import dimension
 
 NOTATIONS = [Notation(layout, fuse) for layout in ("column", "row", "batch") for fuse in (False, True)]
 TENSORS = "x: input[m]\nS: state[n, n]\nh: state[n]\nS = S * sum(S * S) + outer(V @ x, K @ x)\nh = tanh(S.T @ h)\n"

@@ -8,7 +8,7 @@ from bptt.derive.cell import previous
 from bptt.derive.interpret import evaluate, run, size
 from bptt.derive.proof import model_sizes
 from bptt.derive.rollout import backward, forward
-from bptt.derive.shapes import size_from
+from bptt.derive.sizes import size_from
 
 ROWS = bptt.Notation(layout="row")
 

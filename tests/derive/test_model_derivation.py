@@ -17,7 +17,7 @@ from bptt.derive.interpret import run, size
 from bptt.derive.linear import scatter
 from bptt.derive.model_text import LAST
 from bptt.derive.proof import model_sizes, prove
-from bptt.derive.shapes import size_from
+from bptt.derive.sizes import size_from
 
 from .plain import evaluate
 

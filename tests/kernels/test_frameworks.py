@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import bptt
 from bptt.cli import main
 from bptt.derive.interpret import size
-from bptt.derive.shapes import size_from
+from bptt.derive.sizes import size_from
 from bptt.kernels import export
 from bptt.kernels.oracle import answer
 

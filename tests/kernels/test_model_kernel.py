@@ -11,7 +11,7 @@ import pytest
 import bptt
 from bptt.derive.interpret import size
 from bptt.derive.proof import model_sizes
-from bptt.derive.shapes import size_from
+from bptt.derive.sizes import size_from
 from bptt.kernels import model_kernel
 
 evaluate = runpy.run_path(str(Path(__file__).parents[1] / "derive" / "plain.py"))["evaluate"]

@@ -103,7 +103,10 @@ def alike(gradient: str, name: str) -> int:
 
     >>> alike("dWx", "Wx"), alike("gu", "u"), alike("dh_next", "h"), alike("dz", "r")
     (3, 3, 2, 0)
+    >>> alike("dh", "hs[t]"), alike("dh", "hs[t - 1]")
+    (2, 1)
     """
+    gradient, name = (re.sub(r"\[[A-Za-z_]\w*\]", "", text) for text in (gradient, name))  # at this step
     if re.match(r"g[A-Za-z]", gradient) and not re.match(r"g(rad|_)", gradient):
         return max(alike(gradient[1:], name), alike(f"d{gradient}", name))
     left, right = plain(gradient), re.sub(r"[^a-z0-9]", "", name.lower())

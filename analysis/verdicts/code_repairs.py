@@ -68,12 +68,21 @@ class Repair:
 
 
 class Bench:
-    """Somebody's backward pass on one probe, its statements beside the right adjoints."""
+    """Somebody's backward pass on one probe, its statements beside the right adjoints.
+
+    Args:
+        ran: the functions of the backward pass.
+        run: gives the gradients, of the loss or, if so asked, of another one of the same values.
+        known: the right adjoints.
+        right: the right gradients.
+        text: of the file.
+        reach: makes what tells which gradients may be right after an edit.
+    """
 
     def __init__(
         self,
         ran: list[Ran],
-        run: Callable[[float], Mapping[str, Array]],
+        run: Callable[[bool], Mapping[str, Array]],
         known: Known,
         right: Any,
         text: str,
@@ -87,16 +96,16 @@ class Bench:
     def watched(self, whole: bool = False) -> list[Watched]:
         """Return what every target holds, in the order of the run, without what doesn't come from the loss."""
         with self.in_force():
-            found = watch(self.ran, lambda: self.run(1.0), whole)
-            twice = watch(self.ran, lambda: self.run(2.0)) if self.fixed is None else []
+            found = watch(self.ran, lambda: self.run(False), whole)
+            elsewhere = watch(self.ran, lambda: self.run(True)) if self.fixed is None else []
         if self.fixed is None:
-            other = {(id(at.statement), at.text): at.values for at in twice}
+            other = {(id(at.statement), at.text): at.values for at in elsewhere}
             self.fixed = {
                 (id(at.statement), at.text)
                 for at in found
                 if any(np.abs(v).max(initial=0.0) > 0 for v in at.values)
                 and not self.known.is_named(at.text)
-                and _same(at.values, other.get((id(at.statement), at.text), []))
+                and (at.place in self.known.ahead or _same(at.values, other.get((id(at.statement), at.text), [])))
             }
         return [at for at in found if (id(at.statement), at.text) not in self.fixed]
 
@@ -117,7 +126,7 @@ class Bench:
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = self.run(1.0)
+                found = self.run(False)
         except (Exception, Hung):
             return frozenset()
         errors = differences(found, {name: self.right_gradients[name] for name in found})
@@ -351,7 +360,7 @@ def _scope_before(bench: Bench, at: Watched, execution: int) -> dict[str, Any] |
         code = at.ran.function.__code__
         sys.settrace(lambda frame, event, argument: at_line if frame.f_code is code else None)
         try:
-            bench.run(1.0)
+            bench.run(False)
         finally:
             sys.settrace(before)
     return scopes[0] if scopes else None

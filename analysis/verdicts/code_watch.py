@@ -30,6 +30,7 @@ from .code_traced import Ran, compiled, traced_ahead
 
 Prints = tuple[complex, complex]  # products with two directions
 Key = tuple[str, int]  # function and number of the node in it
+StatementPlace = tuple[str, int, int]  # function, line and column
 NEAR = 1e-8
 LARGEST = 4000  # runs of the forward pass
 
@@ -45,6 +46,7 @@ class Adjoint:
         prints: time -> products with the directions; at each time the sum from there to the end for a `total`.
         total: whether it is such a sum: what a parameter's gradient has gathered so far.
         version: the function, and how often each name in the expression had been assigned to before it in the text.
+        place: of the statement in which the expression stands, if any.
     """
 
     of: str
@@ -53,6 +55,7 @@ class Adjoint:
     prints: Mapping[int, Prints]
     total: bool = False
     version: tuple[str | int, ...] = ()
+    place: StatementPlace | None = None
 
 
 @dataclass(eq=False)
@@ -72,6 +75,11 @@ class Watched:
     text: str
     values: list[Array] = field(default_factory=list)
     order: int = 0
+
+    @property
+    def place(self) -> StatementPlace:
+        """Where the statement stands."""
+        return self.ran.function.__qualname__, self.statement.lineno, self.statement.col_offset
 
 
 @cache
@@ -115,7 +123,8 @@ def adjoints(
             bumped.rest()
             if len(by_time) in (1, steps) and any(abs(p) > 0 for both in by_time.values() for p in both):
                 title = bumped.titles.get(key, texts[key])
-                found.append(Adjoint(title, texts[key], part, by_time, version=bumped.versions[key]))
+                version, place = bumped.versions[key], bumped.places.get(key)
+                found.append(Adjoint(title, texts[key], part, by_time, version=version, place=place))
             if runs > LARGEST:
                 break
     whole = {bumped.made[key] for key, shapes in wanted.items() if key in bumped.made and len(shapes) == steps}
@@ -155,6 +164,7 @@ class _Bumped:
         self.titles: dict[Key, str] = {}
         self.versions: dict[Key, tuple[str | int, ...]] = {}
         self.made: dict[Key, tuple[str, str, int]] = {}  # name, function and version that an expression is assigned to
+        self.places: dict[Key, StatementPlace] = {}
         self.counts: dict[Key, int] = {}
         self.target: tuple[Key, int, Array, int | None, int] | None = None
 
@@ -206,6 +216,7 @@ class _Wrap(ast.NodeTransformer):
     def __init__(self, name: str, bumped: _Bumped) -> None:
         self.name, self.bumped, self.number = name, bumped, 0
         self.assigned: Counter[str] = Counter()
+        self.place: StatementPlace | None = None
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = [self.visit(statement) for statement in node.body]
@@ -238,7 +249,7 @@ class _Wrap(ast.NodeTransformer):
         return self._around(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        node.value = self.visit(node.value)
+        self._visit_value(node)
         target = node.targets[-1]
         if not isinstance(target, ast.Tuple | ast.List) and not isinstance(node.value, ast.Tuple):
             self._entitle(target, self.number)
@@ -264,9 +275,14 @@ class _Wrap(ast.NodeTransformer):
         self.bumped.made[self.name, number] = text, self.name, self.assigned[text] + 1
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        node.value = self.visit(node.value)
+        self._visit_value(node)
         self._assign(node.target)
         return node
+
+    def _visit_value(self, node: ast.Assign | ast.AugAssign) -> None:
+        self.place = self.name, node.lineno, node.col_offset
+        node.value = self.visit(node.value)
+        self.place = None
 
     def _around(self, node: ast.expr) -> ast.AST:
         if isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
@@ -275,6 +291,8 @@ class _Wrap(ast.NodeTransformer):
         key = (self.name, self.number)
         self.bumped.texts[key] = _plain(node)
         names = [part.id for part in ast.walk(ast.parse(self.bumped.texts[key])) if isinstance(part, ast.Name)]
+        if self.place is not None:
+            self.bumped.places[key] = self.place
         self.bumped.versions[key] = (self.name, *(self.assigned[name] for name in names))
         mark = ast.Tuple([ast.Constant(self.name), ast.Constant(self.number)], ast.Load())
         return ast.copy_location(ast.Call(ast.Name("__bumped", ast.Load()), [mark, node], []), node)
@@ -371,6 +389,7 @@ class Known:
         self.by_shape: dict[tuple[tuple[int, ...], int], list[tuple[Adjoint, Prints]]] = {}
         self.shapes: dict[int, dict[tuple[int, ...], None]] = {}
         self.names: dict[int, set[str]] = {}
+        self.ahead = {adjoint.place for adjoint in found}  # statements on which the loss depends
         for adjoint in found:
             self.shapes.setdefault(int(np.prod(adjoint.shape)), {})[adjoint.shape] = None
             self.names.setdefault(int(np.prod(adjoint.shape)), set()).add(adjoint.of)

@@ -169,7 +169,7 @@ class _Inference:
         self.changed = True
 
     def find(self, size: Expr) -> Expr:
-        while size.atoms(Symbol) & self.sizes.keys():
+        while self.sizes and not self.sizes.keys().isdisjoint(size.free_symbols):
             size = size.xreplace(self.sizes)
         return size
 
@@ -178,11 +178,12 @@ class _Inference:
         expected, found = tuple(map(self.find, expected)), tuple(map(self.find, found))
         if len(expected) == len(found):
             for one, other in zip(expected, found, strict=True):
-                difference = self.find(one) - self.find(other)
+                one, other = self.find(one), self.find(other)
+                if one == other:
+                    continue
+                difference = one - other
                 holes = sorted(difference.atoms(Dummy), key=lambda hole: hole.dummy_index)
                 holes += [size for size in self.free if difference.has(size)]
-                if difference == 0:
-                    continue
                 solvable = [hole for hole in holes if abs(difference.coeff(hole)) == 1]
                 if not solvable:
                     break

@@ -173,12 +173,10 @@ class _Look:
 
     def match(self, cell: Cell, edit: Edited | None) -> Match | None:
         """Return how the cell matches, or None."""
+        if not self._fits(cell, False):  # with a readout it won't either
+            return None
         for whole, loss, readout in _with_readout(cell, self.calling, ("k",) in self.counts):
-            if not self._fits(whole):
-                continue
-            shapes = Counter(whole.params.values())
-            axes = {*shapes, *(s for s in self.counts if readout or "k" not in s)}
-            if any(len(s) == 2 and shapes[s] != self.counts[s] for s in axes):
+            if not self._fits(whole, bool(readout)):
                 continue
             light = _forward_only(whole)
             params = {name: self.common[shape] for name, shape in whole.params.items()}
@@ -191,7 +189,12 @@ class _Look:
                         return complete
         return None
 
-    def _fits(self, cell: Cell) -> bool:
+    def _fits(self, cell: Cell, has_readout: bool) -> bool:
+        """Return whether a cell has matrices of the same shapes, and inputs and states as theirs."""
+        shapes = Counter(cell.params.values())
+        axes = {*shapes, *(s for s in self.counts if has_readout or "k" not in s)}
+        if any(len(s) == 2 and shapes[s] != self.counts[s] for s in axes):
+            return False
         known = all(shape in self.common for shape in cell.params.values())
         inputs = [s for n, s in cell.inputs.items() if not n.endswith("_y")]
         size = "n" if self.calling.sizes["m"] == self.calling.sizes["n"] else "m"

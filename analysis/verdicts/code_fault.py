@@ -20,7 +20,7 @@ from .code_names import alike
 from .code_reach import FAR, Reach
 from .code_reference import draw_seeds, reference
 from .code_repairs import Bench, Repair, repairs
-from .code_returned import bounded
+from .code_returned import bounded, other_loss
 from .code_subject import Subject
 from .code_traced import Ran, traced, traced_ahead
 from .code_watch import Known, adjoints
@@ -81,7 +81,7 @@ class Search:
             return None
 
         def run(is_other: bool) -> dict[str, Array]:
-            of_loss = _other_loss(calling, values, seeds) if is_other else (values, seeds)
+            of_loss = other_loss(calling, values, seeds) if is_other else (values, seeds)
             left = left_behind(subject, calling, *of_loss)
             whole = (
                 calling if calling.gradients else match_gradients(subject, calling, left, right.gradients, Adapter())[0]
@@ -425,19 +425,6 @@ def _last(target: ast.expr) -> str:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name
     return ""
-
-
-def _other_loss(
-    calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]
-) -> tuple[dict[str, Array], dict[Path, Array]]:
-    """Return the values and the gradients of another loss: seeds twice as large, and other targets."""
-    moved = dict(values)
-    for place in calling.given:
-        if place.role == "target":
-            moved[place.name] = (values[place.name] + 1) % calling.sizes["k"]
-        elif place.role == "onehot":
-            moved[place.name] = np.roll(values[place.name], 1, next(i for i, axis in enumerate(place.axes) if axis in "nk"))
-    return moved, {path: 2 * seed for path, seed in seeds.items()}
 
 
 def short(

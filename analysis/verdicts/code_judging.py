@@ -142,7 +142,8 @@ def _read(
     note = explained(compared.theirs, compared.right.gradients, others, calling, comparison, near)
     if note is not None:
         error = max(differences(compared.theirs, note[1]).values())
-        return replace(verdict, notes=(*different, note[0], *verdict.notes[len(different) :]), largest_error=error)
+        notes = [*different, note[0], *verdict.notes[len(different) :]]
+        return replace(verdict, notes=tuple(notes), largest_error=error, lines=search.lines())
     rough = roughness(subject, calling, compared.values, compared.seeds) if near < 1e-6 else ""
     if rough:
         unjudged = Fault(0, "not differentiable", f"{rough}. The gradients of {', '.join(search.wrong)} differ", "")

@@ -97,7 +97,9 @@ def judged_lines(bench: Bench, wrong: Mapping[int, str]) -> tuple[Line, ...]:
         else:
             readers = [n for n in right if n != number and reads_any(parts_at[n][0].statement, statement)]
             into = min((n for n in readers if n > number), default=0)
-            why = f"part of what line {into} computes" if into else "it doesn't reach a wrong gradient"
+            begins = not any(value.any() for at in parts_at[number] for value in at.values)
+            alone = "what is added up starts at 0" if begins else "it doesn't reach a wrong gradient"
+            why = f"part of what line {into} computes" if into else alone
             rows[number] = Line(number, text, quantity, True, why)
     return tuple(rows.values())
 

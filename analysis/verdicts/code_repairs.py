@@ -103,9 +103,8 @@ class Bench:
             self.fixed = {
                 (id(at.statement), at.text)
                 for at in found
-                if any(np.abs(v).max(initial=0.0) > 0 for v in at.values)
-                and not self.known.is_named(at.text)
-                and (at.place in self.known.ahead or _same(at.values, other.get((id(at.statement), at.text), [])))
+                if not self.known.is_named(at.text)
+                and (at.place in self.known.ahead or _is_fixed(at, other.get((id(at.statement), at.text), [])))
             }
         return [at for at in found if (id(at.statement), at.text) not in self.fixed]
 
@@ -443,5 +442,7 @@ def _wrong(source: Watched, first: int, at: Watched, execution: int) -> bool:
     return len(source.values) != len(at.values) or first <= execution
 
 
-def _same(one: Sequence[Array], two: Sequence[Array]) -> bool:
-    return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+def _is_fixed(at: Watched, other: Sequence[Array]) -> bool:
+    """Return whether a target holds the same with another loss; zeros say nothing."""
+    same = len(at.values) == len(other) and all(map(np.array_equal, at.values, other))
+    return same and any(value.any() for value in at.values)

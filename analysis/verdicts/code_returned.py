@@ -27,7 +27,7 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
         if place.role in ("index", "target"):
             drawn[place.name] = rng.integers(0, calling.sizes["m" if place.role == "index" else "k"], dims)
         elif place.role == "onehot":
-            features = next(i for i, axis in enumerate(place.axes) if axis in "nk")
+            features = _features(place)
             which = rng.integers(0, dims[features], [d for i, d in enumerate(dims) if i != features])
             drawn[place.name] = np.moveaxis(np.eye(dims[features])[which], -1, features)
         elif place.role in ("size", "object"):
@@ -36,6 +36,24 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
             scale = {"input": 1.0, "state": 0.6}.get(place.role, 0.6)
             drawn[place.name] = scale * rng.standard_normal(dims)
     return drawn
+
+
+def _features(place: Place) -> int:
+    """Return which axis of one-hot rows runs over classes."""
+    return next(number for number, axis in enumerate(place.axes) if axis in "nk")
+
+
+def other_loss(
+    calling: Calling, values: Mapping[str, Array], seeds: Mapping[Path, Array]
+) -> tuple[dict[str, Array], dict[Path, Array]]:
+    """Return values and seeds of another loss of the same states: other targets, and seeds twice as large."""
+    moved = dict(values)
+    for place in calling.given:
+        if place.role == "target":
+            moved[place.name] = (values[place.name] + 1) % calling.sizes["k"]
+        elif place.role == "onehot":
+            moved[place.name] = np.roll(values[place.name], 1, _features(place))
+    return moved, {path: 2 * seed for path, seed in seeds.items()}
 
 
 def bounded(subject: Subject, calling: Calling, seed: int) -> dict[str, Array]:

@@ -19,6 +19,7 @@ Option = TypeVar("Option")
 Names = frozenset[str]
 NOBODY: Names = frozenset()
 PRODUCTS = (np.dot, np.einsum, np.tensordot, np.inner, np.outer)
+ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.power)
 
 
 class Seen:
@@ -85,6 +86,25 @@ for _name in ("add", "sub", "mul", "floordiv", "mod"):
     Size.keeps_through(f"__r{_name}__")
 
 
+class Label(int):
+    """The number of a class, which picks an entry: beside a whole vector of numbers it isn't one of them."""
+
+    tags: Names
+
+    @classmethod
+    def of(cls, number: int, tags: Names) -> Label:
+        """Return a number with its tags."""
+        label = cls(number)
+        label.tags = tags
+        return label
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [int(i) if isinstance(i, Label) else i for i in inputs]
+        if ufunc in ARITHMETIC and any(np.size(i) > 1 and np.asarray(i).dtype.kind in "fc" for i in plain):
+            raise Conflict(self.tags, f"{ufunc.__name__}: the number of a class beside a vector")
+        return getattr(ufunc, method)(*plain, **options)
+
+
 class Tagged(np.ndarray):
     """An array that knows from which arguments its values, or its sizes where it is `made`, come."""
 
@@ -113,7 +133,14 @@ class Tagged(np.ndarray):
 
     def __iter__(self) -> Any:
         Seen.count(self.tags)
-        return super().__iter__()
+        return map(self._labelled, super().__iter__())
+
+    def tolist(self) -> Any:
+        """Return the entries in lists; numbers of classes know whose they are."""
+        return [row.tolist() if isinstance(row, Tagged) else row for row in self] if self.ndim else super().tolist()
+
+    def _labelled(self, entry: Any) -> Any:
+        return Label.of(entry, self.tags) if isinstance(entry, np.integer) and not self.made else entry
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """Return the entries in another shape, whose sizes may come from others."""
@@ -160,7 +187,7 @@ class Tagged(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         _check_whole(index)
-        return self._sized(super().__getitem__(index), index)
+        return self._labelled(self._sized(super().__getitem__(index), index))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _check_whole(index)

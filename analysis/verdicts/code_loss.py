@@ -10,6 +10,7 @@ import ast
 import inspect
 import linecache
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,8 +54,22 @@ def with_loss(
     own = [name for name in free if name not in targets] or targets[:-1]  # loss(y, target)
     if len(own) > 1:
         return None
-    passed = [results[0] if name in own else name for name in wanted]
+    listed = _takes_lists(losses[0], forward.__name__)
+    passed = [results[0] if name in own else f"[{name}]" if listed else name for name in wanted]
     return _written(forward, losses[0], results, passed, method)
+
+
+def _takes_lists(loss: Callable[..., Any], forward: str) -> bool:
+    """Return whether a loss runs the forward pass itself, on each of several sequences: forward(x[i])."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(loss)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    return any(
+        isinstance(call.args[0], ast.Subscript) and ast.unparse(call.func).rpartition(".")[2] == forward
+        for call in calls
+    )
 
 
 def _results(forward: Callable[..., Any]) -> list[str]:
@@ -74,7 +89,8 @@ def _written(
     """Return a function that calls both, with a source that can be looked up."""
     name, of = f"{forward.__name__}_with_loss", "self." if method else ""
     given = parameters(forward, method)
-    taken = ", ".join(["self"] * method + list(dict.fromkeys([*given, *(n for n in passed if n not in results)])))
+    more = [name.strip("[]") for name in passed if name not in results]
+    taken = ", ".join(["self"] * method + list(dict.fromkeys([*given, *more])))
     text = (
         f"def {name}({taken}):\n"
         f"    {', '.join(results)} = {of}{forward.__name__}({', '.join(given)})\n"

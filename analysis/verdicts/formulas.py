@@ -18,6 +18,7 @@ from ...derive.syntax import LARGEST_EXPONENT, TENSOR_FUNCTIONS, Text, closest, 
 from . import tree as trees
 from .plain_text import is_matlab, notation
 from .tree import Jacobian, Name, Tree, add, call, inv, matmul, mul, neg, number, power, transposed
+from .verdict import Fault
 
 HINT = (
     "A backward pass is read as one assignment a line: 'da_f = dc * c_prev * f * (1 - f)' or "
@@ -95,6 +96,7 @@ class Formulas:
         derivatives: lines that state a Jacobian.
         notes: what was left alone, as words are, in sentences.
         unjudged: equations that can't be judged, with the reason in a sentence.
+        faults: that were found while it was read.
         loose: whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one.
         ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
     """
@@ -110,6 +112,7 @@ class Formulas:
     notes: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
     loose: bool = False
 
     def spelled(self, base: str) -> str:

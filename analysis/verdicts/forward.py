@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -127,9 +128,8 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
 
 def _ordered(lines: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """Return lines of mathematics so that values come before what reads them; as they stand where that can't be."""
-    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None}
-    if len(values) < sum(adjoint_of(line.target.base) is None for line in lines):
-        return lines
+    times = Counter(line.target for line in lines)
+    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None and times[line.target] == 1}
     made: list[Statement] = []
     left = list(lines)
     while left:
@@ -201,7 +201,8 @@ def _states(formulas: Formulas, cell: Cell | None) -> set[Name]:
         return {Name(state) for state in cell.states}
     targets = {line.target for line in formulas.statements if not line.adds}
     before = {n.base for line in formulas.statements for n in names(line.value) if n.offset == -1}
-    return {t for t in targets if t.offset == 0 and t.base in before and adjoint_of(t.base) is None}
+    back = {line.target.base for line in formulas.statements if Name(line.target.base, 1) in names(line.value)}
+    return {t for t in targets if t.offset == 0 and t.base in before - back and adjoint_of(t.base) is None}
 
 
 def _declared(formulas: Formulas, ahead: Sequence[Statement], states: set[Name]) -> list[str]:

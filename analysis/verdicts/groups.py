@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .formulas import Statement
+from .jacobians import parts as jacobian_parts
 from .meanings import Meaning
 from .tree import Name, Tree, add, mapped, names, number, time_name
 
@@ -41,7 +42,7 @@ def versioned(statements: Sequence[Statement]) -> list[Statement]:
     for index, line in enumerate(lines):
         back = Name(line.target.base, -1)
         ahead = any(found.offset == 1 for found in names(line.value))
-        if line.target.offset == 1 and back not in targets and not ahead:
+        if line.target.offset == 1 and back not in targets and not ahead and jacobian_parts(back.base) is None:
             lines[index] = replace(line, target=back, left=line.left or time_name(*line.target))
     assigned = Counter(line.target for line in lines if not line.adds)
     first = {line.target: line.adds for line in reversed(lines)}

@@ -89,7 +89,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     gaps, more = missing(reading, mended)
     windows = Windows(formulas, reading.answers, reading.rows, reading.own_value).judged()
     lines = sorted([*lines, *windows[0]], key=lambda line: line.number)
-    faults += windows[1]
+    faults += [*windows[1], *formulas.faults]
     faults = sorted([*faults, *gaps], key=lambda fault: (fault.line == 0, fault.line))
     errors = [_error(reading, group, scale) for group in reading.groups.values()]
     reference = (

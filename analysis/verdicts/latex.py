@@ -109,7 +109,12 @@ class _Reading:
         read = {name.base for line in lines for name in names(line.value)}
         own = {line.target.base for line in self.statements} | builder.timed
         vectors = builder.timed - _matrix_states(self.statements, builder.timed)
+        values = {name.base for line in every for name in names(line.value)}
+        whole = {prefix + loss for prefix in ("d", "delta_") for loss in builder.losses - values}
         for line in every:
+            if isinstance(line, Statement) and line.target.base in whole and not line.adds:
+                self.unjudged.append(f"line {line.number} isn't judged: it is a differential of the loss: {line.text}")
+                continue
             if isinstance(line, Statement) and line.target.base in self.of_losses - read:
                 self.notes.append(f"line {line.number} says what the loss is, and isn't judged: {line.text}")
                 continue
@@ -177,7 +182,7 @@ class _Reading:
         left = self._side(start, stop)
         of_loss = isinstance(left, Symbol) and left.letter.removeprefix("mathcal") in self.builder.losses
         try:
-            sides = [left, *(self._side(low, high) for low, high in others)]
+            sides, equation = self._sides(equation, left)
         except NotationError:
             if not of_loss:
                 raise
@@ -205,6 +210,25 @@ class _Reading:
                 value.head == "name" and _is_adjoint(value, self.builder.templates)
             ):
                 target = value
+
+    def _sides(self, equation: Equation, left: Any) -> tuple[list[Any], Equation]:
+        """Return the sides of an equation, and the equation without those of a chain that can't be judged."""
+        sides, kept, why = [left], [equation.sides[0]], None
+        for low, high in equation.sides[1:]:
+            timed, templates = set(self.builder.timed), dict(self.builder.templates)
+            try:
+                sides.append(self._side(low, high))
+            except Unjudged as found:
+                why, last = found, high
+                self.builder.timed, self.builder.templates = timed, templates
+                continue
+            kept.append((low, high))
+        if why is not None and len(kept) == 1:
+            raise why
+        if why is not None:
+            held = replace(equation, stop=last)
+            self.unjudged.append(self._said(held, f"isn't judged in one of its parts: {why}"))
+        return sides, replace(equation, sides=tuple(kept))
 
     def _enter(self, equation: Equation, number: int, index: int, target: Tree, value: Tree, of_loss: bool) -> None:
         """Take the link of a chain of equations that ends in its side `index`."""

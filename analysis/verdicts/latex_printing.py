@@ -46,7 +46,7 @@ class LatexSpeller(FormulaSpeller):
                 rest = base[len(prefix) :]
                 shown = self.templates.get(rest) or self._made(rest)
                 if prefix == "dL_d":
-                    return f"\\frac{{\\partial L}}{{\\partial {shown}}}"
+                    return f"\\frac{{\\partial {self._loss()}}}{{\\partial {shown}}}"
                 plain = prefix == "d" and any(template.startswith("d") for template in self.templates.values())
                 return ("d" if plain else "\\delta ") + shown
         letter, *words = base.split("_")
@@ -57,6 +57,11 @@ class LatexSpeller(FormulaSpeller):
         if letter[:1].isupper() or letter == "b":
             return f"{letter}_{{{index}}}" if index else letter
         return f"{letter}_{{{index},{MARK}}}" if index else f"{letter}_{{{MARK}}}"
+
+    def _loss(self) -> str:
+        """Return how the text writes its loss."""
+        found = (re.match(r"\\frac\{\\partial ((?:[^{}<]|\{\w+\})+)\}", text) for text in self.templates.values())
+        return next((whole[1] for whole in found if whole), "L")
 
     def line(self, statement: Statement) -> str:
         sign = "\\mathrel{+}=" if statement.adds else "="

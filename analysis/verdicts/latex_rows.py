@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DISPLAY = (
     "equation|align|gather|multline|eqnarray|alignat|flalign|displaymath|math|dmath|IEEEeqnarray|aligned|split|gathered|"
@@ -171,8 +171,18 @@ def equations(text: str) -> Iterator[Equation]:
     breaks = BREAKS
     if not regions:
         regions, breaks = [(0, len(text), False)], BREAKS + r"|\n"
+    held: Equation | None = None
     for start, stop, inline in sorted(regions):
-        yield from _of_region(text, start, stop, inline, breaks)
+        for index, equation in enumerate(_of_region(text, start, stop, inline, breaks)):
+            goes_on = not index and not text[slice(*equation.sides[0])].strip(" \n\t\x00&")  # = ...
+            if held and goes_on and inline == held.inline:
+                held = replace(held, stop=equation.stop, sides=(*held.sides, *equation.sides[1:]))
+                continue
+            if held:
+                yield held
+            held = equation
+    if held:
+        yield held
 
 
 def unbroken(text: str) -> str:

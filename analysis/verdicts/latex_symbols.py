@@ -24,13 +24,14 @@ TRANSPOSES = {
 }
 OUTER_TIMES = {"prev": -1, "previous": -1, "old": -1, "next": 1}
 MARK = "<T>"
+SEVERAL = "a star stands for several quantities; write a line for each"
 NEIGHBOUR = "<N>"  # where prev or next stands
 FONTS = re.compile(
     r"\\(?:mathrm|text|mathbf|mathsf|mathit|textrm|boldsymbol|bm|mathcal|operatorname|textit|textnormal)(?![A-Za-z])"
 )
 ACCENTS = {
     "widetilde": "tilde", "widehat": "hat", "overline": "bar", "underline": "under", "tilde": "tilde", "hat": "hat",
-    "bar": "bar", "dot": "dot", "check": "check",
+    "bar": "bar", "dot": "dot", "check": "check", "overrightarrow": "overrightarrow", "overleftarrow": "overleftarrow",
 }  # fmt: skip
 
 
@@ -157,6 +158,8 @@ def scripted(symbol: Symbol, token: Token, clocks: Iterable[str]) -> tuple[Symbo
                 symbol, edge=edge[1], words=(*symbol.words, edge[1].replace("+", "plus").replace("-", "minus"))
             )
             shown.append(piece)
+        elif token.type == "SUB" and stripped in ("*", "\\star", "\\ast"):
+            raise UnjudgedScript(token, SEVERAL)
         elif stripped in OUTER_TIMES:
             symbol = replace(symbol, offset=OUTER_TIMES[stripped], at="t")
             shown.append(NEIGHBOUR)

@@ -14,7 +14,7 @@ from .formulas import ALIASES, applied
 from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
 from .latex_symbols import (
     ACCENTS,
-    MARK,
+    SEVERAL,
     Refused,
     Symbol,
     Unjudged,
@@ -64,6 +64,8 @@ class Builder(Transformer[Any, Any]):
     def letter(self, token: Token) -> Symbol | Function:
         text = str(token)
         label = text.lstrip("\\")
+        if label == "star":
+            raise UnjudgedScript(token, SEVERAL)
         return Symbol(RENAMED.get(label, label), text, token)
 
     def word(self, token: Token) -> Symbol | Function:
@@ -257,10 +259,18 @@ class Builder(Transformer[Any, Any]):
     def sum(self, first: Any, *rest: Any) -> Any:
         if not rest:
             return first
-        terms = [self.tree(first)]
-        for sign, term in zip(rest[::2], rest[1::2], strict=True):
-            terms.append(neg(self.tree(term)) if sign == "-" else self.tree(term))
-        return add(*terms)
+        terms: list[Tree] = []
+        signs, pieces = ["+", *rest[::2]], [first, *rest[1::2]]
+        for index, (sign, term) in enumerate(zip(signs, pieces, strict=True)):
+            before = pieces[index - 1] if index else None
+            if isinstance(term, Big) and index + 1 < len(pieces):
+                continue  # the sign after it is of what is summed
+            tree = neg(self.tree(term)) if sign == "-" else self.tree(term)
+            if isinstance(before, Big):
+                tree = self._over(before, tree)
+                tree = neg(tree) if signs[index - 1] == "-" else tree
+            terms.append(tree)
+        return add(*terms) if len(terms) > 1 else terms[0]
 
     def negative(self, inner: Any) -> Tree:
         return neg(self.tree(inner))
@@ -360,6 +370,8 @@ class Builder(Transformer[Any, Any]):
             if isinstance(item, Big):
                 body = flat[place + 1 :]
                 if not body:
+                    if not place:
+                        return item
                     raise Refused(item.token, "there is nothing after it")
                 whole = self._over(item, self.tree(self._combined([("", body[0][1]), *body[1:]])))
                 return self._combined([*flat[:place], (operator, whole)]) if place else whole
@@ -436,8 +448,7 @@ class Builder(Transformer[Any, Any]):
     def _adjoint(self, loss: Symbol, of: Symbol) -> Tree:
         own = bool(loss.at)
         base = f"dL_d{of.base}" + ("_loss" if own else "")
-        over = f"L_{{{MARK}}}" if own else "L"
-        return self._named(base, of, f"\\frac{{\\partial {over}}}{{\\partial {of.shown}}}")
+        return self._named(base, of, f"\\frac{{\\partial {loss.shown}}}{{\\partial {of.shown}}}")
 
 
 def _token_of(item: Any) -> Token:

@@ -46,7 +46,7 @@ class Meaning(NamedTuple):
     def __str__(self) -> str:
         if self.kind in WAYS and (found := jacobian_parts(self.base)):
             of, by, lag = found
-            times = [{-1: "t-1", 0: "t", 1: "t+1"}.get(self.offset - back, f"t-{back}") for back in (0, lag)]
+            times = [f"t{self.offset - back:+d}".removesuffix("+0") for back in (0, lag)]
             return f"∂{of}_{{{times[0]}}}/∂{by}_{{{times[1]}}}{WAYS[self.kind]}".replace("_{t}", "_t")
         if self.kind == "carry" and self.offset == -1:
             return f"what step t sends back to {self.base}_{{t-1}}"

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 from .formulas import Formulas, Statement
 from .meanings import adjoint_of
-from .tree import Name, Tree, name, names, places, replaced
+from .printing import speller_for
+from .tree import Name, Tree, add, name, names, neg, places, replaced
+from .verdict import Fault
 
 OF_ENTROPY = ("softmax", "sigmoid")  # ŷ - y is then the derivative at what they are applied to
-TIME = "<T>"
+RAISED = re.compile(r"(?i)maximi[sz]|(?<!negative )(?<!negative-)\blog[- ]likelihood|=[^-=−$]*\\log\b")
+PROOF = "by differentiation: the derivative of -Σ y log ŷ by o is ŷ - y, for targets that sum to 1"
 
 
 def without_targets(formulas: Formulas, line: Statement) -> list[Formulas]:
@@ -43,12 +46,29 @@ def _taken(formulas: Formulas, line: Statement) -> Formulas:
     """Return a text without a line, and without the values that nothing but it reads: ŷ of ∂L/∂o = ŷ - y."""
     rest = tuple(other for other in formulas.statements if (other.number, other.text) != (line.number, line.text))
     note = f"line {line.number} is the loss's own derivative, and taken as given: {line.text}"
+    fault = _turned(formulas, line)
     unread = {found.base for found in names(line.value)} - _said(rest)
     return replace(
         formulas,
         statements=tuple(other for other in rest if other.target.base not in unread),
-        notes=(*formulas.notes, note),
+        notes=formulas.notes if fault else (*formulas.notes, note),
+        faults=(*formulas.faults, fault) if fault else formulas.faults,
     )
+
+
+def _turned(formulas: Formulas, line: Statement) -> Fault | None:
+    """Return the fault of ∂L/∂o = y - ŷ where ŷ is the softmax or sigmoid of o, and L no likelihood to be raised."""
+    pair, of = _difference(line.value), adjoint_of(line.target.base)
+    given = next((other.value for other in formulas.statements if pair and other.target.base == pair[1]), None)
+    if pair is None or given is None or given.leaf not in OF_ENTROPY or given.args[0].leaf != Name(str(of)):
+        return None
+    said = [formulas.source.text, *(note for note in formulas.notes if "what the loss is" in note)]
+    if any(other.target.base == pair[0] for other in formulas.statements) or any(map(RAISED.search, said)):
+        return None
+    target, made = line.value.args[0], line.value.args[1].args[0]
+    mended = speller_for(formulas).line(replace(line, value=add(made, neg(target))))
+    message = f"∂L/∂{of}_t: the sign is wrong; of a cross-entropy, the derivative by what {given.leaf} takes is ŷ - y."
+    return Fault(line.number, "sign", message, line.text, mended, PROOF)
 
 
 def _said(statements: tuple[Statement, ...]) -> set[str]:
@@ -61,8 +81,12 @@ def _differences(formulas: Formulas, line: Statement) -> Iterator[tuple[str, str
     """Give (ŷ, y) where a line reads ŷ - y, and no line gives y or reads it elsewhere."""
     made = {other.target.base for other in formulas.statements}
     for _, part in places(line.value):
-        if (pair := _difference(part)) and pair[0] in made and pair[1] not in made:
-            inside = sum(_difference(part) == pair for other in formulas.statements for _, part in places(other.value))
+        pair = _difference(part)
+        if pair and pair[1] in made and pair[0] not in made:  # y - ŷ
+            pair = pair[::-1]
+        if pair and pair[0] in made and pair[1] not in made:
+            every = (part for other in formulas.statements for _, part in places(other.value))
+            inside = sum(_difference(part) in (pair, pair[::-1]) for part in every)
             reads = sum(found.base == pair[1] for other in formulas.statements for found in _every(other.value))
             if inside == reads:
                 yield pair
@@ -96,8 +120,9 @@ def _at(formulas: Formulas, made: str, target: str, output: str) -> Formulas:
 
     def changed(tree: Tree, base: str) -> Tree:
         for path, part in places(tree):
-            if _difference(part) == (made, target):
-                return changed(replaced(tree, path, name(base, next(_every(part)).offset)), base)
+            if (pair := _difference(part)) in ((made, target), (target, made)):
+                given = name(base, next(_every(part)).offset)
+                return changed(replaced(tree, path, given if pair == (made, target) else neg(given)), base)
         return tree
 
     def all_changed(base: str) -> tuple[Statement, ...]:
@@ -136,4 +161,4 @@ def _parts(line: Statement, made: str, inner: str) -> list[Statement]:
 
 def _plain(spelled: str) -> str:
     """Return a name without its time."""
-    return re.sub(r"_?\{?<T>\}?", "", spelled)
+    return re.sub(r"[_^]?\{?\(?<T>\)?\}?", "", spelled)

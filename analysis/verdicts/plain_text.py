@@ -6,6 +6,7 @@ import re
 
 # a line that is no formula: words with a blank between them, and no sign of an assignment or a declaration
 WORDS = re.compile(r"[^=]*[A-Za-z][\w'’]*[,;:.)]*\s+[(]?[A-Za-z][^=]*")
+HEADING = re.compile(r"\s*(?!(?:else|try|finally)\b)(?:[A-Z][a-z]{2,}|[A-Za-z]+(?=\s*:))\s*:?\s*")  # a word alone
 OPENING = re.compile(r"\s*(?:[Ll]et|[Ww]rite|[Dd]enote|[Dd]efine|[Ww]here|Here)\s+[^\s=]")  # of a sentence
 STATEMENTS = re.compile(r"\s*(?:import|from|def|class|for|while|if|with|return|lambda)\b")
 DECLARATION = re.compile(r"\s*\w+\s*:\s*(?:input|state|param|index)\b")
@@ -51,7 +52,7 @@ def without_prose(text: str) -> tuple[str, tuple[str, ...]]:
         elif depth == 0:
             code = line.partition("#")[0]
             if re.match(r"\s*%", line):
-                line = ""
+                line = " " * len(line)
             elif _is_prose(code):
                 notes.append(f"line {number} is no formula, and was left alone: {line.strip()}")
                 line = " " * len(line)
@@ -81,7 +82,7 @@ def notation(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _is_prose(code: str) -> bool:
     """Return whether a line says something in words; what might be a formula, code or a declaration isn't prose."""
-    if re.match(r"\s*(?:---+|===+)\s*$|```|~~~", code) or OPENING.match(code):
+    if re.match(r"\s*(?:---+|===+)\s*$|```|~~~", code) or OPENING.match(code) or HEADING.fullmatch(code):
         return True
     return (
         WORDS.fullmatch(code) is not None

@@ -229,7 +229,8 @@ class Windows:
         """Return a line with other factors in its product, or with other steps."""
         low, high, clock = line.value.bounds
         low, high = bounds or (low, high)
-        below = low if re.search(r"[<>]|\\\\[gl]e", low) else f"{clock}={low}"
+        ranged = re.sub(r"(\\[gl]e(?:q(?=\\?[a-z]))?)", r"\1 ", low)
+        below = ranged if re.search(r"[<>]|\\[gl]e", low) else f"{clock}={low}"
         product = f"\\prod_{{{below}}}^{{{high}}} ".replace("^{}", "") + self.speller.show(body, PRODUCT)
         if line.gradient is not None:
             base, _, at = line.gradient.base.partition("@")

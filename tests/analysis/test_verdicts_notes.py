@@ -125,6 +125,23 @@ PLANTED = [
     ("damped_sine.tex", r"- h_{t-1} \odot \exp", r"+ h_{t-1} \odot \exp", "sign"),
     ("forward_in_words.tex", r"W_{hy}^\top e_t", "W_{hy} e_t", "transpose"),
     ("forward_in_words.tex", r"(1 - h_t \odot h_t)", "(1 - h_t)", "power"),
+    ("gradients_restated.tex", r"\hat{y}^{(t)} - y^{(t)}", r"y^{(t)} - \hat{y}^{(t)}", "sign"),
+    ("gradients_restated.tex", r"= W^\top", "= W", "transpose"),
+    ("gradients_restated.tex", r"h^{(t-1)\top} \\", r"h^{(t)\top} \\", "time"),
+    ("star_for_all.tex", r"y^t\rangle", r"y^{t+1}\rangle", "time"),
+    ("headings_alone.txt", "f_{t+1}", "f_t", "time"),
+    ("deltas_in_sentences.tex", r"\epsilon_t z_t^{\mathrm T}", r"z_t\epsilon_t^{\mathrm T}", "transpose"),
+    ("deltas_in_sentences.tex", r"\delta_t z_{t-1}", r"\delta_t z_t", "time"),
+    ("differential_of_loss.tex", r"W^\top\delta_{t+1}", r"W^\top\delta_t", "time"),
+    ("differential_of_loss.tex", r"\delta_t h_{t-1}^\top", r"\delta_{t-1} h_{t-1}^\top", "time"),
+    ("next_step_jacobian.tex", "1 - h_{t+1}^2", "1 - h_{t}^2", "time"),
+    ("next_step_jacobian.tex", "(z_t - y_t)", "-(z_t - y_t)", "sign"),
+    ("product_at_least.tex", r"W_{rec}\, \mathrm", r"W_{rec}^\top \mathrm", "transpose"),
+    ("negative_error.tex", r"- C^\top e_t", r"+ C^\top e_t", "sign"),
+    ("language_model.tex", r"\hat y^{(t)} - y^{(t)}", r"y^{(t)} - \hat y^{(t)}", "sign"),
+    ("language_model.tex", r"\odot (1 - h^{(t)})", r"\odot (1 - (h^{(t)})^2)", "power"),
+    ("arrow_state.tex", r"U^\top", "U", "transpose"),
+    ("typed_softmax.txt", "p - target", "target - p", "sign"),
 ]
 
 
@@ -143,6 +160,9 @@ MENDED = [  # as the line is written, where that is one way among several
     ("rows_of_a_book.tex", r"(R_t \odot H_{t-1})^\top", r"H_{t-1}^\top", r"\sum_t (R_t \odot H_{t-1})^\top \delta^h_t"),
     ("rows_of_a_book.tex", r"\delta^z_t W_{hz}^\top", r"W_{hz}^\top \delta^z_t", r" + \delta^z_t W_{hz}^\top + "),
     ("layers_in_superscripts.tex", "h^{(1)\\top}_{t-1}", "h^{(1)\\top}_t", r"\delta^{(1)}_t (h^{(1)}_{t-1})^\top"),
+    ("next_step_jacobian.tex", "1 - h_{t+1}^2", "1 - h_{t}^2", r"\frac{\partial h_{t+1}}{\partial h_t} = "),
+    ("product_at_least.tex", r"W_{rec}\, \mathrm", r"W_{rec}^\top \mathrm", r"\prod_{t\ge i>k} W_{rec}"),
+    ("deltas_in_sentences.tex", r"\delta_t z_{t-1}", r"\delta_t z_t", r"\frac{\partial E}{\partial V} = "),
 ]
 
 
@@ -152,6 +172,26 @@ def test_a_mended_line_is_written_as_people_would(name, right, wrong, mended):
     assert right in text
     (fault,) = bptt.check(text.replace(right, wrong, 1)).faults
     assert mended in fault.mended
+
+
+RIGHT = [  # likewise right, and judged
+    ("gradients_restated.tex", "$L =", "to be maximised, $L =", r"\hat{y}^{(t)} - y^{(t)}", r"y^{(t)} - \hat{y}^{(t)}"),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "said", "of", "instead"), RIGHT)
+def test_of_a_likelihood_the_other_sign_is_right(name, where, said, of, instead):
+    text = (Path(__file__).parent / "notes" / name).read_text("utf-8")
+    assert bptt.check(text.replace(where, said).replace(of, instead)).correct
+    assert not bptt.check(text.replace(of, instead)).correct
+
+
+def test_the_part_of_a_chain_that_can_be_judged_is():
+    text = (Path(__file__).parent / "notes" / "gradients_restated.tex").read_text("utf-8")
+    whole = r"= \sum_t \nabla_{o^{(t)}} L \\"
+    assert whole in text
+    (fault,) = bptt.check(text.replace(whole, r"= \sum_t V \nabla_{o^{(t)}} L \\")).faults
+    assert fault.line == text[: text.index(whole)].count("\n") + 1
 
 
 def test_what_is_a_number_is_said():

@@ -287,3 +287,14 @@ def test_an_output_has_an_incoming_gradient():
     assert found["delta_h"] == "incoming_h + V.T @ delta_y"
     with pytest.raises(Error, match="'z' is not a value that the cell computes"):
         derive(cell, outputs=["z"])
+
+
+@pytest.mark.parametrize(
+    ("power", "ones"),
+    [("x * h**0", "x * ones(n)"), ("x + (U @ h)**-0.0", "x + ones(n)"), ("x * dot(h, h)**(0 / 3)", "x * 1")],
+)
+def test_a_power_of_0_is_1_for_each_entry(power, ones):
+    one, other = (
+        bptt.parse(f"x: input[n]\nU: param[n, n]\nh: state[n]\nh = {line}").equations for line in (power, ones)
+    )
+    assert one == other

@@ -22,7 +22,7 @@ from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import bounds, infer, size_from, size_of
 from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
-from .written import canonical, negated, operands, renamed
+from .written import canonical, dimension_names, negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
 
@@ -141,7 +141,7 @@ def parse(text: str, name: str = "cell") -> Cell:
     params += [n for n in dict.fromkeys(used) if n not in kinds and n not in assigned]
 
     def table(names: list[str]) -> dict[str, tuple[str, ...]]:
-        return {n: tuple(map(str, shapes[n])) for n in names}
+        return {n: dimension_names(shapes[n]) for n in names}
 
     symbols = {Symbol(n): shape for n, shape in shapes.items()}
     states = [d.name for d in taken.declarations if d.kind == "state"]

@@ -26,7 +26,7 @@ from ..derive.model_text import PARAM, STEP, WHOLE, Wire
 from ..derive.shapes import dimension
 from ..derive.syntax import closest
 from .given import Array, Arrays
-from .initial import check_seed, draw, is_bias
+from .initial import check_seed, check_shapes, draw, is_bias
 from .kernel import Kernel
 from .kernel import compile as compile_cell
 from .run import Gradients, Run
@@ -128,6 +128,7 @@ class ModelKernel:
         """
         check_seed(seed)
         shapes = self.shapes(sizes)
+        check_shapes(shapes)
         drawn = {}
         for place, name in enumerate(self.model.params):
             symbol = Symbol(name)

@@ -372,7 +372,10 @@ class _Forward:
             return values.swapaxes(0, 1)
         if wire.part == STEP or home is None:
             return values
-        return values[last_step(self.kernel.model.blocks[home], self.lengths, self.batch)]
+        block = self.kernel.model.blocks[home]
+        if not len(values):
+            raise ShapeError(f"'{wire.source}' is read after its loop, which needs at least one step: {block.axis} = 0")
+        return values[last_step(block, self.lengths, self.batch)]
 
 
 def last_step(block: Block, lengths: Arrays, batch: int) -> tuple[Any, ...]:

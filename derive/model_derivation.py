@@ -276,6 +276,6 @@ def derive(source: Cell | Model) -> Derivation | ModelDerivation:
     if isinstance(source, Cell):
         return derive_cell(source)
     if not isinstance(source, Model):
-        raise Error(f"give a cell or a model, as from bptt.load('lstm'), not {source!r:.80}")
+        raise Error(f"give a cell or a model, as bptt.load and bptt.load_model do, not {source!r:.80}")
     parts = tuple(derive_cell(block.cell, block.outputs, block.losses) for block in source.blocks)
     return ModelDerivation(source, parts)

@@ -346,5 +346,5 @@ def test_a_last_value_needs_a_step():
 
 @pytest.mark.parametrize("of", [bptt.derive, bptt.compile])
 def test_a_name_in_place_of_a_cell_is_refused(of):
-    with pytest.raises(bptt.Error, match=r"give a cell or a model, as from bptt.load\('lstm'\), not 'gru'"):
+    with pytest.raises(bptt.Error, match=r"give a cell or a model, as bptt.load and bptt.load_model do, not 'gru'"):
         of("gru")

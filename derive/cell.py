@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import sympy
 from sympy import Expr, Rational, Symbol
 
 from . import display, functions, linear
+from .arithmetic import apply_mpmath
 from .errors import Error, NotationError, Source, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import infer
 from .sizes import bounds, size_from, size_of
 from .syntax import LONGEST_TEXT, Text, closest, exponent, is_reserved, of_a_size, read, size_names, value_names
-from .written import negated, operands, renamed
+from .written import canonical, dimension_names, negated, operands, renamed
 
 ZOO = resources.files(__package__) / "zoo"
 
@@ -131,7 +134,7 @@ def parse(text: str, name: str = "cell") -> Cell:
     shapes, _ = infer(taken)
     builder = Builder(taken, shapes)
     equations = tuple(builder.equation(line.target, line.value) for line in taken.assignments)
-    _check_sizes(taken, shapes)
+    _check_given_sizes(taken, shapes)
     kinds = {d.name: d.kind for d in taken.declarations}
     assigned = {line.target for line in taken.assignments}
     used = [n.id for line in taken.assignments for n in value_names(line.value)]
@@ -139,7 +142,7 @@ def parse(text: str, name: str = "cell") -> Cell:
     params += [n for n in dict.fromkeys(used) if n not in kinds and n not in assigned]
 
     def table(names: list[str]) -> dict[str, tuple[str, ...]]:
-        return {n: tuple(map(str, shapes[n])) for n in names}
+        return {n: dimension_names(shapes[n]) for n in names}
 
     symbols = {Symbol(n): shape for n, shape in shapes.items()}
     states = [d.name for d in taken.declarations if d.kind == "state"]
@@ -218,6 +221,7 @@ def _check_order(text: Text) -> None:
     for line in text.assignments:
         for name in value_names(line.value):
             _check_use(text, name, declared, targets.keys() - done, done)
+        _check_sizes(text, line.value, text.sizes)
         if line.target in done:
             raise text.fail(line.place, f"'{line.target}' is assigned twice", "Give the new value a name of its own.")
         if declared.get(line.target, "state") != "state":
@@ -250,18 +254,25 @@ def dimensions_of(cell: Cell) -> list[str]:
     return sorted(symbol.name for symbol in named)
 
 
-def _check_sizes(text: Text, shapes: Mapping[str, Shape]) -> None:
+def _check_given_sizes(text: Text, shapes: Mapping[str, Shape]) -> None:
     """Refuse a dimension that nothing given to the cell has: nothing would say how large it is."""
     assigned = {line.target for line in text.assignments}
     states = {declaration.name for declaration in text.declarations}
     given = [size for name, shape in shapes.items() if name in states or name not in assigned for size in shape]
     known = {symbol.name for size in given for symbol in size.atoms(Symbol)}
     for line in text.assignments:
-        for name in size_names(line.value):
-            if name.id not in known:
-                hint = closest(name.id, known) if known else "No quantity of this cell has a named dimension."
-                message = f"'{name.id}' is not a dimension of any input, state or parameter"
-                raise text.fail(name, message, hint)
+        _check_sizes(text, line.value, known)
+
+
+def _check_sizes(text: Text, value: ast.expr, known: Collection[str]) -> None:
+    """Refuse a dimension of an expression that isn't known."""
+    rows = [part.slice for part in ast.walk(value) if isinstance(part, ast.Subscript)]
+    for name in size_names(value):
+        if name.id not in known:
+            hint = closest(name.id, known) if known else "No quantity of this cell has a named dimension."
+            if name in rows:
+                hint += f" What picks a row by its number is declared, as in '{name.id}: index[{name.id.upper()}]'."
+            raise text.fail(name, f"'{name.id}' is not a dimension of any input, state or parameter", hint)
 
 
 def _check_use(text: Text, name: ast.Name, declared: Mapping[str, str], later: set[str], done: set[str]) -> None:
@@ -304,6 +315,15 @@ class Builder:
         return Equation(Symbol(target), written)
 
     def build(self, node: ast.expr) -> Expr:
+        built = self._built(node)
+        if isinstance(node, ast.BinOp | ast.Call) and _is_number(built):
+            value = _number(built)
+            if not (isinstance(value, mpmath.mpf) and abs(value) <= sys.float_info.max):
+                hint = f"It comes to {mpmath.nstr(value, 5)}."
+                raise self.text.fail(node, "this is not a real number, or is past the largest float", hint)
+        return built
+
+    def _built(self, node: ast.expr) -> Expr:
         match node:
             case ast.Name(id=name):
                 return self.symbols[name]
@@ -317,7 +337,11 @@ class Builder:
             case ast.Subscript(value=value, slice=index):
                 return self._subscript(self.build(value), index)
             case ast.BinOp(op=ast.Pow(), left=left, right=right):
-                return sympy.Pow(self.build(left), Rational(exponent(right)), evaluate=False)
+                power = Rational(exponent(right))
+                base = self._divisor(left) if power < 0 else self.build(left)
+                return sympy.Pow(base, power, evaluate=False) if power else self._one_each(base)
+            case ast.BinOp(op=ast.Div(), left=left, right=right):
+                return _times(self.build(left), _inverse(self._divisor(right)))
             case ast.BinOp(op=op, left=left, right=right):
                 return self._operation(op, self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=arguments):
@@ -325,6 +349,18 @@ class Builder:
                     return linear.ones(*map(self._size, arguments))
                 return self._call(name, [self.build(argument) for argument in arguments])
         raise AssertionError(f"syntax let {ast.dump(node)} through")
+
+    def _one_each(self, expr: Expr) -> Expr:
+        """Return 1 for each entry of an expression."""
+        shape = shape_of(expr, self.shapes)
+        return linear.ones(*shape) if shape else sympy.Integer(1)
+
+    def _divisor(self, node: ast.expr) -> Expr:
+        """Build what something is divided by."""
+        built = self.build(node)
+        if canonical(built) == 0 or (_is_number(built) and _number(built) == 0):
+            raise self.text.fail(node, "this is 0, by which nothing can be divided")
+        return built
 
     def _operation(self, op: ast.operator, left: Expr, right: Expr) -> Expr:
         match op:
@@ -334,8 +370,6 @@ class Builder:
                 return _difference(left, right)
             case ast.Mult():
                 return _times(left, right)
-            case ast.Div():
-                return _times(left, _inverse(right))
         ranks = len(shape_of(left, self.shapes)), len(shape_of(right, self.shapes))
         if ranks == (1, 1):
             return linear.total(_times(left, right))
@@ -372,6 +406,24 @@ class Builder:
 
     def _size(self, node: ast.expr) -> Expr:
         return size_of(node).xreplace(self.sizes)
+
+
+def _is_number(expr: Expr) -> bool:
+    """Return whether an expression is made of numbers alone: it reads no quantity and no size."""
+    return not expr.has(Symbol, linear.Node)
+
+
+def _number(expr: Expr) -> Any:
+    """Return the value of an expression of numbers alone; nan where there is none."""
+    if expr.is_Rational:
+        return mpmath.mpf(expr.p) / expr.q
+    if isinstance(expr, sympy.Pow):
+        base = _number(expr.base)
+        return mpmath.nan if base == 0 and expr.exp < 0 else apply_mpmath(sympy.Pow, base, expr.exp)
+    entries = [_number(operand) for operand in expr.args]
+    if isinstance(expr, sympy.Add):
+        return mpmath.fsum(entries)
+    return mpmath.fprod(entries) if isinstance(expr, sympy.Mul) else apply_mpmath(expr.func, *entries)
 
 
 def _difference(left: Expr, right: Expr) -> Expr:

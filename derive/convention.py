@@ -22,7 +22,7 @@ from .errors import Error, unreadable
 from .linear import concat, pad, shape_of
 from .program import Program, Step
 from .syntax import closest
-from .written import operands
+from .written import dimension_names, operands
 
 if TYPE_CHECKING:
     from .convention_check import Agreement
@@ -192,7 +192,7 @@ def in_layout(derivation: Derivation, layout: Layout) -> Derivation:
     """Return a derivation with its equations and programs rewritten; see `Restated` for what it is good for."""
     cell = derivation.cell
     shapes = {symbol: layout.shape(symbol) for symbol in cell.shapes}
-    dims = {symbol.name: tuple(map(str, shape)) for symbol, shape in shapes.items()}
+    dims = {symbol.name: dimension_names(shape) for symbol, shape in shapes.items()}
     written = replace(
         cell,
         inputs={name: dims[name] for name in cell.inputs},

@@ -17,6 +17,7 @@ from .scope import LABEL, START, Passage, Scope, targets_of
 from .shapes import Expected, shapes_in
 from .sizes import OF, size_of
 from .syntax import Assignment, Declaration, assignment, check_name, read
+from .written import dimension_names
 
 Names = Mapping[str, str]
 
@@ -180,7 +181,7 @@ class _Call:
         for line in text.assignments:
             value = put_in(line.value, self.names, self.sizes, self.call)
             written = dict(zip(ast.walk(value), ast.walk(line.value), strict=True))
-            whole = self._shape(map(str, shape(line.value)))
+            whole = self._shape(dimension_names(shape(line.value)))
             fold = Fold(self.zeros, partial(self._shape_of, shape, written), self._fail)
             value = fold.fold(value)
             is_zero, is_state = fold.is_zero(value), line.target in self.states
@@ -205,7 +206,7 @@ class _Call:
         """Return the shape, in the model's dimensions, of what was put in for an expression of the cell's text."""
         original = written[node]
         assert isinstance(original, ast.expr)
-        return self._shape(map(str, shape(original)))
+        return self._shape(dimension_names(shape(original)))
 
     def _shape(self, dimensions: Iterable[str]) -> tuple[ast.expr, ...]:
         return tuple(map(self._size, dimensions))

@@ -21,6 +21,7 @@ from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire
 from .shapes import infer
 from .sizes import OF, dimension, size_of, spelled
 from .syntax import Assignment, Declaration, Text, value_names, with_lookups
+from .written import dimension_names
 
 ZOO = resources.files(__package__) / "models"
 
@@ -156,12 +157,12 @@ def _parsed(text: str, name: str, find: Callable[[str], Cell | None]) -> Model:
     blocks = [replace(block, outputs=_read_later(block, blocks)) for block in blocks]
     params = {n: dimensions for block in blocks for n, dimensions in block.cell.params.items()}
     starts = [wire.source for block in blocks for wire in block.starts.values() if wire and wire.part == PARAM]
-    params |= {n: tuple(map(str, shapes[n])) for n in (*starts, *taken.params) if n not in params}
+    params |= {n: dimension_names(shapes[n]) for n in (*starts, *taken.params) if n not in params}
     declared = {d.name: d for d in taken.text.declarations}
 
     def dimensions(kind: str) -> dict[str, tuple[str, ...]]:
         return {
-            n: (axis,) * bool(axis) + (tuple(map(str, shapes[n])) if kind == "input" else (_range(declared[n]),))
+            n: (axis,) * bool(axis) + (dimension_names(shapes[n]) if kind == "input" else (_range(declared[n]),))
             for n, axis in taken.axes.items()
             if declared[n].kind == kind
         }
@@ -302,7 +303,7 @@ def _block(passage: Passage, whole: Text, shapes: Mapping[str, Shape], sizes: Ma
     params = [n for n in used if n not in passage.wires and n not in passage.states and n not in passage.targets]
 
     def table(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        return {n: tuple(map(str, shapes[n])) for n in names}
+        return {n: dimension_names(shapes[n]) for n in names}
 
     symbols = {Symbol(n): shapes[n] for n in (*used, *passage.targets, *passage.states)}
     symbols |= {previous(n): shapes[n] for n in passage.states}

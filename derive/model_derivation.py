@@ -16,6 +16,7 @@ from .adjoint import delta, incoming
 from .cell import Cell, previous
 from .derivation import Derivation
 from .derivation import derive as derive_cell
+from .errors import Error
 from .linear import lookup
 from .model import Block, Model
 from .model_text import LAST, ONCE, PARAM, STEP, Wire
@@ -274,5 +275,7 @@ def derive(source: Cell | Model) -> Derivation | ModelDerivation:
     """
     if isinstance(source, Cell):
         return derive_cell(source)
+    if not isinstance(source, Model):
+        raise Error(f"give a cell or a model, as bptt.load and bptt.load_model do, not {source!r:.80}")
     parts = tuple(derive_cell(block.cell, block.outputs, block.losses) for block in source.blocks)
     return ModelDerivation(source, parts)

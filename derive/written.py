@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import sympy
 from sympy import Expr, Integer, Symbol
+from sympy.printing.str import StrPrinter
 
 Rank = Mapping[Symbol, int]
 
@@ -48,6 +49,21 @@ def negated(expr: Expr) -> Expr:
         return -expr
     first, *rest = operands(sympy.Mul, expr)
     return multiplied(-first, *rest) if first.is_Rational else sympy.Mul(-1, first, *rest, evaluate=False)
+
+
+def dimension_names(shape: Iterable[Expr]) -> tuple[str, ...]:
+    """Return each size of a shape as a declaration has it: what is taken away stands last.
+
+    >>> m, z = sympy.symbols("m z", integer=True, positive=True)
+    >>> dimension_names((z - m, 2 * m))
+    ('z - m', '2*m')
+    """
+    return tuple(map(_dimension, shape))
+
+
+def _dimension(size: Expr) -> str:
+    terms = sorted(size.as_ordered_terms(), key=_is_negative)
+    return str(StrPrinter({"order": "none"}).doprint(sympy.Add(*terms, evaluate=False) if len(terms) > 1 else size))
 
 
 def rebuilt(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:

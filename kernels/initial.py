@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import sympy
 from sympy import Symbol
 
 from ..derive.derivation import Derivation
-from ..derive.errors import Error
+from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
+from .budget import check_fits
 
 Array = np.ndarray[Any, np.dtype[Any]]
+DRAWN = 8  # bytes of a number as it is drawn
 
 
 def initial(
@@ -26,14 +29,31 @@ def initial(
         its place in the cell.
 
     Raises:
-        Error: for a seed that isn't a whole number from 0.
+        Error: for a seed that isn't a whole number from 0, or sizes of which parameters can't be made.
     """
     check_seed(seed)
+    shapes = {
+        name: tuple(size(part, sizes) for part in derivation.cell.shapes[Symbol(name)])
+        for name in derivation.cell.params
+    }
+    check_shapes(shapes)
     drawn = {}
-    for place, name in enumerate(derivation.cell.params):
-        shape = tuple(size(part, sizes) for part in derivation.cell.shapes[Symbol(name)])
-        drawn[name] = draw(shape, 0.0 if is_bias(derivation, Symbol(name)) else gain, dtype, (seed, place))
+    for place, name in enumerate(shapes):
+        drawn[name] = draw(shapes[name], 0.0 if is_bias(derivation, Symbol(name)) else gain, dtype, (seed, place))
     return drawn
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse parameters without entries, or with more than there is memory for.
+
+    Raises:
+        ShapeError: for a size, such as p - m, that isn't positive.
+        Error: with the bytes that are needed.
+    """
+    for name, shape in shapes.items():
+        if min(shape, default=1) < 1:
+            raise ShapeError(f"at these sizes {name} has the shape {shape}; each of its sizes must be positive")
+    check_fits(DRAWN * sum(map(prod, shapes.values())), "parameters of these sizes need", "take smaller ones")
 
 
 def check_seed(seed: int) -> None:

@@ -26,7 +26,7 @@ from ..derive.model_text import PARAM, STEP, WHOLE, Wire
 from ..derive.sizes import dimension
 from ..derive.syntax import closest
 from .given import Array, Arrays
-from .initial import check_seed, draw, is_bias
+from .initial import check_seed, check_shapes, draw, is_bias
 from .kernel import Kernel
 from .kernel import compile as compile_cell
 from .run import Gradients, Run
@@ -128,6 +128,7 @@ class ModelKernel:
         """
         check_seed(seed)
         shapes = self.shapes(sizes)
+        check_shapes(shapes)
         drawn = {}
         for place, name in enumerate(self.model.params):
             symbol = Symbol(name)
@@ -371,7 +372,10 @@ class _Forward:
             return values.swapaxes(0, 1)
         if wire.part == STEP or home is None:
             return values
-        return values[last_step(self.kernel.model.blocks[home], self.lengths, self.batch)]
+        block = self.kernel.model.blocks[home]
+        if not len(values):
+            raise ShapeError(f"'{wire.source}' is read after its loop, which needs at least one step: {block.axis} = 0")
+        return values[last_step(block, self.lengths, self.batch)]
 
 
 def last_step(block: Block, lengths: Arrays, batch: int) -> tuple[Any, ...]:

@@ -287,3 +287,25 @@ def test_an_output_has_an_incoming_gradient():
     assert found["delta_h"] == "incoming_h + V.T @ delta_y"
     with pytest.raises(Error, match="'z' is not a value that the cell computes"):
         derive(cell, outputs=["z"])
+
+
+@pytest.mark.parametrize(
+    ("power", "ones"),
+    [("x * h**0", "x * ones(n)"), ("x + (U @ h)**-0.0", "x + ones(n)"), ("x * dot(h, h)**(0 / 3)", "x * 1")],
+)
+def test_a_power_of_0_is_1_for_each_entry(power, ones):
+    one, other = (
+        bptt.parse(f"x: input[n]\nU: param[n, n]\nh: state[n]\nh = {line}").equations for line in (power, ones)
+    )
+    assert one == other
+
+
+def test_a_size_that_is_a_difference_is_written_so_that_it_can_be_read():
+    text = "x: input[m]\nu: input[k]\nW: param[n, z]\nh: state[n]\nh = tanh(W @ concat(E @ u, x) + h)"
+    cell = bptt.parse(text)
+    assert cell.params["E"] == ("z - m", "k")
+    assert bptt.parse(cell.text).params == cell.params
+    model = bptt.parse_model(
+        "x: input[T, m]\nu: input[T, k]\nfor t in range(T):\n    h = a(x[t], u[t])\nloss += sum(h)", "my", {"a": cell}
+    )
+    assert model.params["E"] == ("z - m", "k")

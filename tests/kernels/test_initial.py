@@ -84,3 +84,20 @@ def test_scalar_parameters_are_arrays(make_case):
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(bptt.Error, match=f"a seed is a whole number from 0, not {seed!r}"):
         compile(bptt.load("rnn")).init({"n": 2, "m": 2}, seed=seed)
+
+
+def test_parameters_that_cannot_be_made_are_refused():
+    text = "x: input[m]\nu: input[k]\nW: param[n, z]\nh: state[n]\nh = tanh(W @ concat(E @ u, x) + h)"
+    cell = bptt.parse(text, "longer")
+    model = bptt.parse_model(
+        "x: input[T, m]\nu: input[T, k]\nfor t in range(T):\n    h = longer(x[t], u[t])\nloss += sum(h)",
+        "my",
+        {"longer": cell},
+    )
+    for kernel in (bptt.compile(cell), bptt.compile(model)):
+        assert kernel.init({"m": 2, "k": 4, "n": 3, "z": 5})["E"].shape == (3, 4)
+        for z, rows in ((5, 0), (2, -3)):
+            with pytest.raises(bptt.Error, match=rf"E has the shape \({rows}, 4\); each of its sizes must be positive"):
+                kernel.init({"m": 5, "k": 4, "n": 3, "z": z})
+        with pytest.raises(bptt.Error, match="parameters of these sizes need .* take smaller ones"):
+            kernel.init({"m": 2, "k": 4, "n": 10**12, "z": 5})

@@ -331,3 +331,20 @@ def test_each_sample_may_have_a_weight_of_its_own():
     for name, array in kernel.backward(run).params.items():
         np.testing.assert_allclose(found.params[name] + half.params[name], array, rtol=1e-12, atol=1e-14)
     assert not found.inputs["x"][:, 0].any() and found.inputs["x"][:, 1].any()
+
+
+def test_a_last_value_needs_a_step():
+    text = (
+        "x: input[T, m]\ny: input\nh: state[m] = h_0\nfor t in range(T):\n    h = h + x[t]\nloss += (dot(v, h) - y)**2"
+    )
+    kernel = bptt.compile(bptt.parse_model(text, "sums"))
+    params = kernel.init({"m": 3})
+    assert kernel.forward(params, {"x": np.ones((1, 2, 3)), "y": np.ones(2)}).loss.shape == (2,)
+    with pytest.raises(bptt.Error, match="'h' is read after its loop, which needs at least one step: T = 0"):
+        kernel.forward(params, {"x": np.ones((0, 2, 3)), "y": np.ones(2)})
+
+
+@pytest.mark.parametrize("of", [bptt.derive, bptt.compile])
+def test_a_name_in_place_of_a_cell_is_refused(of):
+    with pytest.raises(bptt.Error, match=r"give a cell or a model, as bptt.load and bptt.load_model do, not 'gru'"):
+        of("gru")

@@ -140,7 +140,7 @@ class Tagged(np.ndarray):
         return [row.tolist() if isinstance(row, Tagged) else row for row in self] if self.ndim else super().tolist()
 
     def _labelled(self, entry: Any) -> Any:
-        return Label.of(entry, self.tags) if isinstance(entry, np.integer) and not self.made else entry
+        return Label.of(int(entry), self.tags) if isinstance(entry, np.integer) and not self.made else entry
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """Return the entries in another shape, whose sizes may come from others."""

@@ -6,7 +6,7 @@ import ast
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
@@ -78,7 +78,9 @@ def mend(
     waiting = [(edit, at) for at in ran for edit in made(at, ours)]
     waiting.sort(key=lambda pair: _rank(pair[0], kinds, lines, right))
     reach = reach_of(subject, brief) if brief is not None else None
-    likely = (pair for pair in waiting if reach is None or reach.possible(*pair) == reach.base.keys())
+    likely: Iterable[tuple[Edit, Ran]] = waiting
+    if reach is not None:
+        likely = (pair for pair in reach.in_order(waiting) if reach.possible(*pair) == reach.base.keys())
     late: Counter[int] = Counter()
     for number, (edit, at) in enumerate(likely):
         late[id(at)] += number >= MOST

@@ -10,7 +10,7 @@ import ast
 import copy
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from .code_traced import Ran, compiled
 Gradients = Mapping[str, Array]
 FAR, ROUNDING = 1e-6, 1e-8  # relative differences: above the one gradients are wrong, below the other they are equal
 LARGEST = 128  # entries of a value that are moved one after another
+SOON = 200  # edits that come before those that spare what is right
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,30 @@ class Reach:
         self.inside: dict[int, dict[int, Slot]] = {}
         self.answers: dict[tuple[Any, ...], _Answer | None] = {}
 
-    def possible(self, edit: Edit, at: Ran) -> frozenset[str]:
-        """Return the gradients that aren't known to be wrong with an edit."""
+    def in_order(self, pairs: Sequence[tuple[Edit, Ran]]) -> Iterator[tuple[Edit, Ran]]:
+        """Give edits as they come, after some those first whose value reaches no gradient that is right."""
+        yield from pairs[:SOON]
+        yield from sorted(pairs[SOON:], key=lambda pair: not self._spares(*pair)) if self.right else pairs[SOON:]
+
+    def _spares(self, edit: Edit, at: Ran) -> bool:
+        answer = self._answered(edit, at, False)
+        return answer is not None and self.right.isdisjoint(answer.reached)
+
+    def _answered(self, edit: Edit, at: Ran, whole: bool) -> _Answer | None:
+        """Return how gradients answer to what an edit changes: `whole` with the slopes, else which do at all."""
         slot = self._slot(edit)
         inserted = _target(edit)
         key = (id(edit.owner), edit.name, inserted) if inserted else (id(slot.node),) if slot is not None else ()
-        if key and key not in self.answers:
+        if not key:
+            return None
+        if (*key, whole) not in self.answers:
             moving = _moving_target(edit, inserted) if slot is None else _moving(slot)
-            self.answers[key] = self._answer(slot, moving, at)
-        answer = self.answers[key] if key else None
+            self.answers[*key, whole] = self._answer(slot, moving, at, whole)
+        return self.answers[*key, whole]
+
+    def possible(self, edit: Edit, at: Ran) -> frozenset[str]:
+        """Return the gradients that aren't known to be wrong with an edit."""
+        answer = self._answered(edit, at, True)
         if answer is None:
             return frozenset(self.base)
         kept = self.right | answer.reached
@@ -96,14 +112,14 @@ class Reach:
             return inside.get(id(getattr(statement, "value", None)))
         return inside.get(id(edit.old)) or inside.get(id(edit.owner))
 
-    def _answer(self, slot: Slot | None, moving: Edit, at: Ran) -> _Answer | None:
+    def _answer(self, slot: Slot | None, moving: Edit, at: Ran, whole: bool) -> _Answer | None:
         """Return how gradients answer to an expression, or a variable; None where it isn't one of real numbers."""
         moved = _Moved()
         old, before = moving.swap(), at.function.__code__
         try:
             at.function.__code__ = compiled(at.tree, at.function)
             at.function.__globals__["__moved"] = moved
-            return self._found(slot, at, moved)
+            return self._found(slot, at, moved, whole)
         except (Exception, Hung):
             return None
         finally:
@@ -111,7 +127,7 @@ class Reach:
             at.function.__code__ = before
             at.function.__globals__.pop("__moved", None)
 
-    def _found(self, slot: Slot | None, at: Ran, moved: _Moved) -> _Answer | None:
+    def _found(self, slot: Slot | None, at: Ran, moved: _Moved, whole: bool) -> _Answer | None:
         copied = moved.run(self.run, 0.0)
         kept_twice = any(entries.any() for entries in _changed(self.base, copied).values())  # and so told by no copy
         if not moved.is_real or moved.value is None or kept_twice:
@@ -126,7 +142,7 @@ class Reach:
         alone = {name: entries for name, entries in alone.items() if entries.size}
         reached = frozenset(name for name in self.base if now[name].any() or then[name].any())
         answer = _Answer(slot, reached, value, {**at.function.__globals__, **moved.scope})
-        if slot is None or not alone or np.size(value) > LARGEST or not _is_same(slot.node, answer):
+        if not whole or slot is None or not alone or np.size(value) > LARGEST or not _is_same(slot.node, answer):
             return answer
 
         def moves(found: Gradients, name: str) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import itertools
 import sys
 import warnings
 from collections import Counter
@@ -240,8 +241,8 @@ def _agreed(bench: Bench, ours: tuple[str, ...]) -> Repair | None:
         before, reach = bench.agreeing(), bench.reach()
         if len(before) == len(bench.right_gradients):
             return None
-        tried = [(edit, ran) for ran in bench.ran for edit in edits(ran, ours)]
-        for edit, ran in sorted(tried, key=lambda pair: pair[0].cost)[:LARGEST]:
+        tried = sorted(((edit, ran) for ran in bench.ran for edit in edits(ran, ours)), key=lambda pair: pair[0].cost)
+        for edit, ran in itertools.islice(tried if reach is None else reach.in_order(tried), LARGEST):
             if reach is not None and not before < reach.possible(edit, ran):
                 continue
             old = edit.swap()

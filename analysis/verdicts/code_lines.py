@@ -98,7 +98,7 @@ def judged_lines(bench: Bench, wrong: Mapping[int, str]) -> tuple[Line, ...]:
             readers = [n for n in right if n != number and reads_any(parts_at[n][0].statement, statement)]
             into = min((n for n in readers if n > number), default=0)
             begins = not any(value.any() for at in parts_at[number] for value in at.values)
-            alone = "what is added up starts at 0" if begins else "it doesn't reach a wrong gradient"
+            alone = "what is added up starts at 0" if begins else "all gradients that it reaches are right"
             why = f"part of what line {into} computes" if into else alone
             rows[number] = Line(number, text, quantity, True, why)
     return tuple(rows.values())

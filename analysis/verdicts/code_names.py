@@ -9,6 +9,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(ctx|context|self_)", "object"),
     (
         r"(n_?)?(hidden|input|output|vocab|state|embedding)_?(size|dim|units|n)|n_?(h|x|a|in|out|hidden)|"
+        r"units|neurons|dim|width|"
         r"T|[nN]|((n|num|number_of)_?)?(steps|iter(ation)?s?)|seq(uence)?_?len(gth)?|length|horizon|duration",
         "size",
     ),

@@ -3,51 +3,42 @@
 import numpy as np
 
 
-def softmax(x):
-    xt = np.exp(x - np.max(x))
-    return xt / np.sum(xt)
+def normalised(scores):
+    raised = np.exp(scores - scores.max())
+    return raised / raised.sum()
 
 
-class RNNNumpy:
-    def __init__(self, word_dim, hidden_dim=100, bptt_truncate=1000):
-        self.word_dim = word_dim
-        self.hidden_dim = hidden_dim
-        self.bptt_truncate = bptt_truncate
-        self.U = np.random.uniform(-np.sqrt(1.0 / word_dim), np.sqrt(1.0 / word_dim), (hidden_dim, word_dim))
-        self.V = np.random.uniform(-np.sqrt(1.0 / hidden_dim), np.sqrt(1.0 / hidden_dim), (word_dim, hidden_dim))
-        self.W = np.random.uniform(-np.sqrt(1.0 / hidden_dim), np.sqrt(1.0 / hidden_dim), (hidden_dim, hidden_dim))
+class TokenModel:
+    def __init__(self, tokens, units=100, window=1000):
+        self.units, self.window = units, window
+        self.U = 0.1 * np.random.randn(units, tokens)
+        self.W = 0.1 * np.random.randn(units, units)
+        self.V = 0.1 * np.random.randn(tokens, units)
 
     def forward_propagation(self, x):
-        T = len(x)
-        s = np.zeros((T + 1, self.hidden_dim))
-        s[-1] = np.zeros(self.hidden_dim)
-        o = np.zeros((T, self.word_dim))
-        for t in np.arange(T):
-            s[t] = np.tanh(self.U[:, x[t]] + self.W.dot(s[t - 1]))
-            o[t] = softmax(self.V.dot(s[t]))
-        return [o, s]
+        states = np.zeros((len(x) + 1, self.units))  # the last row is the state before the first step
+        chances = []
+        for t, token in enumerate(x):
+            states[t] = np.tanh(self.U[:, token] + self.W.dot(states[t - 1]))
+            chances.append(normalised(self.V.dot(states[t])))
+        return [np.array(chances), states]
 
     def calculate_total_loss(self, x, y):
-        L = 0
-        for i in np.arange(len(y)):
-            o, s = self.forward_propagation(x[i])
-            correct_word_predictions = o[np.arange(len(y[i])), y[i]]
-            L += -1 * np.sum(np.log(correct_word_predictions))
-        return L
+        total = 0
+        for i in range(len(x)):
+            chances, _ = self.forward_propagation(x[i])
+            total -= np.log(chances[np.arange(len(y[i])), y[i]]).sum()
+        return total
 
     def bptt(self, x, y):
-        T = len(y)
-        o, s = self.forward_propagation(x)
-        dLdU = np.zeros(self.U.shape)
-        dLdV = np.zeros(self.V.shape)
-        dLdW = np.zeros(self.W.shape)
-        delta_o = o
-        delta_o[np.arange(len(y)), y] -= 1.0
-        for t in np.arange(T)[::-1]:
-            dLdV += np.outer(delta_o[t], s[t].T)
-            delta_t = self.V.T.dot(delta_o[t]) * (1 - (s[t] ** 2))
-            for bptt_step in np.arange(max(0, t - self.bptt_truncate), t + 1)[::-1]:
-                dLdW += np.outer(delta_t, s[bptt_step - 1])
-                dLdU[:, x[bptt_step]] += delta_t
-                delta_t = self.W.T.dot(delta_t) * (1 - s[bptt_step - 1] ** 2)
-        return [dLdU, dLdV, dLdW]
+        slopes, states = self.forward_propagation(x)
+        slopes[np.arange(len(y)), y] -= 1
+        gU, gV, gW = np.zeros_like(self.U), np.zeros_like(self.V), np.zeros_like(self.W)
+        for t in reversed(range(len(y))):
+            gV += np.outer(slopes[t], states[t])
+            back = self.V.T.dot(slopes[t]) * (1 - states[t] ** 2)
+            for k in range(t, max(-1, t - self.window - 1), -1):
+                gW += np.outer(back, states[k - 1])
+                gU[:, x[k]] += back
+                back = self.W.T.dot(back) * (1 - states[k - 1] ** 2)
+        return [gU, gV, gW]

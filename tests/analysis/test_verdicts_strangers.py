@@ -28,7 +28,7 @@ SAID = {
     "gru_after_two_biases.py": ("gru_reset_after", "b_ih and b_hh are added up."),
     "gru_one_minus.py": ("gru", "Sequences are lists over time of column vectors (features, 1)."),
     "inner_loop_class.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
-    "karpathy_loss.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
+    "clipped_columns.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "integrated_einsum.py": (OWN, "Sequences are (B, T, features)."),
     "mgu_steps_columns.py": ("mgu", "Sequences are lists over time of column vectors (features, 1)."),
     "keyword_gradients.py": (OWN, "Sequences are (T, B, features)."),

@@ -21,7 +21,7 @@ from .code_places import distinct
 from .code_returned import accepted, values_for
 from .code_search import Conflict, Seen, gathered, search, tagged, watched
 from .code_settings import Setting, settings
-from .code_signatures import is_written_to, keys_read, optional_names, parameters, parts_read
+from .code_signatures import is_written_to, keys_read, optional_names, parameters, parts_read, picks_entries
 from .code_subject import MAKERS, Hung, Subject, numpy_with
 from .code_torch import OnTensors
 from .code_usage import UNKNOWN, Use, uses
@@ -333,6 +333,8 @@ def _listed(subject: Subject, adapter: Adapter, setting: Setting, inside: bool) 
         suggested = adapter.roles.get(name) or role(name)
         if suggested == "object" and not is_written_to(forward, name, subject.text):
             suggested = "second"  # a context as of attention
+        if suggested == "param" and picks_entries(forward, name):
+            suggested = "target"
         found += _parts(subject, name, (name,), suggested, inside)
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":

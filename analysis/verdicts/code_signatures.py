@@ -114,6 +114,18 @@ def _parsed(text: str) -> ast.AST:
     return ast.parse(text)
 
 
+def picks_entries(function: Callable[..., Any], argument: str) -> bool:
+    """Return whether an argument, or an entry of it, stands among the indices of another array: p[range(T), labels]."""
+    for tree in trees(function, "")[:1]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Subscript):
+                indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+                arrays = [index.value if isinstance(index, ast.Subscript) else index for index in indices]
+                if any(isinstance(array, ast.Name) and array.id == argument for array in arrays):
+                    return True
+    return False
+
+
 def keys_read(function: Callable[..., Any], argument: str, text: str) -> list[str]:
     """Return what is taken out of an argument, from the source: keys p["Wf"], attributes p.Wf as ".Wf"."""
     for tree in trees(function, text):

@@ -18,7 +18,7 @@ FAULTS = [
     ("char_rnn_class.py", "carry = self.W.T @ da", "carry = self.W @ da", "transpose"),
     ("closures.py", "hs[t].T @ da", "hs[t + 1].T @ da", "time"),
     ("coupled_gate_own.py", "(h - np.sin(u))", "h - np.sin(u)", "parentheses"),
-    ("course_cells.py", "dtanh = (1 - a_next**2) * da_next", "dtanh = 1 - a_next**2", "factor"),
+    ("course_cells.py", "dpre = (1 - a_new**2) * da_new", "dpre = 1 - a_new**2", "factor"),
     ("fast_weights.py", "dA = LAM * dA_new", "dA = dA_new", "factor"),
     ("features_first_lstm.py", "dh * th * y", "dh * c_new * y", "activation"),
     ("gru_after_two_biases.py", "[g_r, g_z, g_n * r]", "[g_r, g_z, g_n]", "factor"),

@@ -1,67 +1,46 @@
 import numpy as np
 
-
-def rnn_cell_forward(xt, a_prev, parameters):
-    Wax = parameters["Wax"]
-    Waa = parameters["Waa"]
-    Wya = parameters["Wya"]
-    ba = parameters["ba"]
-    by = parameters["by"]
-    a_next = np.tanh(np.dot(Waa, a_prev) + np.dot(Wax, xt) + ba)
-    z = np.dot(Wya, a_next) + by
-    e = np.exp(z - np.max(z, axis=0))
-    yt_pred = e / e.sum(axis=0)
-    cache = (a_next, a_prev, xt, parameters)
-    return a_next, yt_pred, cache
+# exercise sheet 4: features first, then samples, then steps
 
 
-def rnn_forward(x, a0, parameters):
-    caches = []
-    n_x, m, T_x = x.shape
-    n_y, n_a = parameters["Wya"].shape
-    a = np.zeros((n_a, m, T_x))
-    y_pred = np.zeros((n_y, m, T_x))
-    a_next = a0
-    for t in range(T_x):
-        a_next, yt_pred, cache = rnn_cell_forward(x[:, :, t], a_next, parameters)
-        a[:, :, t] = a_next
-        y_pred[:, :, t] = yt_pred
-        caches.append(cache)
-    caches = (caches, x)
-    return a, y_pred, caches
+def cell_ahead(x_now, a_old, weights):
+    a_new = np.tanh(np.dot(weights["W_aa"], a_old) + np.dot(weights["W_ax"], x_now) + weights["b_a"])
+    raised = np.exp(np.dot(weights["W_ya"], a_new) + weights["b_y"])
+    return a_new, raised / raised.sum(axis=0), (a_new, a_old, x_now, weights)
 
 
-def rnn_cell_backward(da_next, cache):
-    (a_next, a_prev, xt, parameters) = cache
-    Wax = parameters["Wax"]
-    Waa = parameters["Waa"]
-    dtanh = (1 - a_next**2) * da_next
-    dxt = np.dot(Wax.T, dtanh)
-    dWax = np.dot(dtanh, xt.T)
-    da_prev = np.dot(Waa.T, dtanh)
-    dWaa = np.dot(dtanh, a_prev.T)
-    dba = np.sum(dtanh, axis=1, keepdims=True)
-    gradients = {"dxt": dxt, "da_prev": da_prev, "dWax": dWax, "dWaa": dWaa, "dba": dba}
-    return gradients
+def rnn_forward(x, a0, weights):
+    features, samples, steps = x.shape
+    classes, units = weights["W_ya"].shape
+    a, predicted = np.empty((units, samples, steps)), np.empty((classes, samples, steps))
+    kept, a_now = [], a0
+    for t in range(steps):
+        a_now, predicted[:, :, t], memo = cell_ahead(x[:, :, t], a_now, weights)
+        a[:, :, t] = a_now
+        kept.append(memo)
+    return a, predicted, (kept, x)
 
 
-def rnn_backward(da, caches):
-    (caches, x) = caches
-    (a1, a0, x1, parameters) = caches[0]
-    n_a, m, T_x = da.shape
-    n_x, m = x1.shape
-    dx = np.zeros((n_x, m, T_x))
-    dWax = np.zeros((n_a, n_x))
-    dWaa = np.zeros((n_a, n_a))
-    dba = np.zeros((n_a, 1))
-    da_prevt = np.zeros((n_a, m))
-    for t in reversed(range(T_x)):
-        gradients = rnn_cell_backward(da[:, :, t] + da_prevt, caches[t])
-        dxt, da_prevt, dWaxt, dWaat, dbat = (
-            gradients["dxt"], gradients["da_prev"], gradients["dWax"], gradients["dWaa"], gradients["dba"])
-        dx[:, :, t] = dxt
-        dWax += dWaxt
-        dWaa += dWaat
-        dba += dbat
-    da0 = da_prevt
-    return {"dx": dx, "da0": da0, "dWax": dWax, "dWaa": dWaa, "dba": dba}
+def cell_back(da_new, memo):
+    a_new, a_old, x_now, weights = memo
+    dpre = (1 - a_new**2) * da_new
+    return {
+        "dx": np.dot(weights["W_ax"].T, dpre),
+        "da_old": np.dot(weights["W_aa"].T, dpre),
+        "dW_ax": np.dot(dpre, x_now.T),
+        "dW_aa": np.dot(dpre, a_old.T),
+        "db_a": np.sum(dpre, axis=1, keepdims=True),
+    }
+
+
+def rnn_backward(da, memory):
+    kept, x = memory
+    weights = kept[0][3]
+    total = {f"d{name}": np.zeros_like(weights[name]) for name in ("W_ax", "W_aa", "b_a")}
+    dx, carried = np.zeros_like(x), np.zeros(da.shape[:2])
+    for t in reversed(range(da.shape[2])):
+        found = cell_back(da[:, :, t] + carried, kept[t])
+        dx[:, :, t], carried = found["dx"], found["da_old"]
+        for name in total:
+            total[name] += found[name]
+    return {"dx": dx, "da0": carried, **total}

@@ -39,7 +39,7 @@ def places(
     """Return the lines of the statements that compute what the mutants change, the likeliest last, and what is right.
 
     What is right is the derived right side in the names of the code, and each term of it, where every quantity there
-    has a variable.
+    has a variable or comes of some that have.
 
     The mutants explain every gradient, so that at the last step back the variables of the code hold what the changed
     backward pass holds: a statement is told by the value of its target.
@@ -57,7 +57,8 @@ def places(
     steps = comparison.match.derivation.backward.steps
     right = [step.expr for step in steps if step.target.name in wanted]
     right += [term for expr in right for term in operands(Add, expr) if term != expr]
-    ours = tuple(text for at in ran for expr in right if (text := _in_their_names(expr, at, first)))
+    made = {step.target: step.expr for step in (*comparison.match.derivation.forward.steps, *steps)}
+    ours = tuple(text for at in ran for expr in right if (text := _in_their_names(expr, at, first, made)))
     for _ in range(3):  # a quantity may have no variable of its own: then those that it goes into
         wholes = [np.stack([sample[name] for sample in first]) for name in wanted]
         params = {name.removeprefix("delta_") for name in wanted}
@@ -145,21 +146,37 @@ def _is_copy(statement: ast.Assign | ast.AugAssign) -> bool:
     return isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name)
 
 
-def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]]) -> str:
-    """Return an expression without matrix products in the names of the code, "" where a quantity has no name there."""
+def _in_their_names(expr: Expr, at: Ran, first: list[dict[str, Array]], made: Mapping[Symbol, Expr]) -> str:
+    """Return an expression in the names of the code, "" where there are none for what it reads."""
+    named = _named(expr, at, first, made)
+    return "" if named is None else spell(named).replace("tanh(", "np.tanh(").replace("exp(", "np.exp(")
+
+
+def _named(expr: Expr, at: Ran, first: list[dict[str, Array]], made: Mapping[Symbol, Expr]) -> Expr | None:
+    """Return an expression without matrix products, each quantity as the variable that holds it or as what makes it."""
     if expr.has(Node):
-        return ""
-    names: dict[Symbol, Symbol] = {}
+        return None
+    names: dict[Symbol, Expr] = {}
     for symbol in quantities(expr):
-        whole = np.stack([sample[symbol.name] for sample in first])
-        local = at.function.__code__.co_varnames
-        dead = not np.abs(whole).max(initial=0.0)  # zeros say nothing: then a name must say that it is a gradient
-        held_by = [name for name in local if _is(at.scope.get(name), whole) and (not dead or name[0] in "dg")]
-        if not held_by:
-            return ""
-        said = symbol.name.removeprefix("delta_")
-        names[symbol] = Symbol(max(held_by, key=lambda name: alike(name, said)))
-    return spell(renamed(expr, names)).replace("tanh(", "np.tanh(").replace("exp(", "np.exp(")
+        if variable := _variable(symbol, at, first):
+            names[symbol] = Symbol(variable)
+        elif symbol in made and (whole := _named(made[symbol], at, first, made)) is not None:
+            names[symbol] = whole
+        else:
+            return None
+    return renamed(expr, names)
+
+
+def _variable(symbol: Symbol, at: Ran, first: list[dict[str, Array]]) -> str:
+    """Return the variable of the code that holds a quantity, "" where there is none."""
+    if not all(symbol.name in sample for sample in first):
+        return ""
+    whole = np.stack([sample[symbol.name] for sample in first])
+    dead = not np.abs(whole).max(initial=0.0)  # zeros say nothing: then a name must say that it is a gradient
+    local = at.function.__code__.co_varnames
+    held_by = [name for name in local if _is(at.scope.get(name), whole) and (not dead or name[0] in "dg")]
+    said = symbol.name.removeprefix("delta_")
+    return max(held_by, key=lambda name: alike(name, said), default="")
 
 
 def _is(value: object, whole: Array) -> bool:

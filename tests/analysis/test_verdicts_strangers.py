@@ -71,6 +71,7 @@ SAID = {
     "tokens_global.py": ("rnn", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "two_sizes.py": (OWN, "Loss gradients come in at every step."),
     "slow_state.py": (OWN, "Sequences are (T, B, features)."),
+    "inlined_step.py": ("lstm", "A single step, a column vector (features, 1)."),
     "onehot_targets.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
     "gru_loss_columns.py": ("gru", "One sequence at a time. Inputs are indices, read as one-hot vectors."),
     "embedding_class.py": (OWN, "Sequences are (B, T). Inputs are indices, read as one-hot vectors."),

@@ -71,6 +71,7 @@ FAULTS = [
     ("list_of_dicts.py", "(dh[l] + up)", "up", "missing path"),
     ("list_of_dicts.py", 'layer["W"].T @ da', 'layer["R"].T @ da', "mix-up"),
     ("dict_lists_functions.py", "(1 - h[l, t + 1] ** 2)", "(1 - h[l, t + 1])", "activation"),
+    ("inlined_step.py", "dc * ft + da * ot * (1 - np.tanh(c_now) ** 2) * ft", "dc * ft", "stale"),
     ("onehot_targets.py", "gW += np.outer(a, H[k])", "gW += np.outer(a, H[k + 1])", "time"),
     ("onehot_targets.py", "g = V.T @ err + back", "g = V.T @ err", "dropped carry"),
     ("bidirectional_dicts.py", "dboth[::-1, :, H:]", "dboth[:, :, H:]", "time"),

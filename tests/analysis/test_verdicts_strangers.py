@@ -94,7 +94,7 @@ SAID = {
     "hinge_whole.py": (OWN, "The loss is computed inside, from targets."),
     "bilstm_ones.py": (OWN, "Sequences are (T, B, features)."),
     "loss_apart.py": (OWN, "The loss is computed inside, from targets."),
-    "loss_of_many.py": ("rnn", "The loss is computed inside, from targets: the cross-entropy of a softmax."),
+    "loss_of_many.py": (OWN, "The loss is computed inside, from targets."),
     "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 

@@ -9,7 +9,7 @@ do arrays that are made of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -58,17 +58,21 @@ class Conflict(Exception):
         self.names = frozenset(names)
 
 
-class Size(int):
-    """A number that knows from whose shape it comes, through arithmetic as well."""
+class Told(int):
+    """A number that knows from which arguments it comes."""
 
     tags: Names
 
     @classmethod
-    def of(cls, number: int, tags: Names) -> Size:
+    def of(cls, number: int, tags: Names) -> Self:
         """Return a number with its tags."""
-        size = cls(number)
-        size.tags = tags
-        return size
+        told = cls(number)
+        told.tags = tags
+        return told
+
+
+class Size(Told):
+    """A number that knows from whose shape it comes, through arithmetic as well."""
 
     @classmethod
     def keeps_through(cls, name: str) -> None:
@@ -86,17 +90,8 @@ for _name in ("add", "sub", "mul", "floordiv", "mod"):
     Size.keeps_through(f"__r{_name}__")
 
 
-class Label(int):
+class Label(Told):
     """The number of a class, which picks an entry: beside a whole vector of numbers it isn't one of them."""
-
-    tags: Names
-
-    @classmethod
-    def of(cls, number: int, tags: Names) -> Label:
-        """Return a number with its tags."""
-        label = cls(number)
-        label.tags = tags
-        return label
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         plain = [int(i) if isinstance(i, Label) else i for i in inputs]

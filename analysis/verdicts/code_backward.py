@@ -141,10 +141,9 @@ def left_behind(subject: Subject, calling: Calling, values: Mapping[str, Array],
     entries = {path[: place + 1] for path in given for place, part in enumerate(path) if isinstance(part, int)}
     listed = set(Counter(path[:-1] for path in entries).values()) - {1}
     rows = {(*p, i): row for p, a in found.items() if a.ndim and len(a) in listed for i, row in enumerate(a)}
-    several, steps = found.get(("result",)), calling.sizes.get("T", 0)
-    listed_apart = isinstance(tree["result"], list) and several is not None and several.ndim > 1
-    if several is not None and listed_apart and len(several) not in (steps, steps + 1):  # gradients of one shape
-        rows |= {("result", i): row for i, row in enumerate(found.pop(("result",)))}
+    several, steps = found.get(("result",), np.zeros(())), calling.sizes.get("T", 0)
+    if isinstance(tree["result"], list) and several.ndim > 1 and len(several) not in (steps, steps + 1):
+        rows |= {("result", i): row for i, row in enumerate(found.pop(("result",)))}  # gradients of one shape
     return found | rows
 
 

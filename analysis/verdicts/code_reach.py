@@ -81,6 +81,8 @@ class Reach:
         key = (id(edit.owner), edit.name, inserted) if inserted else (id(slot.node),) if slot is not None else ()
         if not key:
             return None
+        if not whole and (*key, True) in self.answers:
+            return self.answers[*key, True]
         if (*key, whole) not in self.answers:
             moving = _moving_target(edit, inserted) if slot is None else _moving(slot)
             self.answers[*key, whole] = self._answer(slot, moving, at, whole)

@@ -99,6 +99,7 @@ class Formulas:
         faults: that were found while it was read.
         loose: whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one.
         ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
+        held: parameters of which no gradient is asked for, unless one of some is given.
     """
 
     source: Source
@@ -114,6 +115,7 @@ class Formulas:
     ahead: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     loose: bool = False
+    held: tuple[str, ...] = ()
 
     def spelled(self, base: str) -> str:
         """Return how a name is written in LaTeX, or the name."""

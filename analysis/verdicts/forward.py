@@ -66,7 +66,7 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
     spoken = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
     while last + 1 < len(formulas.statements) and (
-        _is_readout(line := formulas.statements[last + 1], later) or cell is None and _has_weight(line, spoken)
+        _is_readout(line := formulas.statements[last + 1], later) or _has_weight(line, spoken)
     ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]

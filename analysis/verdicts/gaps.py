@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ...derive.cell import Cell
+from ...derive.cell import Cell, previous
 from .code_names import kind
 from .formulas import Formulas, Statement
 from .groups import Group
@@ -73,7 +73,8 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         have = {meaning.base for meaning in shares}
         numbers = {base for base, shape in answers.subject.cell.params.items() if not shape or base in CONSTANT}
         bare = set(bare_params(reading.formulas, answers.subject.cell))
-        held = {base for several in (numbers, bare) if not several & have for base in several}
+        apart = numbers, bare, set(reading.formulas.held)
+        held = {base for several in apart if not several & have for base in several}
         if held:
             said = " and ".join(speller_for(reading.formulas).name(Name(base)) for base in sorted(held))
             notes.append(f"no gradient of {said} is given: taken as constant")
@@ -81,7 +82,7 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
     elif given:
         notes.append("no gradient of a parameter is given")
         adds = False
-    have = {meaning.base for meaning in carries}
+    have = {meaning.base for meaning in carries} | _carried_by_arguments(reading)
     named = {target for target, group in reading.groups.items() if _says_its_name(reading, group)}
     given -= {reading.meanings[target] for target in named}
     whole = {meaning.base for meaning in given if meaning.kind in ORDER or meaning.kind == "loss"}
@@ -110,6 +111,24 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
         proof = "from the derivation" if text else ""
         faults.append(Fault(0, "dropped carry" if back else "missing gradient", message, "", text, proof))
     return faults, notes
+
+
+def _carried_by_arguments(reading: Reading) -> set[str]:
+    """Return the states whose adjoint lines carry back as those of their arguments: δ_t of δ_{t+1}, at h = tanh(a)."""
+    of, found = reading.answers.subject, set()
+    reads = {step.target.name: {symbol.name for symbol in step.reads} for step in of.forward.steps}
+    for target, group in reading.groups.items():
+        meant = [reading.meanings.get(name, OWN) for name in reading.read_by(group) if name.offset == 1]
+        ahead = [meaning.base for meaning in meant if meaning.kind == "total"]
+        here = reading.meanings[target].base
+        for state in of.cell.states:
+            within, fresh = set[str](), {state}
+            while fresh:
+                within |= fresh
+                fresh = {name for one in fresh for name in reads.get(one, ())} - within
+            read_next = any(previous(state).name in reads.get(base, ()) for base in ahead)
+            found |= {state} if here in within - {state} and read_next else set()
+    return found
 
 
 def _says_its_name(reading: Reading, group: Group) -> bool:

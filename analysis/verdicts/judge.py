@@ -22,6 +22,7 @@ from .outputs import without_targets
 from .printing import FormulaSpeller, speller_for
 from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
+from .readout import with_readout
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
 from .tree import Name, Tree, names, places, without_version
@@ -45,6 +46,8 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
         line = error.line
         if found := without_targets(formulas, line):
             return min((judge(one, cell) for one in found), key=lambda verdict: len(verdict.faults))
+        if wider := with_readout(formulas, cell) if cell is not None else None:
+            return judge(*wider)
         rest = tuple(o for o in formulas.statements if (o.number, o.text) != (line.number, line.text))
         if line.aside:
             note = f"line {line.number} stands in a sentence and isn't judged: {line.text}"
@@ -238,8 +241,8 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
         alone = f"The loss is the sum of {read} over t." if summed else f"The loss depends on {read} alone."
         said.append(alone)
     weights = {base: reading.meanings[found[0]].base for base, found in reading.weights.items()}
-    if weights:
-        said.append("Of their own names, " + ", ".join(f"{a} is {b}" for a, b in weights.items() if b) + ".")
+    if matched := [f"{base} is {param}" for base, param in weights.items() if param]:
+        said.append(f"Of their own names, {', '.join(matched)}.")
     silent = [id(group) for group in unread_groups(reading)]
     every = (group for group in reading.groups.values() if id(group) not in silent)
     spoken = {name for group in every for name in (group.target, *reading.read_by(group))}
@@ -323,8 +326,10 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
         wrong[mended.line] = _fault(reading, [group], mended, translator)
         trees[group.target] = mended.edit.tree
     wrong = _overwritten(reading) | wrong
-    lines = []
+    lines, silent = [], [id(group) for group in unread_groups(reading)]
     for group in reading.groups.values():
+        if id(group) in silent and not any(line in wrong for line in group.lines):
+            continue
         meaning = reading.meanings[group.target]
         for line in group.lines:
             holds = line not in wrong

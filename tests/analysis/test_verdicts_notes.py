@@ -142,6 +142,11 @@ PLANTED = [
     ("language_model.tex", r"\odot (1 - h^{(t)})", r"\odot (1 - (h^{(t)})^2)", "power"),
     ("arrow_state.tex", r"U^\top", "U", "transpose"),
     ("typed_softmax.txt", "p - target", "target - p", "sign"),
+    ("readout_of_no_cell.txt", "M.T @ dlogits", "M @ dlogits", "transpose"),
+    ("readout_of_no_cell.txt", "outer(dlogits, h)", "outer(dlogits, h_prev)", "time"),
+    ("readout_of_no_cell.txt", "dm += dlogits\n", "dm += 2 * dlogits\n", "scale"),
+    ("softmax_of_product.tex", r"\varepsilon_t \otimes u_t", r"\varepsilon_t \otimes u_{t-1}", "time"),
+    ("softmax_of_product.tex", r"R^\top", "R", "transpose"),
 ]
 
 
@@ -210,3 +215,22 @@ def test_values_that_the_text_does_not_name_are_said():
     text = (Path(__file__).parent / "notes" / "minimal_rows.tex").read_text("utf-8")
     here = next(sentence for sentence in bptt.check(text).conventions if sentence.startswith("Here"))
     assert r"a_F = X_t W_f + H_{t-1} U_f + b_f" in here
+
+
+def test_a_readout_that_the_cell_lacks_is_named_and_asked_for_no_gradient():
+    text = (Path(__file__).parent / "notes" / "readout_of_no_cell.txt").read_text("utf-8")
+    verdict = bptt.check(re.sub(r"d[Mm] \+= .*\n", "", text), cell="rnn")
+    assert verdict.correct, str(verdict)
+    assert "dlogits is taken as the gradient at a readout, M h, which rnn hasn't" in verdict.notes
+    assert "no gradient of M is given: taken as constant" in verdict.notes
+
+
+def test_an_adjoint_that_is_carried_back_through_an_argument_is_no_gap():
+    text = (Path(__file__).parent / "notes" / "softmax_of_product.tex").read_text("utf-8")
+    assert not [note for note in bptt.check(text).notes if "is taken as given: no line says" in note]
+
+
+def test_a_line_that_is_not_judged_bears_no_mark():
+    verdict = bptt.check("dh_prev = W_hh.T @ (dh * (1 - h**2))\nspare = 2 * h\n", cell="rnn")
+    assert [line.text for line in verdict.lines] == ["dh_prev = W_hh.T @ (dh * (1 - h**2))"]
+    assert len(verdict.unjudged) == 1

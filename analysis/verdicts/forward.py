@@ -52,7 +52,7 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
         Error: where there is none, and no cell was named.
     """
     if formulas.kind == "latex":
-        formulas = replace(formulas, statements=_ordered(formulas.statements))
+        formulas = replace(formulas, statements=_ordered(formulas.statements, _states(formulas, None)))
     states, theirs = _states(formulas, cell), _states(formulas, None)
     named = cell
     if cell is not None and not formulas.declarations and not theirs <= {Name(state) for state in cell.states}:
@@ -126,18 +126,27 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
     return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
 
 
-def _ordered(lines: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """Return lines of mathematics so that values come before what reads them; as they stand where that can't be."""
-    times = Counter(line.target for line in lines)
-    values = {line.target: line for line in lines if adjoint_of(line.target.base) is None and times[line.target] == 1}
+def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[Statement, ...]:
+    """Return lines of mathematics so that values come before what reads them, and what the states are made of first.
+
+    They stay as they are where that can't be.
+    """
+    times, needed = Counter(line.target for line in lines), set[Name]()
+    alone = {line.target: line for line in lines if times[line.target] == 1}
+    fresh = set(states)
+    while fresh:
+        needed |= fresh
+        read = {name for target in fresh if target in alone for name in names(alone[target].value)}
+        fresh = {name for name in read if name in alone} - needed
+    values = {target: line for target, line in alone.items() if target in needed or adjoint_of(target.base) is None}
     made: list[Statement] = []
     left = list(lines)
     while left:
         waiting = {target for target, line in values.items() if line in left}
-        ready = (line for line in left if not {*names(line.value)} & waiting - {line.target})
-        chosen = next(ready, None)
-        if chosen is None:
+        ready = [line for line in left if not {*names(line.value)} & waiting - {line.target}]
+        if not ready:
             return lines
+        chosen = min(ready, key=lambda line: line.target not in needed)
         made.append(chosen)
         left.remove(chosen)
     return tuple(made)

@@ -14,16 +14,18 @@ from lark import Token
 from ...derive.errors import NotationError, Source
 from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
+from .latex_labels import written_out
 from .latex_macros import expanded
 from .latex_parts import Differential, Function
+from .latex_products import gathered, matrix_states, resolved
 from .latex_rows import Equation, blanked, displayed, equations, prepared, unbroken
 from .latex_signs import spelled
 from .latex_symbols import MARK, Refused, Symbol, Unjudged, UnjudgedScript
-from .latex_trees import CALLED, JOIN, KNOWN, Builder, shifted
+from .latex_trees import CALLED, KNOWN, Builder, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
 from .probes import LOSSES
-from .tree import Jacobian, Name, Tree, add, call, mapped, matmul, mul, names, places, rebuilt
+from .tree import Jacobian, Name, Tree, call, mapped, names, places
 
 __all__ = ["ACCEPTED", "MARK", "read_latex"]
 ACCEPTED = (
@@ -69,7 +71,9 @@ class _Reading:
         signs = spelled(blanked(text, r"(?<!\\)%[^\n]*"))
         written = expanded(signs.text)
         self.places = tuple(signs.places[place] for place in written.places)
-        self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", prepared(written.text))
+        written = written_out(prepared(written.text), written.text, self.places)
+        self.places = written.places
+        self.text = re.sub(r"\b(d[LJE])/(?=d[A-Za-z])", r"\1_", written.text)
         if self.worded:
             self.text = blanked(self.text, "#[^\\n]*")
             self.text = re.sub(r"\bd[LJE]_t/(d[A-Za-z]+_)", r"loss_\1", self.text)
@@ -108,7 +112,7 @@ class _Reading:
         lines = [line for line in self.statements if line.target.base not in self.of_losses]
         read = {name.base for line in lines for name in names(line.value)}
         own = {line.target.base for line in self.statements} | builder.timed
-        vectors = builder.timed - _matrix_states(self.statements, builder.timed)
+        vectors = builder.timed - matrix_states(self.statements, builder.timed)
         values = {name.base for line in every for name in names(line.value)}
         whole = {prefix + loss for prefix in ("d", "delta_") for loss in builder.losses - values}
         for line in every:
@@ -389,17 +393,6 @@ def _is_adjoint(tree: Tree, templates: dict[str, str]) -> bool:
     return isinstance(tree.leaf, Name) and tree.leaf.base.startswith(("dL_d", "delta_", "d"))
 
 
-def _matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
-    """Return the capital letters with a time that gather outer products: A_t = λ A_{t-1} + h h^T."""
-    found = set()
-    for line in lines:
-        turned = [part.args[0].leaf for _, part in places(line.value) if part.head == "T"]
-        outer = any(isinstance(of, Name) and of.base in timed and of.base[:1].islower() for of in turned)
-        if outer and line.target.base[:1].isupper() and Name(line.target.base, -1) in names(line.value):
-            found.add(line.target.base)
-    return found
-
-
 def _is_general(line: Statement, lines: list[Statement | Derivative]) -> bool:
     """Return whether a sentence gives a value, or says δ^l = ∂L/∂a^l, of what is in no other line."""
     of = adjoint_of(line.value.leaf.base) if isinstance(line.value.leaf, Name) else None
@@ -409,50 +402,3 @@ def _is_general(line: Statement, lines: list[Statement | Derivative]) -> bool:
     known = {base for name in others for base in (name.base, adjoint_of(name.base))}
     plain = all(adjoint_of(name.base) is None for name in (line.target, *names(line.value)))
     return (of is not None or plain) and not {of, line.target.base} & known - {None}
-
-
-def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:
-    """Return a right side in which a sum over t, of what has no time, holds all terms that have one: Σ_t a_t + b_t."""
-    first, *rest = value.args if value.head == "add" else (value,)
-    of = line.target.base.partition("@")[0] if isinstance(line.target, Name) else ""
-    if not of or of in timed or first.head != "sum_t":
-        return value
-    inside = [
-        term
-        for term in rest
-        if {n.base for n in names(term)} & timed and not any(part.head == "sum_t" for _, part in places(term))
-    ]
-    outside = [term for term in rest if term not in inside]
-    return add(Tree("sum_t", (add(first.args[0], *inside),)), *outside) if inside else value
-
-
-def resolved(tree: Tree, timed: set[str]) -> Tree:
-    """Return a tree in which what stands side by side is a product of matrices, or of entries.
-
-    Args:
-        tree: as read.
-        timed: names with a time: these are vectors, whatever their letters.
-    """
-    if not tree.args:
-        return tree
-    args = [resolved(operand, timed) for operand in tree.args]
-    if tree.head != JOIN:
-        return rebuilt(tree, args)
-    made = args[0]
-    for item in args[1:]:
-        joined = _is_matrix(made, timed) or _is_matrix(item, timed) or "T" in (made.head, item.head)
-        made = matmul(made, item) if joined else mul(made, item)
-    return made
-
-
-def _is_matrix(tree: Tree, timed: set[str]) -> bool:
-    """Return whether a product with this is a product of matrices: names with a capital letter, diag(...)."""
-    if isinstance(tree.leaf, Name):
-        return tree.leaf.base[:1].isupper() and tree.leaf.base.partition("@")[0] not in timed
-    if tree.head in ("T", "mul", "add", "neg", "prod_t"):
-        return any(_is_matrix(operand, timed) for operand in tree.args)
-    if tree.head == "matmul":
-        left, right = tree.args
-        fixed = not any(n.base.partition("@")[0] in timed for n in names(left))  # α of α W^T
-        return _is_matrix(right, timed) and (fixed or _is_matrix(left, timed))
-    return tree.head == "jacobian" or (tree.head == "call" and tree.leaf == "diag")

@@ -423,8 +423,9 @@ class Builder(Transformer[Any, Any]):
             raise Refused(big.token, "a product says over which steps, as in \\prod_{j=k+1}^{t}")
         made = shifted(body, clock, 0)
         if big.kind == "sum_t":
-            start = {"0": -1, "": 0, "1": 0}.get(first) if last in ("T-1", "T−1") else 0
-            if start == -1:
+            times = {found.offset for found in _all_names(made) if found.base in self.timed}
+            over_all = not first and not last and min(times, default=0) >= 0 < max(times, default=0)
+            if over_all or (first == "0" and last in ("T-1", "T−1")):  # t+1 runs over the steps
                 made = shifted(made, clock, -1)
             return Tree("sum_t", (made,))
         return Tree("prod_t", (made,), (first or below, last, clock))

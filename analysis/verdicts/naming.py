@@ -122,9 +122,10 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     if short and (not short[1] or short[1] in seeds):
         return [Meaning("loss", seed, name.offset) for seed in ([short[1]] if short[1] else seeds)]
     outside = base_of or name.base.startswith(("delta", "Delta", "grad", "loss", "err"))
-    if outside and base_of not in reading.answers.params:
-        return [Meaning("loss", seed, name.offset) for seed in seeds]
     line = next(line for line in statements if name in names(line.value))
+    if outside and base_of not in reading.answers.params:
+        beside = sorted(seeds, key=lambda seed: seed != adjoint_of(without_version(line.target.base)))
+        return [Meaning("loss", seed, name.offset) for seed in beside]
     known = [*reading.answers.records[0].forward, *(g.base for g in reading.groups)]
     raise UnknownName(line, _pointed(reading.formulas, line, name, closest(name.base, known)))
 

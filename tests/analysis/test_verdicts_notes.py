@@ -147,6 +147,10 @@ PLANTED = [
     ("readout_of_no_cell.txt", "dm += dlogits\n", "dm += 2 * dlogits\n", "scale"),
     ("softmax_of_product.tex", r"\varepsilon_t \otimes u_t", r"\varepsilon_t \otimes u_{t-1}", "time"),
     ("softmax_of_product.tex", r"R^\top", "R", "transpose"),
+    ("entries_beside_outer.tex", r"\bar s_t x_t^\top", r"\bar s_t x_{t-1}^\top", "time"),
+    ("entries_beside_outer.tex", r"\bar s_{t+1} s_t^\top", r"\bar s_{t+1} s_{t+1}^\top", "time"),
+    ("stars_explained.tex", r"R_\star^\top \delta", r"R_\star \delta", "transpose"),
+    ("stars_explained.tex", r"(m^{t-1} - v^t)", r"(m^t - v^t)", "time"),
 ]
 
 
@@ -234,3 +238,13 @@ def test_a_line_that_is_not_judged_bears_no_mark():
     verdict = bptt.check("dh_prev = W_hh.T @ (dh * (1 - h**2))\nspare = 2 * h\n", cell="rnn")
     assert [line.text for line in verdict.lines] == ["dh_prev = W_hh.T @ (dh * (1 - h**2))"]
     assert len(verdict.unjudged) == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [(r"x^t \rangle", r"y^t \rangle"), (r"b_\star &= \sum_t", r"b_\star &= -\sum_t")]
+)
+def test_a_fault_in_a_line_for_each_label_is_found_for_each(right, wrong):
+    text = (Path(__file__).parent / "notes" / "stars_explained.tex").read_text("utf-8")
+    assert right in text
+    line = text[: text.index(right)].count("\n") + 1
+    assert [fault.line for fault in bptt.check(text.replace(right, wrong, 1)).faults] == [line, line]

@@ -16,6 +16,7 @@ from .arithmetic import Evaluator, Misfit, Missing
 from .catalogue import Pool, edits
 from .formulas import Formulas, Statement, tree_from
 from .meanings import Answers, Meaning, adjoint_of
+from .printing import speller_for
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
 from .tree import Name, Tree, call, mapped, mul, name, names, places, rebuilt, spell
@@ -82,6 +83,9 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     else:
         own = _sized(list(formulas.declarations) or _declared(formulas, ahead, states), ahead, formulas)
     known, sentences = _compared(own, cell)
+    given = [speller_for(formulas).name(Name(base)) for base in own.inputs]
+    if len(given) > 1 and not formulas.declarations:
+        sentences = (*sentences, f"{', '.join(given[:-1])} and {given[-1]} have no equation: they are taken as inputs.")
     return Forward(known, backward, True, sentences)
 
 

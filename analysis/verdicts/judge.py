@@ -256,6 +256,7 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
         if (len(options) != 1 or meaning.kind in ("loss", "carry")) and not obvious:
             said.append(f"{show(name)} is {meaning}.")
     shares = [g for g in reading.groups.values() if reading.meanings[g.target].kind == "share"]
+    shares = [group for group in shares if not reading.in_passing(group)]
     if shares and not any(line.adds for group in shares for line in group.lines):
         said.append("Gradients of parameters are one step's share, to be added up over t.")
     return list(dict.fromkeys(said))

@@ -36,7 +36,9 @@ def spelled(text: str) -> Expanded:
             if new in table:
                 while stop < len(text) and text[stop] in table:
                     stop += 1
-                new = f"{sign}{{{''.join(table[letter] for letter in text[index:stop])}}}"
+                script = "".join(table[letter] for letter in text[index:stop])
+                script = re.sub(r"^(?=[-+]1$)", "t", script) if sign == "_" else script  # h₋₁
+                new = f"{sign}{{{script}}}"
                 break
         else:
             if not new.isascii():

@@ -33,6 +33,7 @@ KNOWN = {*ELEMENTWISE, *CALLED, *ALIASES, "diag", "softmax", "concat", "outer", 
 }
 LOSSES = {"L", "J", "E", "C", "ell", "loss", "Loss", "cost", "l"}
 DIFFERENTIALS = {"d", "delta", "Delta", "partial"}
+ACCENTED = {f"{mark}_{accent}" for mark in ("delta", "Delta") for accent in ACCENTS.values()}
 JOIN = "join"
 RENAMED = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "lambda": "lamda"}  # lambda: not of Python
 TIMES = ("SUB", "SUP", "CLOCK")  # scripts in which a time may stand
@@ -300,7 +301,7 @@ class Builder(Transformer[Any, Any]):
                     continue
                 scripts = items[0].scripts if isinstance(items[0], Raised) else ()
                 made.append(self._with(self._call(item, self._argument(items)), scripts))
-            elif isinstance(item, Symbol) and item.bare and item.letter in DIFFERENTIALS and isinstance(after, Symbol):
+            elif isinstance(item, Symbol) and _is_mark(item) and isinstance(after, Symbol):
                 scripts = items[0].scripts if isinstance(items[0], Raised) else ()
                 (of, *rest) = self._applied([after, *items[1:]])
                 if not isinstance(of, Symbol):
@@ -450,6 +451,12 @@ class Builder(Transformer[Any, Any]):
         own = bool(loss.at)
         base = f"dL_d{of.base}" + ("_loss" if own else "")
         return self._named(base, of, f"\\frac{{\\partial {loss.shown}}}{{\\partial {of.shown}}}")
+
+
+def _is_mark(symbol: Symbol) -> bool:
+    r"""Return whether a symbol makes the gradient of what stands after it: d, \delta, \hat\delta."""
+    accented = symbol.letter in ACCENTED and not symbol.at and not symbol.words
+    return accented or (symbol.bare and symbol.letter in DIFFERENTIALS)
 
 
 def _token_of(item: Any) -> Token:

@@ -150,6 +150,10 @@ PLANTED = [
     ("entries_beside_outer.tex", r"\bar s_t x_t^\top", r"\bar s_t x_{t-1}^\top", "time"),
     ("entries_beside_outer.tex", r"\bar s_{t+1} s_t^\top", r"\bar s_{t+1} s_{t+1}^\top", "time"),
     ("stars_explained.tex", r"R_\star^\top \delta", r"R_\star \delta", "transpose"),
+    ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
+    ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
+    ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),
+    ("minus_one_below.md", "Mᵀ (s ⊙ dan)", "Mᵀ dan", "missing factor"),
     ("stars_explained.tex", r"(m^{t-1} - v^t)", r"(m^t - v^t)", "time"),
 ]
 
@@ -248,3 +252,9 @@ def test_a_fault_in_a_line_for_each_label_is_found_for_each(right, wrong):
     assert right in text
     line = text[: text.index(right)].count("\n") + 1
     assert [fault.line for fault in bptt.check(text.replace(right, wrong, 1)).faults] == [line, line]
+
+
+def test_what_has_no_equation_is_said_to_be_an_input():
+    text = "h_{t} = \\tanh(W h_{t-1} + x_t / s_t) \n \\delta h_{t-1} = W^\\top (\\delta h_t \\odot (1 - h_t^2))"
+    said = bptt.check(text).conventions
+    assert "x_t and s_t have no equation: they are taken as inputs." in said

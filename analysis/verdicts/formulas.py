@@ -49,6 +49,7 @@ class Statement:
         value: the right side.
         left: how the target is written, where that isn't what its name says.
         aside: whether it stands in a sentence, where it may speak of anything.
+        before: what stands before the right side and is no part of it, as -η of a step of learning.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Statement:
     value: Tree
     left: str = ""
     aside: bool = False
+    before: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .groups import Group
 from .meanings import Answers, adjoint_of
 from .naming import UnknownName, read_meanings, reread
 from .ours import Translator
-from .outputs import without_targets
+from .outputs import without_rate, without_targets
 from .printing import FormulaSpeller, speller_for
 from .probes import STEPS, Probes, probes, subject
 from .reading import OWN, TOLERANCE, Reading, agree
@@ -48,6 +48,8 @@ def judge(formulas: Formulas, cell: Cell | None = None) -> Verdict:
             return min((judge(one, cell) for one in found), key=lambda verdict: len(verdict.faults))
         if wider := with_readout(formulas, cell) if cell is not None else None:
             return judge(*wider)
+        if plain := without_rate(formulas, error.name):
+            return judge(plain, cell)
         rest = tuple(o for o in formulas.statements if (o.number, o.text) != (line.number, line.text))
         if line.aside:
             note = f"line {line.number} stands in a sentence and isn't judged: {line.text}"

@@ -41,14 +41,14 @@ class LatexSpeller(FormulaSpeller):
         return re.sub(r"(?<=[_^])\{([A-Za-z0-9])\}", r"\1", text)
 
     def _made(self, base: str) -> str:
-        for prefix in ("delta_", "dL_d", "d"):
+        for prefix in ("delta_", "Delta_", "dL_d", "d"):
             if base.startswith(prefix) and len(base) > len(prefix):
                 rest = base[len(prefix) :]
                 shown = self.templates.get(rest) or self._made(rest)
                 if prefix == "dL_d":
                     return f"\\frac{{\\partial {self._loss()}}}{{\\partial {shown}}}"
                 plain = prefix == "d" and any(template.startswith("d") for template in self.templates.values())
-                return ("d" if plain else "\\delta ") + shown
+                return ("d" if plain else "\\Delta " if prefix == "Delta_" else "\\delta ") + shown
         letter, *words = base.split("_")
         if words and words[-1] in ACCENTS.values():
             rest = base.removesuffix(f"_{words[-1]}")
@@ -65,7 +65,7 @@ class LatexSpeller(FormulaSpeller):
 
     def line(self, statement: Statement) -> str:
         sign = "\\mathrel{+}=" if statement.adds else "="
-        return f"{statement.left or self.name(statement.target)} {sign} {self.show(statement.value)}"
+        return f"{statement.left or self.name(statement.target)} {sign} {self.right_side(statement)}"
 
     def spell_mul(self, tree: Tree) -> tuple[str, int]:
         above = [factor for factor in tree.args if factor.head != "inv"]

@@ -8,14 +8,21 @@ from .tree import Name, Tree, add, matmul, mul, names, places, rebuilt
 
 
 def matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
-    """Return the capital letters with a time that gather outer products: A_t = λ A_{t-1} + h h^T."""
-    found = set()
+    """Return the capital letters with a time that are matrices: A_t = λ A_{t-1} + h h^T, D_t = diag(1 - h_t^2)."""
+    found = set[str]()
     for line in lines:
         turned = [part.args[0].leaf for _, part in places(line.value) if part.head == "T"]
         outer = any(isinstance(of, Name) and of.base in timed and of.base[:1].islower() for of in turned)
         if outer and line.target.base[:1].isupper() and Name(line.target.base, -1) in names(line.value):
             found.add(line.target.base)
+    capital = [line for line in lines if line.target.base[:1].isupper() and line.target.base in timed]
+    while fresh := {line.target.base for line in capital if _gives_matrix(line, timed - found)} - found:
+        found |= fresh
     return found
+
+
+def _gives_matrix(line: Statement, vectors: set[str]) -> bool:
+    return _is_matrix(resolved(line.value, vectors), vectors)
 
 
 def gathered(line: Statement | Derivative, value: Tree, timed: set[str]) -> Tree:

@@ -24,9 +24,10 @@ GIVEN = re.compile(r"(?:e|g|err|error|epsilon|gamma|G)_?(\w*)")  # names of a gr
 class UnknownName(NotationError):
     """A name that matches nothing; `line` reads it."""
 
-    def __init__(self, line: Statement, message: str) -> None:
+    def __init__(self, line: Statement, name: Name, message: str) -> None:
         super().__init__(message)
         self.line = line
+        self.name = name
 
 
 def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answers, rows: bool) -> Reading:
@@ -127,7 +128,7 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
         beside = sorted(seeds, key=lambda seed: seed != adjoint_of(without_version(line.target.base)))
         return [Meaning("loss", seed, name.offset) for seed in beside]
     known = [*reading.answers.records[0].forward, *(g.base for g in reading.groups)]
-    raise UnknownName(line, _pointed(reading.formulas, line, name, closest(name.base, known)))
+    raise UnknownName(line, name, _pointed(reading.formulas, line, name, closest(name.base, known)))
 
 
 def _pointed(formulas: Formulas, line: Statement, name: Name, hint: str) -> str:
@@ -182,7 +183,7 @@ def _resolve(reading: Reading) -> None:
             if reading.meanings[name] == OWN and name not in reading.groups:
                 line = next(line for g in reading.groups.values() for line in g.lines if name in names(line.value))
                 hint = closest(name.base, list(reading.answers.params))
-                raise UnknownName(line, _pointed(reading.formulas, line, name, hint))
+                raise UnknownName(line, name, _pointed(reading.formulas, line, name, hint))
 
 
 def reread(reading: Reading) -> None:

@@ -1,4 +1,4 @@
-"""The loss's own derivative at an output, from targets that nothing gives: ∂L/∂o = ŷ - y, or ŷ - y where it stands."""
+"""What a text reads and nothing gives: targets, in ∂L/∂o = ŷ - y or ŷ - y where it stands; the rate of learning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from .formulas import Formulas, Statement
 from .meanings import adjoint_of
 from .printing import speller_for
-from .tree import Name, Tree, add, name, names, neg, places, replaced
+from .tree import Name, Tree, add, mul, name, names, neg, places, replaced
 from .verdict import Fault
 
 OF_ENTROPY = ("softmax", "sigmoid")  # ŷ - y is then the derivative at what they are applied to
@@ -162,3 +162,28 @@ def _parts(line: Statement, made: str, inner: str) -> list[Statement]:
 def _plain(spelled: str) -> str:
     """Return a name without its time."""
     return re.sub(r"[_^]?\{?\(?<T>\)?\}?", "", spelled)
+
+
+def without_rate(formulas: Formulas, rate: Name) -> Formulas | None:
+    """Return a text without the rate of learning in its steps, ΔW = -η Σ_t δ_t h_{t-1}ᵀ; None where a name is none."""
+    made, shown = [], speller_for(formulas).name(rate)
+    times = " " if formulas.kind == "latex" else " * "
+    for line in formulas.statements:
+        downhill = line.value.head == "neg"
+        product = line.value.args[0] if downhill else line.value
+        factors = [factor for factor in product.args if factor.leaf != rate] if product.head == "mul" else []
+        if rate not in names(line.value):
+            made.append(line)
+            continue
+        of = adjoint_of(line.target.base) or ""
+        if not re.match(r"[A-Z]|b(_|$)", of) or rate in {n for factor in factors for n in names(factor)} or not factors:
+            return None
+        made.append(replace(line, value=mul(*factors), before=f"{'-' * downhill}{shown}{times}"))
+    downhill = all(line.before.startswith("-") for line in made if line.before)
+    if not downhill:  # some go uphill: the signs are theirs to answer for
+        made = [
+            replace(line, value=neg(line.value), before=line.before[1:]) if line.before.startswith("-") else line
+            for line in made
+        ]
+    note = f"{'-' * downhill}{shown} is taken as the rate of learning, and left out"
+    return replace(formulas, statements=tuple(made), notes=(*formulas.notes, note))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .formulas import Formulas, Statement
-from .tree import ATOM, POWER, PRODUCT, Name, Speller, Tree, number, time_name, without_version
+from .tree import ATOM, POWER, PRODUCT, SUM, Name, Speller, Tree, number, time_name, without_version
 
 NUMPY = {"max": "maximum", "min": "minimum"} | {
     name: name for name in ("tanh", "exp", "log", "sqrt", "sin", "cos", "arctan", "abs", "sum", "outer", "dot")
@@ -73,7 +73,12 @@ class FormulaSpeller(Speller):
         value = statement.value
         if left.endswith("]") and value.head == "call" and value.leaf == "scatter":
             return f"{left} {'+=' if statement.adds else '='} {self.show(value.args[0])}"
-        return f"{left} {'+=' if statement.adds else '='} {self.show(statement.value)}"
+        return f"{left} {'+=' if statement.adds else '='} {self.right_side(statement)}"
+
+    def right_side(self, statement: Statement) -> str:
+        """Return a right side with what stands before it."""
+        apart = statement.before and statement.value.head != "sum_t"
+        return statement.before + self.show(statement.value, PRODUCT if apart else SUM)
 
 
 def speller_for(formulas: Formulas) -> FormulaSpeller:

@@ -74,7 +74,27 @@ class Reading:
             self.own[name] = None
             if name in self.groups:
                 self.own[name] = self.total(self.groups[name])
+            elif name.offset and self.meanings.get(now := Name(name.base), OWN) == OWN and now in self.groups:
+                self.own[name] = self._moved(self.groups[now], name.offset)
         return self.own[name]
+
+    def _moved(self, group: Group, steps: int) -> Array | None:
+        """Return what a group of one line gives at another step: D_{t+1} of D_t = diag(1 - h_t^2)."""
+        read = {name: self.meanings.get(name, OWN) for name in self.read_by(group)}
+        if len(group.lines) > 1 or any(meaning.kind not in ("value", "total") for meaning in read.values()):
+            return None
+        fixed = self.answers.params
+        moved = {n: m if m.base in fixed else m._replace(offset=m.offset + steps) for n, m in read.items()}
+        if any(abs(meaning.offset) > 1 for meaning in moved.values()):
+            return None
+        values = {name: self.answers.array(meaning) for name, meaning in moved.items()}
+        tree = group.lines[0].value
+        try:
+            return Evaluator(values, self.sizes, STEPS, self.rows, self.apply, self.one, self.formulas.loose).plain(
+                tree
+            )
+        except (Misfit, Missing, ArithmeticError):
+            return None
 
     def own_value(self, name: Name) -> Array | None:
         """Return the value of a name that the text assigns; None for another."""

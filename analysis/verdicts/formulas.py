@@ -101,6 +101,7 @@ class Formulas:
         faults: that were found while it was read.
         loose: whether `*` is also the product of matrices, as in MATLAB and on paper: where nothing else is one.
         ahead: names whose `_next` is what holds after this step, as in `dc_prev = dc_next * f`.
+        running: variables that go from step to step, read at t+1 and assigned at t-1.
         held: parameters of which no gradient is asked for, unless one of some is given.
     """
 
@@ -117,6 +118,7 @@ class Formulas:
     ahead: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     loose: bool = False
+    running: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
 
     def spelled(self, base: str) -> str:

@@ -19,7 +19,7 @@ from .meanings import Answers, Meaning, adjoint_of
 from .printing import speller_for
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, Tree, call, mapped, mul, name, names, places, rebuilt, spell
+from .tree import Name, Tree, call, mapped, mul, name, names, number, places, rebuilt, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -113,6 +113,43 @@ def at_the_next(backward: Sequence[Statement], cell: Cell) -> tuple[tuple[Statem
     return tuple(made), tuple(sorted(ahead))
 
 
+def running(formulas: Formulas, backward: Sequence[Statement]) -> tuple[tuple[Statement, ...], tuple[str, ...]]:
+    """Read variables that go from step to step as what holds after this step and before it.
+
+    Such a one has no time, is read, and assigned further down, of what was made of it: `dh = dh_out + carry`,
+    `carry = W.T @ da`.
+
+    Returns:
+        The statements, in which it is read at t+1 and assigned at t-1, and the variables' names.
+    """
+    lines = [line for line in backward if line.adds or line.value != number(0) or _read_by(line.target, backward) == []]
+    found = []
+    for place, line in enumerate(lines):
+        others = [other for other in lines if other.target == line.target and other is not line]
+        readers = _read_by(line.target, lines)
+        timed = line.target.base in formulas.timed or re.search(rf"\b{line.target.base}(?:\[t\]|_t\b)", line.text)
+        if timed or line.target.offset or line.adds or others or not readers or lines.index(readers[-1]) >= place:
+            continue
+        made_of, fresh = list[Statement](), [line]
+        while fresh:
+            made_of += fresh
+            read = {name for one in fresh for name in names(one.value)}
+            fresh = [one for one in lines[:place] if one.target in read and one not in made_of]
+        if any(reader in made_of for reader in readers):
+            found.append(line.target)
+
+    def later(name: Name) -> Tree | None:
+        return Tree("name", (), name._replace(offset=1)) if name in found else None
+
+    made = (replace(line, value=mapped(line.value, later)) for line in (lines if found else backward))
+    earlier = (replace(line, target=line.target._replace(offset=-1)) if line.target in found else line for line in made)
+    return tuple(earlier), tuple(name.base for name in found)
+
+
+def _read_by(name: Name, lines: Sequence[Statement]) -> list[Statement]:
+    return [line for line in lines if name in names(line.value)]
+
+
 def _is_readout(line: Statement, spoken: set[str | None]) -> bool:
     """Return whether a line after the states is part of the forward pass: a loss, or what has an adjoint."""
     if any(found.offset == -1 for found in names(line.value)):
@@ -137,12 +174,13 @@ def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[St
     """
     times, needed = Counter(line.target for line in lines), set[Name]()
     alone = {line.target: line for line in lines if times[line.target] == 1}
-    fresh = set(states)
+    spoken = {adjoint_of(n.base) for line in lines for n in (line.target, *names(line.value))}
+    fresh = {*states, *(target for target, line in alone.items() if _is_value(target) and _is_readout(line, spoken))}
     while fresh:
         needed |= fresh
         read = {name for target in fresh if target in alone for name in names(alone[target].value)}
         fresh = {name for name in read if name in alone} - needed
-    values = {target: line for target, line in alone.items() if target in needed or adjoint_of(target.base) is None}
+    values = {target: line for target, line in alone.items() if target in needed or _is_value(target)}
     made: list[Statement] = []
     left = list(lines)
     while left:
@@ -154,6 +192,10 @@ def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[St
         made.append(chosen)
         left.remove(chosen)
     return tuple(made)
+
+
+def _is_value(target: Name) -> bool:
+    return adjoint_of(target.base) is None
 
 
 def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> Cell:

@@ -12,7 +12,7 @@ from ...derive.errors import Error
 from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
 from .formulas import Formulas, Statement, tree_from
-from .forward import Forward, at_the_next, read_forward
+from .forward import Forward, at_the_next, read_forward, running
 from .gaps import bare_params, guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
@@ -72,7 +72,8 @@ def _numbered_step(formulas: Formulas, line: Statement) -> str | None:
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     forward = read_forward(formulas, cell)
     backward, ahead = at_the_next(forward.backward, forward.cell)
-    formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
+    backward, carried = running(formulas, backward)
+    formulas, forward = replace(formulas, ahead=ahead, running=carried), replace(forward, backward=backward)
     if not forward.backward and not formulas.derivatives:
         said = "".join(f"; {note}" for note in (*formulas.notes, *formulas.unjudged))
         what = f"only the forward pass of {forward.cell.name} stands here, and " if formulas.statements else ""
@@ -251,6 +252,8 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     for name, meaning in reading.meanings.items():
         options = reading.options.get(name, [])
         if any(name in found for found in reading.weights.values()) or name not in spoken:
+            continue
+        if name.base in reading.formulas.running and name.offset == 1:
             continue
         if meaning.kind == "own" or meaning.kind == "value" and options:
             continue

@@ -34,6 +34,7 @@ ACCEPTED = (
     "numbers and align environments; docs/latex.md lists it all."
 )
 EDGE = re.compile(r"dL_d(\w+)_(?:T|N|\\tau)(?:plus1|minus1)?(?:_loss)?")  # ∂L/∂h_T, the last
+SAID = r"[\s\x00]*(?:\\(?:text|textrm|mbox)\s*\{\s*(?:given|known|above|below)\s*\})?[\s\x00.,]*"
 HINTS = (
     (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
     (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
@@ -155,7 +156,10 @@ class _Reading:
     def _defines(self, equation: Equation) -> bool:
         """Take a function's name, as in phi = tanh; return whether that is what an equation does."""
         sides = [re.sub(r"\\mathrm|\\text|\\operatorname|[\\{}\s\x00]", "", self.text[a:b]) for a, b in equation.sides]
-        named = [re.fullmatch(r"([A-Za-z]+)(?:\((?:x|z|\\cdot|cdot|a|u)\))?", side) for side in sides[:-1]]
+        named = [
+            re.fullmatch(r"([A-Za-z]+(?:_(?!t\b)[A-Za-z]+)?)(?:\((?:x|z|\\cdot|cdot|a|u)\))?", side)
+            for side in sides[:-1]
+        ]
         if len(sides) < 2 or not all(named):
             return False
         right = re.sub(r"\((?:x|z|cdot|a|u)\)$", "", sides[-1])
@@ -183,6 +187,9 @@ class _Reading:
                 return
             raise self.error(place, max(1, len(whole.split()[0])) if whole.split() else 1, "there is no = here", whole)
         (start, stop), *others = equation.sides
+        if others and all(re.fullmatch(SAID, self.text[low:high]) for low, high in others):
+            self.notes.append(self._said(equation, "says what something is in words, and isn't judged"))
+            return
         left = self._side(start, stop)
         of_loss = isinstance(left, Symbol) and left.letter.removeprefix("mathcal") in self.builder.losses
         try:

@@ -145,9 +145,9 @@ class Builder(Transformer[Any, Any]):
         raise UnjudgedScript(mark, f"the {'index' if mark.type == 'SUB' else 'superscript'} {text} isn't understood")
 
     def _function(self, symbol: Symbol) -> str:
-        if not symbol.bare:
+        if symbol.at or not (symbol.bare or symbol.words):
             return ""
-        return self.functions.get(symbol.letter, "sigmoid" if symbol.letter == "sigma" else "")
+        return self.functions.get(symbol.base, "sigmoid" if symbol.letter == "sigma" else "")
 
     def tree(self, item: Any) -> Tree:
         """Return the tree of what may be a symbol, a group or a function."""
@@ -301,7 +301,7 @@ class Builder(Transformer[Any, Any]):
                     continue
                 scripts = items[0].scripts if isinstance(items[0], Raised) else ()
                 made.append(self._with(self._call(item, self._argument(items)), scripts))
-            elif isinstance(item, Symbol) and _is_mark(item) and isinstance(after, Symbol):
+            elif isinstance(item, Symbol) and isinstance(after, Symbol) and self._is_mark(item, after):
                 scripts = items[0].scripts if isinstance(items[0], Raised) else ()
                 (of, *rest) = self._applied([after, *items[1:]])
                 if not isinstance(of, Symbol):
@@ -327,6 +327,12 @@ class Builder(Transformer[Any, Any]):
             else:
                 made.append(item)
         return made
+
+    def _is_mark(self, symbol: Symbol, of: Symbol) -> bool:
+        r"""Return whether a symbol makes the gradient of what stands after it: d, \delta, \hat\delta, \nabla W."""
+        accented = symbol.letter in ACCENTED and not symbol.at and not symbol.words
+        nabla = symbol.letter == "nabla" and of.letter.removeprefix("mathcal") not in self.losses
+        return accented or symbol.bare and (nabla or symbol.letter in DIFFERENTIALS)
 
     def _argument(self, items: list[Any]) -> list[Tree]:
         item = items.pop(0)
@@ -451,12 +457,6 @@ class Builder(Transformer[Any, Any]):
         own = bool(loss.at)
         base = f"dL_d{of.base}" + ("_loss" if own else "")
         return self._named(base, of, f"\\frac{{\\partial {loss.shown}}}{{\\partial {of.shown}}}")
-
-
-def _is_mark(symbol: Symbol) -> bool:
-    r"""Return whether a symbol makes the gradient of what stands after it: d, \delta, \hat\delta."""
-    accented = symbol.letter in ACCENTED and not symbol.at and not symbol.words
-    return accented or (symbol.bare and symbol.letter in DIFFERENTIALS)
 
 
 def _token_of(item: Any) -> Token:

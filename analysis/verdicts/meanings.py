@@ -28,7 +28,7 @@ KINDS = {
     "own": "a value of their own",
 }
 OF_SEED = ("total", "incoming", "carry", "loss")
-PREFIX = re.compile(r"(?:d(?:[LJE]|[Ll]oss)_?d_?|dL_|dl_d|grad_|delta_|Delta_|δ_?|∇_?|adj_|d_|d(?!elta))(.+)")
+PREFIX = re.compile(r"(?:d(?:[LJE]|[Ll]oss)_?d_?|dL_|dl_d|grad_|nabla_|delta_|Delta_|δ_?|∇_?|adj_|d_|d(?!elta))(.+)")
 SUFFIX = re.compile(r"(.+?)_(?:bar|grad|delta|adj)((?:_[a-z]+)?)")
 # names of an argument that the cell gives none
 UNNAMED = re.compile(r"a|z|s|u|v|net|pre|raw|\w*_?(?:raw|pre|act|activation|net)|tanh|sum|in")
@@ -193,7 +193,7 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
         return [Meaning("incoming", base[9:], offset)]
     of = adjoint_of(base)
     if of is None and (base in BARE if given else UNNAMED.fullmatch(base)):
-        arguments = dict.fromkeys(a for found in argument_of(answers.subject).values() for a in found)
+        arguments = _arguments(answers)
         kind = "total" if given else "value"
         return [Meaning(kind, argument, offset) for argument in arguments] if len(arguments) == 1 else []
     if of is None:
@@ -203,7 +203,7 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     cell = answers.subject.cell
     exact = answers.has(Meaning("total", of))
     target = of if exact else _known_part(of, answers)
-    arguments = dict.fromkeys(a for found in argument_of(answers.subject).values() for a in found)
+    arguments = _arguments(answers)
     if target is None and UNNAMED.fullmatch(of) and len(arguments) == 1:
         return [Meaning("total", argument, offset) for argument in arguments]
     if target is None:
@@ -221,6 +221,19 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     if not outside and not told and not literal and (offset == 0 or target not in answers.subject.seeds):
         found += [Meaning("total", argument, offset) for argument in argument_of(answers.subject).get(target, [])]
     return [meaning for meaning in dict.fromkeys(found) if answers.has(meaning)]
+
+
+def carried(name: Name, answers: Answers) -> list[Meaning]:
+    """Return what a variable that goes from step to step may mean where it is assigned: a carry, or a whole adjoint."""
+    known, states = _known_part(adjoint_of(name.base) or name.base, answers), answers.subject.cell.states
+    found = [Meaning("carry", state, -1) for state in states]
+    found += [Meaning("total", base) for base in (*states, *_arguments(answers))]
+    found = [meaning for meaning in found if answers.has(meaning)]
+    return [meaning for meaning in found if meaning.base == known] or found
+
+
+def _arguments(answers: Answers) -> dict[str, None]:
+    return dict.fromkeys(a for found in argument_of(answers.subject).values() for a in found)
 
 
 def _known_part(of: str, answers: Answers) -> str | None:

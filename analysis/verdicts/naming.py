@@ -13,7 +13,7 @@ from ...derive.errors import NotationError
 from ...derive.syntax import closest
 from .formulas import Formulas, Statement
 from .groups import Group, grouped
-from .meanings import OUTSIDE, Answers, Meaning, adjoint_of, candidates
+from .meanings import OUTSIDE, Answers, Meaning, adjoint_of, candidates, carried
 from .reading import OWN, Reading, agree
 from .tree import Name, names, places, time_name, without_version
 
@@ -55,7 +55,13 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
             continue
         base = without_version(name.base)
         plain = Name(called.get(base, base), name.offset)
-        found = candidates(plain, answers, assigned, name in groups)
+        if name.base in formulas.running:
+            found = carried(name, answers)
+            if name not in groups:
+                reading.linked.setdefault(Name(name.base, -1), []).append(name)
+                found = found[:1]
+        else:
+            found = candidates(plain, answers, assigned, name in groups)
         if not found and name not in groups:
             found = _outside(reading, name, statements)
         now = Name(name.base, 0)
@@ -63,7 +69,8 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         if name not in groups and now in groups and found and not (exact and found[0].base in answers.subject.seeds):
             reading.linked.setdefault(now, []).append(name)
             found = found[:1]
-        if name in groups and found and all(m.kind != "value" and adjoint_of(plain.base) != m.base for m in found):
+        unlike = found and all(m.kind != "value" and adjoint_of(plain.base) != m.base for m in found)
+        if name in groups and unlike and name.base not in formulas.running:
             reading.soft.add(name)
         reading.options[name] = found
         reading.meanings[name] = found[0] if found else OWN

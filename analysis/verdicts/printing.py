@@ -20,13 +20,18 @@ class FormulaSpeller(Speller):
         brackets: whether time stands in brackets, h[t-1].
         ahead: names that are written with `_next` at t.
         loose: whether products of matrices are written with `*`.
+        running: names that are written without a time.
     """
 
-    def __init__(self, brackets: bool = False, ahead: Sequence[str] = (), loose: bool = False) -> None:
-        self.brackets, self.ahead, self.loose = brackets, ahead, loose
+    def __init__(
+        self, brackets: bool = False, ahead: Sequence[str] = (), loose: bool = False, running: Sequence[str] = ()
+    ) -> None:
+        self.brackets, self.ahead, self.loose, self.running = brackets, ahead, loose, running
         self.module, self.dotted = "", False  # of NumPy in the line at hand, and whether it writes dot(a, b)
 
     def name(self, quantity: Name) -> str:
+        if quantity.base in self.running:
+            return without_version(quantity.base)
         if quantity.base in self.ahead and not quantity.offset:
             quantity = quantity._replace(offset=1)
         if self.brackets and quantity.offset:
@@ -88,4 +93,4 @@ def speller_for(formulas: Formulas) -> FormulaSpeller:
 
         return LatexSpeller(dict(formulas.spellings), ahead=formulas.ahead)
     text = formulas.source.text
-    return FormulaSpeller("[t-1]" in text or "[t+1]" in text, formulas.ahead, formulas.loose)
+    return FormulaSpeller("[t-1]" in text or "[t+1]" in text, formulas.ahead, formulas.loose, formulas.running)

@@ -183,5 +183,6 @@ class Reading:
         self.meanings |= chosen
         for name, meaning in chosen.items():
             for other in self.linked.get(name, ()):
-                self.meanings[other] = meaning._replace(offset=other.offset) if meaning.kind == "total" else OWN
+                offset = {"total": other.offset, "carry": meaning.offset + 1}.get(meaning.kind)
+                self.meanings[other] = OWN if offset is None else meaning._replace(offset=offset)
         self.own.clear()

@@ -25,7 +25,7 @@ from .reading import OWN, TOLERANCE, Reading, agree
 from .readout import with_readout
 from .reasons import reason
 from .repair import Repair, pool_for, repair, repair_auxiliary, shown
-from .tree import Name, Tree, names, places, without_version
+from .tree import Name, Tree, matmul, names, places, rebuilt, without_version
 from .verdict import Fault, Line, Verdict
 from .windows import Windows
 
@@ -118,7 +118,7 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
 
 def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forward]:
     """Read a text on the cell; where it puts vectors together, also on the cell with matrices for both."""
-    forms = [forward]
+    forms = [forward, *_with_gradients_as_rows(forward)]
     if not forward.own and concatenates(forward.backward):
         for other in concatenated(forward.cell):
             forms.append(replace(forward, cell=other.cell, sentences=(*forward.sentences, other.sentence)))
@@ -136,6 +136,21 @@ def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forwar
         assert failure is not None
         raise failure
     return _with_numbers(formulas, *best[1:])
+
+
+def _with_gradients_as_rows(forward: Forward) -> list[Forward]:
+    """Return a text in which gradients are rows beside columns of values as one of columns alone: gᵀ hᵀ is g hᵀ."""
+
+    def changed(tree: Tree) -> Tree:
+        tree = rebuilt(tree, [changed(part) for part in tree.args]) if tree.args else tree
+        if tree.head == "matmul" and all(side.head == "T" and not _holds_weight(side) for side in tree.args):
+            return matmul(tree.args[0].args[0], tree.args[1])
+        return tree
+
+    lines = tuple(replace(line, value=changed(line.value)) for line in forward.backward)
+    if lines == forward.backward or not any(map(_is_turned, forward.backward)):
+        return []
+    return [replace(forward, backward=lines, sentences=(*forward.sentences, "Gradients are rows, values columns."))]
 
 
 def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tuple[Reading, Forward]:

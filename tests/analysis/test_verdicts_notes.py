@@ -160,6 +160,8 @@ PLANTED = [
     ("carry_in_script.tex", r"A^T\cdot", r"A\cdot", "transpose"),
     ("squashed_twice.tex", r"\odot y_t\odot(1-y_t)", r"\odot (1-y_t^2)", "wrong derivative"),
     ("time_in_square_brackets.tex", "(1-h[t+1]^2)", "(1-h[t]^2)", "time"),
+    ("numerator_layout.tex", r"r_{t-1}^\top", r"r_t^\top", "time"),
+    ("numerator_layout.tex", r"r_{t+1}^2) P", r"r_{t+1}^2) P^\top", "transpose"),
     ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
     ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
     ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),

@@ -41,6 +41,7 @@ def test_it_prints_what_it_says(path):
         out = io.StringIO()
         tree = ast.parse("".join(cell["source"]))
         last = tree.body.pop() if shown(cell) else None
+        assert last is None or isinstance(last, ast.Expr)
         with contextlib.redirect_stdout(out):
             exec(compile(tree, path.name, "exec"), namespace)
             value = eval(compile(ast.Expression(last.value), path.name, "eval"), namespace) if last else None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..derive.errors import Error
+from ..kernels.room import check_copied
 from .data import random_stream
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -97,6 +98,7 @@ def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:
     """
     for kind, arrays in {"parameter": params, "input": inputs, "initial state": state}.items():
         for name, array in arrays.items():
+            check_copied(f"{kind} {name}", np.asarray(array))
             finite = np.isfinite(array)
             if not finite.all():
                 bad = np.argwhere(~finite).tolist()

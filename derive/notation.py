@@ -176,7 +176,7 @@ def inverted(power: sympy.Pow) -> Expr:
 
 
 def decimal_text(number: Rational) -> str:
-    """Return a non-negative number's exact decimal form, '' where it has none; with a power of ten where Python has one.
+    """Return a non-negative number's exact decimal form, '' where it has none; with powers of ten as in Python.
 
     >>> decimal_text(Rational(1, 4)), decimal_text(Rational(1, 3)), decimal_text(Rational("1.5e-300"))
     ('0.25', '', '1.5e-300')

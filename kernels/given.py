@@ -18,6 +18,7 @@ from ..derive.notation import spell
 from ..derive.sizes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
+from .room import check_copied
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Any]
@@ -138,6 +139,7 @@ class Given:
                 array = np.asarray(numbers[name])
                 if array.dtype.kind not in "iu":
                     raise ShapeError(f"index {name} must hold whole numbers, this is {array.dtype}")
+                check_copied(f"index {name}", array)
                 numbers[name] = array.astype(self.dtype)
         return numbers
 
@@ -216,6 +218,7 @@ class Given:
         for dimension, number in zip(shape, array.shape[len(lead) :], strict=True):
             self._learn(f"{kind} {name}", dimension, number)
         if not array.flags.carray:  # contiguous, aligned and writable: the one layout that code is compiled for
+            check_copied(f"{kind} {name}", array)
             array = np.require(array, requirements=["C", "W", "A"])
         return array, found_lead
 

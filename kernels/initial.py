@@ -13,7 +13,7 @@ from sympy import Symbol
 from ..derive.derivation import Derivation
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
-from .budget import check_fits
+from .room import check_fits
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DRAWN = 8  # bytes of a number as it is drawn

@@ -18,7 +18,7 @@ from .cell import Cell, Equation
 from .convention_cell import Grid, fused, renamed_cell
 from .convention_layout import LAYOUTS, BatchLayout, ColumnLayout, Layout, RowLayout
 from .derivation import Derivation, derive
-from .errors import Error, unreadable
+from .errors import Error, expect_path, unreadable
 from .linear import concat, pad, shape_of
 from .program import Program, Step
 from .syntax import closest
@@ -89,6 +89,7 @@ def read_notation(path: str | os.PathLike[str]) -> Notation:
     ...     read_notation(file.name).names
     {'W_hh': 'U'}
     """
+    expect_path("the path of a notation", path)
     source = Path(path)
     try:
         found: dict[str, Any] = tomllib.loads(source.read_text(encoding="utf-8"))

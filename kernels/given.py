@@ -11,7 +11,7 @@ import sympy
 from sympy import Expr, Symbol
 
 from ..derive.cell import Cell, dimensions_of, previous
-from ..derive.errors import Error, ShapeError
+from ..derive.errors import Error, ShapeError, expect
 from ..derive.interpret import size
 from ..derive.linear import Shape, entry, part, shape_of
 from ..derive.notation import spell
@@ -30,6 +30,7 @@ def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     Raises:
         ShapeError: also where an index or slice in the cell's equations reaches past the end at these sizes.
     """
+    expect("sizes, dimension -> size,", sizes, Mapping)
     wanted = dimensions_of(cell)
     if missing := [name for name in wanted if name not in sizes]:
         raise ShapeError(f"no size is given for dimension {', '.join(missing)}; this cell has {', '.join(wanted)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 import sympy
 from sympy import Expr, Symbol
 
@@ -9,7 +11,7 @@ from ..derive.cell import previous
 from ..derive.convention import Notation, Restated, restate
 from ..derive.convention_layout import BatchLayout, ColumnLayout, Layout
 from ..derive.derivation import Derivation
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.functions import Elementwise
 from ..derive.program import Step
 from ..derive.proof import Proof
@@ -60,6 +62,9 @@ def derivation_document(
     'Simple recurrent network with tanh'
     """
     check_detail(detail)
+    expect("what is typeset", derivation, Derivation, Restated)
+    expect("its proof", proof, Proof, NoneType)
+    expect("its notation", notation, Notation, NoneType)
     if not isinstance(derivation, Restated):
         derivation = restate(derivation, notation or Notation())
     elif notation is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from types import NoneType
 
 from sympy import Expr, Integer, Symbol
 
@@ -11,6 +12,7 @@ from ..derive.adjoint import delta
 from ..derive.cell import Equation
 from ..derive.convention import Notation
 from ..derive.convention_model import restate
+from ..derive.errors import expect
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_text import ENDINGS, LAST, PARAM, START
 from ..derive.program import Reason, Step
@@ -57,6 +59,8 @@ def model_document(
     'Many-to-many model of rnn in 2 layers'
     """
     check_detail(detail)
+    expect("what is typeset", derivation, ModelDerivation)
+    expect("its proof", proof, Proof, NoneType)
     if notation is not None:
         derivation = restate(derivation, notation)
     page = _Page(derivation, Phrases(language))

@@ -69,7 +69,7 @@ class Notation:
             raise Error(f"names are a table from old names to new ones, here {self.names!r}")
         object.__setattr__(self, "gates", tuple(self.gates))
         if self.gates and not self.fuse:
-            raise Error("an order of gates is given, but they aren't stacked: set fuse too")
+            raise Error("an order of gates is given, but they aren't stacked: set fuse too (--fuse)")
 
     @property
     def is_plain(self) -> bool:

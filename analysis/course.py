@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from .running import Arrays, flat, overflow_steps, refuse_not_finite
 
 ENTRIES = 2**23  # of the states in one piece; a piece holds about ten values for each
@@ -63,7 +63,10 @@ def course(kernel: kernels.Kernel, params: Arrays, inputs: Arrays, state: Arrays
     Raises:
         Error: where a value isn't finite, or nothing says how long to run.
     """
-    refuse_not_finite(params, inputs, state or {})
+    if not hasattr(kernel, "forward"):
+        expect("what is measured", kernel, kernels.Kernel)
+    state = {} if state is None else state
+    refuse_not_finite(params, inputs, state)
     if inputs:
         lead = np.shape(next(iter(inputs.values())))[:2]
         if len(lead) == 2:

@@ -96,8 +96,8 @@ def random_stream(seed: int, purpose: str) -> np.random.Generator:
     >>> random_stream(0, "windows").random() == random_stream(0, "windows").random()
     True
     """
-    if seed < 0:
-        raise Error(f"the seed is {seed}: give a whole number from 0 on")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise Error(f"the seed is {seed!r}: give a whole number from 0 on")
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode())))
 
 

@@ -11,8 +11,8 @@ from scipy.special import stdtrit
 
 from .. import kernels
 from ..derive.errors import Error
-from ..kernels.budget import check_fits
 from ..kernels.orthogonal import stretch
+from ..kernels.room import check_fits
 from .course import Course, Piece, course, onward
 from .data import random_stream
 from .gradient_flow import OVERFLOW

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
+from ..kernels.room import check_copied
 from .data import random_stream
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -96,7 +97,9 @@ def refuse_not_finite(params: Arrays, inputs: Arrays, state: Arrays) -> None:
         Error: for the first array that holds NaN or infinity.
     """
     for kind, arrays in {"parameter": params, "input": inputs, "initial state": state}.items():
+        expect(f"each {kind} is given by its name: they", arrays, Mapping)
         for name, array in arrays.items():
+            check_copied(f"{kind} {name}", np.asarray(array))
             finite = np.isfinite(array)
             if not finite.all():
                 bad = np.argwhere(~finite).tolist()

@@ -290,8 +290,8 @@ def wilson(
 
 def _check(samples: xr.DataArray, dim: str, level: float = 0.95) -> None:
     """Refuse a level that is none, and samples that aren't there."""
-    if not 0 < level < 1:
-        raise Error(f"level is {level}: it must lie between 0 and 1, such as 0.95")
+    if not isinstance(level, float | np.floating) or not 0 < level < 1:
+        raise Error(f"level is {level!r}: it must lie between 0 and 1, such as 0.95")
     if dim not in samples.dims:
         known = ", ".join(map(str, samples.dims))
         raise Error(f"the samples have no dimension '{dim}'. Dimensions: {known}.")

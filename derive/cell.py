@@ -17,7 +17,7 @@ from sympy import Expr, Rational, Symbol
 
 from . import display, functions, linear
 from .arithmetic import apply_mpmath
-from .errors import Error, NotationError, Source, unreadable
+from .errors import Error, NotationError, Source, expect, expect_path, unreadable
 from .linear import Shape, Shapes, shape_of
 from .notation import spell, split_sign
 from .shapes import infer
@@ -129,6 +129,8 @@ def parse(text: str, name: str = "cell") -> Cell:
     >>> parse("x: input[m]\\nh: state[n]\\nh = tanh(W @ x + U @ h + b)").params
     {'W': ('n', 'm'), 'U': ('n', 'n'), 'b': ('n',)}
     """
+    expect("the text of a cell", text, str)
+    expect("the name of a cell", name, str)
     taken = read(Source(name, text))
     _check_order(taken)
     shapes, _ = infer(taken)
@@ -161,6 +163,7 @@ def load(name: str | os.PathLike[str]) -> Cell:
     >>> load("rnn").states
     {'h': ('n',)}
     """
+    expect_path("the name of a cell, or the path of its file,", name)
     wanted = os.fspath(name)
     if wanted in zoo():
         return parse((ZOO / f"{wanted}.cell").read_text(encoding="utf-8"), wanted)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sympy import Symbol
 
 from .cell import Cell, dimensions_of, load
-from .errors import Error
+from .errors import Error, expect
 from .inlining import size_in
 from .model import Model, parse_model
 from .scope import LABEL, LOSS
@@ -123,6 +123,14 @@ class _Writer:
             raise Error(f"{cell.name} takes vectors of {length} only, and attention widens what a decoder takes")
 
     def _check(self) -> None:
+        for what, given in {"shape": self.shape, "loss": self.loss}.items():
+            expect(f"the {what} of a model", given, str)
+        for what, chosen in {
+            "bidirectional": self.bidirectional,
+            "embedding": self.embedding,
+            "attention": self.attention,
+        }.items():
+            expect(f"{what}=", chosen, bool)
         if self.shape not in SHAPES:
             raise Error(f"unknown shape '{self.shape}'. Known: {', '.join(SHAPES)}")
         if self.loss not in LOSSES:

@@ -18,7 +18,7 @@ from .cell import Cell, Equation
 from .convention_cell import Grid, fused, renamed_cell
 from .convention_layout import LAYOUTS, BatchLayout, ColumnLayout, Layout, RowLayout
 from .derivation import Derivation, derive
-from .errors import Error, unreadable
+from .errors import Error, expect_path, unreadable
 from .linear import concat, pad, shape_of
 from .program import Program, Step
 from .syntax import closest
@@ -69,7 +69,7 @@ class Notation:
             raise Error(f"names are a table from old names to new ones, here {self.names!r}")
         object.__setattr__(self, "gates", tuple(self.gates))
         if self.gates and not self.fuse:
-            raise Error("an order of gates is given, but they aren't stacked: set fuse too")
+            raise Error("an order of gates is given, but they aren't stacked: set fuse too (--fuse)")
 
     @property
     def is_plain(self) -> bool:
@@ -89,6 +89,7 @@ def read_notation(path: str | os.PathLike[str]) -> Notation:
     ...     read_notation(file.name).names
     {'W_hh': 'U'}
     """
+    expect_path("the path of a notation", path)
     source = Path(path)
     try:
         found: dict[str, Any] = tomllib.loads(source.read_text(encoding="utf-8"))

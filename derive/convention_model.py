@@ -11,7 +11,7 @@ from .convention import Notation, Restated, in_layout
 from .convention import restate as restate_cell
 from .convention_layout import RowLayout
 from .derivation import Derivation
-from .errors import Error
+from .errors import Error, expect
 from .linear import Shape
 from .model_derivation import ModelDerivation
 from .model_text import WHOLE
@@ -35,6 +35,8 @@ def restate(derivation: Derivation | ModelDerivation, notation: Notation) -> Res
     >>> restate(derive(load_model("many_to_many")), Notation(layout="row")).gradients["W_hy"]
     Sum(outer(h(t), delta_u(t)), (t, 1, T))
     """
+    expect("what is restated", derivation, Derivation, ModelDerivation)
+    expect("the notation", notation, Notation)
     if isinstance(derivation, Derivation):
         return restate_cell(derivation, notation)
     if notation.layout == "batch" or notation.fuse or notation.names:

@@ -13,7 +13,7 @@ from sympy import Expr, Function, MatrixExpr, Symbol
 from . import display
 from .adjoint import adjoint_program, delta, incoming
 from .cell import Cell, previous
-from .errors import Error
+from .errors import Error, expect
 from .jacobian import jacobians
 from .linear import without_zeros
 from .paths import Path, paths, unmixed
@@ -171,6 +171,8 @@ class Derivation:
         return unmixed(self.jacobian(state, state))
 
     def _between(self, value: str, state: str) -> tuple[Symbol, Symbol]:
+        for name in (value, state):
+            expect("the name of a value", name, str)
         if state not in self.cell.states:
             raise Error(f"'{state}' is not a state. States: {', '.join(self.cell.states)}.")
         if Symbol(value) not in self.forward.shapes:

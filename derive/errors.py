@@ -6,8 +6,10 @@ import difflib
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 
 class Error(ValueError):
@@ -24,6 +26,27 @@ class ShapeError(Error):
 
 class ProgramError(Error):
     """A program reads a value before it is defined: a fault of the pass that made the program."""
+
+
+WORDS: dict[type, str] = {str: "a string", os.PathLike: "a path", Mapping: "a dict", NoneType: "None"}
+
+
+def expect(what: str, given: object, *kinds: type) -> None:
+    """Refuse what is plainly of another kind than asked for.
+
+    >>> expect("the text of a cell", None, str)
+    Traceback (most recent call last):
+    bptt.derive.errors.Error: the text of a cell must be a string, not None
+    """
+    if not isinstance(given, kinds):
+        wanted = " or ".join(WORDS.get(kind, f"a {kind.__name__}") for kind in kinds)
+        found = type(given).__name__
+        raise Error(f"{what} must be {wanted}, not {'None' if given is None else f'of type {found}'}")
+
+
+def expect_path(what: str, given: object) -> None:
+    """Refuse what is neither a string nor a path."""
+    expect(what, given, str, os.PathLike)
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError, hint: str = "") -> Error:

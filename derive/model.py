@@ -15,7 +15,7 @@ from sympy import Expr, Symbol
 
 from . import display
 from .cell import Builder, Cell, load, near_name, previous, text_of, zoo
-from .errors import Error, ShapeError, Source
+from .errors import Error, ShapeError, Source, expect, expect_path
 from .linear import Shape, Shapes
 from .model_text import LAST, ONCE, PARAM, STEP, WHOLE, ModelText, Passage, Wire, read_model
 from .shapes import infer
@@ -131,6 +131,8 @@ def parse_model(text: str, name: str = "model", cells: Mapping[str, Cell] | None
     >>> model.params["V"], model.blocks[0].losses
     (('k', 'n'), ('loss',))
     """
+    expect("the text of a model", text, str)
+    expect("the name of a model", name, str)
     given = cells or {}
     return _parsed(text, name, lambda called: given.get(called))
 
@@ -218,6 +220,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Raises:
         Error: when there is no such model or file, or the file isn't text.
     """
+    expect_path("the name of a model, or the path of its file,", name)
     wanted = os.fspath(name)
     if wanted in models():
         return parse_model((ZOO / f"{wanted}.model").read_text(encoding="utf-8"), wanted)

@@ -9,6 +9,7 @@ from .functions import Elementwise
 from .linear import Node, is_one_hot, ones
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
+LEAST, MOST = Rational("1e-4"), Rational("1e16")  # between which Python writes a number without a power of ten
 Piece = tuple[str, int]
 
 
@@ -175,10 +176,10 @@ def inverted(power: sympy.Pow) -> Expr:
 
 
 def decimal_text(number: Rational) -> str:
-    """Return a non-negative number's exact decimal form, '' where it has none.
+    """Return a non-negative number's exact decimal form, '' where it has none; with powers of ten as in Python.
 
-    >>> decimal_text(Rational(1, 4)), decimal_text(Rational(1, 3))
-    ('0.25', '')
+    >>> decimal_text(Rational(1, 4)), decimal_text(Rational(1, 3)), decimal_text(Rational("1.5e-300"))
+    ('0.25', '', '1.5e-300')
     """
     twos_and_fives = number.q
     for prime in (2, 5):
@@ -189,7 +190,11 @@ def decimal_text(number: Rational) -> str:
     digits = 0
     while (number * 10**digits).q != 1:
         digits += 1
-    whole = str((number * 10**digits).p).rjust(digits + 1, "0")
+    whole = str((number * 10**digits).p)
+    if number and not LEAST <= number < MOST:
+        first, rest = whole[0], whole[1:].rstrip("0")
+        return f"{first}{'.' * bool(rest)}{rest}e{len(whole) - 1 - digits}"
+    whole = whole.rjust(digits + 1, "0")
     return f"{whole[:-digits]}.{whole[-digits:]}" if digits else whole
 
 

@@ -121,6 +121,8 @@ def read(source: Source) -> Text:
             hint = "A cell holds declarations such as 'x: input[m]' and equations such as 'h = tanh(W @ x)'."
             if isinstance(statement, ast.For | ast.AugAssign):
                 hint += " Loops, and terms of a loss, belong to a model: a .model file, or bptt.parse_model."
+            if isinstance(statement, ast.AugAssign) and str(getattr(statement.target, "id", "")).startswith("d"):
+                hint += " Gradients derived by hand are judged by `bptt check`."
             raise text.fail(statement, "this is neither a declaration nor an equation", hint)
     return with_lookups(replace(text, declarations=tuple(declarations), assignments=tuple(assignments)))
 

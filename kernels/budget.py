@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..derive.errors import Error
-from .memory import free_bytes, planned
+from . import room
+from .memory import planned
 from .module import Module
+from .room import check_fits, spelt
 
 Sizes = Mapping[str, int]
 
@@ -108,36 +109,12 @@ def check(taken: Budget, what: str, kept: Callable[[int], Budget]) -> None:
     def advice() -> str:
         tried = (kept(2**power) for power in reversed(range(max(1, taken.steps).bit_length())))
         for one in tried:
-            if one.keep != taken.keep and one.most <= (free_bytes() or 0):
+            if one.keep != taken.keep and one.most <= (room.free_bytes() or 0):
                 return f"forward(..., keep={one.keep}) needs {spelt(one.most)}, for both passes"
         return "take a smaller batch or fewer steps"
 
     needed = taken.forward if what == "forward" else taken.backward
     check_fits(needed, f"the {what} pass over T = {taken.steps}, B = {taken.batch} needs", advice)
-
-
-def check_fits(needed: int, what: str, advice: str | Callable[[], str]) -> None:
-    """Refuse what needs more bytes than are free, with advice.
-
-    Raises:
-        Error: then.
-    """
-    free = free_bytes()
-    if free is not None and needed > free:
-        to_do = advice if isinstance(advice, str) else advice()
-        raise Error(f"{what} {needed} bytes ({spelt(needed)}), and {spelt(free)} are free: {to_do}")
-
-
-def spelt(count: int) -> str:
-    """Return bytes for people.
-
-    >>> spelt(1000), spelt(3 * 2**20), spelt(5 * 2**40)
-    ('1000 bytes', '3.0 MiB', '5120.0 GiB')
-    """
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _nth(number: int) -> str:

@@ -11,13 +11,14 @@ import sympy
 from sympy import Expr, Symbol
 
 from ..derive.cell import Cell, dimensions_of, previous
-from ..derive.errors import Error, ShapeError
+from ..derive.errors import Error, ShapeError, expect
 from ..derive.interpret import size
 from ..derive.linear import Shape, entry, part, shape_of
 from ..derive.notation import spell
 from ..derive.sizes import size_from
 from ..derive.syntax import closest
 from ..derive.written import renamed
+from .room import check_copied
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Mapping[str, Any]
@@ -29,6 +30,7 @@ def check_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     Raises:
         ShapeError: also where an index or slice in the cell's equations reaches past the end at these sizes.
     """
+    expect("sizes, dimension -> size,", sizes, Mapping)
     wanted = dimensions_of(cell)
     if missing := [name for name in wanted if name not in sizes]:
         raise ShapeError(f"no size is given for dimension {', '.join(missing)}; this cell has {', '.join(wanted)}")
@@ -138,6 +140,7 @@ class Given:
                 array = np.asarray(numbers[name])
                 if array.dtype.kind not in "iu":
                     raise ShapeError(f"index {name} must hold whole numbers, this is {array.dtype}")
+                check_copied(f"index {name}", array)
                 numbers[name] = array.astype(self.dtype)
         return numbers
 
@@ -216,6 +219,7 @@ class Given:
         for dimension, number in zip(shape, array.shape[len(lead) :], strict=True):
             self._learn(f"{kind} {name}", dimension, number)
         if not array.flags.carray:  # contiguous, aligned and writable: the one layout that code is compiled for
+            check_copied(f"{kind} {name}", array)
             array = np.require(array, requirements=["C", "W", "A"])
         return array, found_lead
 

@@ -13,7 +13,7 @@ from sympy import Symbol
 from ..derive.derivation import Derivation
 from ..derive.errors import Error, ShapeError
 from ..derive.interpret import size
-from .budget import check_fits
+from .room import check_fits
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DRAWN = 8  # bytes of a number as it is drawn
@@ -32,6 +32,7 @@ def initial(
         Error: for a seed that isn't a whole number from 0, or sizes of which parameters can't be made.
     """
     check_seed(seed)
+    check_gain(gain)
     shapes = {
         name: tuple(size(part, sizes) for part in derivation.cell.shapes[Symbol(name)])
         for name in derivation.cell.params
@@ -54,6 +55,12 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
         if min(shape, default=1) < 1:
             raise ShapeError(f"at these sizes {name} has the shape {shape}; each of its sizes must be positive")
     check_fits(DRAWN * sum(map(prod, shapes.values())), "parameters of these sizes need", "take smaller ones")
+
+
+def check_gain(gain: float) -> None:
+    """Refuse a gain that isn't a number."""
+    if not isinstance(gain, int | float | np.number):
+        raise Error(f"a gain is a number, not {gain!r}")
 
 
 def check_seed(seed: int) -> None:

@@ -15,7 +15,7 @@ from sympy import Symbol
 from ..derive import display
 from ..derive.cell import Cell
 from ..derive.derivation import Derivation, derive
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.interpret import size
 from .budget import Budget, bounds, budget, check
 from .given import Array, Arrays, Given, Held, check_finite, check_sizes, shapes_of
@@ -142,9 +142,10 @@ class Kernel:
         >>> run.states["h"].shape
         (4, 1, 3)
         """
-        if (steps, batch, keep) != (None, None, None):
+        if steps is not None or batch is not None or keep is not None:
             _check_counts(steps, batch, keep)
-        held, moving, start, extent = self._taken(params, inputs, state or {}, steps, batch, sizes or {})
+        state, sizes = {} if state is None else state, {} if sizes is None else sizes
+        held, moving, start, extent = self._taken(params, inputs, state, steps, batch, sizes)
         self._sizes = found = extent.sizes
         if start:
             check_finite("state", start)
@@ -196,7 +197,8 @@ class Kernel:
             shapes = shapes_of(params, self.dtype)
             held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
             self._held = held
-        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype) if state else (), steps, batch, *sizes.items()
+        expect("sizes=, dimension -> size,", sizes, Mapping)
+        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype), steps, batch, *sizes.items()
         if extent := held.passed.get(key):
             return held, inputs, state, extent
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
@@ -242,6 +244,7 @@ class Kernel:
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
+        expect("the run", run, Run)
         keep = None if run.segments is None else run.segments.keep
         extent: Extent = run.extent or self._extent(run.sizes, run.steps, run.batch)
         self._check_memory("backward", extent, keep)
@@ -278,6 +281,7 @@ class Kernel:
             at most in the forward pass        1.3 MiB
             at most in the backward pass       5.3 MiB  with the gradients
         """
+        _check_counts(steps, batch, keep, ())
         return budget(self._own, check_sizes(self.cell, sizes), steps, batch, keep, self.threads)
 
     def tangent(self, run: Run, state: Arrays, inputs: Arrays | None = None) -> dict[str, Array]:
@@ -297,11 +301,14 @@ class Kernel:
         (4, 1, 3, 3)
         """
         _check_kept(run)
-        inputs = inputs or {}
-        numbers = [np.shape(array)[lead] for lead, table in ((1, state), (2, inputs)) for array in table.values()]
-        if not numbers:
+        inputs = {} if inputs is None else inputs
+        for what, table in {"state": state, "inputs": inputs}.items():
+            expect(f"the tangents of {what}, name -> array,", table, Mapping)
+        tables = (1, state), (2, inputs)
+        numbers = [np.shape(a)[lead] for lead, table in tables for a in table.values() if np.ndim(a) > lead]
+        if not state and not inputs:
             raise Error("give the tangent of a state or of an input; here none")
-        K = numbers[0]
+        K = numbers[0] if numbers else 1
         given = Given(self.cell, self.dtype, dict(run.sizes), self._checked, self._named)
         start = given.take("tangent of state", state, self.cell.states, (run.batch, K), optional=True, axes="BK")
         lead = (run.steps, run.batch, K)
@@ -356,6 +363,9 @@ class Kernel:
         (2, True)
         """
         _check_kept(run)
+        for what, number in {"first": first, "last": last}.items():
+            if not isinstance(number, WHOLE):
+                raise Error(f"{what} is the number of a step, not {number!r}")
         if run.reverse:
             first, last = run.steps - last, run.steps - first
         return part_of(run, self._own, first * run.batch, last * run.batch, last - first)
@@ -433,14 +443,19 @@ class Kernel:
             extent.fitting.add((what, keep))
 
 
-def _check_counts(steps: int | None, batch: int | None, keep: int | None) -> None:
+def _check_counts(
+    steps: int | None, batch: int | None, keep: int | None, optional: tuple[str, ...] = ("steps", "batch")
+) -> None:
     for name, number, least in (("steps", steps, 0), ("batch", batch, 0), ("keep", keep, 1)):
-        if number is not None and (not isinstance(number, WHOLE) or number < least):
+        if number is None and name in (*optional, "keep"):
+            continue
+        if not isinstance(number, WHOLE) or number < least:
             raise Error(f"{name}= must be a whole number from {least}, not {number!r}")
 
 
 def _check_kept(run: Run) -> None:
     """Refuse tangents of a run that dropped its values."""
+    expect("the run", run, Run)
     if run.segments is not None:
         raise Error("this run kept only some states: run forward without keep= for tangents and Jacobians")
 

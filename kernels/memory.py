@@ -208,13 +208,3 @@ class Pool:
             return np.empty(count, self.dtype)
         self.pieces.remove(smallest)
         return smallest.release()
-
-
-def free_bytes() -> int | None:
-    """Return the memory that is free on this machine, or None where it can't be told."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":") for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None

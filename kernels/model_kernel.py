@@ -17,7 +17,7 @@ from ..derive.adjoint import adjoint_program
 from ..derive.cell import Cell, dimensions_of, previous
 from ..derive.derivation import Derivation
 from ..derive.derivation import derive as derive_cell
-from ..derive.errors import Error, ShapeError
+from ..derive.errors import Error, ShapeError, expect
 from ..derive.interpret import size
 from ..derive.model import Block, Model
 from ..derive.model_derivation import ModelDerivation
@@ -26,7 +26,7 @@ from ..derive.model_text import PARAM, STEP, WHOLE, Wire
 from ..derive.sizes import dimension
 from ..derive.syntax import closest
 from .given import Array, Arrays
-from .initial import check_seed, check_shapes, draw, is_bias
+from .initial import check_gain, check_seed, check_shapes, draw, is_bias
 from .kernel import Kernel
 from .kernel import compile as compile_cell
 from .run import Gradients, Run
@@ -127,6 +127,7 @@ class ModelKernel:
             ShapeError: where the size of a dimension is missing, unknown or no whole number from 1.
         """
         check_seed(seed)
+        check_gain(gain)
         shapes = self.shapes(sizes)
         check_shapes(shapes)
         drawn = {}
@@ -152,6 +153,7 @@ class ModelKernel:
         }
 
     def _check_sizes(self, sizes: Mapping[str, int]) -> None:
+        expect("sizes, dimension -> size,", sizes, Mapping)
         parts = [part for name in self.model.params for part in self.model.shapes[Symbol(name)]]
         wanted = sorted({symbol.name for part in parts for symbol in sympy.sympify(part).atoms(Symbol)})
         known = {symbol.name for shape in self.model.shapes.values() for part in shape for symbol in part.free_symbols}
@@ -184,6 +186,8 @@ class ModelKernel:
             ShapeError: for a missing or unknown name, a wrong shape or dtype, or sizes that don't agree.
             Error: where an input isn't finite, or an index picks past the end.
         """
+        for what, given in {"params": params, "inputs": inputs, "state": state, "lengths": lengths}.items():
+            expect(f"{what}, name -> array,", {} if given is None and what in ("state", "lengths") else given, Mapping)
         model, state, lengths = self.model, dict(state or {}), dict(lengths or {})
         self._check_names("parameter", params, model.params)
         self._check_names("input", inputs, {**model.inputs, **model.indices})
@@ -212,7 +216,8 @@ class ModelKernel:
             weight: of the loss: a number, (B,) of each sample, or term of the loss -> (T, B), as in a mean over steps.
             cotangents: value that another block reads, or a state -> (T, B, *shape), gradients from elsewhere.
         """
-        return _Backward(self, run, weight, cotangents or {}).run()
+        expect("the run", run, ModelRun)
+        return _Backward(self, run, weight, {} if cotangents is None else cotangents).run()
 
     def _check_names(self, kind: str, given: Arrays, known: Mapping[str, object]) -> None:
         if missing := [name for name in known if name not in given]:
@@ -392,6 +397,7 @@ class _Backward:
     def __init__(self, kernel: ModelKernel, run: ModelRun, weight: float | Array | Arrays, cotangents: Arrays) -> None:
         self.kernel, self.done, self.weight = kernel, run, weight
         self.arriving: dict[str, Array] = {}
+        expect("cotangents, name -> array,", cotangents, Mapping)
         for name, array in cotangents.items():
             value = run.value(name)
             if np.shape(array) != value.shape:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Symbol
 
 from ..derive.cell import Cell, previous
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.model import Model
 from ..derive.model_text import LAST, PARAM, STEP, WHOLE, Wire
 from .lines import free
@@ -51,6 +52,7 @@ def to_onnx(cell: Cell | Model, params: Mapping[str, ArrayLike] | None = None, *
         raise Error("models of ONNX are written with the package onnx. Install it: pip install 'bptt[weights]'")
     if dtype not in ("float32", "float64"):
         raise Error(f"dtype is {dtype!r}: give float32 or float64")
+    expect("params, name -> array,", params, Mapping, NoneType)
     onnx = import_module("onnx")
     helper, model = onnx.helper, as_model(cell)
     given = _checked(model, params, dtype)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from sympy import Symbol
 
 from ..derive.cell import Cell, Equation, previous
+from ..derive.errors import expect
 from ..derive.linear import Shapes
 from ..derive.model import Block, Model, over_time
 from ..derive.model_text import ONCE, STEP, Wire
@@ -57,6 +58,7 @@ class Part:
 
 def as_model(source: Cell | Model) -> Model:
     """Return a cell as a model of one block, whose states start from what is given; a model as it is."""
+    expect("what is exported", source, Cell, Model)
     if isinstance(source, Model):
         return source
     model = over_time(source)

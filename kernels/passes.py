@@ -15,13 +15,13 @@ from ..derive.cell import previous
 from ..derive.interpret import size
 from ..derive.tangent import tangent
 from . import orthogonal
-from .budget import check_fits
 from .given import Array, Held, check_finite
 from .instructions import TIME
 from .meeting import meeting_place
 from .memory import Groups, MakeTable, MakeViews, Piece, Plan, Pool, planned
 from .module import BACKWARD, FORWARD, Module
 from .products import packed_size
+from .room import check_fits
 from .run import Extent, Gradients, Run, Views
 from .sections import STRETCHING
 from .shards import Shards, shared

@@ -17,7 +17,7 @@ from ..derive import display
 from ..derive.adjoint import adjoint_program, delta, incoming
 from ..derive.cell import previous
 from ..derive.derivation import Derivation
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.functions import Elementwise
 from ..derive.linear import Shape, outer, scatter, shape_of
 from ..derive.program import Program, Step
@@ -122,6 +122,7 @@ def schedule(derivation: Derivation, outputs: Iterable[str] = (), moving: Iterab
     >>> [type(instruction).__name__ for instruction in schedule(derive(load("lstm"))).forward]
     ['Dot', 'Loop']
     """
+    expect("what is scheduled", derivation, Derivation)
     cell, outputs = derivation.cell, tuple(outputs)
     fixed = (*map(Symbol, cell.params), *derivation.prologue.outputs)
     inputs, states = tuple(map(Symbol, (*cell.inputs, *cell.indices))), tuple(map(Symbol, cell.states))

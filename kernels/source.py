@@ -12,7 +12,7 @@ from importlib.metadata import version
 from sympy import Symbol
 
 from ..derive.cell import Cell
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.model import Model
 from ..derive.model_derivation import derive
 from ..derive.syntax import closest
@@ -52,6 +52,7 @@ def export(cell: Cell | Model, framework: str) -> str:
     >>> print("\\n".join(line for line in export(load_model("hello"), "jax").splitlines() if "return over" in line))
         return over_time(step, params, {"x": inputs["x"]}, {}, {"h": states["h"]}, T)
     """
+    expect("the framework", framework, str)
     if framework not in WRITERS:
         raise Error(f"no framework is called '{framework}'. {closest(framework, WRITERS)}")
     return WRITERS[framework](Plan(as_model(cell), isinstance(cell, Cell)))

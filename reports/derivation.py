@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 import sympy
 from sympy import Expr, Symbol
 
@@ -9,14 +11,15 @@ from ..derive.cell import previous
 from ..derive.convention import Notation, Restated, restate
 from ..derive.convention_layout import BatchLayout, ColumnLayout, Layout
 from ..derive.derivation import Derivation
-from ..derive.errors import Error
+from ..derive.errors import Error, expect
 from ..derive.functions import Elementwise
 from ..derive.program import Step
 from ..derive.proof import Proof
 from ..derive.tangent import tangent_program
 from .algorithm import algorithm
 from .certificate import certificate, certificate_of_notation, verdict, verdict_on_notation
-from .document import Block, Document, Equations, Heading, Inline, Note, Paragraph, Row, Text
+from .document import Block, Document, Equations, Heading, Inline, Paragraph, Row, Text
+from .edges import places_without_slope
 from .formula import Formula, is_readable
 from .graph import diagram
 from .long_products import bounds_of_step, unrolled_gradient
@@ -59,6 +62,9 @@ def derivation_document(
     'Simple recurrent network with tanh'
     """
     check_detail(detail)
+    expect("what is typeset", derivation, Derivation, Restated)
+    expect("its proof", proof, Proof, NoneType)
+    expect("its notation", notation, Notation, NoneType)
     if not isinstance(derivation, Restated):
         derivation = restate(derivation, notation or Notation())
     elif notation is not None:
@@ -146,7 +152,8 @@ class _Page:
 
     def full(self, proof: Proof | None) -> list[Block]:
         blocks = [*self.notation(), *self.forward(), self.graph(), *self.parts(), *self.backward(), *self.recursion()]
-        blocks += [*self.gradients(), *self.algorithm(), *self.jacobian(), *self.kinks()]
+        blocks += [*self.gradients(), *self.algorithm(), *self.jacobian()]
+        blocks += places_without_slope([(self.derivation, self.math.formula)], self.math, self.phrases)
         if proof is not None:
             blocks += [self.heading("proof"), *certificate(proof, self.math, self.phrases)]
             blocks += certificate_of_notation(self.restated, self.math, self.phrases)
@@ -349,22 +356,3 @@ class _Page:
         )
         rows = (Row(math.formula(step.target), math.formula(step.expr)) for step in program.steps)
         return [lead, Equations(tuple(rows))]
-
-    def kinks(self) -> list[Block]:
-        used_rules = {f.rule.name: f.rule for f in self._functions()}
-        texts = [
-            self.phrases.text(
-                "text.kink", function=self.math.call("function_title", name), kink=self.kink(rule.name, rule.kink)
-            )
-            for name, rule in used_rules.items()
-            if rule.kink and name not in ("step", "geq")
-        ]
-        if not texts:
-            return []
-        blocks: list[Block] = [self.heading("kinks"), self.paragraph("text.kinks")]
-        return blocks + [Note("", text) for text in texts]
-
-    def kink(self, name: str, english: str) -> str:
-        """Return the table's remark, in the language of the document where its catalogue has one."""
-        key = f"kink.{name}"
-        return self.phrases.plain(key) if key in self.phrases else english

@@ -72,10 +72,10 @@ class Dialect:
         return f"‖{unmarked(body)}‖"
 
     def fraction(self, above: str, below: str) -> str:
-        over, under = (
-            f"({part})" if " " in unmarked(part) else part for part in (deeper(above, NUMERATOR), unmarked(below))
-        )
-        return f"{over}/{under}"
+        """Spelled in one line; `plain_width` knows that it stands in two."""
+        opening, closing = ("(", ")") if " " in unmarked(above) else ("", "")
+        under = f"({unmarked(below)})" if " " in unmarked(below) else unmarked(below)
+        return grown(above, (opening,) * 2, (f"{closing}/{under}",) * 2, NUMERATOR)
 
     def root(self, body: str) -> str:
         return f"√({unmarked(body)})"

@@ -12,7 +12,7 @@ from ..analysis.verdicts.verdict import Verdict
 from ..derive.convention import Notation, Restated
 from ..derive.convention_model import restate
 from ..derive.derivation import Derivation
-from ..derive.errors import Error, unwritable
+from ..derive.errors import Error, expect_path, unwritable
 from ..derive.model_derivation import ModelDerivation
 from .derivation import check_detail, derivation_document
 from .document import Document
@@ -49,8 +49,8 @@ def save(thing: Any, path: str | os.PathLike[str], notation: Notation | None = N
         Error: for an unknown suffix, a folder that is missing or can't be written, a thing that isn't a document, a
             notation for what isn't a derivation, or as `bptt.restate`.
     """
+    check_target(path)
     target = Path(path)
-    check_target(target)
     if notation is not None:
         if not isinstance(thing, Derivation | ModelDerivation):
             raise Error(f"only a derivation can be written in a notation, and this is a {type(thing).__name__}")
@@ -79,6 +79,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     Traceback (most recent call last):
     bptt.derive.errors.Error: page.docx: unknown kind of document '.docx'. Known: .pdf .typ .tex .html .md
     """
+    expect_path("the path of a page", path)
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
         raise Error(f"{target}: unknown kind of document '{target.suffix}'. Known: {' '.join(FORMATS)}")

@@ -20,6 +20,10 @@ SILENT = re.compile(f"[{MARK}-{TALL}]")
 OPENING, CLOSING, ALONE, END = (chr(FIRST_MARK + 0x100 + place) for place in range(4))
 GROWING = re.compile(f"([{OPENING}{CLOSING}])(.*?){ALONE}(.*?){END}")
 
+WIDTHS = {
+    "⊙": 1.25, "+": 1.2, "−": 1.2, "=": 1.25, "⊤": 0.55, " ": 0.12, "(": 0.4, ")": 0.4, "{": 0, "}": 0, ",": 0.35
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Formula:
@@ -89,26 +93,32 @@ def deeper(text: str, by: int = 2) -> str:
 
 
 def plain_width(text: str) -> float:
-    """Estimate the width in ems of a formula from its plain text: what is in a script counts less.
+    """Estimate the width in ems of a formula from its plain text: a fraction is as wide as the wider of its two sides.
 
     >>> plain_width("h") < plain_width("h_t") < plain_width("h+t")
     True
+    >>> plain_width(grown("a+b", ("(", "("), (")/cd", ")/cd"))) == plain_width("(a+b")
+    True
     """
+    first, *pieces = GROWING.split(text)
+    width, starts = _width_of_line(first), list[float]()
+    for kind, shown, _, following in zip(*[iter(pieces)] * 4, strict=True):
+        if kind == OPENING:
+            starts.append(width)
+            width += _width_of_line(shown)
+        elif starts:
+            start = starts.pop()
+            width = start + max(width - start, _width_of_line(shown.partition("/")[2]))
+        else:
+            width += _width_of_line(shown)
+        width += _width_of_line(following)
+    return width
+
+
+def _width_of_line(text: str) -> float:
+    """Estimate the width in ems of what stands in one line: what is in a script counts less."""
     width, script = 0.0, 0
-    wide = {
-        "⊙": 1.25,
-        "+": 1.2,
-        "−": 1.2,
-        "=": 1.25,
-        "⊤": 0.55,
-        " ": 0.12,
-        "(": 0.4,
-        ")": 0.4,
-        "{": 0,
-        "}": 0,
-        ",": 0.35,
-    }
-    for letter in unmarked(text):
+    for letter in SILENT.sub("", text):
         if letter in "_^":
             script = max(script, 1)
         elif letter == "{" and script:
@@ -117,9 +127,8 @@ def plain_width(text: str) -> float:
             script -= 1
             script = 0 if script == 1 else script
         else:
-            width += wide.get(letter, 0.72 if letter.isupper() or ord(letter) > 0x1000 else 0.56) * (
-                0.72 if script else 1
-            )
+            wide = WIDTHS.get(letter, 0.72 if letter.isupper() or ord(letter) > 0x1000 else 0.56)
+            width += wide * (0.72 if script else 1)
             script = 0 if script == 1 else script
     return width
 
@@ -157,7 +166,7 @@ def parts(formula: Formula, width: float, depth: int = 0) -> list[Formula]:
 
 def is_readable(formula: Formula, ems: float, most: int) -> bool:
     """Return whether a formula takes at most so many lines of so many ems, or of a little more."""
-    broken = lines(formula, ems)
+    broken = parts(formula, ems)
     return len(broken) <= most and all(line.width <= SHRINK * ems for line in broken)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from types import NoneType
 
 from sympy import Expr, Integer, Symbol
 
@@ -10,6 +12,7 @@ from ..derive.adjoint import delta
 from ..derive.cell import Equation
 from ..derive.convention import Notation
 from ..derive.convention_model import restate
+from ..derive.errors import expect
 from ..derive.model_derivation import ModelDerivation
 from ..derive.model_text import ENDINGS, LAST, PARAM, START
 from ..derive.program import Reason, Step
@@ -17,6 +20,7 @@ from ..derive.proof import Proof
 from .certificate import certificate, verdict
 from .derivation import check_detail, sources
 from .document import Algorithm, Block, Document, Equations, Heading, Inline, Line, Note, Paragraph, Row, Table, Text
+from .edges import places_without_slope
 from .formula import Formula
 from .graph import diagram
 from .mathematics import Mathematics
@@ -55,6 +59,8 @@ def model_document(
     'Many-to-many model of rnn in 2 layers'
     """
     check_detail(detail)
+    expect("what is typeset", derivation, ModelDerivation)
+    expect("its proof", proof, Proof, NoneType)
     if notation is not None:
         derivation = restate(derivation, notation)
     page = _Page(derivation, Phrases(language))
@@ -116,7 +122,7 @@ class _Page:
 
     def full(self, proof: Proof | None) -> list[Block]:
         blocks = [*self.notation(), *self.forward(), *self.graphs(), *self.backward(), *self.gradients()]
-        blocks += self.algorithm()
+        blocks += [*self.algorithm(), *self.kinks()]
         if proof is not None:
             blocks += [self.heading("proof"), *certificate(proof, self.math, self.phrases)]
         return blocks
@@ -368,6 +374,13 @@ class _Page:
                     back = self.derivation.sent_to_start(number, state)
                     lines.append(self._added(math, delta(Symbol(wire.source)), back, 0))
         return [self.heading("algorithm"), self.paragraph("text.model_algorithm"), Algorithm(tuple(lines))]
+
+    def kinks(self) -> list[Block]:
+        parts = [(part, partial(self._timed, number)) for number, part in enumerate(self.derivation.parts)]
+        return places_without_slope(parts, self.math, self.phrases)
+
+    def _timed(self, number: int, expr: Expr) -> Formula:
+        return self.maths[number].formula(self.derivation.clock(number).at(expr))
 
     def _loop(self, number: int, lines: list[Line], first: Expr, last: Expr) -> int:
         if self.model.blocks[number].axis is None:

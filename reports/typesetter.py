@@ -219,6 +219,10 @@ class Typesetter(Printer):
         if number < 0:
             return self.negated(self.number(-number)[0]), PRODUCT
         decimal = decimal_text(number)
+        if "e" in decimal:
+            factor, exponent = decimal.split("e")
+            power = self.dialect.scripts("10", "", exponent.replace("-", self.sign("minus")))
+            return power if factor == "1" else f"{factor}{self.sign('times')}{power}", POWER
         if decimal and len(decimal) < 12:
             return decimal, ATOM
         return self.dialect.fraction(str(number.p), str(number.q)) + TALL, ATOM

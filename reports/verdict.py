@@ -9,6 +9,7 @@ from pathlib import Path
 from ..analysis.verdicts.code_judging import OWN
 from ..analysis.verdicts.difference import Piece, difference
 from ..analysis.verdicts.verdict import WHOLE, Fault, Verdict
+from ..derive.errors import expect
 from .document import Block, Code, Document, Heading, Inline, Mark, Note, Paragraph, Strong, Table, Text
 from .mathematics import Mathematics, T
 from .phrases import Phrases
@@ -17,7 +18,7 @@ from .phrases import Phrases
 WORDS = {"what", "with", "step", "the", "proved", "from", "only", "no", "line", "equals", "gradients"}
 WORDS |= {"another", "agrees"}
 SPOKEN = re.compile(  # names of a cell's quantities, as the verdict spells them
-    r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}|(?P<field>2\^61 - 2373)"
+    r"∂L/∂(?P<gradient>[A-Za-z]\w*?)(?P<now>_t)?(?![\w\[{])|(?P<before>[A-Za-z]\w*?)_\{t-1\}"
 )
 
 
@@ -29,6 +30,7 @@ def verdict_document(verdict: Verdict, language: str = "en") -> Document:
     >>> document.title
     'formulas: 1 fault'
     """
+    expect("what is typeset", verdict, Verdict)
     phrases = Phrases(language)
     count = len(verdict.faults)
     key = "one" if count == 1 else "several"
@@ -134,7 +136,7 @@ def _typeset(text: str) -> Text:
         if match["gradient"]:
             formula = math.call("gradient", match["gradient"], T if match["now"] else None)
         else:
-            formula = math.name(match["before"], T - 1) if match["before"] else math.call("prime_field")
+            formula = math.name(match["before"], T - 1)
         found += [text[end : match.start()], formula]
         end = match.end()
     return tuple(part for part in (*found, text[end:]) if part != "")

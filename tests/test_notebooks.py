@@ -1,8 +1,10 @@
 """The example notebooks: their code runs, and prints what they say."""
 
+import ast
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +18,17 @@ def cells(path):
     return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
+def shown(cell):
+    """What the last line of a cell gives, as plain text."""
+    return "".join(
+        "".join(out["data"]["text/plain"]) for out in cell["outputs"] if out["output_type"] == "execute_result"
+    )
+
+
+def untimed(text):
+    return re.sub(r"seconds=[\d.]+", "", text)
+
+
 def printed(cell):
     return "".join("".join(out["text"]) for out in cell["outputs"] if out["output_type"] == "stream")
 
@@ -26,9 +39,14 @@ def test_it_prints_what_it_says(path):
     namespace: dict[str, object] = {}
     for cell in cells(path):
         out = io.StringIO()
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if shown(cell) else None
+        assert last is None or isinstance(last, ast.Expr)
         with contextlib.redirect_stdout(out):
-            exec(compile("".join(cell["source"]), path.name, "exec"), namespace)
+            exec(compile(tree, path.name, "exec"), namespace)
+            value = eval(compile(ast.Expression(last.value), path.name, "eval"), namespace) if last else None
         assert out.getvalue() == printed(cell)
+        assert last is None or untimed(repr(value)) == untimed(shown(cell))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...derive.errors import Error
 from ...kernels import ModelKernel, ModelRun
-from ...kernels.budget import check_fits
+from ...kernels.room import check_fits
 from ..data import random_stream
 from .batches import Array, Batch, Task
 from .optimisers import Slots, add_noise, clip, optimiser, step, zeros

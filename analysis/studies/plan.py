@@ -17,8 +17,8 @@ from ...derive.errors import Error
 from ...derive.interpret import size
 from ...derive.sizes import size_from
 from ...derive.syntax import closest
-from ...kernels.budget import check_fits
 from ...kernels.given import check_sizes
+from ...kernels.room import check_fits
 from ..inputs import Feed, dimensions, plan_feed
 from .file import Data, StudyFile
 

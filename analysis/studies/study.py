@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from ...derive.errors import Error
+from ...derive.errors import Error, expect_path
 from ..inputs import size_of_text
 from ..strict import refuse
 from .file import StudyFile, read
@@ -55,6 +55,7 @@ class Study:
         Raises:
             Error: with a line for every mistake in the file.
         """
+        expect_path("the path of a study", path)
         file, text = read(path)
         laid, mistakes = plan(file)
         refuse(path, mistakes)

@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ...derive.cell import Cell, load, parse, text_of
-from ...derive.errors import Error, NotationError, Source
+from ...derive.errors import Error, NotationError, Source, expect
 from .verdict import Verdict
 
 HINT = "Give the path of a file that is there: formulas, LaTeX (.tex) or code (.py)."
@@ -39,6 +40,7 @@ def check(
     >>> check("dh = dh_out + dh_next\\nda_h = dh * (1 - h)\\ndh_prev = W_hh.T @ da_h", cell="rnn").faults[0].mended
     'da_h = dh * (1 - h**2)'
     """
+    expect("the cell", cell, str, Cell, NoneType)
     known = load(cell) if isinstance(cell, str) else cell
     if not isinstance(theirs, str | os.PathLike) or CODE.fullmatch(os.fspath(theirs)):
         from .code import check_code

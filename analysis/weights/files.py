@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ...derive.errors import Error, nearest
+from ...derive.errors import Error, expect_path, nearest
 from .keras_file import from_keras
 from .layers import Trained
 from .onnx_file import from_onnx
@@ -31,6 +31,7 @@ def read_weights(path: str | os.PathLike[str]) -> Trained:
     Raises:
         Error: for a suffix that isn't known, and as the readers of each kind do.
     """
+    expect_path("the path of weights", path)
     where = Path(path)
     if where.suffix not in READERS:
         raise Error(f"{where}: files of weights end in {', '.join(READERS)}")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...derive.errors import Error
+from ...derive.errors import Error, expect_path
 from .conventions import cell_of, function, table, unpack
 from .layers import Layer, Stack, Trained
 
@@ -41,6 +41,7 @@ def from_keras(path: str | os.PathLike[str]) -> Trained:
     Raises:
         Error: where the file can't be read, or holds no recurrent layer, or one with a function not known here.
     """
+    expect_path("the path of weights", path)
     where = Path(path)
     if not find_spec("h5py"):
         raise Error(f"{where}: files of Keras are read by h5py. Install it: pip install 'bptt[weights]'")

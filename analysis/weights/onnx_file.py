@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sympy import Symbol
 
 from ...derive.cell import parse
-from ...derive.errors import Error
+from ...derive.errors import Error, expect_path
 from .conventions import cell_of, function, table, unpack
 from .layers import Array, Layer, Stack, Trained
 
@@ -35,6 +35,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Trained:
     Raises:
         Error: where the file can't be read, holds no recurrent layer, or one whose weights are computed in the graph.
     """
+    expect_path("the path of weights", path)
     where = Path(path)
     if not find_spec("onnx"):
         raise Error(f"{where}: ONNX files are read by the package onnx. Install it: pip install 'bptt[weights]'")

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from ...derive.errors import Error
+from ...derive.errors import Error, expect
 from .conventions import cell_of, table, unpack
 from .layers import Layer, Stack, Trained
 from .numbers import widened
@@ -48,6 +48,7 @@ def from_torch(source: Mapping[str, Any] | str | os.PathLike[str], activation: s
     if isinstance(source, Mapping):
         where, arrays = "state dict", {str(name): _array(value) for name, value in source.items()}
     else:
+        expect("the source of weights", source, Mapping, str, os.PathLike)
         path = Path(source)
         where, arrays = str(path), (_safetensors if path.suffix == ".safetensors" else read_pickled)(path)
     found: dict[str, dict[tuple[int, bool], dict[str, NDArray[Any]]]] = {}

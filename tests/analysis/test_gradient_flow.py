@@ -186,6 +186,12 @@ def test_values_that_are_not_finite(bad, spelled):
         measure(DECAY, {"a": 1}, {"x": x})
 
 
+def test_a_sequence_that_is_far_longer_than_memory():
+    x = np.broadcast_to(np.zeros(1), (10**13, 1, 4))
+    with pytest.raises(Error, match="^input x of shape .* repeats its entries, and a copy of it needs"):
+        measure(DECAY, {"a": 1}, {"x": x})
+
+
 @pytest.mark.parametrize("given", [{}, {"steps": 3}, {"state": {"h": np.zeros((2, 4))}}])
 def test_no_inputs_and_no_length(given):
     with pytest.raises(Error, match="nothing says how long to run: give steps and an initial state"):

@@ -26,6 +26,13 @@ def test_a_cell_s_text_gives_the_same_cell(cell):
     round_trip(cell)
 
 
+@pytest.mark.parametrize("number", ["1e-320", "1.5e-7", "1e-5", "0.00025", "123456.5", "1e16", "2.5e300", "-3e-9", "0"])
+def test_a_number_is_written_as_python_writes_it(number):
+    cell = bptt.parse(f"h: state[n]\nh = {number} * h")
+    assert spell(cell.equations[0].written) == f"{number} * h_prev"
+    round_trip(cell)
+
+
 @pytest.mark.parametrize(
     "equation",
     [

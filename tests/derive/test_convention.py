@@ -272,7 +272,7 @@ def test_rows_turn_what_multiplies_vectors_and_leave_the_rest():
 MISTAKES = [
     ({"layout": "rows"}, "unknown layout 'rows'. Known: column, row, batch"),
     ({"adjoint": "dot"}, "unknown adjoint 'dot'. Known: delta, partial, bar"),
-    ({"gates": ("f",)}, "set fuse too"),
+    ({"gates": ("f",)}, r"set fuse too \(--fuse\)"),
     ({"fuse": "yes"}, "fuse is true or false, here 'yes'"),
     ({"fuse": True, "gates": "figo"}, "gates are a list of names"),
     ({"names": {"W": 3}}, "names are a table"),

@@ -22,6 +22,7 @@ FAULTS = [
     (HEAD + "«import os»", "this is neither a declaration nor an equation", "A cell holds declarations such as"),
     (HEAD + "«if x: pass»", "this is neither a declaration nor an equation", "A cell holds declarations such as"),
     (HEAD + "«h += x»", "this is neither a declaration nor an equation", "A cell holds declarations such as"),
+    (HEAD + "«dW_h += dh * h»", "this is neither a declaration nor an equation", "by hand are judged by `bptt check`"),
     (HEAD + "h = h; «del x»", "this is neither a declaration nor an equation", "A cell holds declarations such as"),
     ("«h: state = 3»", "a declaration names one quantity and gives it no value", "Declare as in 'x: input"),
     ("«h.x: state»", "a declaration names one quantity and gives it no value", "Declare as in 'x: input"),

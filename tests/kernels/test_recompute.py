@@ -121,7 +121,7 @@ def test_what_does_not_fit_names_the_bytes_and_what_would(make_case, monkeypatch
     case = make_case("gru", 400, 3, (("n", 8), ("m", 6)))
     kernel = compile(case.kernel.derivation)
     needed = kernel.memory(case.size, 400, 3)
-    monkeypatch.setattr("bptt.kernels.budget.free_bytes", lambda: needed.forward - 1)
+    monkeypatch.setattr("bptt.kernels.room.free_bytes", lambda: needed.forward - 1)
     with pytest.raises(bptt.Error, match="^the forward pass over T = 400, B = 3 needs") as caught:
         kernel.forward(case.params, case.inputs, case.state)
     assert f"needs {needed.forward} bytes (" in str(caught.value)
@@ -129,18 +129,18 @@ def test_what_does_not_fit_names_the_bytes_and_what_would(make_case, monkeypatch
     assert 2 <= keep < 400
     run = kernel.forward(case.params, case.inputs, case.state, keep=keep)
     grads = kernel.backward(run, case.cotangents)
-    monkeypatch.setattr("bptt.kernels.budget.free_bytes", lambda: needed.forward)
+    monkeypatch.setattr("bptt.kernels.room.free_bytes", lambda: needed.forward)
     whole = kernel.forward(case.params, case.inputs, case.state)
     with pytest.raises(bptt.Error, match=rf"^the backward pass .* needs {needed.backward} bytes .*keep=\d+\)"):
         kernel.backward(whole, case.cotangents)
-    monkeypatch.setattr("bptt.kernels.budget.free_bytes", lambda: None)
+    monkeypatch.setattr("bptt.kernels.room.free_bytes", lambda: None)
     np.testing.assert_allclose(
         grads.params["W_hz"], kernel.backward(whole, case.cotangents).params["W_hz"], rtol=1e-12, atol=1e-13
     )
 
 
 def test_what_fits_in_no_way(make_case, monkeypatch):
-    monkeypatch.setattr("bptt.kernels.budget.free_bytes", lambda: 1000)
+    monkeypatch.setattr("bptt.kernels.room.free_bytes", lambda: 1000)
     case = make_case("gru", 7, 3)
     kernel = compile(case.kernel.derivation)
     with pytest.raises(bptt.Error, match="bytes are free: take a smaller batch or fewer steps$"):
@@ -152,6 +152,20 @@ def test_what_fits_in_no_way(make_case, monkeypatch):
 def test_tangents_that_do_not_fit(make_case, monkeypatch):
     case = make_case("gru")
     assert case.run
-    monkeypatch.setattr("bptt.kernels.budget.free_bytes", lambda: 10)
+    monkeypatch.setattr("bptt.kernels.room.free_bytes", lambda: 10)
     with pytest.raises(bptt.Error, match=r"^the tangents need \d+ bytes .*10 bytes are free: take fewer of them"):
         case.kernel.tangent(case.run, {"h": np.ones((case.batch, 1, case.size["n"]))})
+
+
+def test_repeated_entries_that_do_not_fit_once_they_are_copied():
+    kernel = compile(bptt.parse("x: input[m]\nw: index[m]\nh: state[n]\nh = tanh(W @ h + U @ x + E[w])"))
+    params = kernel.init({"m": 2, "n": 2})
+    many = 10**13
+    x, w, h = (np.broadcast_to(zero, shape) for zero, shape in ((0.0, (many, 1, 2)), (0, (many, 1)), (0.0, (many, 2))))
+    for kind, shape, inputs, state in (
+        ("input x", x.shape, {"x": x, "w": np.zeros((1, 1), int)}, {}),
+        ("index w", w.shape, {"x": np.zeros((1, 1, 2)), "w": w}, {}),
+        ("state h", h.shape, {"x": np.zeros((0, many, 2)), "w": np.zeros((0, many), int)}, {"h": h}),
+    ):
+        with pytest.raises(bptt.Error, match=f"^{kind} of shape {re.escape(str(shape))} repeats its .* needs [0-9]+ b"):
+            kernel.forward(params, inputs, state)

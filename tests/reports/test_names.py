@@ -3,6 +3,7 @@
 import pytest
 import sympy
 
+from bptt.reports.formula import clean
 from bptt.reports.mathematics import Mathematics
 
 NAMES = [
@@ -73,8 +74,6 @@ QUANTITIES = [
 
 @pytest.mark.parametrize(("name", "plain"), QUANTITIES, ids=[name for name, _ in QUANTITIES])
 def test_time_of_a_quantity(name, plain):
-    from bptt.reports.formula import clean
-
     math = Mathematics(SHAPES, [sympy.Symbol("W")])
     assert clean(math.formula(sympy.Symbol(name))).plain == plain
 
@@ -98,11 +97,19 @@ EXPRESSIONS = [
 
 @pytest.mark.parametrize(("expr", "plain"), EXPRESSIONS, ids=[plain for _, plain in EXPRESSIONS])
 def test_expression(expr, plain):
-    from bptt.reports.formula import clean
-
     assert clean(Mathematics(SHAPES, [sympy.Symbol("W")]).formula(expr)).plain == plain
 
 
 def test_a_subscript_is_greek_where_it_names_a_quantity():
     assert Mathematics({}).name("u_mu").plain == "u_{mu}"
     assert Mathematics({sympy.Symbol("mu"): ()}).name("u_mu").plain == "u_μ"
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("1e-320", "10^{−320}"), ("-2.5e-9", "−2.5×10^{−9}"), ("3e20", "3×10^{20}"), ("0.0001", "0.0001")],
+)
+def test_small_and_large_numbers_have_a_power_of_ten(number, shown):
+    formula = Mathematics({}).formula(sympy.Rational(number))
+    assert clean(formula).plain == shown
+    assert len(formula.typst) < 40 and len(formula.latex) < 40

@@ -154,3 +154,13 @@ def test_each_line_of_a_tall_formula_has_air_in_an_algorithm():
     first, *rest = body.split(" \\\n")
     assert rest and first.startswith("#box(inset: (y: ")
     assert all(re.match(r'#box\(inset: \(y: .*\$display\(quad "" \+ ', piece) for piece in rest)
+
+
+def test_a_fraction_is_as_wide_as_the_wider_of_its_sides():
+    cell = bptt.parse("x: input[n]\nh: state[n]\nu = 1 + x * h + h\nv = (x + h) / (1 + x * h + h)\nh = v")
+    math = Mathematics(cell.shapes, [])
+    below, fraction = (math.formula(equation.written) for equation in cell.equations[:2])
+    assert below.width <= fraction.width < below.width + 1
+    assert len(lines(fraction + fraction, 2 * below.width + 2)) == 1
+    cramped = lines(fraction, 3)  # its numerator is broken: a quotient in one line
+    assert len(cramped) == 2 and "/(1 + " in cramped[1].plain and cramped[1].width > below.width

@@ -197,7 +197,8 @@ class Kernel:
             shapes = shapes_of(params, self.dtype)
             held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
             self._held = held
-        expect("sizes=, dimension -> size,", sizes, Mapping)
+        if type(sizes) is not dict:
+            expect("sizes=, dimension -> size,", sizes, Mapping)
         key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype), steps, batch, *sizes.items()
         if extent := held.passed.get(key):
             return held, inputs, state, extent

@@ -25,6 +25,8 @@ SLOPES = (
 
 def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """A factor or a term more, on the right side and on each of its terms; = for += and back."""
+    if isinstance(statement, ast.Return) and statement.value is not None:
+        yield from _returned(tables, statement, statement.value)
     if not isinstance(statement, ast.Assign | ast.AugAssign):
         return
     target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
@@ -32,6 +34,8 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         if isinstance(statement.value, ast.Tuple):
             for index, (part, value) in enumerate(zip(target.elts, statement.value.elts, strict=False)):
                 yield from _larger(tables, statement, Slot(value, statement.value, "elts", index), tables.shape(part))
+        for slot in tables.slots(statement):
+            yield from _carried(tables, statement, slot)
         return
     if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
         return
@@ -58,13 +62,8 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     yield from _renamed(tables, statement)
     for slot in tables.slots(statement):
         yield from _within(tables, statement, slot, tables.shape(target))
-        if is_operand(slot) and (inner := tables.shape(slot.node)) is not None:
-            for atom in tables.near(inner):
-                yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
-        elif _is_passed(tables, slot):
-            for atom in tables.near(tables.shape(slot.node)):
-                text = f"{ast.unparse(slot.node)} + {atom}"
-                yield placed(slot, statement, 3, "dropped carry", tables.later(text))
+        yield from _scaled(tables, statement, slot)
+        yield from _carried(tables, statement, slot)
     shape = tables.shape(target)
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _larger(tables, statement, term, shape)
@@ -75,6 +74,32 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 for atom in tables.near(max(shapes, key=len)):
                     more = f"({ast.unparse(term.node)}) * {atom}"
                     yield placed(term, statement, 3, "factor", tables.later(more))
+
+
+def _returned(tables: Tables, statement: ast.Return, value: ast.expr) -> Iterator[Edit]:
+    """A factor or a term more in what a function returns."""
+    parts = [Slot(value, statement, "value", None)]
+    if isinstance(value, ast.Tuple):
+        parts = [Slot(part, value, "elts", index) for index, part in enumerate(value.elts)]
+    for part in parts:
+        for term in _terms(part):
+            yield from _larger(tables, statement, term, tables.shape(part.node))
+    for slot in tables.slots(statement):
+        yield from _scaled(tables, statement, slot)
+
+
+def _scaled(tables: Tables, statement: ast.stmt, slot: Slot) -> Iterator[Edit]:
+    """A factor more in a side of a product."""
+    shape = tables.shape(slot.node) if is_operand(slot) else None
+    for atom in tables.near(shape) if shape is not None else ():
+        yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
+
+
+def _carried(tables: Tables, statement: ast.stmt, slot: Slot) -> Iterator[Edit]:
+    """A term more in what is passed to a function."""
+    for atom in tables.near(tables.shape(slot.node)) if _is_passed(tables, slot) else ():
+        text = f"{ast.unparse(slot.node)} + {atom}"
+        yield placed(slot, statement, 3, "dropped carry", tables.later(text))
 
 
 def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:

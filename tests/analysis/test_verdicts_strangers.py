@@ -95,6 +95,8 @@ SAID = {
     "bilstm_ones.py": (OWN, "Sequences are (T, B, features)."),
     "loss_apart.py": (OWN, "The loss is computed inside, from targets."),
     "loss_of_many.py": (OWN, "The loss is computed inside, from targets."),
+    "zipped_lists.py": (OWN, "One sequence at a time, (T, features)."),
+    "lists_of_gates.py": (OWN, "Sequences are (T, B, features)."),
     "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 

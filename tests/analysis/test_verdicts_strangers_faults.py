@@ -99,6 +99,11 @@ FAULTS = [
     ("projected_lstm.py", "dP += dr.T @ s['m']", "dP += (dr_all[t]).T @ s['m']", "mix-up"),
     ("projected_lstm.py", "dc = dc*s['f']", "dc = dc*s['i']", "mix-up"),
     ("hinge_whole.py", "* y / N", "* y", "factor"),
+    ("zipped_lists.py", "(dseq[t] + carry)", "dseq[t]", "missing path"),
+    ("zipped_lists.py", "np.outer(da, h[t])", "np.outer(da, h[t + 1])", "time"),
+    ("lists_of_gates.py", "dc * f, dz.T", "dc, dz.T", "factor"),
+    ("lists_of_gates.py", "cell_backward(dh[l] + d,", "cell_backward(d,", "dropped carry"),
+    ("pooled_attention.py", "dh * (h - n)", "dh * (n - h)", "sign"),  # what is mended after it needn't be
 ]
 
 

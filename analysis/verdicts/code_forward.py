@@ -399,6 +399,12 @@ def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:
         if option and option[0].axes and argument.role != "size":
             shapes.append(f'"{name}": "{", ".join(option[0].axes)}"')
             roles.append(f'"{name}": "{"target" if option[0].role == "onehot" else option[0].role}"')
+    if said and (asked := re.search(r"'Tagged' object has no attribute '(\w+)'", said[-1])):
+        return (
+            f"{subject.name}: the forward pass asks one of its arguments for .{asked[1]}, which no array has. Write a "
+            "function forward(xs, ...) that takes arrays and makes such objects of them, and a function "
+            "backward(dhs, ...) that returns the gradients"
+        )
     last = f" The last of {len(said)} tries ended in {said[-1].splitlines()[0]}." if said else ""
     if not shapes:
         return (

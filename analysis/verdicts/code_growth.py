@@ -85,6 +85,7 @@ def _returned(tables: Tables, statement: ast.Return, value: ast.expr) -> Iterato
         for term in _terms(part):
             yield from _larger(tables, statement, term, tables.shape(part.node))
     for slot in tables.slots(statement):
+        yield from _within(tables, statement, slot, None)
         yield from _scaled(tables, statement, slot)
 
 
@@ -124,9 +125,9 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             for term in tables.reductions(shape):
                 for sign in "+-":
                     yield placed(slot, statement, 5, "missing path", tables.later(f"{text} {sign} {term}"))
-        case Slot(node=ast.Attribute(value=inner, attr="T")):
+        case Slot(node=ast.Attribute(value=inner, attr="T") | ast.Call(ast.Attribute(value=inner, attr="t"), [])):
             for atom in tables.near(tables.shape(inner)):
-                turned = f"({ast.unparse(inner)} * {atom}).T"
+                turned = f"({ast.unparse(inner)} * {atom}){text.removeprefix(ast.unparse(inner))}"
                 yield placed(slot, statement, 3, "factor", tables.later(turned))
         case Slot(
             node=ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call(),
@@ -137,11 +138,13 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             for atom in tables.near(of):
                 for sign in "+-":
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
-        case Slot(node=ast.BinOp(op=ast.Mult()), owner=ast.BinOp(op=ast.Mult() | ast.Div())) if shape is not None:
+        case Slot(node=ast.BinOp(op=ast.Mult() | ast.MatMult() as op), owner=ast.BinOp(op=ast.Mult() | ast.Div())) if (
+            shape is not None
+        ):
             for atom in (*tables.near(shape), *tables.repeated(shape)):
                 for sign in "+-":
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
-            for pair in itertools.combinations(tables.near(shape), 2):
+            for pair in itertools.combinations(tables.near(shape), 2) if isinstance(op, ast.Mult) else ():
                 yield placed(slot, statement, 5, "missing path", tables.later(f"({text} + {' * '.join(pair)})"))
 
 

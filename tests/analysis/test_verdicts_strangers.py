@@ -99,6 +99,10 @@ SAID = {
     "zipped_lists.py": (OWN, "One sequence at a time, (T, features)."),
     "lists_of_gates.py": (OWN, "Sequences are (T, B, features)."),
     "listed_sizes.py": (OWN, "Sequences are (B, T, features)."),
+    "clipped_class.py": (OWN, "Loss gradients come in at the outputs of every step."),
+    "weight_decay.py": (OWN, "The loss is computed inside, from targets."),
+    "pullbacks.py": ("rnn", "Sequences are (T, B, features)."),
+    "pooled_attention.py": (OWN, "Loss gradients come in at the last step."),
     "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 

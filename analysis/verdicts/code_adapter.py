@@ -14,6 +14,7 @@ from ...derive.errors import Error
 
 Array = Any
 Path = tuple[str | int, ...]
+Construct = tuple[int | tuple[int, ...], ...]
 SIZES = {"T": 6, "B": 3, "m": 4, "n": 5, "k": 8}  # of the probes: no two sums or multiples in use are alike
 
 
@@ -88,8 +89,9 @@ class Calling:
         passed: argument of the backward pass -> ("given", name), ("result", *path) or ("gradient", *positions).
         gradients: place in what the backward pass leaves -> name of what it belongs to.
         sizes: of the probes.
-        construct: positional arguments of the class.
+        construct: positional arguments of the class, numbers and lists of them.
         constants: further arguments of the forward pass.
+        strength: of the loss gradients that are drawn.
     """
 
     given: tuple[Place, ...]
@@ -97,8 +99,9 @@ class Calling:
     passed: tuple[tuple[str, Path], ...]
     gradients: tuple[tuple[Path, str], ...]
     sizes: Mapping[str, int]
-    construct: tuple[int, ...] = ()
+    construct: Construct = ()
     constants: Mapping[str, int] = field(default_factory=dict)
+    strength: float = 1.0
 
     def place(self, name: str) -> Place:
         """Return the array of that name."""

@@ -174,7 +174,8 @@ def match_gradients(
             if not given and not agrees and other > 1 and other > like:
                 continue
             turn = in_turn.get(path) == place.name
-            score = (given, agrees, like, turn, path[0] == "result", array.shape == dims)
+            entry = _entries(path) == _entries(place.path) != []
+            score = (given, agrees, like, turn, entry, path[0] == "result", array.shape == dims)
             likely = path[0] == "result" and path[1:] not in returned and (not labels[path] or labels[path][0] in "dg")
             said = [str(part).lstrip(".") for part in path[1:]] if path[0] == "self" else labels[path]
             named = like > 1 and (
@@ -230,6 +231,11 @@ def _origin(names: Mapping[Path, str], path: Path) -> tuple[str, Path]:
 def _likeness(names: Mapping[Path, str], labels: Mapping[Path, str], path: Path, place: Place) -> float:
     """Return how well the name of a gradient, or the whole way to it, goes with what it may be of."""
     return likeness(*_origin(names, path), place) if is_inside(place) else alike(labels[path], place.name)
+
+
+def _entries(path: Path) -> list[int]:
+    """Return which entries of lists the way to an array leads through, without the place of what is returned."""
+    return [part for part in path[2 if path[0] == "result" else 1 :] if isinstance(part, int)]
 
 
 def _in_turn(calling: Calling, left: Found) -> dict[Path, str]:

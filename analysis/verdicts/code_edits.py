@@ -15,11 +15,12 @@ from .code_aliases import aliases
 from .code_blocks import divided, inserted, moves, overwriting
 from .code_edit import Edit, is_target, placed
 from .code_growth import grown, is_operand
-from .code_names import is_of_other_time
+from .code_names import is_gradients, is_of_other_time
 from .code_tables import Slot, Tables, is_product, tables_of
 from .code_traced import Ran, held
 
 RETURNED = 4  # cost more of what a `return` would mend: a fault in a line before it is likelier
+TURNS = ("t", "transpose")  # methods that transpose
 LARGEST_ROW = 8  # of arrays that are put together, of which two may have changed places
 
 
@@ -112,11 +113,18 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             yield placed(slot, statement, 1, "transpose", node.value)
             for other in tables.like(shape[::-1]):
                 if f"{other}.T" != text:
-                    yield placed(slot, statement, 2, "mix-up", tables.later(f"{other}.T"))
+                    near = is_of_other_time(other, ast.unparse(node.value))
+                    yield placed(
+                        slot, statement, 1 if near else 2, "time" if near else "mix-up", tables.later(f"{other}.T")
+                    )
             continue
         inner |= {id(part) for part in ast.walk(node) if part is not node}
-        if len(shape) == 2:
+        if len(shape) == 2 and not (isinstance(slot.owner, ast.Attribute) and slot.owner.attr in TURNS):
             yield placed(slot, statement, 1, "transpose", tables.later(f"{text}.T"))
+        for earlier in _step_before(node):
+            for other in tables.near(shape):
+                if other.isidentifier() and not is_gradients(other):
+                    yield placed(slot, statement, 3, "time", tables.later(f"({earlier} else {other})"))
         for other in tables.like(shape):
             if other != text:
                 near = is_of_other_time(other, text)
@@ -131,6 +139,17 @@ def _atoms(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         yield placed(slot, statement, 2, "activation", tables.later(f"{text} ** 2"))
         yield placed(slot, statement, 2, "activation", tables.later(f"np.tanh({text})"))
         yield placed(slot, statement, 3, "factor", tables.later(f"(1 - {text})"))
+
+
+def _step_before(node: ast.expr) -> Iterator[str]:
+    """Yield an entry as it is one step earlier, but in the first step: "hs[t - 1] if t > 0" of hs[t]."""
+    if not isinstance(node, ast.Subscript):
+        return
+    indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for place, index in enumerate(indices):
+        if isinstance(index, ast.Name):
+            moved = [f"{index.id} - 1" if at == place else ast.unparse(one) for at, one in enumerate(indices)]
+            yield f"{ast.unparse(node.value)}[{', '.join(moved)}] if {index.id} > 0"
 
 
 def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
@@ -161,6 +180,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 yield placed(slot, statement, 1, "sign", operand)
             case ast.Call(func=function, args=args, keywords=keywords) as node:
                 last = ast.unparse(function).split(".")[-1]
+                if isinstance(function, ast.Attribute) and last in TURNS and not args:
+                    yield placed(slot, statement, 1, "transpose", function.value)
                 if len(args) == 1 and not keywords:
                     yield placed(slot, statement, 2, "activation", args[0])
                 if isinstance(slot.owner, ast.BinOp):
@@ -188,7 +209,8 @@ def _parts(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
             case ast.Constant(value=bool()):
                 continue
             case ast.Constant(value=int() | float() as value):
-                for near in (value - 1, value + 1, -value):
+                factor = isinstance(slot.owner, ast.BinOp) and isinstance(slot.owner.op, ast.Mult | ast.Div)
+                for near in (-value,) if factor else (value - 1, value + 1, -value):
                     text = f"({near!r})" if near < 0 else repr(near)
                     yield placed(slot, statement, 1, "sign" if near == -value else "axis or index", tables.later(text))
                 for constant in tables.constants:

@@ -132,13 +132,16 @@ class Search:
             mended = self._mended(diagnosis)
             if mended is not None:
                 return self._of_one(mended, diagnosis)
-        several = self._repaired()
+        several = self._repaired(False)
         if several is not None:
             return several
         diagnosis = diagnosis or self._diagnosed(True)
         mended = self._mended(diagnosis)
         if mended is not None:
             return self._of_one(mended, diagnosis)
+        several = None if self.partly else self._repaired(True)
+        if several is not None:
+            return several
         aliased = self._aliased()
         return ([aliased] if aliased is not None else self._without_repair(diagnosis)), ()
 
@@ -247,14 +250,15 @@ class Search:
         cells = " and ".join(mutant.says for mutant in diagnosis.found)
         return f"the gradients are, to {max(diagnosis.error, 1e-15):.0e}, those {cells}"
 
-    def _repaired(self) -> tuple[list[Fault], tuple[Line, ...]] | None:
+    def _repaired(self, blindly: bool) -> tuple[list[Fault], tuple[Line, ...]] | None:
         """Return one fault for each repair, where all of them together make every gradient right.
 
-        Where they don't, they are taken back, and kept as what is known of the faults.
+        Where they don't, they are taken back, and kept as what is known of the faults. `blindly` they may begin with
+        an edit that is told by the gradients alone.
         """
         if self.bench is None:
             return None
-        done = self._needed(repairs(self.bench))
+        done = self._needed(repairs(self.bench, blindly))
         if not done:
             return None
         once = self._mended_once(done)
@@ -299,16 +303,26 @@ class Search:
         return mended
 
     def _needed(self, done: list[Repair]) -> list[Repair]:
-        """Return the repairs without those that nothing is lost without, which are taken back."""
+        """Return the repairs without those that nothing is lost without, which are taken back.
+
+        What was done to one statement is taken back as a whole first: one repair may undo another.
+        """
         if self._amiss(self._left()):
             return done
-        needed = []
+        of_statements: dict[int, list[Repair]] = {}
         for repair in done:
-            new = repair.edit.swap_back(repair.old)
-            if self._amiss(self._left()):
-                repair.edit.swap_back(new)
-                needed.append(repair)
-        return needed
+            of_statements.setdefault(id(repair.edit.statement), []).append(repair)
+        whole = [repair for group in of_statements.values() if self._is_needed(group) for repair in group]
+        return [repair for repair in whole if self._is_needed([repair])]
+
+    def _is_needed(self, group: Sequence[Repair]) -> bool:
+        """Return whether gradients are wrong without these repairs; else they are taken back."""
+        now = [repair.edit.swap_back(repair.old) for repair in reversed(group)]
+        if not self._amiss(self._left()):
+            return False
+        for repair, node in zip(group, reversed(now), strict=True):
+            repair.edit.restore(node)
+        return True
 
     def _helps(self, repair: Repair, left: list[str]) -> bool:
         """Return whether a gradient is wrong without a repair that is right with it, all others being in force."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -67,6 +68,7 @@ INNER = {  # what a weight multiplies; with 1 before or after [h; x] where the b
     "plain": ("m", "n+m", "n", "n+m+1"),
     "": ("m", "n", "n+m", "n+m+1"),
 }
+ABOVE = {"m": "n", "n+m": "2*n"}  # what stands there for a layer whose inputs are states
 GATES = (1, 4, 3, 2, 5, 6, 8)
 NUMBERS: tuple[tuple[str, ...], ...] = ((), ("1",), ("1", "1"))
 
@@ -142,10 +144,22 @@ def params(path: Path, form: Form, label: str = "", use: Use = UNKNOWN) -> list[
         turn = use.sides == {"right"}
         suggested = "x" if use.reads else "h" if suggested in ("x", "plain") else suggested
         matrices = [*_matrices(suggested, turn), *_matrices("", turn)]
-        vectors = [("m",), ("n",)] if name[:1].islower() else []
+        vectors = [("m",), ("n",)] if name[:1].islower() and not isinstance(path[-1], int) else []  # not in lists
         rest = [("m",), *(axes for axes in _shapes("", column) if len(axes) != 2)]
         shapes = [*matrices[:1], *vectors, *matrices[1:], *rest]
+    if layer(Place(path, (), "param", "", label).name):  # on top of others, it reads states
+        shapes = [*(tuple(ABOVE.get(axis, axis) for axis in axes) for axes in shapes), *shapes]
     return [(Place(path, axes, "param", "", label),) for axes in dict.fromkeys(shapes)]
+
+
+def layer(name: str) -> int:
+    """Return the layer of a parameter in a list, 0 for one that isn't in any.
+
+    >>> layer("layers[1].W"), layer("Wx")
+    (1, 0)
+    """
+    found = re.search(r"\[(\d+)\]", name)
+    return int(found[1]) if found else 0
 
 
 def _matrices(kind: str, turn: bool) -> Iterator[tuple[str, ...]]:

@@ -168,7 +168,7 @@ class _Trial:
         self.found: Calling | None = None
 
     def _add(self, argument: Argument) -> None:
-        """Add what an argument may be; biases go by weights, targets and groups by both, and states widely."""
+        """Add what an argument may be; biases go by weights of their layer, targets, groups by both, states widely."""
         self.names.append(argument.name)
         use = UNKNOWN if self.widely else self._use(argument)
         self.domains[argument.name] = _domain(argument, self.form, self.adapter, use, self.widely)
@@ -176,6 +176,7 @@ class _Trial:
             name: (
                 (len(options) < 20 or any(place.role == "object" for place in options[0]))
                 and (self.widely or not any(place.role == "state" for place in options[0])),
+                max((forms.layer(place.name) for place in options[0]), default=0),
                 "bias" in kind(last_name(tuple(name.split("/")))),
             )
             for name, options in self.domains.items()
@@ -329,13 +330,15 @@ def _arguments(subject: Subject, adapter: Adapter, setting: Setting) -> Iterator
 def _listed(subject: Subject, adapter: Adapter, setting: Setting, inside: bool) -> Iterator[tuple[Argument, ...]]:
     forward = subject.functions()[0]
     found: list[Argument] = []
-    for name in parameters(forward, subject.make is not None):
+    names = parameters(forward, subject.make is not None)
+    lists = any((adapter.roles.get(name) or role(name)) == "input" for name in names)  # else one may be the input
+    for name in names:
         suggested = adapter.roles.get(name) or role(name)
         if suggested == "object" and not is_written_to(forward, name, subject.text):
             suggested = "second"  # a context as of attention
         if suggested == "param" and picks_entries(forward, name):
             suggested = "target"
-        found += _parts(subject, name, (name,), suggested, inside)
+        found += _parts(subject, name, (name,), suggested, inside, lists)
     for name in optional_names(forward):
         if (adapter.roles.get(name) or role(name)) == "state":
             found.append(Argument((name,), "state", True))
@@ -343,7 +346,7 @@ def _listed(subject: Subject, adapter: Adapter, setting: Setting, inside: bool) 
         found = [replace(a, role="second") if a.role == "param" and len(a.path) == 1 else a for a in found]
     maker = subject.factory or (subject.make if subject.is_class and not setting.construct else None)
     for name in parameters(maker, False) if maker is not None else ():
-        found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param", inside)
+        found += _parts(subject, name, ("make", name), adapter.roles.get(name) or "param", inside, False)
     starts = [argument.name for argument in found if argument.role == "state" and FIRST.fullmatch(argument.name)]
     if starts:  # beside a0, b0 is a state, not a bias
         found = [replace(a, role="state") if FIRST.fullmatch(a.name) and a.role == "param" else a for a in found]
@@ -357,10 +360,10 @@ def _listed(subject: Subject, adapter: Adapter, setting: Setting, inside: bool) 
             yield (*found[:place], replace(argument, role="input"), *found[place + 1 :])
 
 
-def _parts(subject: Subject, name: str, path: Path, role: str, inside: bool) -> list[Argument]:
-    """Return an argument, or what is taken out of it where it holds several arrays."""
+def _parts(subject: Subject, name: str, path: Path, role: str, inside: bool, lists: bool) -> list[Argument]:
+    """Return an argument, or what is taken out of it where it holds several arrays; also if it is a list of them."""
     deep = parts_inside(subject.forward, name, subject.text) if inside and role in ("group", "param", "second") else []
-    if deep:
+    if deep and (lists or any(len(part) > 1 for part in deep)):
         places = distinct(tuple(Place((*path, *part), (), "param") for part in deep))
         return [Argument(place.path, "param", False, place.label) for place in places]
     if role in ("group", "param", "state"):
@@ -396,6 +399,12 @@ def _nothing_found(subject: Subject, adapter: Adapter, said: list[str]) -> str:
         if option and option[0].axes and argument.role != "size":
             shapes.append(f'"{name}": "{", ".join(option[0].axes)}"')
             roles.append(f'"{name}": "{"target" if option[0].role == "onehot" else option[0].role}"')
+    if said and (asked := re.search(r"'Tagged' object has no attribute '(\w+)'", said[-1])):
+        return (
+            f"{subject.name}: the forward pass asks one of its arguments for .{asked[1]}, which no array has. Write a "
+            "function forward(xs, ...) that takes arrays and makes such objects of them, and a function "
+            "backward(dhs, ...) that returns the gradients"
+        )
     last = f" The last of {len(said)} tries ended in {said[-1].splitlines()[0]}." if said else ""
     if not shapes:
         return (

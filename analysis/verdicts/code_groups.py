@@ -17,9 +17,10 @@ SAME = ("list", "tuple", "reversed")  # functions that give what they are given,
 
 
 def parts_inside(function: Callable[..., Any], argument: str, text: str) -> list[Path]:
-    """Return the ways to the arrays in an argument, where some lie deeper than a key; else nothing.
+    """Return the ways to the arrays in an argument, where some lie deeper than a key, or in a list; else nothing.
 
-    What functions that are called read comes before what the function itself does.
+    A list is what is walked through, or asked for its length. What functions that are called read comes before what
+    the function itself does.
 
     >>> text = "def forward(x, p): return [[layer['W'] @ x + p['b'][l] for l, layer in enumerate(p['layers'])]]"
     >>> parts_inside(lambda x, p: None, "p", text)  # the function's own source, of one line, comes first
@@ -34,7 +35,8 @@ def parts_inside(function: Callable[..., Any], argument: str, text: str) -> list
     reader = _Reader(helpers)
     reader.read(helpers[function.__name__], {argument: {()}})
     found = _whole(reader.found)
-    return list(dict.fromkeys(_expanded(found))) if any(len(path) > 1 for path in found) else []
+    is_list = found == [(EACH,)] and () in reader.walked
+    return list(dict.fromkeys(_expanded(found))) if is_list or any(len(path) > 1 for path in found) else []
 
 
 def _whole(found: Collection[Path]) -> list[Path]:
@@ -60,11 +62,13 @@ class _Reader:
     Attributes:
         helpers: name -> function of the file.
         found: the paths that were read, in order.
+        walked: those whose entries a loop takes, or whose length is asked for.
         deep: how many calls it is inside.
     """
 
     helpers: Mapping[str, ast.FunctionDef]
     found: dict[Path, None] = field(default_factory=dict)
+    walked: set[Path] = field(default_factory=set)
     deep: int = 0
 
     def read(self, tree: ast.FunctionDef, names: dict[str, set[Path]]) -> None:
@@ -76,6 +80,8 @@ class _Reader:
                         self._bind(target, value, names)
                     case ast.For(target=target, iter=over) | ast.comprehension(target=target, iter=over):
                         self._loop(target, over, names)
+                    case ast.Call(func=ast.Name(id="len"), args=[inner]):
+                        self.walked |= self._paths(inner, names)
                     case ast.Call(func=ast.Name(id=name)) if name in self.helpers and self.deep < DEEPEST:
                         self._call(self.helpers[name], node, names)
         for node in ast.walk(tree):
@@ -99,14 +105,15 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name), args=[inner]) if name in SAME:
                 self._loop(target, inner, names)
             case ast.Name() | ast.Subscript() | ast.Attribute() if isinstance(target, ast.Name):
-                entries = {(*path, EACH) for path in self._paths(over, names)}
-                names[target.id] = names.get(target.id, set()) | entries
+                paths = self._paths(over, names)
+                self.walked |= paths
+                names[target.id] = names.get(target.id, set()) | {(*path, EACH) for path in paths}
 
     def _call(self, helper: ast.FunctionDef, call: ast.Call, names: dict[str, set[Path]]) -> None:
         inner = {a.arg: self._paths(given, names) for a, given in zip(helper.args.args, call.args, strict=False)}
         inner |= {keyword.arg: self._paths(keyword.value, names) for keyword in call.keywords if keyword.arg}
         if any(inner.values()):
-            _Reader(self.helpers, self.found, self.deep + 1).read(helper, inner)
+            _Reader(self.helpers, self.found, self.walked, self.deep + 1).read(helper, inner)
 
     def _paths(self, node: ast.expr, names: Mapping[str, set[Path]]) -> set[Path]:
         """Return what an expression may be, as paths from the argument; nothing where it is something else."""

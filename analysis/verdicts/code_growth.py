@@ -25,6 +25,8 @@ SLOPES = (
 
 def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     """A factor or a term more, on the right side and on each of its terms; = for += and back."""
+    if isinstance(statement, ast.Return) and statement.value is not None:
+        yield from _returned(tables, statement, statement.value)
     if not isinstance(statement, ast.Assign | ast.AugAssign):
         return
     target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
@@ -32,6 +34,8 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         if isinstance(statement.value, ast.Tuple):
             for index, (part, value) in enumerate(zip(target.elts, statement.value.elts, strict=False)):
                 yield from _larger(tables, statement, Slot(value, statement.value, "elts", index), tables.shape(part))
+        for slot in tables.slots(statement):
+            yield from _carried(tables, statement, slot)
         return
     if not isinstance(target, ast.Name | ast.Attribute | ast.Subscript):
         return
@@ -58,13 +62,8 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
     yield from _renamed(tables, statement)
     for slot in tables.slots(statement):
         yield from _within(tables, statement, slot, tables.shape(target))
-        if is_operand(slot) and (inner := tables.shape(slot.node)) is not None:
-            for atom in tables.near(inner):
-                yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
-        elif _is_passed(tables, slot):
-            for atom in tables.near(tables.shape(slot.node)):
-                text = f"{ast.unparse(slot.node)} + {atom}"
-                yield placed(slot, statement, 3, "dropped carry", tables.later(text))
+        yield from _scaled(tables, statement, slot)
+        yield from _carried(tables, statement, slot)
     shape = tables.shape(target)
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _larger(tables, statement, term, shape)
@@ -75,6 +74,33 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
                 for atom in tables.near(max(shapes, key=len)):
                     more = f"({ast.unparse(term.node)}) * {atom}"
                     yield placed(term, statement, 3, "factor", tables.later(more))
+
+
+def _returned(tables: Tables, statement: ast.Return, value: ast.expr) -> Iterator[Edit]:
+    """A factor or a term more in what a function returns."""
+    parts = [Slot(value, statement, "value", None)]
+    if isinstance(value, ast.Tuple):
+        parts = [Slot(part, value, "elts", index) for index, part in enumerate(value.elts)]
+    for part in parts:
+        for term in _terms(part):
+            yield from _larger(tables, statement, term, tables.shape(part.node))
+    for slot in tables.slots(statement):
+        yield from _within(tables, statement, slot, None)
+        yield from _scaled(tables, statement, slot)
+
+
+def _scaled(tables: Tables, statement: ast.stmt, slot: Slot) -> Iterator[Edit]:
+    """A factor more in a side of a product."""
+    shape = tables.shape(slot.node) if is_operand(slot) else None
+    for atom in tables.near(shape) if shape is not None else ():
+        yield placed(slot, statement, 3, "factor", tables.later(f"{ast.unparse(slot.node)} * {atom}"))
+
+
+def _carried(tables: Tables, statement: ast.stmt, slot: Slot) -> Iterator[Edit]:
+    """A term more in what is passed to a function."""
+    for atom in tables.near(tables.shape(slot.node)) if _is_passed(tables, slot) else ():
+        text = f"{ast.unparse(slot.node)} + {atom}"
+        yield placed(slot, statement, 3, "dropped carry", tables.later(text))
 
 
 def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, ...] | None) -> Iterator[Edit]:
@@ -99,9 +125,9 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             for term in tables.reductions(shape):
                 for sign in "+-":
                     yield placed(slot, statement, 5, "missing path", tables.later(f"{text} {sign} {term}"))
-        case Slot(node=ast.Attribute(value=inner, attr="T")):
+        case Slot(node=ast.Attribute(value=inner, attr="T") | ast.Call(ast.Attribute(value=inner, attr="t"), [])):
             for atom in tables.near(tables.shape(inner)):
-                turned = f"({ast.unparse(inner)} * {atom}).T"
+                turned = f"({ast.unparse(inner)} * {atom}){text.removeprefix(ast.unparse(inner))}"
                 yield placed(slot, statement, 3, "factor", tables.later(turned))
         case Slot(
             node=ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call(),
@@ -112,11 +138,13 @@ def _within(tables: Tables, statement: ast.stmt, slot: Slot, shape: tuple[int, .
             for atom in tables.near(of):
                 for sign in "+-":
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
-        case Slot(node=ast.BinOp(op=ast.Mult()), owner=ast.BinOp(op=ast.Mult() | ast.Div())) if shape is not None:
+        case Slot(node=ast.BinOp(op=ast.Mult() | ast.MatMult() as op), owner=ast.BinOp(op=ast.Mult() | ast.Div())) if (
+            shape is not None
+        ):
             for atom in (*tables.near(shape), *tables.repeated(shape)):
                 for sign in "+-":
                     yield placed(slot, statement, 4, "missing path", tables.later(f"({text} {sign} {atom})"))
-            for pair in itertools.combinations(tables.near(shape), 2):
+            for pair in itertools.combinations(tables.near(shape), 2) if isinstance(op, ast.Mult) else ():
                 yield placed(slot, statement, 5, "missing path", tables.later(f"({text} + {' * '.join(pair)})"))
 
 

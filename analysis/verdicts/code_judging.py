@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from .code_notes import explained
 from .code_places import arguments
 from .code_reference import EXACT, Reference, complex_slope, condition, draw_seeds, reference
 from .code_returned import bounded
+from .code_signatures import names_read
 from .code_smooth import roughness
 from .code_subject import AROUND, Hung, Subject
 from .code_ways import called, reshaped, runs
@@ -33,6 +35,9 @@ Tell = Callable[[str | Verdict], None]
 SEEDS = (1, 2)
 MORE = range(3, 19)  # of probes on which one direction is looked at
 OWN = "a cell of its own"
+WEAK = 1e-3  # of loss gradients, where larger ones are limited on the way back
+LIMITED = "Gradients are limited where they are large. Judged with loss gradients of 1/1000, for which they aren't."
+LIMITS = re.compile("clip|clamp|norm|minimum|maximum")
 NEAR = "Agreement is asked for to {:.1g} of each gradient's largest entry."
 
 UNSEEN = "{} isn't judged: nothing that the forward pass was seen to read has this gradient"
@@ -144,6 +149,9 @@ def _read(
         error = max(differences(compared.theirs, note[1]).values())
         notes = [*different, note[0], *verdict.notes[len(different) :]]
         return replace(verdict, notes=tuple(notes), largest_error=error, lines=search.lines())
+    if calling.strength == 1 and _is_limited(subject, calling, compared, search):
+        weak = _read(subject, replace(calling, strength=WEAK), form, match, adapter, tell, seconds)
+        return replace(weak, notes=(*weak.notes, LIMITED))
     rough = roughness(subject, calling, compared.values, compared.seeds) if near < 1e-6 else ""
     if rough:
         unjudged = Fault(0, "not differentiable", f"{rough}. The gradients of {', '.join(search.wrong)} differ", "")
@@ -151,6 +159,16 @@ def _read(
     tell(replace(verdict, faults=(*verdict.faults, *search.unexplained())))
     found, lines = search.result()
     return replace(verdict, faults=(*verdict.faults, *found), lines=lines)
+
+
+def _is_limited(subject: Subject, calling: Calling, trial: Trial, search: Search) -> bool:
+    """Return whether the backward pass keeps gradients below a limit, and so isn't linear in those of the loss."""
+    if not any(LIMITS.search(name) for at in search.ran for name in names_read(at.function.__code__)):
+        return False
+    weak = {path: WEAK * seed for path, seed in trial.seeds.items()}
+    found = gradients(calling, left_behind(subject, calling, trial.values, weak))
+    strong = {name: gradient / WEAK for name, gradient in found.items()}
+    return max(differences(strong, trial.theirs).values(), default=0.0) > 1e-6
 
 
 def _cell(match: Match | None) -> tuple[str, tuple[str, ...]]:

@@ -62,7 +62,7 @@ def draw_seeds(subject: Subject, calling: Calling, values: Mapping[str, Array], 
         if place.role == "loss":
             seeds[place.path] = np.asarray(1.0)
         elif number in told:
-            drawn = seeds[place.path] = rng.standard_normal(found[place.path].shape)
+            drawn = seeds[place.path] = calling.strength * rng.standard_normal(found[place.path].shape)
             if "T+1" in place.axes:
                 first = 0 if any(other.path == (*place.path, "1:") for other in calling.returned) else -1
                 np.moveaxis(drawn, place.axes.index("T+1"), 0)[first] = 0

@@ -122,9 +122,9 @@ class Bench:
                 function.__code__ = code
 
     def agreeing(self) -> frozenset[str]:
-        """Return whose gradients are right."""
+        """Return whose gradients are right as the trees now stand."""
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
+            with self.in_force(), np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = self.run(False)
         except (Exception, Hung):
@@ -134,8 +134,7 @@ class Bench:
 
     def agrees(self) -> bool:
         """Return whether all gradients are right as the trees now stand."""
-        with self.in_force():
-            return len(self.agreeing()) == len(self.right_gradients)
+        return len(self.agreeing()) == len(self.right_gradients)
 
     def right(self, found: Sequence[Watched]) -> list[tuple[Watched, int, bool]]:
         """Return (target, execution, whether it holds a right adjoint) in the order of the run, without due zeros."""
@@ -219,13 +218,25 @@ class Bench:
         return sorted(suspects.values(), key=lambda pair: (pair[1] if len(pair[0].values) > 1 else 99, pair[0].order))
 
 
-def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
-    """Mend statements one after another, as far as an edit of each makes more values right; the edits stay in force."""
+def repairs(bench: Bench, blindly: bool) -> list[Repair]:
+    """Mend statements one after another, as far as an edit of each makes more values right; the edits stay in force.
+
+    Args:
+        bench: the backward pass.
+        blindly: whether to begin with an edit that is told by the gradients alone, where no statement tells of any.
+    """
     done: list[Repair] = []
+    won: frozenset[str] = frozenset()  # gradients that were made right for their own sake
     found = bench.watched()
     while len(done) < MOST:
         score = bench.score(found)
-        repair = next(_proposed(bench, found, score, ours), None) or _agreed(bench, ours)
+        repair = next(_proposed(bench, found, score), None)
+        if repair is not None and not won <= bench.agreeing():
+            repair.edit.restore(repair.old)
+            repair = None
+        if repair is None and (done or blindly):
+            repair = _agreed(bench)
+            won = bench.agreeing()
         if repair is None:
             break
         done.append(repair)
@@ -235,38 +246,33 @@ def repairs(bench: Bench, ours: tuple[str, ...] = ()) -> list[Repair]:
     return done
 
 
-def _agreed(bench: Bench, ours: tuple[str, ...]) -> Repair | None:
+def _agreed(bench: Bench) -> Repair | None:
     """Make the edit after which more gradients are right, and none of those that are is lost."""
     with bench.in_force():
         before, reach = bench.agreeing(), bench.reach()
         if len(before) == len(bench.right_gradients):
             return None
-        tried = sorted(((edit, ran) for ran in bench.ran for edit in edits(ran, ours)), key=lambda pair: pair[0].cost)
+        tried = sorted(((edit, ran) for ran in bench.ran for edit in edits(ran)), key=lambda pair: pair[0].cost)
         for edit, ran in itertools.islice(tried if reach is None else reach.in_order(tried), LARGEST):
             if reach is not None and not before < reach.possible(edit, ran):
                 continue
             old = edit.swap()
-            try:
-                with bench.in_force():
-                    after = bench.agreeing()
-            except (SyntaxError, ValueError, TypeError):
-                continue
-            finally:
-                edit.restore(old)
+            after = bench.agreeing()
+            edit.restore(old)
             if before < after:
                 return _made(bench, edit, ran)
     return None
 
 
-def _proposed(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
+def _proposed(bench: Bench, found: list[Watched], score: int) -> Iterator[Repair]:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield from _best(bench, found, score, ours)
+        yield from _best(bench, found, score)
 
 
-def _best(bench: Bench, found: list[Watched], score: int, ours: tuple[str, ...]) -> Iterator[Repair]:
+def _best(bench: Bench, found: list[Watched], score: int) -> Iterator[Repair]:
     suspects = bench.suspects(found)
-    tables = {id(ran): tables_of(ran, ours) for ran in bench.ran}
+    tables = {id(ran): tables_of(ran, ()) for ran in bench.ran}
     known: dict[int, list[Edit]] = {}  # the edits of a statement
     codes: dict[int, CodeType | None] = {}  # of edits
     texts: dict[tuple[int, str, int | None], str] = {}  # of their statements, with a hole

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .code_adapter import Adapter, Array, Path, Place, pieces
+from .code_adapter import Adapter, Array, Construct, Path, Place, pieces
 from .code_names import kind
 from .code_places import distinct, items
 from .code_signatures import is_float, parameters, sizes_with_defaults
@@ -21,12 +21,12 @@ class Setting:
     """What is fixed before shapes are searched for.
 
     Attributes:
-        construct: positional numbers for the class.
+        construct: positional numbers for the class, or lists of them.
         own: arrays that objects, modules and closures hold already.
         sizes: that they fix.
     """
 
-    construct: tuple[int, ...]
+    construct: Construct
     own: tuple[Place, ...]
     sizes: Mapping[str, int]
 
@@ -45,7 +45,7 @@ def settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Itera
         return
     for construct in _constructs(subject, sizes):
         try:
-            owner = subject.make(*construct)
+            owner = subject.built(construct)
         except Exception:
             continue
         subject.prototypes[construct] = owner
@@ -64,8 +64,11 @@ def settings(subject: Subject, sizes: dict[str, int], adapter: Adapter) -> Itera
         yield Setting((), (), sizes)
 
 
-def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
-    """Yield positional numbers for the class, in every order that its arguments may have."""
+def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[Construct]:
+    """Yield positional numbers for the class, in every order that its arguments may have; then lists for one of them.
+
+    A list has a number for each of two layers, the inputs before them or not.
+    """
     assert subject.make is not None
     names = [*parameters(subject.make, False), *sizes_with_defaults(subject.make)]
     likely = {"x": "m", "input": "m", "in": "m", "vocab": "m", "D": "m", "embedding": "m", "feature": "m"}
@@ -74,6 +77,9 @@ def _constructs(subject: Subject, sizes: Mapping[str, int]) -> Iterator[tuple[in
     orders = [guess, *itertools.permutations("mnk", len(names))] if len(names) <= 3 else [guess]
     for order in dict.fromkeys(orders):
         yield tuple(sizes[name] for name in order)
+    for place, layers in itertools.product(range(len(names)), ("mnn", "nn")):
+        listed = tuple(sizes[name] for name in layers)
+        yield tuple(listed if at == place else sizes[name] for at, name in enumerate(guess))
 
 
 def _around(subject: Subject, adapter: Adapter) -> Iterator[tuple[Path, Array]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .code_adapter import Array, Attributes, Calling, Path, wrapped
+from .code_adapter import Array, Attributes, Calling, Construct, Path, wrapped
 from .code_places import arguments, at, put
 from .code_signatures import parameters
 
@@ -68,13 +68,18 @@ class Subject:
     module: ModuleType | None = None
     text: str = ""
     file: str = ""
-    prototypes: dict[tuple[int, ...], Any] = field(default_factory=dict)
+    prototypes: dict[Construct, Any] = field(default_factory=dict)
     patience: float = 5.0
 
     @property
     def is_class(self) -> bool:
         """Whether objects are made by a class, rather than being copies of one."""
         return self.make is not None and (isinstance(self.make, type) or bool(parameters(self.make, False)))
+
+    def built(self, construct: Construct, /, **given: Any) -> Any:
+        """Return an object of the class."""
+        assert self.make is not None
+        return self.make(*(list(part) if isinstance(part, tuple) else part for part in construct), **given)
 
     def owner(self, calling: Calling, values: Mapping[str, Array]) -> Any:
         """Return a fresh object with the given attributes, or None for functions."""
@@ -83,9 +88,9 @@ class Subject:
         made = tuple(place for place in calling.given if place.path[0] == "make")
         if made:
             given = arguments(tuple(replace(place, path=place.path[1:]) for place in made), values)
-            return self.make(*calling.construct, **given)
+            return self.built(calling.construct, **given)
         if calling.construct not in self.prototypes:
-            self.prototypes[calling.construct] = self.make(*calling.construct)
+            self.prototypes[calling.construct] = self.built(calling.construct)
         owner = copy.deepcopy(self.prototypes[calling.construct])
         for place in calling.given:
             if place.path[0] == "self":

@@ -45,7 +45,7 @@ def uses(function: Callable[..., Any], text: str, paths: Mapping[Path, str], inp
     Args:
         function: the forward pass.
         text: of the file that it is in.
-        paths: of parameters -> the name that a part of a tuple is given.
+        paths: of parameters -> the name that a part of a tuple is given; entries of a list have none.
         inputs: names of the arguments that are inputs.
 
     >>> def forward(x, W, U, b): return W @ x + x.dot(U.T) + b
@@ -57,8 +57,12 @@ def uses(function: Callable[..., Any], text: str, paths: Mapping[Path, str], inp
     helpers = {node.name: node for tree in whole for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     if function.__name__ not in helpers:
         return {}
-    spelled = {_spelled(path, label): path for path, label in paths.items()}
-    return _Reader(helpers).uses(helpers[function.__name__], spelled, set(inputs))
+    tree = helpers[function.__name__]
+    listed = {p: (p[0], 0) for p, label in paths.items() if len(p) == 2 and isinstance(p[1], int) and not label}
+    spelled = {_spelled(path, label): path for path, label in paths.items() if path not in listed}
+    spelled |= {text: first for first in listed.values() for text in _entries(tree, str(first[0]))}
+    found = _Reader(helpers).uses(tree, spelled, set(inputs))
+    return found | {path: found[first] for path, first in listed.items() if first in found}
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,30 @@ def _spelled(path: Path, label: str) -> str:
     if label or len(path) == 1 or path[0] == "make":
         return label or last
     return f"{path[0]}{last}" if last.startswith(".") else f"{path[0]}[{last!r}]"
+
+
+def _entries(tree: ast.AST, name: str) -> set[str]:
+    """Return how entries of a list are written: what it is indexed as, and what loops over it call them."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=ast.Name(id=of)) if of == name and not _is_slice(node):
+                found.add(ast.unparse(node))
+            case ast.For(target=target, iter=over) | ast.comprehension(target=target, iter=over):
+                found |= _walked(target, over, name)
+    return found
+
+
+def _walked(target: ast.expr, over: ast.expr, name: str) -> set[str]:
+    """Return what a loop calls the entries of a list, nothing where it is over others."""
+    match target, over:
+        case ast.Name(id=entry), ast.Name(id=of) if of == name:
+            return {entry}
+        case ast.Tuple(elts=[*_, last]), ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
+            return _walked(last, inner, name)
+        case ast.Tuple(elts=parts), ast.Call(func=ast.Name(id="zip"), args=rows):
+            return set().union(*(_walked(part, row, name) for part, row in zip(parts, rows, strict=False)))
+    return set()
 
 
 def _aliases(tree: ast.AST, spelled: Mapping[str, Path]) -> dict[str, Path]:

@@ -60,7 +60,7 @@ class Fault:
             return f"line {self.line}"
         if self.kind in WHOLE and not self.mended:
             return "the code"
-        return "elsewhere" if self.kind == "unknown" else "a line is missing"
+        return "a line is missing" if self.mended else "elsewhere"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from bptt.analysis.verdicts.code_adapter import Adapter
 from bptt.analysis.verdicts.code_finding import find
 from bptt.analysis.verdicts.code_judging import judge
+from bptt.derive.errors import Error
 
 STRANGERS = Path(__file__).parent / "theirs" / "strangers"
 OWN = "a cell of its own"
@@ -95,6 +96,13 @@ SAID = {
     "bilstm_ones.py": (OWN, "Sequences are (T, B, features)."),
     "loss_apart.py": (OWN, "The loss is computed inside, from targets."),
     "loss_of_many.py": (OWN, "The loss is computed inside, from targets."),
+    "zipped_lists.py": (OWN, "One sequence at a time, (T, features)."),
+    "lists_of_gates.py": (OWN, "Sequences are (T, B, features)."),
+    "listed_sizes.py": (OWN, "Sequences are (B, T, features)."),
+    "clipped_class.py": (OWN, "Loss gradients come in at the outputs of every step."),
+    "weight_decay.py": (OWN, "The loss is computed inside, from targets."),
+    "pullbacks.py": ("rnn", "Sequences are (T, B, features)."),
+    "pooled_attention.py": (OWN, "Loss gradients come in at the last step."),
     "number_series.py": (OWN, "One sequence of numbers, (T,)."),
 }
 
@@ -121,6 +129,19 @@ def test_what_is_not_seen_is_not_called_right(tmp_path):
     found = judged(f"{hidden}\n\nclass hide(tuple):\n    pass\n", tmp_path)
     (fault,) = found.faults
     assert fault.kind == "missing gradient" and "so none is judged; keep weights as arrays" in fault.message
+
+
+def test_what_wants_objects_of_its_own_is_told_what_to_write(tmp_path):
+    text = (
+        "import numpy as np\n\n\nclass Unit:\n"
+        "    def __init__(self, memory):\n        self.memory = memory\n\n"
+        "    def forward(self, x):\n        self.h = np.tanh(self.memory.weights_of(x) @ x)\n\n"
+        "    def backward(self, dh):\n        return dh * (1 - self.h**2)\n"
+    )
+    with pytest.raises(
+        Error, match=r"asks one of its arguments for \.weights_of, which no array has\. Write a function"
+    ):
+        judged(text, tmp_path)
 
 
 def test_what_is_left_out_is_said(tmp_path):

@@ -99,6 +99,15 @@ FAULTS = [
     ("projected_lstm.py", "dP += dr.T @ s['m']", "dP += (dr_all[t]).T @ s['m']", "mix-up"),
     ("projected_lstm.py", "dc = dc*s['f']", "dc = dc*s['i']", "mix-up"),
     ("hinge_whole.py", "* y / N", "* y", "factor"),
+    ("zipped_lists.py", "(dseq[t] + carry)", "dseq[t]", "missing path"),
+    ("zipped_lists.py", "np.outer(da, h[t])", "np.outer(da, h[t + 1])", "time"),
+    ("lists_of_gates.py", "dc * f, dz.T", "dc, dz.T", "factor"),
+    ("lists_of_gates.py", "cell_backward(dh[l] + d,", "cell_backward(d,", "dropped carry"),
+    ("listed_sizes.py", "carry = da * u", "carry = da", "factor"),
+    ("weight_decay.py", '(ds[:, t] @ p["Wo"].T + carry)', '(ds[:, t] @ p["Wo"].T)', "missing path"),
+    ("weight_decay.py", "self.decay * p[name] if", "2 * self.decay * p[name] if", "factor"),
+    ("pullbacks.py", "pull(dy + dh)", "pull(dy)", "dropped carry"),
+    ("pooled_attention.py", "dh * (h - n)", "dh * (n - h)", "sign"),  # what is mended after it needn't be
 ]
 
 
@@ -125,6 +134,15 @@ def test_a_strangers_fault_is_placed_named_and_mended(file, was, now, kind, tmp_
     indent = lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
     mended = "\n".join([*lines[: line - 1], indent + fault.mended, *lines[line:]])
     assert same(mended, text) or judged(mended, tmp_path).correct  # the program itself is judged with all strangers
+
+
+def test_limits_on_gradients_hide_no_fault(tmp_path):
+    text = (STRANGERS / "clipped_class.py").read_text(encoding="utf-8")
+    found = judged(text.replace("self.hs[t - 1].T", "self.hs[t].T"), tmp_path)
+    [fault] = found.faults
+    assert (fault.kind, fault.mended) == ("time", 'g["W_hh"] += da @ self.hs[t - 1].T')
+    assert "all 6 gradients agree" in fault.proof and any("limited where they are large" in n for n in found.notes)
+    assert "Gradients are clipped to ±5, entry by entry." in judged(text, tmp_path).notes
 
 
 def test_a_difference_is_turned_where_its_sign_is_wrong(tmp_path):

@@ -54,6 +54,24 @@ FAULTS = [
     ("strangers/torch/lstm_functions.py", "dc_next = dc * f", "dc_next = dc * i", "dc_next = dc * f"),
     ("strangers/torch/rnn_class.py", "self.hs[t + 1] ** 2", "self.hs[t] ** 2", "da = dh * (1 - self.hs[t + 1] ** 2)"),
     ("strangers/torch/token_model.py", "da.sum(0)", "da.mean(0)", 'g["b"] += da.sum(0)'),
+    (
+        "strangers/torch/step_function.py",
+        "(f * h).t() @ dk",
+        "h.t() @ dk",
+        "return dx, dhp, x.t() @ df, h.t() @ df, df.sum(0), x.t() @ dk, (h * f).t() @ dk, dk.sum(0)",
+    ),
+    (
+        "strangers/torch/sequence_function.py",
+        "prev = out[:, t - 1] if t > 0 else h0",
+        "prev = out[:, t]",
+        "prev = out[:, t - 1] if t > 0 else h0",
+    ),
+    (
+        "strangers/torch/sequence_function.py",
+        "grad_a @ weight_hh\n",
+        "grad_a @ weight_hh.t()\n",
+        "grad_h = grad_a @ weight_hh",
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ from lark import Token
 from ...derive.errors import NotationError, Source
 from .formulas import Derivative, Formulas, Statement
 from .jacobians import leaves_named
+from .latex_entries import Entries, index_letters
 from .latex_labels import written_out
 from .latex_macros import expanded
 from .latex_parts import Differential, Function
@@ -21,7 +22,7 @@ from .latex_products import gathered, matrix_states, resolved
 from .latex_rows import Equation, blanked, displayed, equations, prepared, unbroken
 from .latex_signs import spelled
 from .latex_symbols import MARK, Refused, Symbol, Unjudged, UnjudgedScript
-from .latex_trees import CALLED, KNOWN, Builder, shifted
+from .latex_trees import CALLED, KNOWN, Builder, one_letter, shifted
 from .meanings import adjoint_of
 from .plain_text import without_prose
 from .probes import LOSSES
@@ -39,7 +40,10 @@ HINTS = (
     (r"\\[lcd]?dots|\.\.\.", "An ellipsis leaves terms out: write them all."),
     (r"\\begin\{", "Of environments inside of a formula the dialect knows cases, bmatrix and pmatrix."),
     (r"\\(?:approx|propto|sim|le|leq|ge|geq|lt|gt|in|neq?|to)(?![A-Za-z])|[<>]", "A formula is an equation, with =."),
-    (r"_\{[ijk]{2}\}|_\{?[ijk]\}?\(t", "Entries aren't judged: write vectors and matrices, as in W h_{t-1}."),
+    (
+        r"_\{[ijk]{2}\}|_\{?[ijk]\}?\(t",
+        "Of entries, sums over one letter are understood, as in \\sum_j w_{ij} h_j; else write vectors and matrices.",
+    ),
     (r"\|", "Norms and bounds aren't judged: leave them out."),
 )
 
@@ -83,6 +87,8 @@ class _Reading:
         above = r"\\partial\s*\S+\s*[_^]\s*\{[^{}]*\}\s*(?:\}\s*\{|/)\s*\\partial"  # ∂L_{t-1} over ∂h_{t-1}
         states = {found[1].lstrip("\\") for found in re.finditer(losses, blanked(self.text, above))}
         self.builder = Builder(states, self.fragment)
+        self.builder.indices = index_letters(self.text)
+        self.builder.renamed = one_letter(self.text)
         self.statements: list[Statement] = []
         self.derivatives: list[Derivative] = []
         self.notes, self.unjudged = list(prose), list[str]()
@@ -107,6 +113,7 @@ class _Reading:
             said = f" ({'; '.join([*self.notes, *self.unjudged])})" if self.notes or self.unjudged else ""
             raise NotationError(f"{self.source.name}: no equation was found{said}. {ACCEPTED}")
         builder = self.builder
+        self._join_entries()
         clean: list[Statement] = []
         derivatives: list[Derivative] = []
         every: list[Statement | Derivative] = [*self.statements, *self.derivatives]
@@ -153,6 +160,24 @@ class _Reading:
             tuple(self.unjudged),
         )
 
+    def _join_entries(self) -> None:
+        """Make equations of entries into ones of vectors and matrices."""
+        builder = self.builder
+        if not builder.indices:
+            return
+        entries = Entries(self.statements, builder.indices, builder.templates, builder.timed)
+        made = []
+        for line in self.statements:
+            try:
+                target, value = entries.whole(line.target, line.value)
+                made.append(replace(line, target=target, value=value))
+            except Unjudged as why:
+                self.unjudged.append(f"line {line.number} isn't judged: {why}: {line.text}")
+        self.statements = made
+        self.notes.append(
+            f"the indices {', '.join(sorted(builder.indices))} are of entries, and read as vectors and matrices"
+        )
+
     def _defines(self, equation: Equation) -> bool:
         """Take a function's name, as in phi = tanh; return whether that is what an equation does."""
         sides = [re.sub(r"\\mathrm|\\text|\\operatorname|[\\{}\s\x00]", "", self.text[a:b]) for a, b in equation.sides]
@@ -179,7 +204,7 @@ class _Reading:
 
     def _read(self, equation: Equation) -> None:
         whole = self.text[equation.start : equation.stop]
-        self.builder.clocks = {"t", *_clocks(whole)}
+        self.builder.clocks = {"t", *_clocks(whole)} - self.builder.indices
         if len(equation.sides) < 2:
             place = equation.start
             if re.search(r"\\(?:leq?|geq?|approx|propto|ll|gg|sim)(?![A-Za-z])|[<>≤≥]", whole):

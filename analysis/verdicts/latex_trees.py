@@ -11,6 +11,7 @@ from lark import Token, Transformer, v_args
 
 from ...derive.functions import FUNCTIONS as ELEMENTWISE
 from .formulas import ALIASES, applied
+from .latex_entries import SUM
 from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
 from .latex_symbols import (
     ACCENTS,
@@ -40,6 +41,12 @@ TIMES = ("SUB", "SUP", "CLOCK")  # scripts in which a time may stand
 BRACED = r"^\\\{|\\\}$"
 
 
+def one_letter(text: str) -> dict[str, str]:
+    r"""Return forms of letters -> the letter, but for those that a text has both of: \vartheta beside \theta."""
+    used = set(re.findall(r"\\([A-Za-z]+)", text))
+    return {form: letter for form, letter in RENAMED.items() if not {form, letter} <= used}
+
+
 @v_args(inline=True)
 class Builder(Transformer[Any, Any]):
     """Makes trees.
@@ -55,6 +62,8 @@ class Builder(Transformer[Any, Any]):
         self.functions: dict[str, str] = {}  # letters that the text says are functions
         self.read = read
         self.clocks: set[str] = {"t"}
+        self.renamed = RENAMED  # forms of one letter
+        self.indices: set[str] = set()  # letters that count entries
         self.templates: dict[str, str] = {}
         self.timed: set[str] = set()
 
@@ -67,7 +76,7 @@ class Builder(Transformer[Any, Any]):
         label = text.lstrip("\\")
         if label == "star":
             raise UnjudgedScript(token, SEVERAL)
-        return Symbol(RENAMED.get(label, label), text, token)
+        return Symbol(self.renamed.get(label, label), text, token)
 
     def word(self, token: Token) -> Symbol | Function:
         text = re.sub(r"\\[A-Za-z]+\*?\s*\{|[\\{}\s]", "", str(token))
@@ -415,6 +424,8 @@ class Builder(Transformer[Any, Any]):
             r".*?(?:\\geq?|>|\\leq?|<)(\\?[A-Za-z]+)()", below
         )
         clock = found[1].lstrip("\\") if found else "t"
+        if clock in self.indices and big.kind == "sum_t":
+            return Tree(SUM, (body,), clock)
         first = (found[2] if found else "").replace("{", "").replace("}", "")
         last = re.sub(r"\s", "", plain(big.above))
         others = {n.base.split("@")[1] for n in _all_names(body) if "@" in n.base} - {clock}

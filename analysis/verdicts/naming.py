@@ -134,7 +134,7 @@ def _outside(reading: Reading, name: Name, statements: list[Statement]) -> list[
     if outside and base_of not in reading.answers.params:
         beside = sorted(seeds, key=lambda seed: seed != adjoint_of(without_version(line.target.base)))
         return [Meaning("loss", seed, name.offset) for seed in beside]
-    known = [*reading.answers.records[0].forward, *(g.base for g in reading.groups)]
+    known = {*reading.answers.records[0].forward, *(g.base for g in reading.groups)} - {name.base}
     raise UnknownName(line, name, _pointed(reading.formulas, line, name, closest(name.base, known)))
 
 

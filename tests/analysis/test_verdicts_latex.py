@@ -153,7 +153,7 @@ REFUSED = [
     (r"a_t = b_{t-2}", 1, 8, "times are"),
     (r"a_t = b_t = ", 1, None, "empty"),
     (r"a_t = \sum_{k} b_t", 1, 7, "sums are over time"),
-    (r"a_t = \sum_{j} W_{ij} b_t", 1, 7, "sums are over time"),
+    (r"a_t = \sum_{j} W b_t", 1, 7, "sums are over time"),
     (r"a_t = \begin{cases} 1 \end{cases}", 1, 7, "cases are"),
     (r"a_t = b_t + \dots", 1, 13, "write them all"),
     (r"a_t = \begin{vmatrix} b_t \end{vmatrix}", 1, 7, "bmatrix"),
@@ -204,10 +204,13 @@ def test_the_documentation_is_true(capsys, tmp_path, monkeypatch):
             assert kind == "python" or printed == expected
 
 
-def test_formulas_for_entries_are_refused_with_what_to_write():
-    text = r"\begin{align} h_i(t) &= \tanh(\sum_j W_{ij} h_j(t-1)) \end{align}"
-    with pytest.raises(bptt.Error, match="sums are over time.*write vectors and matrices"):
-        bptt.check(text, cell="rnn")
+def test_formulas_for_entries_are_read_as_ones_of_vectors():
+    text = r"h_i(t) &= \tanh(\sum_j W_{ij} h_j(t-1)) \\ \delta h_j(t-1) &= \sum_i W_{ij} (1 - h_i(t)^2) \delta h_i(t)"
+    verdict = bptt.check(rf"\begin{{align}} {text} \end{{align}}")
+    assert verdict.correct and [line.quantity for line in verdict.lines] == ["what step t sends back to h_{t-1}"]
+    wrong = text.replace(r"\sum_i W_{ij}", r"\sum_i W_{ji}")
+    (fault,) = bptt.check(rf"\begin{{align}} {wrong} \end{{align}}").faults
+    assert fault.kind == "transpose"
 
 
 def test_each_of_several_equations_in_a_row_has_its_own_fault():

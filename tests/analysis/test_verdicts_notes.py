@@ -162,6 +162,12 @@ PLANTED = [
     ("time_in_square_brackets.tex", "(1-h[t+1]^2)", "(1-h[t]^2)", "time"),
     ("numerator_layout.tex", r"r_{t-1}^\top", r"r_t^\top", "time"),
     ("numerator_layout.tex", r"r_{t+1}^2) P", r"r_{t+1}^2) P^\top", "transpose"),
+    ("entries_of_layers.tex", r"\delta_k(t) s_j(t)", r"\delta_k(t) s_j(t-1)", "time"),
+    ("entries_of_layers.tex", r"u_{hj}\delta_h", r"u_{jh}\delta_h", "transpose"),
+    ("entries_of_gates.tex", r"\sum_j r_{jk}\,\alpha_j^{t+1}", r"\sum_j r_{jk}\,\alpha_j^{t}", "time"),
+    ("entries_of_gates.tex", r"\sum_j q_{jk}", r"\sum_j q_{kj}", "transpose"),
+    ("entries_of_gates.tex", r"\alpha_j^t b_k^{t-1}", r"\alpha_k^t b_j^{t-1}", "transpose"),
+    ("entries_of_gates.tex", r"(1-\tanh^2(z_j^t))", r"(1-\tanh(z_j^t))", "power"),
     ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
     ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
     ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),
@@ -186,6 +192,12 @@ MENDED = [  # as the line is written, where that is one way among several
     ("rows_of_a_book.tex", r"\delta^z_t W_{hz}^\top", r"W_{hz}^\top \delta^z_t", r" + \delta^z_t W_{hz}^\top + "),
     ("layers_in_superscripts.tex", "h^{(1)\\top}_{t-1}", "h^{(1)\\top}_t", r"\delta^{(1)}_t (h^{(1)}_{t-1})^\top"),
     ("steps_with_rate.tex", "{(t-1)\\top} \\\\", "{(t)\\top} \\\\", r"= -\eta \sum_t \boldsymbol{\delta}^{(t)}"),
+    (
+        "entries_of_layers.tex",
+        "_j(t)\\\\\n\\frac{\\partial E}{\\partial v",
+        "_j(t-1)\\\\\n\\frac{\\partial E}{\\partial v",
+        "W}",
+    ),
     ("next_step_jacobian.tex", "1 - h_{t+1}^2", "1 - h_{t}^2", r"\frac{\partial h_{t+1}}{\partial h_t} = "),
     ("product_at_least.tex", r"W_{rec}\, \mathrm", r"W_{rec}^\top \mathrm", r"\prod_{t\ge i>k} W_{rec}"),
     ("deltas_in_sentences.tex", r"\delta_t z_{t-1}", r"\delta_t z_t", r"\frac{\partial E}{\partial V} = "),
@@ -271,3 +283,11 @@ def test_what_has_no_equation_is_said_to_be_an_input():
     text = "h_{t} = \\tanh(W h_{t-1} + x_t / s_t) \n \\delta h_{t-1} = W^\\top (\\delta h_t \\odot (1 - h_t^2))"
     said = bptt.check(text).conventions
     assert "x_t and s_t have no equation: they are taken as inputs." in said
+
+
+def test_what_makes_no_product_of_a_matrix_and_a_vector_is_not_judged():
+    text = (Path(__file__).parent / "notes" / "entries_of_layers.tex").read_text("utf-8")
+    odd = text.replace(r"\delta_k(t) s_j(t)\\", r"\delta_k(t) s_j(t) w_{kj}\\")
+    verdict = bptt.check(odd)
+    assert odd != text and len(verdict.unjudged) == 1 and "no products of vectors and matrices" in verdict.unjudged[0]
+    assert "the indices h, i, j, k are of entries, and read as vectors and matrices" in verdict.notes

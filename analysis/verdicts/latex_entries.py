@@ -12,19 +12,24 @@ from .tree import Name, Tree, call, matmul, mul, names, places, rebuilt, transpo
 SUM = "sum_i"
 PAIR = re.compile(r"_\s*\{\s*([a-z])\s*'?\s*([a-z])\s*'?\s*\}")
 BOUND = re.compile(r"\\sum(?:\\limits)?\s*_\s*(?:\{\s*([a-z])\s*(?:=[^{}]*)?\}|([a-z]))")
+ENDS = re.compile(r"[=+$&]|\\\\|\\(?:begin|end)\b")
 BEYOND = "its indices make no products of vectors and matrices"
 
 
 def index_letters(text: str) -> set[str]:
-    r"""Return the letters that count entries: those of \sum_j that stand in a pair such as w_{ij}, and their partners.
+    r"""Return the letters that count entries: those of \sum_j w_{ij} h_j, where the sum's letter stands in a pair.
 
-    >>> sorted(index_letters(r"a_i = \sum_j w_{ij} h_j + \sum_t c_t")), index_letters(r"\sum_k \delta_k h_{k-1}")
-    (['i', 'j'], set())
+    >>> sorted(index_letters(r"a_i = \sum_j w_{ij} h_j + \sum_t c_t"))
+    ['i', 'j']
+    >>> index_letters(r"b_i + W_{hi} h_{t-1}, L = -\sum_i y_i \log p_i"), index_letters(r"\sum_k \delta_k h_{k-1}")
+    (set(), set())
     """
-    bound = {found[1] or found[2] for found in BOUND.finditer(text)} - {"t"}
-    pairs = [{found[1], found[2]} for found in PAIR.finditer(text)]
-    letters = {letter for pair in pairs if pair & bound and "t" not in pair for letter in pair}
-    return letters if letters & bound else set()
+    letters = set[str]()
+    for found in BOUND.finditer(text):
+        summed = ENDS.split(text[found.end() :], maxsplit=1)[0]
+        pairs = ({pair[1], pair[2]} for pair in PAIR.finditer(summed))
+        letters |= {letter for pair in pairs if {found[1], found[2]} & pair and "t" not in pair for letter in pair}
+    return letters
 
 
 class Entries:

@@ -52,7 +52,7 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     Raises:
         Error: where there is none, and no cell was named.
     """
-    if formulas.kind == "latex":
+    if formulas.kind == "latex" or _is_explained_below(formulas):
         formulas = replace(formulas, statements=_ordered(formulas.statements, _states(formulas, None)))
     states, theirs = _states(formulas, cell), _states(formulas, None)
     named = cell
@@ -165,6 +165,21 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
     sides = [side.leaf for _, part in places(line.value) if part.head == "matmul" for side in part.args]
     new = [side for side in sides if isinstance(side, Name) and side.base not in known and side.base[:1].isupper()]
     return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
+
+
+def _is_explained_below(formulas: Formulas) -> bool:
+    """Return whether a state is made of what a later line gives, of no adjoint: h = tanh(z), z = W @ h_prev."""
+    places = {line.target: place for place, line in reversed([*enumerate(formulas.statements)])}
+    for state in _states(formulas, None) & places.keys():
+        line = formulas.statements[places[state]]
+        below = [name for name in names(line.value) if places.get(name, -1) > places[state] and _is_value(name)]
+        if any(not any(map(_is_adjoint, names(formulas.statements[places[name]].value))) for name in below):
+            return True
+    return False
+
+
+def _is_adjoint(name: Name) -> bool:
+    return not _is_value(name)
 
 
 def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[Statement, ...]:

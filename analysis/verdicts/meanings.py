@@ -192,6 +192,8 @@ def candidates(name: Name, answers: Answers, assigned: Mapping[Name, bool], give
     if base.startswith("incoming_") and answers.has(Meaning("incoming", base[9:])):
         return [Meaning("incoming", base[9:], offset)]
     of = adjoint_of(base)
+    if of is None and given and offset and Name(base) in assigned:  # the same as at t, whatever that is
+        return []
     if of is None and (base in BARE if given else UNNAMED.fullmatch(base)):
         arguments = _arguments(answers)
         kind = "total" if given else "value"

@@ -71,6 +71,8 @@ class Translator:
         if kind in WAYS:
             found = self.reading.answers.jacobian(meaning)
             return None if found is None else self.translated(found, offset, depth)
+        if kind == "incoming" and base not in self.subject.cell.states:
+            return self.read(Meaning("loss", base, offset), depth)
         if kind == "incoming":
             carried = self.carried(base, offset, depth)
             if base not in self.reading.answers.seeds:

@@ -11,6 +11,9 @@ OPENING = re.compile(r"\s*(?:[Ll]et|[Ww]rite|[Dd]enote|[Dd]efine|[Ww]here|Here)\
 STATEMENTS = re.compile(r"\s*(?:import|from|def|class|for|while|if|with|return|lambda)\b")
 DECLARATION = re.compile(r"\s*\w+\s*:\s*(?:input|state|param|index)\b")
 LISTED = re.compile(r"^(\s*)(?:[-*•]|\(?\d+[.):])\s+(?=[^\s=]+\s*[-+*/]?=)")
+QUOTES = re.compile(r"`(?:[\s,;]*`)?")  # of code in Markdown
+SEPARATED = {"`,`": " ;", "`;`": " ;", "``": " ;"}
+EMPHASISED = re.compile(r"\s*(\*\*|__)[^*_=]+\1\s*[:.]?\s*")
 # signs of mathematics -> the notation; those with as many letters first, so that places in a line stay
 SIGNS = (
     (r"[⊙∘·×∗⋅]", "*"),
@@ -56,6 +59,7 @@ def without_prose(text: str) -> tuple[str, tuple[str, ...]]:
             elif _is_prose(code):
                 notes.append(f"line {number} is no formula, and was left alone: {line.strip()}")
                 line = " " * len(line)
+            line = QUOTES.sub(lambda found: SEPARATED.get(found[0].replace(" ", ""), "").ljust(len(found[0])), line)
             line = LISTED.sub(lambda found: " " * len(found[0]), line)
         code = line.partition("#")[0]
         depth = max(0, depth + sum(map(code.count, "([{")) - sum(map(code.count, ")]}"))) if not quoted else 0
@@ -83,6 +87,8 @@ def notation(text: str) -> tuple[str, tuple[str, ...]]:
 def _is_prose(code: str) -> bool:
     """Return whether a line says something in words; what might be a formula, code or a declaration isn't prose."""
     if re.match(r"\s*(?:---+|===+)\s*$|```|~~~", code) or OPENING.match(code) or HEADING.fullmatch(code):
+        return True
+    if EMPHASISED.fullmatch(code):
         return True
     return (
         WORDS.fullmatch(code) is not None

@@ -168,6 +168,10 @@ PLANTED = [
     ("entries_of_gates.tex", r"\sum_j q_{jk}", r"\sum_j q_{kj}", "transpose"),
     ("entries_of_gates.tex", r"\alpha_j^t b_k^{t-1}", r"\alpha_k^t b_j^{t-1}", "transpose"),
     ("entries_of_gates.tex", r"(1-\tanh^2(z_j^t))", r"(1-\tanh(z_j^t))", "power"),
+    ("delta_of_state_typed.txt", "W^T (δ_t", "W (δ_t", "transpose"),
+    ("quoted_code.md", "dz = a * dh", "dz = dh", "missing factor"),
+    ("quoted_code.md", "(1 - a) * dh +", "dh +", "missing factor"),
+    ("diagonal_of_argument.tex", r"W^\top D_{t+1}", r"D_{t+1} W^\top", "transpose"),
     ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
     ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
     ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),
@@ -291,3 +295,9 @@ def test_what_makes_no_product_of_a_matrix_and_a_vector_is_not_judged():
     verdict = bptt.check(odd)
     assert odd != text and len(verdict.unjudged) == 1 and "no products of vectors and matrices" in verdict.unjudged[0]
     assert "the indices h, i, j, k are of entries, and read as vectors and matrices" in verdict.notes
+
+
+def test_a_gradient_at_an_output_has_no_part_from_the_next_step():
+    text = (Path(__file__).parent / "notes" / "diagonal_of_argument.tex").read_text("utf-8")
+    (line,) = [line for line in bptt.check(text).lines if line.text.startswith("g_t =")]
+    assert (line.quantity, line.why) == ("∂L/∂y_t", "")

@@ -35,6 +35,7 @@ def written_out(text: str, said: str, places: tuple[int, ...]) -> Expanded:
     sets |= {found[1]: labels for found in IN_WORDS.finditer(said) if (labels := _labels(found[2]))}
     if "*" in sets or "\\ast" in sets or "\\star" in sets:
         sets |= dict.fromkeys(("*", "\\ast", "\\star"), next(sets[star] for star in STARS if star in sets))
+    sets = {letter: labels for letter, labels in sets.items() if not _is_quantity(text, letter)}
     if not sets:
         return Expanded(text, places)
     kept = list(places)
@@ -51,6 +52,12 @@ def written_out(text: str, said: str, places: tuple[int, ...]) -> Expanded:
 
 
 STARS = ("*", "\\ast", "\\star")
+
+
+def _is_quantity(text: str, letter: str) -> bool:
+    """Return whether a letter has a time of its own, as the candidate g_t has where gates g are spoken of too."""
+    timed = rf"(?<![A-Za-z\\_^{{]){letter}\s*(?:_\s*(?:t\b|\{{\s*t\b)|\^\s*(?:t\b|\{{\s*\(?\s*t\b))"
+    return letter.isalpha() and re.search(timed, text) is not None
 
 
 def _labels(items: str) -> list[str]:

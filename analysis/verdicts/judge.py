@@ -72,13 +72,13 @@ def _numbered_step(formulas: Formulas, line: Statement) -> str | None:
 def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
     forward = read_forward(formulas, cell)
     backward, ahead = at_the_next(forward.backward, forward.cell)
-    backward, carried = running(formulas, backward)
-    formulas, forward = replace(formulas, ahead=ahead, running=carried), replace(forward, backward=backward)
+    formulas, forward = replace(formulas, ahead=ahead), replace(forward, backward=backward)
     if not forward.backward and not formulas.derivatives:
         said = "".join(f"; {note}" for note in (*formulas.notes, *formulas.unjudged))
         what = f"only the forward pass of {forward.cell.name} stands here, and " if formulas.statements else ""
         raise Error(f"{formulas.source.name}: {what}no line of a backward pass, such as 'da = dh * (1 - h**2)'{said}")
-    reading, forward = _on_best_cell(formulas, forward)
+    reading, forward = _from_step_to_step(formulas, forward)
+    formulas = reading.formulas
     batch, of = reading.answers.probes, reading.answers.subject
     reread(reading)
     guess(reading)
@@ -114,6 +114,19 @@ def _judged(formulas: Formulas, cell: Cell | None) -> Verdict:
         reference,
         (*formulas.unjudged, *windows[2], *unjudged(reading)),
     )
+
+
+def _from_step_to_step(formulas: Formulas, forward: Forward) -> tuple[Reading, Forward]:
+    """Read a text with variables that go from step to step, where it is no more right without any."""
+    backward, carried = running(formulas, forward.backward)
+    if not carried:
+        return _on_best_cell(formulas, forward)
+    found = _on_best_cell(replace(formulas, running=carried), replace(forward, backward=backward))
+    try:
+        plain = _on_best_cell(formulas, forward)
+    except Error:
+        return found
+    return plain if _score(plain[0]) > _score(found[0]) else found
 
 
 def _on_best_cell(formulas: Formulas, forward: Forward) -> tuple[Reading, Forward]:
@@ -269,6 +282,8 @@ def _conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
         if any(name in found for found in reading.weights.values()) or name not in spoken:
             continue
         if name.base in reading.formulas.running and name.offset == 1:
+            if meaning.kind == "total" and meaning.offset == 0:
+                said.append(f"{show(name)} is {meaning} where it is read: the loss reads the last step alone.")
             continue
         if meaning.kind == "own" or meaning.kind == "value" and options:
             continue

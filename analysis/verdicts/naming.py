@@ -78,7 +78,21 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     _prefer_whole(reading)
     reading.assign(dict(reading.meanings))
     _resolve(reading)
+    _at_the_end(reading)
     return reading
+
+
+def _at_the_end(reading: Reading) -> None:
+    """Let what goes from step to step be the whole adjoint where it is read: the loss's own comes at the end alone."""
+    if any(meaning.kind == "loss" for meaning in reading.meanings.values()):
+        return
+    for name in [name for name in reading.meanings if name.base in reading.formulas.running and name.offset == 1]:
+        before, touched = reading.meanings[name], reading.touching({name})
+        held = sum(map(reading.holds, touched))
+        if before.kind == "carry":
+            reading.assign({name: before._replace(kind="total")})
+            if sum(map(reading.holds, touched)) <= held:
+                reading.assign({name: before})
 
 
 def _defined(statements: list[Statement]) -> dict[str, Statement]:

@@ -172,6 +172,7 @@ PLANTED = [
     ("quoted_code.md", "dz = a * dh", "dz = dh", "missing factor"),
     ("quoted_code.md", "(1 - a) * dh +", "dh +", "missing factor"),
     ("diagonal_of_argument.tex", r"W^\top D_{t+1}", r"D_{t+1} W^\top", "transpose"),
+    ("loss_at_the_end.txt", "W_hh.T @ da", "W_hh @ da", "transpose"),
     ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
     ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
     ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),
@@ -301,3 +302,11 @@ def test_a_gradient_at_an_output_has_no_part_from_the_next_step():
     text = (Path(__file__).parent / "notes" / "diagonal_of_argument.tex").read_text("utf-8")
     (line,) = [line for line in bptt.check(text).lines if line.text.startswith("g_t =")]
     assert (line.quantity, line.why) == ("∂L/∂y_t", "")
+
+
+def test_a_variable_goes_from_step_to_step_only_where_more_is_right_so():
+    (fault,) = bptt.check("da = dh * (1 - h**2)\ndh = dh_out + W_hh.T @ da\n", cell="rnn").faults
+    assert (fault.line, fault.kind) == (2, "time")
+    verdict = bptt.check("da = dh * (1 - h**2)\ndh = W_hh.T @ da\n", cell="rnn")
+    assert verdict.correct
+    assert "dh is ∂L/∂h_t where it is read: the loss reads the last step alone." in verdict.conventions

@@ -19,6 +19,7 @@ LABEL = re.compile(
     r"\\(?:text|mathrm|textrm)\{[A-Za-z]+\})\s*"
 )
 SUM = re.compile(rf"\\sum(?:\\limits)?\s*_\s*(?:\{{\s*({LETTER})\s*(?:\\in\s*{BRACED})?\s*\}}|({LETTER}))")
+STARS = "*", "\\ast", "\\star"
 OPEN, CLOSED = "([{", ")]}"
 ENDS = re.compile(r"[+=&,;\x00-]|\\\\|\\q?quad(?![A-Za-z])|\\mathrel(?![A-Za-z])")
 
@@ -33,8 +34,8 @@ def written_out(text: str, said: str, places: tuple[int, ...]) -> Expanded:
     """
     sets = {found[1]: labels for found in WITHIN.finditer(said) if (labels := _labels(found[2]))}
     sets |= {found[1]: labels for found in IN_WORDS.finditer(said) if (labels := _labels(found[2]))}
-    if "*" in sets or "\\ast" in sets or "\\star" in sets:
-        sets |= dict.fromkeys(("*", "\\ast", "\\star"), next(sets[star] for star in STARS if star in sets))
+    if starred := next((sets[star] for star in STARS if star in sets), []):
+        sets |= dict.fromkeys(STARS, starred)
     sets = {letter: labels for letter, labels in sets.items() if not _is_quantity(text, letter)}
     if not sets:
         return Expanded(text, places)
@@ -49,9 +50,6 @@ def written_out(text: str, said: str, places: tuple[int, ...]) -> Expanded:
             text = text[:start] + made + text[stop:]
             kept[start:stop] = [kept[start]] * len(made)
     return Expanded(text, tuple(kept))
-
-
-STARS = ("*", "\\ast", "\\star")
 
 
 def _is_quantity(text: str, letter: str) -> bool:

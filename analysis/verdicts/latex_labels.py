@@ -16,7 +16,7 @@ IN_WORDS = re.compile(
 )
 LABEL = re.compile(
     r"\s*(?:\\(?:bar|tilde|hat|widetilde|widehat|overline)\s*(?:\{\s*[A-Za-z]\s*\}|[A-Za-z])|[A-Za-z]{1,3}|"
-    r"\\(?:text|mathrm|textrm)\{[A-Za-z]+\})\s*"
+    r"\\(?:text|mathrm|textrm)\{[A-Za-z]+\}|\\(?:mathbf|boldsymbol|bm)\s*\{(?:[^{}]|\{[^{}]*\})*\})\s*"
 )
 SUM = re.compile(rf"\\sum(?:\\limits)?\s*_\s*(?:\{{\s*({LETTER})\s*(?:\\in\s*{BRACED})?\s*\}}|({LETTER}))")
 STARS = "*", "\\ast", "\\star"

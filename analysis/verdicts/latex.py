@@ -85,6 +85,7 @@ class _Reading:
         self.blank = re.sub(r"[^\n]", " ", self.text)
         losses = r"(?<![A-Za-z\\{])([LJECl]|\\ell)\s*[_^]\s*\{?\s*[(<]?\s*t\s*-"
         above = r"\\partial\s*\S+\s*[_^]\s*\{[^{}]*\}\s*(?:\}\s*\{|/)\s*\\partial"  # ∂L_{t-1} over ∂h_{t-1}
+        above += r"|\\nabla\s*_\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*\S+\s*[_^]\s*\{"  # ∇_{h_{t-1}} L_{t-1}
         states = {found[1].lstrip("\\") for found in re.finditer(losses, blanked(self.text, above))}
         self.builder = Builder(states, self.fragment)
         self.builder.indices = index_letters(self.text)

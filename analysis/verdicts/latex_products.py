@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .formulas import Derivative, Statement
 from .latex_trees import JOIN
-from .tree import Name, Tree, add, matmul, mul, names, places, rebuilt
+from .tree import Name, Tree, add, matmul, mul, names, number, places, rebuilt
+
+ONE = number(1)
 
 
 def matrix_states(lines: list[Statement], timed: set[str]) -> set[str]:
@@ -54,6 +56,9 @@ def resolved(tree: Tree, timed: set[str]) -> Tree:
         return _with_outer(rebuilt(tree, args), timed)
     made = args[0]
     for item in args[1:]:
+        if ONE in (made, item) and "T" in (made.head, item.head):  # 1 bᵀ and Zᵀ 1, over the samples of a batch
+            made = (item if made == ONE else made).args[0]
+            continue
         joined = _is_matrix(made, timed) or _is_matrix(item, timed) or "T" in (made.head, item.head)
         made = matmul(made, item) if joined else mul(made, item)
     return made

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -342,10 +343,10 @@ def _compared(own: Cell, cell: Cell | None) -> tuple[Cell, tuple[str, ...]]:
         if cell is not None
         else [z for z in _zoo() if dict(z.states) == dict(own.states) and set(z.params) == set(own.params)]
     )
-    for other in near:
-        different = differences(own, other)
-        if not different:
-            return _called(own, other.name), (f"The forward pass is that of {other.name}.",)
+    compared = [(other, differences(own, other)) for other in near]
+    for other in (other for other, different in compared if not different):
+        return _called(own, other.name), (f"The forward pass is that of {other.name}.",)
+    for other, different in compared:
         if cell is not None or len(different) < len(own.equations):
             said = "; ".join(different)
             return own, (f"The forward pass isn't that of {other.name}: {said}. It is judged on its own.",)
@@ -373,13 +374,14 @@ def differences(own: Cell, other: Cell) -> list[str]:
     for step in forward_program(own).steps:
         tree = tree_from(step.expr)
         right = known.get(Name(step.target.name))
-        if right is None:
-            continue
         evaluator = Evaluator(known, of.sizes, STEPS)
-        try:
-            if agree(evaluator.plain(tree), right):
+        with suppress(Misfit, Missing):
+            value = evaluator.plain(tree)
+            if right is None:
+                known[Name(step.target.name)] = value
+            elif agree(value, right):
                 continue
-        except (Misfit, Missing):
+        if right is None:
             continue
         reason = f"{step.target} = {spell(tree)}"
         for edit in edits(tree, pool):

@@ -125,7 +125,8 @@ def _without_words(text: str) -> str:
         inside = text[found.end() : stop - 1]
         prose = " " in inside.strip() or "," in inside or ":" in inside or inside.strip() in PROSE
         alone = re.search(r"(?:&|\\q?quad|\\hfill)\s*\Z", before) and re.match(r"\s*(?:\\\\|&|\\end|\Z)", text[stop:])
-        prose = prose or "intertext" in found[0] or ("math" not in found[0] and alone is not None)
+        apart = alone is not None or inside != inside.strip()  # Let and a blank
+        prose = prose or "intertext" in found[0] or ("math" not in found[0] and apart)
         if prose and (not before or before[-1] not in "_^"):
             for index in range(found.start(), stop):
                 if made[index] != "\n":

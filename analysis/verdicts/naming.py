@@ -69,6 +69,10 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
         if name not in groups and now in groups and found and not (exact and found[0].base in answers.subject.seeds):
             reading.linked.setdefault(now, []).append(name)
             found = found[:1]
+        elif name not in groups and now in groups and found:  # δ^h may be the gradient at h's argument, at t+1 too
+            at_now = candidates(Name(plain.base), answers, assigned, True)
+            inner = [meaning for meaning in at_now if meaning.kind == "total" and meaning.base != found[0].base]
+            found = [*found, *(meaning._replace(offset=name.offset) for meaning in inner)]
         unlike = found and all(m.kind != "value" and adjoint_of(plain.base) != m.base for m in found)
         if name in groups and unlike and name.base not in formulas.running:
             reading.soft.add(name)
@@ -78,8 +82,22 @@ def read_meanings(formulas: Formulas, statements: list[Statement], answers: Answ
     _prefer_whole(reading)
     reading.assign(dict(reading.meanings))
     _resolve(reading)
+    _follow(reading)
     _at_the_end(reading)
     return reading
+
+
+def _follow(reading: Reading) -> None:
+    """Let a name at t+1 be of the quantity that it is of at t, where no line is the worse for it."""
+    for name in [name for name in reading.meanings if name.offset and name not in reading.groups]:
+        before, now = reading.meanings[name], reading.meanings.get(Name(name.base), OWN)
+        same = now._replace(offset=name.offset)
+        if now.base != before.base and now.kind == "total" and same in reading.options[name]:
+            touched = reading.touching({name})
+            held = sum(map(reading.holds, touched))
+            reading.assign({name: same})
+            if sum(map(reading.holds, touched)) < held:
+                reading.assign({name: before})
 
 
 def _at_the_end(reading: Reading) -> None:

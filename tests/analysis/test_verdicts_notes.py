@@ -177,6 +177,9 @@ PLANTED = [
     ("ones_of_a_batch.tex", r"H_{t-1}^\top \bar Z_t", r"H_t^\top \bar Z_t", "time"),
     ("nabla_at_step_before.tex", r"u_t \lambda_t +", "", "missing term"),
     ("nabla_at_step_before.tex", r"C^T \nu_t", r"C \nu_t", "transpose"),
+    ("deltas_of_arguments.tex", r"\boldsymbol\delta^{h}_{t+1}", r"\boldsymbol\delta^{h}_{t}", "time"),
+    ("deltas_of_arguments.tex", r"\mathbf U^\top", r"\mathbf U", "transpose"),
+    ("words_in_rows.tex", r"W_{hh}.\\", r"W_{hh}^T.\\", "transpose"),
     ("hatted_deltas.tex", r"\hat\delta k_t v_t", r"\delta k_t v_t", "wrong adjoint"),
     ("hatted_deltas.tex", r"(h_{t-1} - p_t)", r"(h_t - p_t)", "time"),
     ("minus_one_below.md", "(h₋₁ − n)", "(h − n)", "time"),
@@ -314,3 +317,8 @@ def test_a_variable_goes_from_step_to_step_only_where_more_is_right_so():
     verdict = bptt.check("da = dh * (1 - h**2)\ndh = W_hh.T @ da\n", cell="rnn")
     assert verdict.correct
     assert "dh is ∂L/∂h_t where it is read: the loss reads the last step alone." in verdict.conventions
+
+
+def test_a_forward_pass_with_an_argument_of_its_own_is_told_from_cells_with_the_same_names():
+    text = (Path(__file__).parent / "notes" / "words_in_rows.tex").read_text("utf-8")
+    assert bptt.check(text).conventions[0] == "The forward pass is that of rnn."

@@ -30,8 +30,8 @@ def conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
     weights = {base: reading.meanings[found[0]].base for base, found in reading.weights.items()}
     if matched := [f"{base} is {param}" for base, param in weights.items() if param]:
         said.append(f"Of their own names, {', '.join(matched)}.")
-    silent = [id(group) for group in unread_groups(reading)]
-    every = (group for group in reading.groups.values() if id(group) not in silent)
+    silent = {group.target for group in unread_groups(reading)}
+    every = (group for target, group in reading.groups.items() if target not in silent)
     spoken = {name for group in every for name in (group.target, *reading.read_by(group))}
     for name, meaning in reading.meanings.items():
         options = reading.options.get(name, [])
@@ -46,8 +46,8 @@ def conventions(reading: Reading, seeds: tuple[str, ...]) -> list[str]:
         obvious = meaning.kind == "total" and adjoint_of(name.base) == meaning.base and name.offset == meaning.offset
         if (len(options) != 1 or meaning.kind in ("loss", "carry")) and not obvious:
             said.append(f"{show(name)} is {meaning}.")
-    shares = [g for g in reading.groups.values() if reading.meanings[g.target].kind == "share"]
-    shares = [group for group in shares if not reading.in_passing(group)]
+    kinds = {target: reading.meanings[target].kind for target in reading.groups}
+    shares = [g for target, g in reading.groups.items() if kinds[target] == "share" and not reading.in_passing(g)]
     if shares and not any(line.adds for group in shares for line in group.lines):
         said.append("Gradients of parameters are one step's share, to be added up over t.")
     return list(dict.fromkeys(said))

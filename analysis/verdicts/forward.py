@@ -16,11 +16,11 @@ from ...derive.program import forward_program
 from .arithmetic import Evaluator, Misfit, Missing
 from .catalogue import Pool, edits
 from .formulas import Formulas, Statement, tree_from
-from .meanings import Answers, Meaning, adjoint_of
+from .meanings import Answers, Meaning, adjoint_of, is_adjoint
 from .printing import speller_for
 from .probes import LOSSES, STEPS, probes, subject
 from .reading import agree
-from .tree import Name, Tree, call, mapped, mul, name, names, number, places, rebuilt, spell
+from .tree import Name, Tree, call, closure, mapped, mul, name, names, number, places, rebuilt, spell
 
 NO_CELL = (
     "Which cell is this the backward pass of? Put its equations before it, as in 'h = tanh(W @ x + U @ h_prev + b)', "
@@ -53,9 +53,10 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
     Raises:
         Error: where there is none, and no cell was named.
     """
-    if formulas.kind == "latex" or _is_explained_below(formulas):
-        formulas = replace(formulas, statements=_ordered(formulas.statements, _states(formulas, None)))
     states, theirs = _states(formulas, cell), _states(formulas, None)
+    spoken_of = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
+    if formulas.kind == "latex" or _is_explained_below(formulas, theirs):
+        formulas = replace(formulas, statements=_ordered(formulas.statements, theirs, spoken_of))
     named = cell
     if cell is not None and not formulas.declarations and not theirs <= {Name(state) for state in cell.states}:
         states, named = theirs, None  # the text has a cell of its own, with other states
@@ -65,10 +66,9 @@ def read_forward(formulas: Formulas, cell: Cell | None) -> Forward:
             raise Error(f"{formulas.source.name}: {NO_CELL}")
         plain = [line for line in formulas.statements if not _is_forward(line, cell)]
         return Forward(cell, tuple(plain), False)
-    later = {adjoint_of(n.base) for line in formulas.statements for n in (line.target, *names(line.value))}
     spoken = {n.base for line in formulas.statements[: last + 1] for n in (line.target, *names(line.value))}
     while last + 1 < len(formulas.statements) and (
-        _is_readout(line := formulas.statements[last + 1], later) or _has_weight(line, spoken)
+        _is_readout(line := formulas.statements[last + 1], spoken_of) or _has_weight(line, spoken)
     ):
         last += 1
     ahead, backward = formulas.statements[: last + 1], formulas.statements[last + 1 :]
@@ -131,12 +131,7 @@ def running(formulas: Formulas, backward: Sequence[Statement]) -> tuple[tuple[St
         timed = line.target.base in formulas.timed or re.search(rf"\b{line.target.base}(?:\[t\]|_t\b)", line.text)
         if timed or line.target.offset or line.adds or others or not readers or lines.index(readers[-1]) >= place:
             continue
-        made_of, fresh = list[Statement](), [line]
-        while fresh:
-            made_of += fresh
-            read = {name for one in fresh for name in names(one.value)}
-            fresh = [one for one in lines[:place] if one.target in read and one not in made_of]
-        if any(reader in made_of for reader in readers):
+        if not _made_of(line, lines[:place]).isdisjoint(readers):
             found.append(line.target)
 
     def later(name: Name) -> Tree | None:
@@ -145,6 +140,11 @@ def running(formulas: Formulas, backward: Sequence[Statement]) -> tuple[tuple[St
     made = (replace(line, value=mapped(line.value, later)) for line in (lines if found else backward))
     earlier = (replace(line, target=line.target._replace(offset=-1)) if line.target in found else line for line in made)
     return tuple(earlier), tuple(name.base for name in found)
+
+
+def _made_of(line: Statement, above: Sequence[Statement]) -> set[Statement]:
+    """Return the lines above that a line reads, directly or through others, and itself."""
+    return closure([line], lambda one: [other for other in above if other.target in names(one.value)])
 
 
 def _read_by(name: Name, lines: Sequence[Statement]) -> list[Statement]:
@@ -168,35 +168,32 @@ def _has_weight(line: Statement, known: set[str]) -> bool:
     return len(new) == 1 and bool({found.base for found in names(line.value)} & known)
 
 
-def _is_explained_below(formulas: Formulas) -> bool:
+def _is_explained_below(formulas: Formulas, states: set[Name]) -> bool:
     """Return whether a state is made of what a later line gives, of no adjoint: h = tanh(z), z = W @ h_prev."""
     places = {line.target: place for place, line in reversed([*enumerate(formulas.statements)])}
-    for state in _states(formulas, None) & places.keys():
+    for state in states & places.keys():
         line = formulas.statements[places[state]]
-        below = [name for name in names(line.value) if places.get(name, -1) > places[state] and _is_value(name)]
-        if any(not any(map(_is_adjoint, names(formulas.statements[places[name]].value))) for name in below):
+        below = [name for name in names(line.value) if places.get(name, -1) > places[state] and not is_adjoint(name)]
+        if any(not any(map(is_adjoint, names(formulas.statements[places[name]].value))) for name in below):
             return True
     return False
 
 
-def _is_adjoint(name: Name) -> bool:
-    return not _is_value(name)
-
-
-def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[Statement, ...]:
+def _ordered(
+    lines: tuple[Statement, ...], states: Collection[Name], spoken_of: set[str | None]
+) -> tuple[Statement, ...]:
     """Return lines of mathematics so that values come before what reads them, and what the states are made of first.
 
     They stay as they are where that can't be.
     """
-    times, needed = Counter(line.target for line in lines), set[Name]()
+    times = Counter(line.target for line in lines)
     alone = {line.target: line for line in lines if times[line.target] == 1}
-    spoken = {adjoint_of(n.base) for line in lines for n in (line.target, *names(line.value))}
-    fresh = {*states, *(target for target, line in alone.items() if _is_value(target) and _is_readout(line, spoken))}
-    while fresh:
-        needed |= fresh
-        read = {name for target in fresh if target in alone for name in names(alone[target].value)}
-        fresh = {name for name in read if name in alone} - needed
-    values = {target: line for target, line in alone.items() if target in needed or _is_value(target)}
+    readouts = [one for one, line in alone.items() if not is_adjoint(one) and _is_readout(line, spoken_of)]
+    needed = closure(
+        [*states, *readouts],
+        lambda one: [name for name in names(alone[one].value) if name in alone] if one in alone else [],
+    )
+    values = {target: line for target, line in alone.items() if target in needed or not is_adjoint(target)}
     made: list[Statement] = []
     left = list(lines)
     while left:
@@ -208,10 +205,6 @@ def _ordered(lines: tuple[Statement, ...], states: Collection[Name]) -> tuple[St
         made.append(chosen)
         left.remove(chosen)
     return tuple(made)
-
-
-def _is_value(target: Name) -> bool:
-    return adjoint_of(target.base) is None
 
 
 def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formulas) -> Cell:
@@ -227,6 +220,11 @@ def _sized(declarations: list[str], ahead: Sequence[Statement], formulas: Formul
                 failure = failure or error
     assert failure is not None
     raise failure
+
+
+def with_declarations(text: str, lines: Sequence[str]) -> str:
+    """Return a cell's text with declarations before its own."""
+    return re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", "\n".join([*lines, ""]), text, count=1)
 
 
 def _parsed(text: str, name: str) -> Cell:
@@ -344,8 +342,8 @@ def _compared(own: Cell, cell: Cell | None) -> tuple[Cell, tuple[str, ...]]:
         else [z for z in _zoo() if dict(z.states) == dict(own.states) and set(z.params) == set(own.params)]
     )
     compared = [(other, differences(own, other)) for other in near]
-    for other in (other for other, different in compared if not different):
-        return _called(own, other.name), (f"The forward pass is that of {other.name}.",)
+    if same := next((other for other, different in compared if not different), None):
+        return _called(own, same.name), (f"The forward pass is that of {same.name}.",)
     for other, different in compared:
         if cell is not None or len(different) < len(own.equations):
             said = "; ".join(different)
@@ -375,14 +373,13 @@ def differences(own: Cell, other: Cell) -> list[str]:
         tree = tree_from(step.expr)
         right = known.get(Name(step.target.name))
         evaluator = Evaluator(known, of.sizes, STEPS)
-        with suppress(Misfit, Missing):
-            value = evaluator.plain(tree)
-            if right is None:
-                known[Name(step.target.name)] = value
-            elif agree(value, right):
-                continue
         if right is None:
+            with suppress(Misfit, Missing):
+                known[Name(step.target.name)] = evaluator.plain(tree)
             continue
+        with suppress(Misfit, Missing):
+            if agree(evaluator.plain(tree), right):
+                continue
         reason = f"{step.target} = {spell(tree)}"
         for edit in edits(tree, pool):
             try:

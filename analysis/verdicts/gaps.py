@@ -15,7 +15,7 @@ from .ours import Translator
 from .printing import speller_for
 from .reading import OWN, Reading
 from .repair import repair, upstream
-from .tree import Name, Tree, names, number, without_version
+from .tree import Name, Tree, closure, names, number, without_version
 from .verdict import Fault
 
 CONSTANT = ("alpha", "tau", "eta", "kappa", "rho", "lamda", "epsilon", "zeta")  # of an author who trains none of them
@@ -115,19 +115,16 @@ def missing(reading: Reading, mended: dict[Name, Tree]) -> tuple[list[Fault], li
 
 def _carried_by_arguments(reading: Reading) -> set[str]:
     """Return the states whose adjoint lines carry back as those of their arguments: δ_t of δ_{t+1}, at h = tanh(a)."""
-    of, found = reading.answers.subject, set()
+    of, found = reading.answers.subject, set[str]()
     reads = {step.target.name: {symbol.name for symbol in step.reads} for step in of.forward.steps}
+    made_of = {state: closure(reads.get(state, ()), lambda name: reads.get(name, ())) for state in of.cell.states}
     for target, group in reading.groups.items():
         meant = [reading.meanings.get(name, OWN) for name in reading.read_by(group) if name.offset == 1]
         ahead = [meaning.base for meaning in meant if meaning.kind == "total"]
         here = reading.meanings[target].base
-        for state in of.cell.states:
-            within, fresh = set[str](), {state}
-            while fresh:
-                within |= fresh
-                fresh = {name for one in fresh for name in reads.get(one, ())} - within
-            read_next = any(previous(state).name in reads.get(base, ()) for base in ahead)
-            found |= {state} if here in within - {state} and read_next else set()
+        for state, within in made_of.items():
+            if here in within and any(previous(state).name in reads.get(base, ()) for base in ahead):
+                found.add(state)
     return found
 
 

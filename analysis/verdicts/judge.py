@@ -13,7 +13,7 @@ from .arithmetic import Misfit, Missing
 from .concatenated import concatenated, concatenates
 from .conventions import common_scale, conventions, stands_for
 from .formulas import Formulas, Statement
-from .forward import Forward, at_the_next, read_forward, running
+from .forward import Forward, at_the_next, read_forward, running, with_declarations
 from .gaps import bare_params, guess, missing, unjudged, unread_groups
 from .groups import Group
 from .meanings import Answers, adjoint_of
@@ -192,7 +192,7 @@ def _with_numbers(formulas: Formulas, reading: Reading, forward: Forward) -> tup
         for param in chosen:
             text, declared = re.subn(rf"(?m)^{param}: param\[.*\]$", f"{param}: param", text)
             if not declared:
-                text = re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", f"{param}: param\n", text, count=1)
+                text = with_declarations(text, [f"{param}: param"])
         shown = ", ".join(map(formulas.spelled, chosen))
         said = f"{shown} {'are numbers' if len(chosen) > 1 else 'is a number'}."
         try:
@@ -291,9 +291,9 @@ def _lines(reading: Reading, scale: float) -> tuple[list[Line], list[Fault], dic
         wrong[mended.line] = _fault(reading, [group], mended, translator)
         trees[group.target] = mended.edit.tree
     wrong = _overwritten(reading) | wrong
-    lines, silent = [], [id(group) for group in unread_groups(reading)]
+    lines, silent = [], {group.target for group in unread_groups(reading)}
     for group in reading.groups.values():
-        if id(group) in silent and not any(line in wrong for line in group.lines):
+        if group.target in silent and not any(line in wrong for line in group.lines):
             continue
         meaning = reading.meanings[group.target]
         for line in group.lines:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, MutableMapping
 
 from .formulas import Statement
 from .latex_symbols import Unjudged
+from .latex_trees import JOIN, SUM
 from .tree import Name, Tree, call, matmul, mul, names, places, rebuilt, transposed
 
-SUM = "sum_i"
 PAIR = re.compile(r"_\s*\{\s*([a-z])\s*'?\s*([a-z])\s*'?\s*\}")
 BOUND = re.compile(r"\\sum(?:\\limits)?\s*_\s*(?:\{\s*([a-z])\s*(?:=[^{}]*)?\}|([a-z]))")
 ENDS = re.compile(r"[=+$&]|\\\\|\\(?:begin|end)\b")
+PRODUCTS = "mul", JOIN, "matmul"
 BEYOND = "its indices make no products of vectors and matrices"
 
 
@@ -117,7 +118,7 @@ class Entries:
             return transposed(whole) if letters == free[::-1] != free else whole
         if tree.head == SUM:
             return self._summed(tree.args[0], str(tree.leaf), free)
-        if tree.head in ("mul", "join", "matmul"):
+        if tree.head in PRODUCTS:
             return self._product(list(_factors(tree)), free)
         if tree.head in ("add", "neg", "sum_t") or (tree.args and len(free) < 2):
             return rebuilt(tree, [self._made(part, free) for part in tree.args])
@@ -146,9 +147,8 @@ class Entries:
         both = [factor for factor in factors if bound in self._of(factor) and len(self._of(factor)) == 2]
         inner = [factor for factor in factors if self._of(factor) == {bound}]
         outside = [factor for factor in factors if bound not in self._of(factor)]
-        if len(free) > 1 or len(both) != len(free) or not all(isinstance(factor.leaf, Name) for factor in both):
-            raise Unjudged(BEYOND)
-        if not inner:
+        named = all(isinstance(factor.leaf, Name) for factor in both)
+        if len(free) > 1 or len(both) != len(free) or not named or not inner:
             raise Unjudged(BEYOND)
         vectors = [self._made(factor, bound) for factor in inner]
         if both:
@@ -167,7 +167,7 @@ def _entry(base: str) -> tuple[str, str]:
 
 
 def _factors(tree: Tree) -> Iterator[Tree]:
-    if tree.head in ("mul", "join", "matmul"):
+    if tree.head in PRODUCTS:
         for part in tree.args:
             yield from _factors(part)
     else:

@@ -3,7 +3,6 @@ r"""Letters that stand for labels: \delta W_k for k in \{f, i, o\} and \sum_{k \
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from .latex_macros import Expanded
 from .latex_rows import equations
@@ -69,21 +68,21 @@ def _with_sums(text: str, sets: dict[str, list[str]]) -> str:
     for found in reversed(list(SUM.finditer(text))):
         letter, items = found[1] or found[3], _labels(found[2] or "") or sets.get(found[1] or found[3], [])
         if items:
-            stop = next(_ends(text, found.end()))
+            stop = _end(text, found.end())
             terms = [_put(text[found.end() : stop], letter, label).strip() for label in items]
             text = f"{text[: found.start()]}({' + '.join(terms)}) {text[stop:]}"
     return text
 
 
-def _ends(text: str, start: int) -> Iterator[int]:
-    """Give where the term ends that begins at a place: at a sign, a relation or a closing bracket around it."""
+def _end(text: str, start: int) -> int:
+    """Return where the term ends that begins at a place: at a sign, a relation or a closing bracket around it."""
     depth, begun = 0, False
     for place in range(start, len(text)):
         depth += (text[place] in OPEN) - (text[place] in CLOSED)
         if depth < 0 or depth == 0 and begun and ENDS.match(text, place):
-            yield place
+            return place
         begun = begun or not text[place].isspace()
-    yield len(text)
+    return len(text)
 
 
 def _counts(text: str, letter: str) -> bool:

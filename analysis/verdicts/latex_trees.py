@@ -11,7 +11,6 @@ from lark import Token, Transformer, v_args
 
 from ...derive.functions import FUNCTIONS as ELEMENTWISE
 from .formulas import ALIASES, applied
-from .latex_entries import SUM
 from .latex_parts import Big, Differential, Function, Gradient, Group, Ones, Raised
 from .latex_symbols import (
     ACCENTS,
@@ -35,7 +34,7 @@ KNOWN = {*ELEMENTWISE, *CALLED, *ALIASES, "diag", "softmax", "concat", "outer", 
 LOSSES = {"L", "J", "E", "C", "ell", "loss", "Loss", "cost", "l"}
 DIFFERENTIALS = {"d", "delta", "Delta", "partial"}
 ACCENTED = {f"{mark}_{accent}" for mark in ("delta", "Delta") for accent in ACCENTS.values()}
-JOIN = "join"
+JOIN, SUM = "join", "sum_i"  # what stands side by side; a sum over entries
 RENAMED = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "lambda": "lamda"}  # lambda: not of Python
 TIMES = ("SUB", "SUP", "CLOCK")  # scripts in which a time may stand
 BRACED = r"^\\\{|\\\}$"

@@ -147,6 +147,11 @@ def adjoint_of(name: str) -> str | None:
     return found[1] if found else None
 
 
+def is_adjoint(name: Name) -> bool:
+    """Return whether a name is spelled as an adjoint."""
+    return adjoint_of(name.base) is not None
+
+
 def style_of(names: Iterable[str]) -> str:
     """Return the pattern in which most adjoints of a text are written.
 

@@ -93,11 +93,7 @@ def _follow(reading: Reading) -> None:
         before, now = reading.meanings[name], reading.meanings.get(Name(name.base), OWN)
         same = now._replace(offset=name.offset)
         if now.base != before.base and now.kind == "total" and same in reading.options[name]:
-            touched = reading.touching({name})
-            held = sum(map(reading.holds, touched))
-            reading.assign({name: same})
-            if sum(map(reading.holds, touched)) < held:
-                reading.assign({name: before})
+            _try(reading, name, same, 0)
 
 
 def _at_the_end(reading: Reading) -> None:
@@ -105,12 +101,17 @@ def _at_the_end(reading: Reading) -> None:
     if any(meaning.kind == "loss" for meaning in reading.meanings.values()):
         return
     for name in [name for name in reading.meanings if name.base in reading.formulas.running and name.offset == 1]:
-        before, touched = reading.meanings[name], reading.touching({name})
-        held = sum(map(reading.holds, touched))
-        if before.kind == "carry":
-            reading.assign({name: before._replace(kind="total")})
-            if sum(map(reading.holds, touched)) <= held:
-                reading.assign({name: before})
+        if reading.meanings[name].kind == "carry":
+            _try(reading, name, reading.meanings[name]._replace(kind="total"), 1)
+
+
+def _try(reading: Reading, name: Name, meaning: Meaning, more: int) -> None:
+    """Give a name another meaning, where at least so many lines more are right with it."""
+    before, touched = reading.meanings[name], reading.touching({name})
+    held = sum(map(reading.holds, touched))
+    reading.assign({name: meaning})
+    if sum(map(reading.holds, touched)) < held + more:
+        reading.assign({name: before})
 
 
 def _defined(statements: list[Statement]) -> dict[str, Statement]:

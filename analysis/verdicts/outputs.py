@@ -42,10 +42,15 @@ def _is_of_loss(formulas: Formulas, line: Statement) -> bool:
     return given and outside and assigned.count(line.target.base) == 1
 
 
+def taken_as_given(line: Statement) -> str:
+    """Say of a line that it isn't judged, since it follows from the loss."""
+    return f"line {line.number} is the loss's own derivative, and taken as given: {line.text}"
+
+
 def _taken(formulas: Formulas, line: Statement) -> Formulas:
     """Return a text without a line, and without the values that nothing but it reads: ŷ of ∂L/∂o = ŷ - y."""
     rest = tuple(other for other in formulas.statements if (other.number, other.text) != (line.number, line.text))
-    note = f"line {line.number} is the loss's own derivative, and taken as given: {line.text}"
+    note = taken_as_given(line)
     fault = _turned(formulas, line)
     unread = {found.base for found in names(line.value)} - _said(rest)
     return replace(
@@ -165,25 +170,22 @@ def _plain(spelled: str) -> str:
 
 
 def without_rate(formulas: Formulas, rate: Name) -> Formulas | None:
-    """Return a text without the rate of learning in its steps, ΔW = -η Σ_t δ_t h_{t-1}ᵀ; None where a name is none."""
-    made, shown = [], speller_for(formulas).name(rate)
-    times = " " if formulas.kind == "latex" else " * "
-    for line in formulas.statements:
-        downhill = line.value.head == "neg"
-        product = line.value.args[0] if downhill else line.value
+    """Return a text without the rate of learning in its steps, ΔW = -η Σ_t δ_t h_{t-1}ᵀ; None where a name is none.
+
+    The sign goes with it where all steps go downhill.
+    """
+    steps = [line for line in formulas.statements if rate in names(line.value)]
+    downhill, shown = all(line.value.head == "neg" for line in steps), speller_for(formulas).name(rate)
+    before = f"{'-' * downhill}{shown}" + (" " if formulas.kind == "latex" else " * ")
+    made: dict[Statement, Statement] = {}
+    for line in steps:
+        negative = line.value.head == "neg"
+        product = line.value.args[0] if negative else line.value
         factors = [factor for factor in product.args if factor.leaf != rate] if product.head == "mul" else []
-        if rate not in names(line.value):
-            made.append(line)
-            continue
-        of = adjoint_of(line.target.base) or ""
-        if not re.match(r"[A-Z]|b(_|$)", of) or rate in {n for factor in factors for n in names(factor)} or not factors:
+        of, value = adjoint_of(line.target.base) or "", mul(*factors)
+        if not factors or rate in names(value) or not re.match(r"[A-Z]|b(_|$)", of):
             return None
-        made.append(replace(line, value=mul(*factors), before=f"{'-' * downhill}{shown}{times}"))
-    downhill = all(line.before.startswith("-") for line in made if line.before)
-    if not downhill:  # some go uphill: the signs are theirs to answer for
-        made = [
-            replace(line, value=neg(line.value), before=line.before[1:]) if line.before.startswith("-") else line
-            for line in made
-        ]
+        made[line] = replace(line, value=neg(value) if negative and not downhill else value, before=before)
     note = f"{'-' * downhill}{shown} is taken as the rate of learning, and left out"
-    return replace(formulas, statements=tuple(made), notes=(*formulas.notes, note))
+    statements = tuple(made.get(line, line) for line in formulas.statements)
+    return replace(formulas, statements=statements, notes=(*formulas.notes, note))

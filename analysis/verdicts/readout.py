@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ...derive.cell import Cell, dimensions_of, parse
 from ...derive.errors import Error
 from .formulas import Formulas
-from .meanings import adjoint_of
+from .forward import with_declarations
+from .meanings import adjoint_of, is_adjoint
+from .outputs import taken_as_given
 from .printing import speller_for
 from .tree import Name, names, places
 
@@ -29,27 +30,27 @@ def with_readout(formulas: Formulas, cell: Cell) -> tuple[Formulas, Cell] | None
         weight = matrix if _uses(formulas, cell, 2) else f"W_{output}"
         offset = bias if not bias or _uses(formulas, cell, 1) else f"b_{output}"
         declared = [f"{weight}: param[{size}, {cell.states[state][0]}]", *([f"{offset}: param[{size}]"] * bool(bias))]
-        text = re.sub(r"(?m)^(?=\w+: (?:input|state|param)\b)", "\n".join([*declared, ""]), cell.text, count=1)
         line = f"{output} = {weight} @ {state}" + f" + {offset}" * bool(bias)
         try:
-            wider = parse(f"{text.rstrip()}\n{line}\n", cell.name)
+            wider = parse(f"{with_declarations(cell.text, declared).rstrip()}\n{line}\n", cell.name)
         except Error:
             continue
         shown = speller_for(formulas).name
         product = f"{shown(Name(matrix))} {shown(Name(state))}" + f" + {shown(Name(bias))}" * bool(bias)
         note = f"{shown(Name(gradient))} is taken as the gradient at a readout, {product}, which {cell.name} hasn't"
         given = [one for one in formulas.statements if one.target.base == gradient]
-        said = [f"line {one.number} is the loss's own derivative, and taken as given: {one.text}" for one in given]
         rest = tuple(one for one in formulas.statements if one not in given)
         held = tuple(filter(None, (weight, offset)))
-        return replace(formulas, statements=rest, notes=(*formulas.notes, note, *said), held=held), wider
+        return replace(
+            formulas, statements=rest, notes=(*formulas.notes, note, *map(taken_as_given, given)), held=held
+        ), wider
     return None
 
 
 def _products(formulas: Formulas, cell: Cell) -> Iterator[tuple[str, str, str]]:
     """Give (state, unknown matrix, gradient by an unknown quantity) of products in lines of states' gradients."""
     assigned = {line.target.base for line in formulas.statements}
-    derived = {line.target.base for line in formulas.statements if any(map(_is_adjoint, names(line.value)))}
+    derived = {line.target.base for line in formulas.statements if any(map(is_adjoint, names(line.value)))}
     known = {str(symbol) for symbol in cell.shapes} | {str(equation.target) for equation in cell.equations}
     for line in formulas.statements:
         state = adjoint_of(line.target.base) or ""
@@ -64,10 +65,6 @@ def _products(formulas: Formulas, cell: Cell) -> Iterator[tuple[str, str, str]]:
                 fresh = not {matrix, of} & known and matrix not in assigned and gradient not in derived
                 if fresh and matrix[:1].isupper() and adjoint_of(matrix) is None and of.isidentifier():
                     yield state, matrix, gradient
-
-
-def _is_adjoint(found: Name) -> bool:
-    return adjoint_of(found.base) is not None
 
 
 def _bias(formulas: Formulas, cell: Cell, gradient: str) -> str:

@@ -18,7 +18,7 @@ from .ours import Translator, slopes
 from .pairs import in_turn, pair
 from .probes import probes
 from .reading import OWN, Reading, agree
-from .tree import Name, Tree, names, number, places
+from .tree import Name, Tree, closure, names, number, places
 
 FRESH = 1000
 UNKNOWN = Edit("other", "other", ("the line doesn't give what its name says",), number(0))
@@ -198,14 +198,11 @@ def repair_auxiliary(
 
 def upstream(reading: Reading, group: Group) -> set[Name]:
     """Return the names of their own that a group reads, directly or through others."""
-    found: set[Name] = set()
-    waiting = [group]
-    while waiting:
-        for name in reading.read_by(waiting.pop()):
-            if name in reading.groups and reading.meanings[name] == OWN and name not in found:
-                found.add(name)
-                waiting.append(reading.groups[name])
-    return found
+
+    def own(group: Group) -> list[Name]:
+        return [name for name in reading.read_by(group) if name in reading.groups and reading.meanings[name] == OWN]
+
+    return closure(own(group), lambda name: own(reading.groups[name]))
 
 
 def shown(reading: Reading, groups: list[Group], mended: Repair, pool: Pool | None = None) -> str:

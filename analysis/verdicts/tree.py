@@ -5,13 +5,14 @@ Sums and products are flat: `a - b` is add(a, neg(b)), `a / b` is mul(a, inv(b))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
+Thing = TypeVar("Thing", bound=Hashable)
 
 
 class Name(NamedTuple):
@@ -173,6 +174,20 @@ def mapped(tree: Tree, change: Callable[[Name], Tree | None]) -> Tree:
     if isinstance(tree.leaf, Name):
         return change(tree.leaf) or tree
     return rebuilt(tree, [mapped(operand, change) for operand in tree.args]) if tree.args else tree
+
+
+def closure(starts: Iterable[Thing], further: Callable[[Thing], Iterable[Thing]]) -> set[Thing]:
+    """Return what is reached from some things, these among it.
+
+    >>> sorted(closure([1], lambda number: [2 * number] if number < 5 else []))
+    [1, 2, 4, 8]
+    """
+    found, waiting = set[Thing](), [*starts]
+    while waiting:
+        if (thing := waiting.pop()) not in found:
+            found.add(thing)
+            waiting += further(thing)
+    return found
 
 
 def without_version(base: str) -> str:

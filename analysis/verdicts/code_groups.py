@@ -55,6 +55,20 @@ def _expanded(paths: list[Path]) -> Iterator[Path]:
         yield from _expanded([(*path[:place], number, *path[place + 1 :]) for number in range(LAYERS)])
 
 
+def walked(target: ast.expr, over: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Give what a loop calls the entries of what it walks through: W and Ws of `for l, W in enumerate(Ws)`."""
+    match over:
+        case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]) if isinstance(target, ast.Tuple):
+            yield from walked(target.elts[-1], inner)
+        case ast.Call(func=ast.Name(id="zip"), args=rows) if isinstance(target, ast.Tuple):
+            for part, row in zip(target.elts, rows, strict=False):
+                yield from walked(part, row)
+        case ast.Call(func=ast.Name(id=name), args=[inner]) if name in SAME:
+            yield from walked(target, inner)
+        case ast.Name() | ast.Subscript() | ast.Attribute() if isinstance(target, ast.Name):
+            yield target.id, over
+
+
 @dataclass
 class _Reader:
     """Reads functions and those that they call, with paths for the values of names.
@@ -96,18 +110,10 @@ class _Reader:
                 self._bind(one, other, names)
 
     def _loop(self, target: ast.expr, over: ast.expr, names: dict[str, set[Path]]) -> None:
-        match over:
-            case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]) if isinstance(target, ast.Tuple):
-                self._loop(target.elts[-1], inner, names)
-            case ast.Call(func=ast.Name(id="zip"), args=rows) if isinstance(target, ast.Tuple):
-                for part, row in zip(target.elts, rows, strict=False):
-                    self._loop(part, row, names)
-            case ast.Call(func=ast.Name(id=name), args=[inner]) if name in SAME:
-                self._loop(target, inner, names)
-            case ast.Name() | ast.Subscript() | ast.Attribute() if isinstance(target, ast.Name):
-                paths = self._paths(over, names)
-                self.walked |= paths
-                names[target.id] = names.get(target.id, set()) | {(*path, EACH) for path in paths}
+        for name, row in walked(target, over):
+            paths = self._paths(row, names)
+            self.walked |= paths
+            names[name] = names.get(name, set()) | {(*path, EACH) for path in paths}
 
     def _call(self, helper: ast.FunctionDef, call: ast.Call, names: dict[str, set[Path]]) -> None:
         inner = {a.arg: self._paths(given, names) for a, given in zip(helper.args.args, call.args, strict=False)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .code_adapter import Path
+from .code_groups import walked
 from .code_signatures import trees
 
 PRODUCTS = ("dot", "matmul")
@@ -157,20 +158,8 @@ def _entries(tree: ast.AST, name: str) -> set[str]:
             case ast.Subscript(value=ast.Name(id=of)) if of == name and not _is_slice(node):
                 found.add(ast.unparse(node))
             case ast.For(target=target, iter=over) | ast.comprehension(target=target, iter=over):
-                found |= _walked(target, over, name)
+                found |= {entry for entry, row in walked(target, over) if isinstance(row, ast.Name) and row.id == name}
     return found
-
-
-def _walked(target: ast.expr, over: ast.expr, name: str) -> set[str]:
-    """Return what a loop calls the entries of a list, nothing where it is over others."""
-    match target, over:
-        case ast.Name(id=entry), ast.Name(id=of) if of == name:
-            return {entry}
-        case ast.Tuple(elts=[*_, last]), ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]):
-            return _walked(last, inner, name)
-        case ast.Tuple(elts=parts), ast.Call(func=ast.Name(id="zip"), args=rows):
-            return set().union(*(_walked(part, row, name) for part, row in zip(parts, rows, strict=False)))
-    return set()
 
 
 def _aliases(tree: ast.AST, spelled: Mapping[str, Path]) -> dict[str, Path]:

@@ -21,6 +21,7 @@ import numba
 from llvmlite import binding  # type: ignore[import-untyped]  # it carries no types
 
 COMPILED_IN = (  # modules
+    "alike",
     "awake",
     "blocks",
     "finite",

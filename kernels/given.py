@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -85,27 +84,6 @@ def check_finite(kind: str, arrays: Mapping[str, Array]) -> None:
         if not np.isfinite(array).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise Error(f"{kind} {name} holds {array[place]} at index {place}; it must be finite")
-
-
-class Held:
-    """Parameters that can be used as they are, while a caller gives the same arrays again and again.
-
-    Attributes:
-        given: name -> array.
-        passed: (shapes of inputs and states, `steps`, `batch`) -> what was found with parameters of these shapes.
-        placed: of each, its name in generated code, its place in a table, the array, and its address; once it was used.
-    """
-
-    def __init__(self, given: Mapping[str, Array], passed: dict[Any, Any]) -> None:
-        self.given = dict(given)
-        self.passed = passed
-        self.placed: Any = None
-        self._names, self._arrays = tuple(given), tuple(given.values())
-
-    def are(self, params: Any) -> bool:
-        """Return whether these are the same arrays."""
-        same = type(params) is dict and tuple(params) == self._names
-        return same and all(map(is_, params.values(), self._arrays))
 
 
 class Given:
@@ -221,7 +199,7 @@ class Given:
         if not array.flags.carray:  # contiguous, aligned and writable: the one layout that code is compiled for
             check_copied(f"{kind} {name}", array)
             array = np.require(array, requirements=["C", "W", "A"])
-        return array, found_lead
+        return array if array.dtype is self.dtype else array.view(self.dtype), found_lead
 
     def _learn(self, what: str, dimension: Expr, number: int) -> None:
         if isinstance(dimension, Symbol):

@@ -18,7 +18,7 @@ from ..derive.derivation import Derivation, derive
 from ..derive.errors import Error, expect
 from ..derive.interpret import size
 from .budget import Budget, bounds, budget, check
-from .given import Array, Arrays, Given, Held, check_finite, check_sizes, shapes_of
+from .given import Array, Arrays, Given, check_finite, check_sizes, shapes_of
 from .initial import initial
 from .module import Module
 from .passes import Passes, part_of
@@ -47,8 +47,7 @@ class Kernel:
         self._modules: dict[Any, Module] = {}
         self._passes = Passes(self.dtype, threads)
         self._extents: dict[Any, Extent] = {}
-        self._held = Held({}, {})
-        self._passed: dict[Any, dict[Any, Extent]] = {}
+        self._passed: dict[Any, Extent] = {}
         self._checked: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
         self._sizes: Mapping[str, int] | None = None
 
@@ -142,10 +141,13 @@ class Kernel:
         >>> run.states["h"].shape
         (4, 1, 3)
         """
-        if steps is not None or batch is not None or keep is not None:
-            _check_counts(steps, batch, keep)
+        plain = state is None and steps is None and batch is None and sizes is None and lengths is None and keep is None
+        if plain and not reverse and (again := self._passes.forward_again(params, inputs)):
+            self._sizes = again.sizes
+            return again
+        _check_counts(steps, batch, keep)
         state, sizes = {} if state is None else state, {} if sizes is None else sizes
-        held, moving, start, extent = self._taken(params, inputs, state, steps, batch, sizes)
+        given, moving, start, extent = self._taken(params, inputs, state, steps, batch, sizes)
         self._sizes = found = extent.sizes
         if start:
             check_finite("state", start)
@@ -159,7 +161,7 @@ class Kernel:
         self._check_memory("forward", extent, keep)
         module = self._own
         if keep is None:
-            return self._passes.forward(module, extent, held, moving, start, active, reverse)
+            return self._passes.forward(module, extent, given, moving, start, active, reverse)
         before = {}
         for name in self.cell.states:
             shape = (1 + len(bounds(T, keep)), B, *module.shape(Symbol(name), found))
@@ -169,12 +171,12 @@ class Kernel:
             keep,
             T,
             B,
-            held.given,
-            moving,
+            dict(given),
+            dict(moving),
             before,
             active,
             lambda inputs, before, many, reached: self._passes.forward(
-                module, self._extent(found, many, B), held, inputs, before, reached, False
+                module, self._extent(found, many, B), segments.params, inputs, before, reached, False
             ),
         )
         return run_in_segments(segments, found, module.values, reverse)
@@ -187,21 +189,17 @@ class Kernel:
         steps: int | None,
         batch: int | None,
         sizes: Mapping[str, int],
-    ) -> tuple[Held, Arrays, Arrays, Extent]:
+    ) -> tuple[Arrays, Arrays, Arrays, Extent]:
         """Return parameters, inputs and states as contiguous arrays, and the sizes that they have.
 
-        Known shapes pass at once, and so do the parameters of the call before.
+        Known shapes pass at once.
         """
-        held = self._held
-        if not held.are(params):
-            shapes = shapes_of(params, self.dtype)
-            held = Held({}, {}) if shapes is None else Held(params, self._passed.setdefault(shapes, {}))
-            self._held = held
         if type(sizes) is not dict:
             expect("sizes=, dimension -> size,", sizes, Mapping)
-        key = shapes_of(inputs, self.dtype), shapes_of(state, self.dtype), steps, batch, *sizes.items()
-        if extent := held.passed.get(key):
-            return held, inputs, state, extent
+        shapes = [shapes_of(arrays, self.dtype) for arrays in (params, inputs, state)]
+        key = *shapes, steps, batch, *sizes.items()
+        if extent := self._passed.get(key):
+            return params, inputs, state, extent
         given = Given(self.cell, self.dtype, None, self._checked, self._named)
         given.sizes.update(sizes)
         given.source.update(dict.fromkeys(sizes, "sizes="))
@@ -212,18 +210,16 @@ class Kernel:
         start = given.take("state", state, self.cell.states, (B,), optional=True)
         extent = self._extent(given.complete(), T, B)
         given.check_picks(moving)
-        if not held.are(params):
-            held = Held(arrays, {})
-        elif None not in key[:2]:
-            held.passed[key] = extent
-        return held, moving, start, extent
+        if None not in shapes:
+            self._passed[key] = extent
+        return arrays, moving, start, extent
 
     def _extent(self, sizes: Mapping[str, int], steps: int, batch: int) -> Extent:
         """Return what is known of these sizes, the same each time."""
         key = steps, batch, *sizes.values()
         if key not in self._extents:
             if len(self._extents) >= REMEMBERED:
-                for known in (self._extents, self._held.passed, self._passed):
+                for known in (self._extents, self._passed):
                     known.clear()
             self._extents[key] = Extent(sizes, steps, batch)
         return self._extents[key]
@@ -245,9 +241,11 @@ class Kernel:
         >>> kernel.backward(run, {"h": np.ones((4, 1, 3))}).params["b_h"].shape
         (3,)
         """
+        if again := self._passes.backward_again(self._own, run, cotangents, params):
+            return again
         expect("the run", run, Run)
         keep = None if run.segments is None else run.segments.keep
-        extent: Extent = run.extent or self._extent(run.sizes, run.steps, run.batch)
+        extent = self._extent(run.sizes, run.steps, run.batch)
         self._check_memory("backward", extent, keep)
         shapes, seeds = shapes_of(cotangents, self.dtype), cotangents
         module = extent.reached.get(shapes)
@@ -259,12 +257,14 @@ class Kernel:
                 extent.reached[shapes] = module
         if run.reverse:
             seeds = {name: np.ascontiguousarray(array[::-1]) for name, array in seeds.items()}
-        back, base = self._passes.backward, self._own
+
+        def back(part: Run, own: Arrays) -> Gradients:
+            at = self._extent(part.sizes, part.steps, part.batch)
+            return self._passes.backward(module, self._own, at, part, own, params)
+
         if run.segments is None:
-            return back(module, base, extent, run, seeds, params)
-        found = back_in_segments(
-            run, run.segments, seeds, lambda part, own: back(module, base, part.extent, part, own, params)
-        )
+            return back(run, seeds)
+        found = back_in_segments(run, run.segments, seeds, back)
         return found if params else replace(found, params={})
 
     def memory(self, sizes: Mapping[str, int], steps: int, batch: int, keep: int | None = None) -> Budget:

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from .cache import load_module, survive_damage
 from .vector import INDEX, WITHOUT_NUMBA
 
-ARGUMENTS = {"meet": 2, "serve": 2, "lead": 5}  # functions of `awake.py`
+FUNCTIONS = {"meet": ("awake", 2), "serve": ("awake", 2), "lead": ("awake", 5), "alike": ("alike", 2)}
 
 
 def meeting_place() -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -28,13 +28,17 @@ def meeting_place() -> np.ndarray[Any, np.dtype[np.int64]]:
 
 @cache
 def compiled(name: str) -> CFunc:
-    """Compile a function of `awake.py`, or find it on disk, and name it to the linker."""
+    """Compile one of the `FUNCTIONS`, name -> (file beside this one, words that it is given), or find it on disk.
+
+    The linker learns its name.
+    """
     binding.add_symbol("bptt_rest", _rest())
-    module = load_module((Path(__file__).parent / "awake.py").read_text("utf-8"), "awake")
-    kinds = (types.int64,) * ARGUMENTS[name]
+    stem, many = FUNCTIONS[name]
+    module = load_module((Path(__file__).parent / f"{stem}.py").read_text("utf-8"), stem)
+    kinds = (types.int64,) * many
     function: Any = CFunc(getattr(module, name), (kinds, types.int64), {}, {"error_model": "numpy"})
     function.enable_caching()
-    survive_damage(function._cache, f"waiting: {name}")
+    survive_damage(function._cache, f"passes: {name}")
     function.compile()
     binding.add_symbol(f"bptt_{name}", function.address)
     return function

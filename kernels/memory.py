@@ -26,7 +26,7 @@ IN_CACHE = 2**15  # entries of a block of rows that stay there from the steps ba
 
 Groups = dict[str, dict[str, Array]]
 MakeViews = Callable[[dict[str, Array]], Groups]
-MakeTable = Callable[[dict[str, Array]], Table]
+MakeTables = Callable[[dict[str, Array]], tuple[Table, Table]]
 
 
 @dataclass(frozen=True)
@@ -134,14 +134,14 @@ class Piece:
         arrays: by name; to be handed on as views of them.
         views: group -> name -> array; these are handed on as they are.
         table: where the arrays lie, for calls of compiled functions.
-        address: of the table.
-        held: the parameters that are among its arrays.
+        request: what arrays from outside must be like, so that their addresses may be written into the table.
+        address, asked: of the table and of the request.
         begins_at_zero: whether the states before the first step are known to be 0.
         used: when the piece was last handed out: later ones have greater numbers.
         cleared, entries: what begins at 0, and all.
     """
 
-    def __init__(self, plan: Plan, views: MakeViews, table: MakeTable, buffer: list[Array]) -> None:
+    def __init__(self, plan: Plan, views: MakeViews, tables: MakeTables, buffer: list[Array]) -> None:
         self.plan = plan
         self.buffer = buffer.pop()
         first = -self.buffer.ctypes.data % LINE // self.buffer.itemsize
@@ -149,12 +149,11 @@ class Piece:
         self.cleared = self.entries[: plan.cleared]
         self.arrays = {name: self.entries[start:stop].reshape(shape) for name, start, stop, shape in plan.places}
         self.views = views(self.arrays)
-        self.table = table(self.arrays)
-        self.address, _ = self.table.buffer_info()
-        self.held: object = None
+        self.table, self.request = tables(self.arrays)
+        (self.address, _), (self.asked, _) = self.table.buffer_info(), self.request.buffer_info()
         self.begins_at_zero = False
         self.used = math.inf
-        self._objects = [self.buffer, *(a for group in self.views.values() for a in group.values())]
+        self._objects = self.buffer, *(a for group in self.views.values() for a in group.values())
         self._alone = self._references()
 
     def is_free(self) -> bool:
@@ -181,7 +180,10 @@ class Pool:
         self._count = 0
 
     def take(
-        self, plan: Plan, views: MakeViews = lambda arrays: {}, table: MakeTable = lambda arrays: Table("q")
+        self,
+        plan: Plan,
+        views: MakeViews = lambda arrays: {},
+        tables: MakeTables = lambda arrays: (Table("q"), Table("q")),
     ) -> tuple[Piece, Array]:
         """Return a piece with the arrays of a plan, whose entries are anything, and its buffer, to be held.
 
@@ -192,7 +194,7 @@ class Pool:
                 if piece.plan is plan and piece.is_free():
                     break
             else:
-                piece = Piece(plan, views, table, [self._buffer(plan.total + LINE)])
+                piece = Piece(plan, views, tables, [self._buffer(plan.total + LINE)])
                 self.pieces.append(piece)
                 if len(self.pieces) > KEPT_PIECES:
                     self.pieces.remove(min(self.pieces, key=lambda piece: piece.used))

@@ -33,7 +33,7 @@ from .vector import WITHOUT_NUMBA
 FORWARD = "prologue", "forward"
 BACKWARD = "pack_backward", "backward", "sums"
 IN_BLOCKS = BACKWARD[1:]  # of steps, the last first
-Picker = Callable[[Mapping[str, Any]], tuple[Any, ...]]
+Pick = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
 class Module:
@@ -228,12 +228,12 @@ class Module:
             names = self.emitted.arguments[section]
             counts = [name for name in names if name in numbers]
             function = getattr(self.loaded, section) if names else lambda: None
-            self._functions[section] = function, _picker(counts), _picker(names[len(counts) :])
+            self._functions[section] = function, picker(counts), picker(names[len(counts) :])
         function, of_numbers, of_arrays = self._functions[section]
         function(*of_numbers(numbers), *of_arrays(arrays))
 
     @cached_property
-    def _functions(self) -> dict[str, tuple[Callable[..., None], Picker, Picker]]:
+    def _functions(self) -> dict[str, tuple[Callable[..., None], Pick, Pick]]:
         return {}
 
     @cached_property
@@ -311,6 +311,8 @@ class Module:
         return self.emitted.source[start:].split("\n", 1)[0].split(": ", 1)[1]
 
 
-def _picker(names: Sequence[str]) -> Picker:
+def picker(names: Sequence[str]) -> Pick:
     """Return what takes the values of names out of a table."""
-    return itemgetter(*names) if len(names) > 1 else lambda table: tuple(table[name] for name in names)
+    if len(names) > 1:
+        return itemgetter(*names)
+    return (lambda table: (table[names[0]],)) if names else lambda table: ()

@@ -62,7 +62,6 @@ class Run:
         nbytes: of memory that the run holds, beside parameters and inputs.
         segments: where only some states were kept, what it takes to run again: states and values are then computed
             again each time that they are looked up.
-        extent: its steps, samples and sizes, and table: where its arrays lie, for the backward pass.
     """
 
     sizes: Mapping[str, int]
@@ -74,8 +73,6 @@ class Run:
     reverse: bool = False
     nbytes: int = 0
     segments: Any = field(default=None, repr=False)
-    extent: Any = field(default=None, repr=False)
-    table: Any = field(default=None, repr=False)
 
 
 @dataclass

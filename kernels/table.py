@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array as words_of
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import CFUNCTYPE, POINTER, addressof, c_byte, c_char, c_int, c_int64, c_void_p, cast
+from ctypes import CFUNCTYPE, POINTER, PYFUNCTYPE, addressof, c_byte, c_char, c_int, c_int64, c_void_p, cast, py_object
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
-from .meeting import compiled
+from .cache import load_module
+from .meeting import FUNCTIONS, compiled
 from .products import COUNT, PACKED, export
 from .vector import INDEX, WITHOUT_NUMBA
 
@@ -82,6 +84,30 @@ def enter(table: Table, place: int, array: Array) -> None:
     table[place] = address_of(array)
     table[place + 1] = len(array)
     table[place + 2] = array.shape[-1]
+
+
+def request(table: Table, dtype: np.dtype[Any], expected: Sequence[tuple[int, tuple[int, ...]]]) -> Table:
+    """Return what `looks_alike` is asked: whether arrays are like these, each (its place in the table, its shape)."""
+    start, _ = table.buffer_info()
+    words = [len(expected), id(np.ndarray), id(dtype), start]
+    for place, shape in expected:
+        words += [place, len(shape), *shape]
+    return words_of("q", words)
+
+
+@cache
+def looks_alike() -> Callable[[int, tuple[Any, ...]], int]:
+    """Return a function of a request's address and a tuple of anything.
+
+    It returns 1 where the tuple holds the arrays that were expected, contiguous, aligned and writable, and has written
+    their addresses into the table; else 0, and some addresses may be written. The request's table must still be there.
+    """
+    stem, _ = FUNCTIONS["alike"]
+    if WITHOUT_NUMBA:
+        module: Any = load_module((Path(__file__).parent / f"{stem}.py").read_text("utf-8"), stem)
+        return lambda request, given: int(module.alike(request, id(given)))
+    address: Any = compiled("alike").address
+    return PYFUNCTYPE(c_int64, c_int64, py_object)(address)  # it holds Python's lock: no object changes meanwhile
 
 
 def caller(finite: Sequence[int], once: Sequence[Function], again: Sequence[Function], dtype: np.dtype[Any]) -> Caller:

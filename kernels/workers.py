@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .awake import WORDS
-from .meeting import ARGUMENTS, compiled
+from .meeting import FUNCTIONS, compiled
 
 LOOKS = 20_000  # before a thread sleeps: about a millisecond
 PATIENCE = 2_000  # looks for a thread that is waking up, before it is woken again
@@ -74,7 +74,7 @@ def run_all(function: Any, tables: Sequence[Table]) -> int:
 @cache
 def _function(name: str) -> Callable[..., int]:
     """Return a function of `awake.py`, compiled; it doesn't hold Python's lock."""
-    kinds = (ctypes.c_int64,) * (1 + ARGUMENTS[name])
+    kinds = (ctypes.c_int64,) * (1 + FUNCTIONS[name][1])
     address: Any = compiled(name).address
     return ctypes.CFUNCTYPE(*kinds)(address)
 

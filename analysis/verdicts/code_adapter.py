@@ -26,7 +26,7 @@ class Adapter:
         forward, backward: names of the functions or methods.
         shapes: argument, key or attribute -> its axes, of T, B, m (inputs), n (states), k (classes), and sums or
             multiples of them: {"Wx": "m, 4*n", "xs": "list T, m, 1"}.
-        roles: the same names -> "input", "state", "param" or "target".
+        roles: the same names -> "input", "state", "param", "target" or "mask".
         gradients: name or place of a gradient in what backward returns -> name of what it belongs to.
         sizes: sizes for the probe, where code fixes them: {"m": 10}; also further sizes, for use in shapes: {"d": 3}.
     """
@@ -47,9 +47,9 @@ class Place:
         path: ("Wx",), ("params", "Wf"), ("params", ".Wf") for an attribute, ("self", "W_z"), ("global", "W"),
             ("closure", "W"), ("make", "W") for the class's argument; for what is returned (0,), (1, "h"), (0, "1:").
         axes: in named sizes: ("B", "T", "m"), ("m", "4*n").
-        role: "input", "index", "state", "param", "target" (indices), "onehot" (rows), "size" (a number), "object"; of
-            what is returned "states", "final", "outputs", "output" or "loss".
-        held: "list" or "dict" where the first axis is one.
+        role: "input", "index", "state", "param", "target" (indices), "onehot" (rows), "mask" (0 or 1), "size" (a
+            number), "object"; of what is returned "states", "final", "outputs", "output" or "loss".
+        held: "list" or "dict" where the first axis is one; "bool" of a mask of truth values.
         label: a name for an entry that has only a position.
     """
 
@@ -166,6 +166,8 @@ def wrapped(place: Place, array: Array) -> Any:
         return whole.tolist() if place.held else whole
     if place.role == "size":
         return int(array)
+    if place.held == "bool":
+        return np.array(array, bool)
     if place.held == "list":
         return [np.array(row, subok=True) for row in array]
     if place.held == "dict":

@@ -124,6 +124,9 @@ def _in_file(theirs: str, adapter: Adapter) -> Subject:
     subject = _of_class(found, adapter) if isinstance(found, type) else _of_functions(path, *found)
     if isinstance(found, tuple) and inspect.isfunction(subject.backward):
         subject.forward = with_loss(subject.forward, subject.backward, functions, False) or subject.forward
+    kind = _kind_of_first(subject.forward, classes) if isinstance(found, tuple) and subject.factory is None else None
+    if kind is not None:
+        subject.make = _maker(kind)  # functions of an object are called as its methods are
     subject.name, subject.module, subject.file = f"{path}:{wanted}" if wanted else path, module, path
     subject.text = FilePath(path).read_text(encoding="utf-8")
     return subject
@@ -159,7 +162,8 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
         kind for kind in classes.values() if is_function(kind) or not is_module(kind) and _methods(kind) is not None
     ]
     if not wanted:
-        chosen = [pair for pair in chosen if not any(_is_part(vars(kind), pair) for kind in both)]
+        inner = [value for kind in both for value in vars(kind).values()]
+        chosen = [pair for pair in chosen if not any(_calls(value, name) for value in inner for name in pair)]
     if len(chosen) == 1:
         return functions[chosen[0][0]], functions[chosen[0][1]]
     both = both or [kind for kind in classes.values() if _other_methods(kind) or _whole_method(kind)]
@@ -168,6 +172,11 @@ def _choose(path: str, functions: dict[str, Any], classes: dict[str, Any], wante
         both = modules
     both = [kind for kind in both if not _is_used(kind, [other for other in both if other is not kind])] or both
     whole = [kind for kind in both if not _is_step(kind.__name__)] or both
+    if not chosen and all(_is_step(kind.__name__) for kind in both):
+        users = [name for name, other in functions.items() if any(_calls(other, kind.__name__) for kind in both)]
+        users = [name for name in users if re.search("loss|grad|bptt", name) and not re.search("check|numer", name)]
+        if len(users) == 1:
+            return functions[users[0]], None
     if not chosen and len(whole) == 1:
         return whole[0]
     if not chosen and not both:
@@ -191,7 +200,18 @@ def _is_part(functions: Mapping[str, Any], pair: tuple[str, str]) -> bool:
 
 
 def _is_step(name: str) -> bool:
-    return re.search("step|cell", name.lower()) is not None
+    return re.search("step|cell|node", name.lower()) is not None
+
+
+def _kind_of_first(function: Any, classes: Mapping[str, type]) -> type | None:
+    """Return the class of a function's first argument, which its annotation or its name says."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_argcount:
+        return None
+    name = code.co_varnames[0]
+    said = function.__annotations__.get(name)
+    told = said if isinstance(said, str) else getattr(said, "__name__", "")
+    return next((kind for key, kind in classes.items() if key == told or key.lower() == name.replace("_", "")), None)
 
 
 def _pairs(functions: Mapping[str, Any]) -> list[tuple[str, str]]:

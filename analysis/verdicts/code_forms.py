@@ -114,6 +114,17 @@ def targets(path: Path, form: Form) -> list[Option]:
     return [(place,) for place in found]
 
 
+def masks(path: Path, form: Form) -> list[Option]:
+    """Return what a mask may be: of steps and samples, with an axis more, or of every entry; numbers or truth values.
+
+    >>> [option[0].axes for option in masks(("mask",), FORMS[1])[::2]]
+    [('B', 'T'), ('T', 'B'), ('B', 'T', '1'), ('T', 'B', '1'), ('B', 'T', 'n')]
+    """
+    lead = tuple(axis for axis in form.axes if axis in "TB")
+    shapes = (lead, lead[::-1], (*lead, "1"), (*lead[::-1], "1"), _of(form.axes, "n"))
+    return [(Place(path, axes, "mask", held),) for axes in dict.fromkeys(shapes) for held in ("", "bool")]
+
+
 def sizes(path: Path) -> list[Option]:
     """Return what a number may be.
 

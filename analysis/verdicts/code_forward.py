@@ -295,7 +295,7 @@ def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN
     """Return what an argument may be in a layout, likelier options first; widely against its name as well."""
     path, name = argument.path, argument.title
     if name in adapter.shapes:
-        role = argument.role if argument.role in ("input", "state", "target", "param") else "param"
+        role = argument.role if argument.role in ("input", "state", "target", "param", "mask") else "param"
         role = "onehot" if role == "target" and len(adapter.shapes[name].split(",")) > 1 else role
         place = stated(name, adapter.shapes[name], role, {**SIZES, **adapter.sizes})
         return [(replace(place, path=path, label=argument.label),)]
@@ -307,6 +307,8 @@ def _domain(argument: Argument, form: Form, adapter: Adapter, use: Use = UNKNOWN
         return [*forms.states(path, form, argument.optional, widely), *rest]
     if argument.role == "target":
         return forms.targets(path, form)
+    if argument.role == "mask":
+        return [*forms.masks(path, form), *forms.params(path, form, argument.label, use)]
     if argument.role == "size":
         return forms.sizes(path)
     if argument.role in ("object", "group"):

@@ -65,6 +65,11 @@ def grown(tables: Tables, statement: ast.stmt) -> Iterator[Edit]:
         yield from _scaled(tables, statement, slot)
         yield from _carried(tables, statement, slot)
     shape = tables.shape(target)
+    if isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Div):
+        for atom in (*tables.repeated(shape), *tables.near(shape)):
+            factor = tables.parse(f"{atom} / {ast.unparse(statement.value)}")
+            times = ast.AugAssign(target, ast.Mult(), factor, lineno=statement.lineno, col_offset=0)
+            yield from replaced(tables, statement, times, 3, "factor")
     for term in _terms(Slot(statement.value, statement, "value", None)):
         yield from _larger(tables, statement, term, shape)
     for call in [node for node in ast.walk(statement.value) if isinstance(node, ast.Call) and node.args]:

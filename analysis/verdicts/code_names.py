@@ -23,6 +23,7 @@ ROLES = (  # of an argument of a forward pass
     (r"(initial_)?(hidden|cell|memory)(_?state)?(_?(0|prev|init))?", "state"),
     (r"[ac-tv-zA-TX-Z][a-z]?(_?0|_init|_?prev)", "state"),
     (r"(y|ys|targets?|tgts?|labels?|lbls?|Y|Ys|y_?(true|target|gold|label)s?|truth|gold|expected|desired)", "target"),
+    (r"(\w+_)?(mask|masks|msk)|valid|keep|present", "mask"),
     (r"(p|params?|parameters|weights|theta|wts|P|ws|net|model)", "group"),
 )
 TIMES = r"_?(prev|previous|old|last|next|now|cur|curr|current|new|tm1|tp1|t)$"  # ends of names of values of a step

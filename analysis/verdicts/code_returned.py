@@ -30,6 +30,8 @@ def values_for(calling: Calling, seed: int = 0) -> dict[str, Array]:
             features = _features(place)
             which = rng.integers(0, dims[features], [d for i, d in enumerate(dims) if i != features])
             drawn[place.name] = np.moveaxis(np.eye(dims[features])[which], -1, features)
+        elif place.role == "mask":
+            drawn[place.name] = (rng.random(dims) < 0.7).astype(float)
         elif place.role in ("size", "object"):
             drawn[place.name] = np.asarray(sum(calling.sizes[axis] for axis in place.axes))
         else:
@@ -82,7 +84,7 @@ def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) ->
     others = values_for(calling, 1)
     try:
         result = subject.run(calling, values)[0]
-        returned = _returned(result, calling, values)
+        returned = _returned(result, calling, values, subject.backward is None)
         if not returned:
             return "nothing that is returned has the shape of states, of outputs or of a loss"
         calling = replace(calling, returned=returned)
@@ -91,7 +93,7 @@ def accepted(subject: Subject, calling: Calling, values: Mapping[str, Array]) ->
             return "the forward pass gives NaN or infinity"
         given = []
         for place in calling.given:
-            if np.asarray(values[place.name]).dtype.kind != "f" or place.role == "onehot":
+            if np.asarray(values[place.name]).dtype.kind != "f" or place.role in ("onehot", "mask"):
                 given.append(place)
                 continue
             moved = {**values, place.name: values[place.name] + 0.3 * others[place.name]}
@@ -128,18 +130,21 @@ def _is_continuous(
     return 0 < change < 1e-4
 
 
-def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tuple[Place, ...]:
-    """Return the sequences of states, final states, outputs and the loss among what was returned."""
+def _returned(result: Any, calling: Calling, values: Mapping[str, Array], whole: bool) -> tuple[Place, ...]:
+    """Return the sequences of states, final states, outputs and the loss among what was returned.
+
+    There is a loss where there are targets, or where gradients are returned with it, the `whole` in one function.
+    """
     places: list[Place] = []
     numbers: list[Place] = []  # an output that is one number at each step
-    has_target = any(place.role in ("target", "onehot") for place in calling.given)
+    has_loss = whole or any(place.role in ("target", "onehot") for place in calling.given)
     has_batch = any("B" in place.axes for place in calling.given)
     starts = {_apart(place.axes) for place in calling.given if place.role == "state"}
     sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}
     found = dict(leaves(result, depth=2))
     outer = {path for path in found if len(path) < 2}
     for path, array in _parts_of(found, calling).items():
-        if array.shape == () and has_target and np.issubdtype(array.dtype, np.inexact):
+        if array.shape == () and has_loss and np.issubdtype(array.dtype, np.inexact):
             places.append(Place(path, (), "loss"))
             continue
         axes = forms.told(array.shape, sizes)
@@ -159,7 +164,7 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array]) -> tup
         if not other and any(np.array_equal(array, value) for value in values.values()):
             continue
         places.append(Place(path, axes, role, _held(result, inner)))
-    if has_target:
+    if has_loss:
         return tuple(place for place in places if place.role == "loss")[:1]
     return (*places, *numbers)
 

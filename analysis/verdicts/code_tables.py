@@ -209,10 +209,16 @@ class Tables:
 
     def repeated(self, shape: tuple[int, ...] | None) -> list[str]:
         """Return what is repeated along an axis to have a shape: in the source, or a parameter beside what is there."""
-        if shape is None or len(shape) != 2:
+        if shape is None or len(shape) < 2:
             return []
         known = {text: other for text, other in self.atoms.items() if text in self.written or not is_gradients(text)}
-        return [text for text, other in known.items() if other in (shape[1:], (shape[0], 1), (1, shape[1]))]
+        flat = [
+            text
+            for text, other in known.items()
+            if len(shape) == 2 and other in (shape[1:], (shape[0], 1), (1, shape[1]))
+        ]
+        one_less = [text for text, other in known.items() if other == shape[:-1] and text in self.written]
+        return [*flat, *(f"{text}[{':, ' * (len(shape) - 1)}None]" for text in one_less)]
 
     def like(self, shape: tuple[int, ...] | None) -> list[str]:
         """Return the atoms of a shape; of no array, numbers."""

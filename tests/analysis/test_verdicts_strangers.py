@@ -104,6 +104,10 @@ SAID = {
     "pullbacks.py": ("rnn", "Sequences are (T, B, features)."),
     "pooled_attention.py": (OWN, "Loss gradients come in at the last step."),
     "number_series.py": (OWN, "One sequence of numbers, (T,)."),
+    "next_token.py": (OWN, "The loss is computed inside."),
+    "captioning_class.py": (OWN, "The loss is computed inside."),
+    "masked_steps.py": (OWN, "Sequences are (B, T, features)."),
+    "nodes_of_params.py": (OWN, "The loss is computed inside, from targets."),
 }
 
 

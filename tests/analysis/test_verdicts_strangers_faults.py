@@ -71,7 +71,7 @@ FAULTS = [
         "nodes_of_params.py",
         "self.g * ds, self.i * ds, self.s_prev * ds",
         "self.g * ds, self.i * ds, self.s * ds",
-        "mix-up",
+        "time",
     ),
     ("nodes_of_params.py", "self.bottom_s = ds * self.f", "self.bottom_s = ds * self.i", "mix-up"),
     ("nodes_of_params.py", "self.o * top_h + top_s", "self.o * top_h", "dropped carry"),

@@ -4,7 +4,9 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_numbers_changed_in_place_count(at_once, derivation, given):
     assert not same(found, before)
 
 
-WAYS = {
+WAYS: dict[str, Callable[[Any], Any]] = {
     "a list": lambda a: a.tolist(),
     "columns first": np.asfortranarray,
     "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
@@ -97,7 +99,7 @@ def test_other_kinds_of_arrays_are_taken_too(ready, derivation, given, way):
     assert same(passes(ready, *made), passes(compile(derivation), *given))
 
 
-WRONG = {
+WRONG: dict[str, Callable[[Any], Any]] = {
     "float32": lambda a: a.astype("f4"),
     "bytes swapped": lambda a: a.astype(">f8"),
     "whole numbers": lambda a: a.astype(int),

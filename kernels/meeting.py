@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numba.extending import intrinsic
 from .cache import load_module, survive_damage
 from .vector import INDEX, WITHOUT_NUMBA
 
+# name -> (file beside this one, words that it is given)
 FUNCTIONS = {"meet": ("awake", 2), "serve": ("awake", 2), "lead": ("awake", 5), "alike": ("alike", 2)}
 
 
@@ -26,17 +28,20 @@ def meeting_place() -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.zeros(24, np.int64)[8:16]
 
 
+def uncompiled(name: str) -> Callable[..., int]:
+    """Return one of the `FUNCTIONS` as its file has it."""
+    stem, _ = FUNCTIONS[name]
+    module: Any = load_module((Path(__file__).parent / f"{stem}.py").read_text("utf-8"), stem)
+    found: Callable[..., int] = getattr(module, name)
+    return found
+
+
 @cache
 def compiled(name: str) -> CFunc:
-    """Compile one of the `FUNCTIONS`, name -> (file beside this one, words that it is given), or find it on disk.
-
-    The linker learns its name.
-    """
+    """Compile one of the `FUNCTIONS`, or find it on disk, and name it to the linker."""
     binding.add_symbol("bptt_rest", _rest())
-    stem, many = FUNCTIONS[name]
-    module = load_module((Path(__file__).parent / f"{stem}.py").read_text("utf-8"), stem)
-    kinds = (types.int64,) * many
-    function: Any = CFunc(getattr(module, name), (kinds, types.int64), {}, {"error_model": "numpy"})
+    kinds = (types.int64,) * FUNCTIONS[name][1]
+    function: Any = CFunc(uncompiled(name), (kinds, types.int64), {}, {"error_model": "numpy"})
     function.enable_caching()
     survive_damage(function._cache, f"passes: {name}")
     function.compile()

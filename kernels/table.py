@@ -10,7 +10,6 @@ from array import array as words_of
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import CFUNCTYPE, POINTER, PYFUNCTYPE, addressof, c_byte, c_char, c_int, c_int64, c_void_p, cast, py_object
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,8 +21,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
-from .cache import load_module
-from .meeting import FUNCTIONS, compiled
+from .meeting import compiled, uncompiled
 from .products import COUNT, PACKED, export
 from .vector import INDEX, WITHOUT_NUMBA
 
@@ -102,10 +100,9 @@ def looks_alike() -> Callable[[int, tuple[Any, ...]], int]:
     It returns 1 where the tuple holds the arrays that were expected, contiguous, aligned and writable, and has written
     their addresses into the table; else 0, and some addresses may be written. The request's table must still be there.
     """
-    stem, _ = FUNCTIONS["alike"]
     if WITHOUT_NUMBA:
-        module: Any = load_module((Path(__file__).parent / f"{stem}.py").read_text("utf-8"), stem)
-        return lambda request, given: int(module.alike(request, id(given)))
+        alike = uncompiled("alike")
+        return lambda request, given: alike(request, id(given))
     address: Any = compiled("alike").address
     return PYFUNCTYPE(c_int64, c_int64, py_object)(address)  # it holds Python's lock: no object changes meanwhile
 

@@ -103,6 +103,11 @@ class Calling:
     constants: Mapping[str, int] = field(default_factory=dict)
     strength: float = 1.0
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether the forward pass is given targets."""
+        return any(place.role in ("target", "onehot") for place in self.given)
+
     def place(self, name: str) -> Place:
         """Return the array of that name."""
         return next(place for place in self.given if place.name == name)

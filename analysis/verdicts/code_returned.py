@@ -137,7 +137,7 @@ def _returned(result: Any, calling: Calling, values: Mapping[str, Array], whole:
     """
     places: list[Place] = []
     numbers: list[Place] = []  # an output that is one number at each step
-    has_loss = whole or any(place.role in ("target", "onehot") for place in calling.given)
+    has_loss = whole or calling.has_targets
     has_batch = any("B" in place.axes for place in calling.given)
     starts = {_apart(place.axes) for place in calling.given if place.role == "state"}
     sizes = {name: d for name, d in calling.sizes.items() if has_batch or name != "B"}

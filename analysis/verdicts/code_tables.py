@@ -212,11 +212,8 @@ class Tables:
         if shape is None or len(shape) < 2:
             return []
         known = {text: other for text, other in self.atoms.items() if text in self.written or not is_gradients(text)}
-        flat = [
-            text
-            for text, other in known.items()
-            if len(shape) == 2 and other in (shape[1:], (shape[0], 1), (1, shape[1]))
-        ]
+        along = (shape[1:], (shape[0], 1), (1, shape[1])) if len(shape) == 2 else ()
+        flat = [text for text, other in known.items() if other in along]
         one_less = [text for text, other in known.items() if other == shape[:-1] and text in self.written]
         return [*flat, *(f"{text}[{':, ' * (len(shape) - 1)}None]" for text in one_less)]
 

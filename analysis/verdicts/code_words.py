@@ -19,7 +19,7 @@ def conventions(calling: Calling, form: Form, match: Match | None) -> tuple[str,
     roles = {calling.returned[int(index)].role for source in told for index in source[1:]}
     if any(place.role == "loss" for place in calling.returned):
         how = f": {LOSSES[match.readout]}" if match is not None and match.readout in LOSSES else ""
-        targets = ", from targets" if any(place.role in ("target", "onehot") for place in calling.given) else ""
+        targets = ", from targets" if calling.has_targets else ""
         said.append(f"The loss is computed inside{targets}{how}.")
     elif roles:
         kinds = {
